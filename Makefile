@@ -1,0 +1,55 @@
+# Everything starts from Python 3.11 or newer with pip, and make: each target sets up what it needs, once.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: setup run test check fix bench lock help
+
+UV := uv==0.13.9
+ARGS ?=
+BIN := .venv/bin
+PY := $(BIN)/python
+SOURCES := app consumers domain projections tests
+
+setup: .venv/complete ## make .venv with the locked dependencies
+
+run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --data-dir DIR --no-demo"
+	@exec $(PY) -m app.cli dev $(ARGS)
+
+test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
+	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+check: .venv/complete ## format, lint, types, import layers, dead dependencies, tests
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(PY) -m mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/deptry .
+	@$(MAKE) --no-print-directory test
+
+fix: .venv/complete ## format, and mend what the linter can mend
+	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: .venv/complete ## measure beside a peer and beside the limits; see tests/bench
+	@$(PY) -m tests.bench.run $(ARGS)
+
+lock: .venv/complete ## choose the newest dependencies that fit and write requirements.lock
+	@$(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --all-extras --generate-hashes --no-header --upgrade \
+		pyproject.toml --output-file requirements.lock
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+# pip makes room for uv, uv for the rest; where uv cannot reach the packages, pip with its own settings does it.
+.venv/complete: pyproject.toml requirements.lock
+	@python=''; for name in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then echo 'Python 3.11 or newer is needed: install it, or name it with PYTHON=/path/to/python3.' >&2; exit 1; fi; \
+	echo 'Setting up .venv (once) ...' >&2; \
+	$$python -m venv .venv >/dev/null 2>&1 || { $$python -m venv --clear --without-pip .venv && $$python -m pip --python $(PY) install --quiet pip; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@index="$${PIP_INDEX_URL:-$$($(PY) -m pip config get global.index-url 2>/dev/null)}"; \
+	$(BIN)/uv pip sync --quiet --no-config --compile-bytecode --python $(PY) $${index:+--default-index "$$index"} requirements.lock \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --no-config --offline --no-deps --no-build-isolation --python $(PY) --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""The product's processes: HTTP, command line and the wiring of domain and read models."""

@@ -1,0 +1,145 @@
+"""The layer around every request: its id, authentication, rate limit, security headers, metrics and one line in the log.
+
+One piece and no stock parts, because it is on everybody's path. It stands around the routing, so that a request for
+something that is not there is counted, logged and answered like any other. Refuses every path under ``/api/`` without a token.
+"""
+
+from __future__ import annotations
+
+import re
+from secrets import token_hex
+from time import perf_counter
+from typing import Any
+
+import structlog
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
+
+from app import problems
+from app.auth import Identities, authenticate
+from app.call import Call
+from app.metrics import in_flight, observe
+from app.rate_limit import RateLimit
+
+log = structlog.get_logger("access")
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+# Unless an answer brings its own.
+_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_CACHE = (b"cache-control", b"private, no-cache")
+
+
+class Access:
+    """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
+
+    def __init__(
+        self, inner: ASGIApp, identities: Identities, allowed: dict[str, bytes], rate_limit: RateLimit | None
+    ) -> None:
+        self._inner = inner
+        self._identities = identities
+        self._allowed = allowed
+        self._rate_limit = rate_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        method, path = scope["method"], scope["path"]  # type: ignore[typeddict-item]
+        call = Call(method, scope["scheme"], path, scope["headers"])  # type: ignore[typeddict-item]
+        given = call.given_id
+        call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else token_hex(16)
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # type: ignore[typeddict-item,misc,assignment]
+        scope["call"] = call  # type: ignore[typeddict-unknown-key]
+        status = 0
+
+        async def reply(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._headers(call, scope, message)
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        in_flight.inc()
+        try:
+            await self._admit(call)
+            await self._inner(scope, receive, reply)
+        except Exception as error:
+            if status:  # too late for an answer: the server closes the connection
+                problems.told(error, path, call.request_id)
+                raise
+            await _refuse(call, error, reply)
+        finally:
+            in_flight.dec()
+            seconds = perf_counter() - started
+            route: str = scope.get("path_template") or "(none)"  # type: ignore[assignment]
+            observe(method, route, status, seconds)
+            _log(call, route, status, seconds)
+
+    async def _admit(self, call: Call) -> None:
+        path = call.path if "//" not in call.path else normalize_path(call.path)
+        if not path.startswith("/api/") or call.method == "OPTIONS":
+            return
+        call.identity = identity = await authenticate(call.authorization, self._identities)
+        if self._rate_limit is not None:
+            self._rate_limit.take(identity.token_id)
+
+    def _headers(self, call: Call, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[bytes, bytes]] = list(message["headers"])
+        names = {name for name, _ in headers}
+        if call.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):  # type: ignore[arg-type]
+            headers = [(name, value) for name, value in headers if name != b"allow"]
+            headers.append((b"allow", allowed))
+        headers += _HEADERS
+        if _POLICY[0] not in names:
+            headers.append(_POLICY)
+        if _CACHE[0] not in names:
+            headers.append(_CACHE)
+        headers.append((b"x-request-id", call.request_id.encode()))
+        return headers
+
+
+def allowed(routes: list[Any]) -> dict[str, bytes]:
+    """The verbs of every route template. Litestar's own OPTIONS names those of the first handler only (#4169)."""
+    verbs: dict[str, set[str]] = {}
+    for route in routes:
+        if isinstance(route, HTTPRoute):
+            verbs.setdefault(route.path, set()).update(*(handler.http_methods for handler in route.route_handlers))
+    return {
+        path: ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()
+        for path, methods in verbs.items()
+    }
+
+
+async def _refuse(call: Call, error: Exception, send: Send) -> None:
+    problem = problems.told(error, call.path, call.request_id)
+    body = problem.body(call.request_id)
+    headers = [
+        (b"content-type", problems.MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _log(call: Call, route: str, status: int, seconds: float) -> None:
+    identity = call.known
+    log.info(
+        "http.request",
+        method=call.method,
+        path=call.path,
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+        request_id=call.request_id,
+        org_id=str(identity.org_id) if identity else None,
+        user_id=str(identity.user_id) if identity else None,
+        token_id=str(identity.token_id) if identity else None,
+    )

@@ -1,0 +1,127 @@
+"""Request bodies: from bytes to a command, or to every complaint there is about them, by field, in words for people.
+
+A good body is decoded by msgspec straight into the command and costs a few microseconds; only a bad one is read again, field by
+field. Refuses other media types, unknown keys, NUL characters, numbers that are none, and nesting without end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar, cast, get_args
+
+import msgspec
+from msgspec import Raw, Struct
+
+from app import call
+from app.call import Http
+from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, complain
+from app.problems import Refused
+from domain.errors import Errors, Invalid
+
+C = TypeVar("C", bound=Struct)
+
+ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
+
+_MEDIA_TYPE = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a body becomes a command of one class."""
+
+    decoder: msgspec.json.Decoder[Any]
+    fields: dict[str, msgspec.structs.FieldInfo]
+    known: frozenset[str]
+    decimals: tuple[str, ...]
+    instants: tuple[str, ...]
+    nested: bool
+
+
+@cache
+def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -> _Form:
+    body = without(cls, given) if given else cls
+    fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
+    return _Form(
+        decoder=msgspec.json.Decoder(body),
+        fields=fields,
+        known=frozenset(fields) | read_only | ALWAYS_READ_ONLY,
+        decimals=tuple(name for name, field in fields.items() if Decimal in alternatives(field.type)),
+        instants=tuple(name for name, field in fields.items() if datetime in alternatives(field.type)),
+        nested=any(_holds_struct(field.type) for field in fields.values()),
+    )
+
+
+def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
+    """A struct with the fields of ``cls`` but those named; if ``closed``, with no others."""
+    fields = [
+        (field.name, field.type, msgspec.field(default=field.default, default_factory=field.default_factory))
+        for field in msgspec.structs.fields(cls)
+        if field.name not in names
+    ]
+    return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
+
+
+async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
+    """The request's body as ``cls``. As ``decode``."""
+    return decode(await request.body(), call.of(request).content_type, cls, read_only, **given)
+
+
+def decode(
+    raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any
+) -> C:
+    """A body as ``cls``; keys that are ``read_only`` may be in it and mean nothing. ``given`` fields are no keys of it.
+
+    Raises ``Refused`` for another media type or what is not JSON, ``Invalid`` with every field's error.
+    """
+    if content_type != "application/json" and (content_type is None or not _MEDIA_TYPE.fullmatch(content_type)):
+        raise Refused(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
+    form = _form(cls, read_only, frozenset(given))
+    try:
+        members = _members.decode(raw)
+        command = form.decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        complain(raw, form.fields, form.known)
+    suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
+    if suspicious or not form.known.issuperset(members) or not _plain_numbers(members, form):
+        complain(raw, form.fields, form.known, quietly=True)
+    if form.instants:
+        command = _in_utc(command, form)
+    if given:
+        command = cls(**{name: getattr(command, name) for name in command.__struct_fields__}, **given)
+    return cast("C", command)
+
+
+def _plain_numbers(members: Mapping[str, Raw], form: _Form) -> bool:
+    """Whether the decimal fields are written as JSON writes numbers; Python's Decimal also takes 1_000, NaN and ٣."""
+    return all(NUMBER.fullmatch(members[name]) for name in form.decimals if name in members)
+
+
+def _in_utc(command: Any, form: _Form) -> Any:
+    """With its instants in UTC. Raises ``Invalid`` for a time without a zone or outside the calendar."""
+    changes: dict[str, datetime] = {}
+    errors: Errors = {}
+    for name in form.instants:
+        field = form.fields[name].name
+        value = getattr(command, field)
+        if isinstance(value, datetime):
+            try:
+                if value.tzinfo is None:
+                    raise ValueError
+                changes[field] = value.astimezone(UTC)
+            except (ValueError, OverflowError):
+                errors[name] = [WORDS[datetime]]
+    if errors:
+        raise Invalid(errors)
+    return msgspec.structs.replace(command, **changes) if changes else command
+
+
+def _holds_struct(type_: Any) -> bool:
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return True
+    return any(_holds_struct(argument) for argument in get_args(type_))

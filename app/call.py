@@ -1,0 +1,74 @@
+"""What is known of a request before its handler runs: its id, who sent it, and the few headers anybody here reads.
+
+The headers are read once, in ``app.access``. Refuses to hand out an identity that was not established.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from litestar import Request
+
+from app.reads import Identity
+from domain.errors import Unauthenticated
+
+Http = Request[Any, Any, Any]
+
+# Header as ASGI has it → attribute.
+HEADERS = {
+    b"authorization": "authorization",
+    b"content-type": "content_type",
+    b"content-length": "content_length",
+    b"host": "host",
+    b"if-match": "if_match",
+    b"if-none-match": "if_none_match",
+    b"idempotency-key": "idempotency_key",
+    b"x-request-id": "given_id",
+}
+
+
+class Call:
+    """One request. Headers are None where they were not sent."""
+
+    __slots__ = ("_identity", "method", "path", "request_id", "scheme", *HEADERS.values())
+
+    authorization: str | None
+    content_type: str | None
+    content_length: str | None
+    host: str | None
+    if_match: str | None
+    if_none_match: str | None
+    idempotency_key: str | None
+    given_id: str | None
+
+    def __init__(self, method: str, scheme: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.method = method
+        self.scheme = scheme
+        self.path = path
+        self.request_id = ""
+        self._identity: Identity | None = None
+        self.authorization = self.content_type = self.content_length = self.host = None
+        self.if_match = self.if_none_match = self.idempotency_key = self.given_id = None
+        for name, value in headers:
+            if attribute := HEADERS.get(name):
+                setattr(self, attribute, value.decode("latin-1"))
+
+    @property
+    def identity(self) -> Identity:
+        """Whose token the request carries. Raises ``Unauthenticated`` where there was none."""
+        if self._identity is None:
+            raise Unauthenticated("Send a token: Authorization: Bearer <token>.")
+        return self._identity
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self._identity = identity
+
+    @property
+    def known(self) -> Identity | None:
+        return self._identity
+
+
+def of(request: Http) -> Call:
+    return cast("Call", request.scope["call"])  # type: ignore[typeddict-item]

@@ -1,0 +1,97 @@
+"""The way of every write: a command and its request to the writer, and the outcome to an answer.
+
+Refuses to decide anything; preconditions and idempotency keys are read here and judged by the committer.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from litestar.response.base import ASGIResponse
+from uuid_utils.compat import uuid7
+
+from app import call, etag, idempotency
+from app.call import Call, Http
+from app.committer import Outcome, Submission
+from domain import catalog
+from domain.errors import VersionMismatch
+from domain.event import Actor, Command
+
+NO_VERSION = 0
+
+
+async def execute(
+    request: Http,
+    command: Command,
+    *,
+    stream_id: UUID | None = None,
+    kind: str | None = None,
+    comment: str | None = None,
+) -> Outcome:
+    """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``, ``Unavailable``."""
+    this = call.of(request)
+    identity = this.identity
+    key = None
+    if this.idempotency_key is not None and this.method == "POST":
+        mark = idempotency.fingerprint(this.method, this.path, await request.body())
+        key = idempotency.key(this.idempotency_key), mark
+    expected = _expected(this) if stream_id is not None else None
+
+    async def submit(version: int | None) -> Outcome:
+        outcome: Outcome = await request.app.state.writer.execute(
+            Submission(
+                kind=kind or catalog.kind_of(type(command)),
+                stream_id=stream_id or uuid7(),
+                command=command,
+                org_id=identity.org_id,
+                actor=Actor(identity.user_id, identity.role, identity.email),
+                token_id=identity.token_id,
+                expected_version=version,
+                idempotency=key,
+                request_id=this.request_id,
+                comment=comment,
+            )
+        )
+        return outcome
+
+    if not expected:
+        return await submit(None)
+    try:
+        return await submit(max(expected))
+    except VersionMismatch as error:
+        present = error.extra.get("version")
+        if isinstance(present, int) and present in expected:
+            return await submit(present)
+        raise
+
+
+def _expected(this: Call) -> frozenset[int] | None:
+    """The versions of ``If-Match``; one that never is, where it lists none of ours."""
+    if this.if_match is None:
+        return None
+    listed = etag.versions(this.if_match, "If-Match")
+    return None if listed is None else listed or frozenset({NO_VERSION})
+
+
+def answer(outcome: Outcome, status: int = 200, *, location: str | None = None) -> ASGIResponse:
+    """The record as it now stands, or 204 where there is nothing to show.
+
+    ``location`` is the collection that a created record is in, with its slash.
+    """
+    headers: list[tuple[str, str]] = []
+    if outcome.replayed:
+        headers.append(("idempotent-replayed", "true"))
+    if status == 204 or not outcome.body:
+        return ASGIResponse(status_code=204, headers=headers)
+    headers.append(("etag", etag.of(outcome.version)))
+    if location is not None:
+        headers.append(("location", f"{location}{outcome.stream_id}/"))
+    return ASGIResponse(body=outcome.body, status_code=status, headers=headers)
+
+
+def record(request: Http, version: int, body: bytes) -> ASGIResponse:
+    """A record that was read, or 304 where the client has this version."""
+    tag = etag.of(version)
+    if etag.unchanged(call.of(request).if_none_match, version):
+        return ASGIResponse(status_code=304, headers=[("etag", tag)])
+    return ASGIResponse(body=body, headers=[("etag", tag)])

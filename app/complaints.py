@@ -1,0 +1,224 @@
+"""What is wrong with a request's body: every complaint at once, by field, in words for people.
+
+Reads with the standard library, which says where JSON is broken, and compares with the fields of the command. Slow, for bad bodies
+only. Refuses to repeat a value back, which may be long or secret.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta, Struct, UnsetType
+from msgspec.structs import FieldInfo
+
+from app.problems import Refused
+from app.spelling import meant
+from domain.errors import Errors, Invalid
+
+MAX_DEPTH = 16
+MAX_DIGITS = 400
+NUMBER = re.compile(rb'-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,4})?"|null')
+"""A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts' digits."""
+
+WORDS: dict[Any, str] = {
+    str: "Must be a text.",
+    int: "Must be a whole number.",
+    float: "Must be a number.",
+    Decimal: "Must be a number.",
+    bool: "Must be true or false.",
+    date: "Must be a date such as 2026-06-30.",
+    datetime: "Must be an instant such as 2026-06-30T12:00:00Z.",
+    UUID: "Must be the id of a record, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.",
+}
+
+
+class _Malformed(Exception):
+    pass
+
+
+def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str], *, quietly: bool = False) -> None:
+    """Raise all that is wrong with a body. With ``quietly`` it may turn out that nothing is.
+
+    ``known`` are the keys that may be in it, among them those that mean nothing.
+    """
+    body = _loaded(raw)
+    if not isinstance(body, dict):
+        raise Refused(400, "malformed_body", 'The body must be a JSON object: {"field": value, …}.')
+    errors: Errors = {}
+    for name, value in body.items():
+        _check_content(value, name, 2, errors)
+        if "\0" in name or not _encodable(name):
+            raise Refused(400, "malformed_body", "A key has a NUL character or half a surrogate pair.")
+        if name not in known:
+            errors.setdefault(name, []).append("Unknown field." + meant(name, fields))
+    for name, field in fields.items():
+        if name in body:
+            _check(body[name], field.type, name, errors)
+        elif field.required:
+            errors.setdefault(name, []).append("This field is required.")
+    if errors:
+        raise Invalid({name: messages[:1] for name, messages in errors.items()})
+    if not quietly:
+        raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.")
+
+
+def _loaded(raw: bytes) -> Any:
+    if not raw.strip():
+        raise Refused(400, "malformed_body", "The body is empty; it must be a JSON object.")
+    try:
+        return json.loads(raw.decode(), parse_constant=_no_number, parse_int=_integer)
+    except UnicodeDecodeError as error:
+        message = f"it is not UTF-8 (byte {error.start})"
+    except RecursionError:
+        message = f"it is nested deeper than {MAX_DEPTH} levels"
+    except _Malformed as error:
+        message = str(error)
+    except json.JSONDecodeError as error:
+        message = f"{error.msg} at line {error.lineno}, column {error.colno}"
+    raise Refused(400, "malformed_body", f"The body is not valid JSON: {message}.")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _Malformed(f"{text} is not a number in JSON")
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise _Malformed(f"a number has {len(text)} digits")
+    return int(text)
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
+    """What no field may hold, whatever its type."""
+    if depth > MAX_DEPTH:
+        errors.setdefault(path.split(".")[0], []).append(f"Is nested deeper than {MAX_DEPTH} levels.")
+    elif isinstance(value, str):
+        if "\0" in value:
+            errors.setdefault(path, []).append("Must not contain the NUL character.")
+        elif not _encodable(value):
+            errors.setdefault(path, []).append("Contains half a surrogate pair, which is not a character.")
+    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
+        errors.setdefault(path, []).append("This number is too large.")
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            _check_content(item, f"{path}.{n}", depth + 1, errors)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if "\0" in key or not _encodable(key):
+                errors.setdefault(path, []).append("A key has a NUL character or half a surrogate pair.")
+            _check_content(item, f"{path}.{key}", depth + 1, errors)
+
+
+def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
+    """Every way in which ``value`` is not of ``type_``."""
+
+    def wrong(message: str) -> None:
+        errors.setdefault(path, []).append(message)
+
+    alternatives = alternatives(type_)
+    if value is None:
+        if NoneType not in alternatives and Any not in alternatives:
+            wrong("Must not be null.")
+        return
+    alternatives = [one for one in alternatives if one is not NoneType]
+    if len(alternatives) != 1:
+        if not any(_fits(value, one) for one in alternatives):
+            wrong(" Or: ".join(dict.fromkeys(_word(one) for one in alternatives)))
+        return
+    (only,) = alternatives
+    meta = None
+    if get_origin(only) is Annotated:
+        only, meta = get_args(only)[0], next((m for m in get_args(only)[1:] if isinstance(m, Meta)), None)
+    origin = get_origin(only) or only
+    if origin in (list, tuple, set, frozenset):
+        if not isinstance(value, list):
+            return wrong("Must be a list.")
+        for n, item in enumerate(value):
+            _check(item, get_args(only)[0] if get_args(only) else Any, f"{path}.{n}", errors)
+    elif origin is dict or origin is Mapping:
+        if not isinstance(value, dict):
+            return wrong("Must be an object.")
+        for key, item in value.items():
+            _check(item, get_args(only)[1] if get_args(only) else Any, f"{path}.{key}", errors)
+    elif isinstance(origin, type) and issubclass(origin, Struct):
+        _check_struct(value, origin, path, errors)
+    elif not _fits(value, only):
+        wrong(_word(only))
+    if meta is not None and path not in errors and (message := _bounds(value, meta)):
+        wrong(message)
+
+
+def _check_struct(value: Any, cls: type[Struct], path: str, errors: Errors) -> None:
+    if not isinstance(value, dict):
+        errors.setdefault(path, []).append("Must be an object.")
+        return
+    fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    for name in value.keys() - fields.keys():
+        errors.setdefault(f"{path}.{name}", []).append("Unknown field." + meant(name, fields))
+    for name, field in fields.items():
+        if name in value:
+            _check(value[name], field.type, f"{path}.{name}", errors)
+        elif field.required:
+            errors.setdefault(f"{path}.{name}", []).append("This field is required.")
+
+
+def _fits(value: Any, type_: Any) -> bool:
+    if type_ is Any:
+        return True
+    if type_ is Decimal and isinstance(value, str):
+        return bool(NUMBER.fullmatch(json.dumps(value).encode()))
+    try:
+        msgspec.convert(value, type_)
+    except (msgspec.ValidationError, ArithmeticError, ValueError):
+        return False
+    return True
+
+
+def _word(type_: Any) -> str:
+    origin = get_origin(type_)
+    if origin is Annotated:
+        return _word(get_args(type_)[0])
+    if origin is Literal:
+        return f"Must be one of: {', '.join(map(str, get_args(type_)))}."
+    origin = origin or type_
+    if isinstance(origin, type) and issubclass(origin, Struct) or origin in (dict, Mapping):
+        return "Must be an object."
+    return "Must be a list." if origin in (list, tuple, set, frozenset) else WORDS.get(origin, "Is not accepted.")
+
+
+_BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "ge": (lambda value, bound: value >= bound, "Must be at least {}."),
+    "gt": (lambda value, bound: value > bound, "Must be more than {}."),
+    "le": (lambda value, bound: value <= bound, "Must be at most {}."),
+    "lt": (lambda value, bound: value < bound, "Must be less than {}."),
+    "min_length": (lambda value, bound: len(value) >= bound, "Must have a length of at least {}."),
+    "max_length": (lambda value, bound: len(value) <= bound, "Must have a length of at most {}."),
+    "pattern": (lambda value, bound: re.search(bound, value) is not None, "Must match {}."),
+}
+
+
+def _bounds(value: Any, meta: Meta) -> str | None:
+    for name, (holds, message) in _BOUNDS.items():
+        bound = getattr(meta, name)
+        if bound is not None and not holds(value, bound):
+            return message.format(bound)
+    return None
+
+
+def alternatives(type_: Any) -> list[Any]:
+    """The types a value may have, without UNSET, which is no value."""
+    if get_origin(type_) in (Union, UnionType):
+        return [one for one in get_args(type_) if one is not UnsetType]
+    return [type_]

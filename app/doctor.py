@@ -1,0 +1,76 @@
+"""``opportunities doctor``: looks at this machine and the database, a line per finding. Refuses to change anything."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+
+import psycopg
+
+from app import failures, migrations, postgres_binaries, processes, settings
+
+PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
+OLDEST_POSTGRESQL = 150000
+LITTLE_SPACE = 1 << 30
+
+
+class Finding(NamedTuple):
+    good: bool
+    text: str
+
+
+def run(database_url: str | None, say: Callable[[str], object]) -> bool:
+    """Say every finding; whether all are good."""
+    findings = [*machine(), *database(database_url)]
+    for finding in findings:
+        say(f"{'ok      ' if finding.good else 'problem '} {finding.text}")
+    return all(finding.good for finding in findings)
+
+
+def machine() -> Iterator[Finding]:
+    yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()} on {platform.platform(terse=True)}")
+    for package in (
+        "litestar",
+        "eventsourcing",
+        "psycopg",
+        "psycopg-binary",
+        "msgspec",
+        "uvicorn",
+        "uvloop",
+        "httptools",
+    ):
+        try:
+            yield Finding(True, f"{package} {version(package)}")
+        except PackageNotFoundError:
+            yield Finding(False, f"{package} is missing: install the product anew (make setup)")
+    found = postgres_binaries.candidates()
+    where = f"embedded PostgreSQL for `opportunities dev` in {found[0]}" if found else postgres_binaries.MISSING
+    yield Finding(bool(found), where)
+    free = shutil.disk_usage(".").free
+    yield Finding(free > LITTLE_SPACE, f"{free >> 20} MiB of disk space left here")
+
+
+def database(database_url: str | None) -> Iterator[Finding]:
+    try:
+        config = settings.load(database_url=database_url)
+    except settings.SettingsError as error:
+        yield from (Finding(False, problem) for problem in error.problems)
+        return
+    yield Finding(True, f"settings; the database is {config.redacted()['DATABASE_URL']}")
+    problem = processes.bind_problem(config.host, config.port)
+    yield Finding(problem is None, problem or f"{config.host} port {config.port} is free")
+    try:
+        with psycopg.connect(config.database_url, connect_timeout=5) as connection:
+            number = connection.info.server_version
+        yield Finding(
+            number >= OLDEST_POSTGRESQL, f"PostgreSQL {number // 10000}.{number % 10000}; needed is 15 or newer"
+        )
+        migrations.check(config.database_url)
+        yield Finding(True, "the schema is this version's")
+    except (psycopg.Error, migrations.SchemaError) as error:
+        explained = failures.explain(error)
+        yield Finding(False, explained[0] if explained else str(error))

@@ -1,0 +1,79 @@
+"""What Prometheus is told, and ``/metrics`` where it asks. Refuses label values that a client could invent.
+
+With several processes (``PROMETHEUS_MULTIPROC_DIR`` set before start) any of them answers for all.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from ipaddress import ip_address
+from typing import Any
+
+from litestar import get
+from litestar.response.base import ASGIResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app import call
+from app.call import Http
+from app.operations import describe
+from app.problems import CHALLENGE, Refused
+
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+
+_duration = Histogram(
+    "http_request_duration_seconds",
+    "Time from a request's first byte to its answer's last, by route template; its count is the number of requests.",
+    ("method", "route", "status"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+in_flight = Gauge("http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
+_children: dict[tuple[str, str, int], Any] = {}
+
+
+def observe(method: str, route: str, status: int, seconds: float) -> None:
+    key = (method, route, status)
+    child = _children.get(key)
+    if child is None:
+        name = method if method in METHODS else "other"
+        child = _children[key] = _duration.labels(name, route, str(status))
+    child.observe(seconds)
+
+
+@get(
+    "/metrics",
+    opt=describe(
+        "Operations",
+        "Metrics for Prometheus",
+        description="For this machine, or for whoever has the token of `OPPORTUNITIES_METRICS_TOKEN`.",
+        media_type="text/plain",
+        answer=str,
+        errors=(401, 403),
+    ),
+)
+async def get_metrics(request: Http) -> ASGIResponse:
+    _admit(request)
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return ASGIResponse(body=generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _admit(request: Http) -> None:
+    """Raises ``Refused`` unless the client has the token, or, where none is set, is on this machine."""
+    expected: str = request.app.state.metrics_token
+    if expected:
+        given = (call.of(request).authorization or "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), expected.encode()):
+            raise Refused(401, "unauthenticated", "Send the metrics token: Authorization: Bearer <token>.", CHALLENGE)
+    elif not _local(request.scope.get("client")):
+        raise Refused(403, "forbidden", "Set OPPORTUNITIES_METRICS_TOKEN to read metrics from elsewhere.")
+
+
+def _local(client: tuple[str, int] | None) -> bool:
+    try:
+        return client is None or ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,121 @@
+"""The schema: numbered SQL files for the log and what belongs to it, then the read models, which are not migrated but rebuilt.
+
+One migrator at a time (advisory lock), one transaction a file, checksums so that a file cannot change once applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+
+from projections.projection import Projection
+from projections.registry import READ_MODELS
+
+# Any number, the same in every version: what migrators of one database meet at.
+LOCK = 7_240_511_806
+
+
+class SchemaError(Exception):
+    """The database's schema is not the one this version works with; the text says what to do."""
+
+
+def scripts() -> Iterator[tuple[str, str, str]]:
+    """(name, SQL, SHA-256) of every migration, in order."""
+    for entry in sorted(files(__package__).iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".sql"):
+            text = entry.read_text()
+            yield entry.name.removesuffix(".sql"), text, hashlib.sha256(text.encode()).hexdigest()
+
+
+def migrate(url: str) -> list[str]:
+    """Bring the schema up to date; what was done, a line each. Raises ``SchemaError``, ``psycopg.Error``.
+
+    A read model of another version than the code's is rebuilt from the log.
+    """
+    done: list[str] = []
+    with psycopg.connect(url, autocommit=True, options="-c search_path=public") as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, checksum text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
+        applied = _applied(connection)
+        for name, text, checksum in scripts():
+            if name in applied:
+                continue
+            with connection.transaction():
+                connection.execute(text.encode())
+                connection.execute("INSERT INTO migrations (name, checksum) VALUES (%s, %s)", (name, checksum))
+            done.append(f"applied {name}")
+        outdated = [model for model in READ_MODELS if model.name in _versions(connection)]
+        outdated = [model for model in outdated if _versions(connection)[model.name] != model.version]
+        for model in READ_MODELS:
+            if model.name not in _versions(connection):
+                with connection.transaction():
+                    create(connection, model)
+                    connection.execute(
+                        "INSERT INTO read_models (name, version) VALUES (%s, %s)", (model.name, model.version)
+                    )
+                if _has_events(connection):
+                    outdated.append(model)
+                done.append(f"created read model {model.name} version {model.version}")
+    if outdated:
+        from projections.rebuild import rebuild
+
+        rebuild(url, [model.name for model in outdated])
+        done += [f"rebuilt read model {model.name} version {model.version}" for model in outdated]
+    return done
+
+
+def check(url: str) -> None:
+    """Raises ``SchemaError`` unless the schema is exactly this version's."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c search_path=public") as connection:
+        exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
+        if not exists or None in exists:
+            raise SchemaError("The database has no schema yet: run `opportunities migrate`.")
+        applied = _applied(connection)
+        known = {name for name, _, _ in scripts()}
+        if missing := known - applied.keys():
+            raise SchemaError(f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`.")
+        versions = _versions(connection)
+        for model in READ_MODELS:
+            if versions.get(model.name) != model.version:
+                raise SchemaError(
+                    f"Read model {model.name} is at version {versions.get(model.name)}, this program's is"
+                    f" {model.version}: run `opportunities migrate`."
+                )
+
+
+def create(connection: Connection[Any], model: Projection) -> None:
+    """Make the tables of a read model in the first schema of the search path, isolated and granted."""
+    connection.execute(model.ddl.encode())
+    for table in model.tables:
+        name = sql.Identifier(table)
+        connection.execute(sql.SQL("SELECT public.isolate({}::regclass)").format(sql.Literal(table)))
+        connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name))
+
+
+def _applied(connection: Connection[Any]) -> dict[str, str]:
+    """The migrations the database has. Raises ``SchemaError`` where it is newer or was changed."""
+    applied = dict(connection.execute("SELECT name, checksum FROM migrations").fetchall())
+    known = {name: checksum for name, _, checksum in scripts()}
+    for name, checksum in applied.items():
+        if name not in known:
+            raise SchemaError(f"The database's schema is newer than this program: it has {name}. Use a newer version.")
+        if known[name] != checksum:
+            raise SchemaError(f"Migration {name} was changed after it had been applied: put its file back.")
+    return applied
+
+
+def _versions(connection: Connection[Any]) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, version FROM read_models").fetchall())
+
+
+def _has_events(connection: Connection[Any]) -> bool:
+    row = connection.execute("SELECT EXISTS (SELECT 1 FROM opportunities_events)").fetchone()
+    return bool(row and row[0])

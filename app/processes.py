@@ -1,0 +1,121 @@
+"""Child processes that cannot outlive us, free ports, the lock that keeps a folder to one owner, waiting for a state.
+
+Refuses shells and pid files of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def die_with_parent(number: signal.Signals = signal.SIGTERM, parent: int | None = None) -> None:
+    """Ask Linux to send this process ``number`` when the thread that forked it ends; elsewhere nothing."""
+    if libc is not None:
+        libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if parent is not None and os.getppid() != parent:
+            os.kill(os.getpid(), number)
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    stop: signal.Signals = signal.SIGTERM,
+    env: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+    output: IO[Any] | None = None,
+    user: int | None = None,
+    group: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child that gets ``stop`` when we die and no Ctrl-C of our terminal. Call it from the main thread.
+
+    ``user`` and ``group`` are what it runs as when we are root; the folder ``cwd`` is entered before they are given up.
+    """
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=env,
+        cwd=cwd,
+        user=user,
+        group=group,
+        extra_groups=None if user is None else [],
+        start_new_session=True,
+        preexec_fn=follower(stop),  # noqa: PLW1509  it makes two system calls
+    )
+
+
+def follower(stop: signal.Signals) -> Callable[[], None]:
+    parent = os.getpid()
+    return lambda: die_with_parent(stop, parent)
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
+    """Ask a child to end, insist after ``seconds``, and return its exit code."""
+    if process.poll() is None:
+        process.send_signal(number)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
+
+
+def bind_problem(host: str, port: int) -> str | None:
+    """Why nothing of ours can listen there, in a sentence; None where it can."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        match error.errno:
+            case errno.EADDRINUSE:
+                return f"Port {port} is taken by another program: stop that one, or choose another with --port."
+            case errno.EACCES:
+                return f"Port {port} needs more rights than we have: choose one above 1023 with --port."
+        return f"Nothing can listen on {host} port {port}: {error.strerror}."
+    return None
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def lock(path: Path) -> IO[str] | None:
+    """Hold ``path`` as long as the file returned is open, or None when another process does."""
+    file = path.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Look at a state of the world until it holds, for so long at the most."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,164 @@
+"""Connections for reading: a few async connections per process, each seeing one org at a time through row-level security.
+
+Every statement also reads the org's identity epoch, so a cached identity that a revoked token or a changed role has
+outdated is noticed by the very statement that would have answered it. Refuses to write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+from msgspec import Struct
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+
+from app.committer import Unavailable
+from domain.errors import Unauthenticated
+from domain.permissions import Role
+
+MAX_IDENTITIES = 50_000
+
+
+class Identity(Struct, frozen=True):
+    """Whose token a request carries. ``epoch`` is the org's identity epoch when it was looked up by ``hash``."""
+
+    org_id: UUID
+    user_id: UUID
+    role: Role
+    email: str
+    token_id: UUID
+    epoch: int
+    hash: str
+    expires_at: datetime | None = None
+
+
+class _Bytes(Loader):
+    """Bodies are cast to varchar in SQL and arrive as bytes, to be sent as they are."""
+
+    def load(self, data: Buffer) -> bytes:
+        return bytes(data)
+
+
+@dataclass(slots=True)
+class _Reader:
+    connection: AsyncConnection[Any]
+    cursor: AsyncCursor[Any]
+    org_id: UUID | None = None
+
+
+class Reads:
+    """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached."""
+
+    def __init__(self, url: str, *, connections: int = 4, statement_timeout_ms: int = 15_000) -> None:
+        self._url = url
+        self._timeout = statement_timeout_ms
+        self._free: list[_Reader] = []
+        self._slots = asyncio.Semaphore(connections)
+        self._identities: dict[str, Identity] = {}
+
+    async def close(self) -> None:
+        while self._free:
+            await self._free.pop().connection.close()
+
+    async def row(self, identity: Identity, text: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The one row of a statement that always gives one. As ``rows``."""
+        return (await self.rows(identity, text, params))[0]
+
+    async def rows(self, identity: Identity, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement with named parameters, seen by the identity's org.
+
+        Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``Unavailable`` if the
+        database does not answer.
+        """
+        found = await self._fetch(identity.org_id, _with_epoch(text), {**params, "epoch_org": identity.org_id})
+        if found[0][0] != identity.epoch:
+            self._identities.pop(identity.hash, None)
+            if await self.identity(identity.hash) is None:
+                raise Unauthenticated("This token is revoked or has expired.")
+        return [row[2:] for row in found if row[1]]
+
+    async def identity(self, hashed: str) -> Identity | None:
+        """Who holds the token with this SHA-256 (hex), or None for an unknown, revoked or expired one."""
+        identity = self._identities.get(hashed)
+        if identity is None:
+            found = await self._fetch(None, "SELECT * FROM identity_of(%(hash)s)", {"hash": hashed})
+            if not found:
+                return None
+            org_id, user_id, role, email, token_id, expires_at, epoch = found[0]
+            identity = Identity(org_id, user_id, cast("Role", role), email, token_id, epoch, hashed, expires_at)
+            if len(self._identities) >= MAX_IDENTITIES:
+                self._identities.clear()
+            self._identities[hashed] = identity
+        if identity.expires_at is not None and identity.expires_at <= datetime.now(UTC):
+            return None
+        return identity
+
+    async def ping(self) -> None:
+        """Raises ``Unavailable`` if the database does not answer."""
+        await self._fetch(None, "SELECT 1", {})
+
+    async def _fetch(self, org_id: UUID | None, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._slots:
+            while True:
+                reader, fresh = await self._take(org_id)
+                try:
+                    if org_id is not None and reader.org_id != org_id:
+                        await reader.cursor.execute("SELECT set_config('app.org_id', %s, false)", (str(org_id),))
+                        reader.org_id = org_id
+                    await reader.cursor.execute(text, params, prepare=True)
+                    rows = await reader.cursor.fetchall()
+                except psycopg.OperationalError as error:
+                    if not reader.connection.closed:  # a timeout: the connection is as good as before
+                        self._free.append(reader)
+                        raise Unavailable(str(error)) from error
+                    if fresh:
+                        raise Unavailable(str(error)) from error
+                    continue  # it had died while idle: take another
+                except BaseException:
+                    await reader.connection.close()
+                    raise
+                self._free.append(reader)
+                return rows
+
+    async def _take(self, org_id: UUID | None) -> tuple[_Reader, bool]:
+        """A free connection, by preference one that sees the org already, or a new one."""
+        for reader in reversed(self._free):
+            if reader.org_id == org_id or org_id is None:
+                self._free.remove(reader)
+                return reader, False
+        if self._free:
+            return self._free.pop(), False
+        return await self._open(), True
+
+    async def _open(self) -> _Reader:
+        try:
+            connection = await AsyncConnection.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=5,
+                application_name="opportunities reader",
+                options=f"-c statement_timeout={self._timeout} -c search_path=public -c timezone=UTC -c jit=off",
+            )
+            connection.adapters.register_loader("varchar", _Bytes)
+            await connection.execute("SET ROLE opportunities_reader")
+        except psycopg.OperationalError as error:
+            raise Unavailable(str(error)) from error
+        return _Reader(connection, connection.cursor())
+
+
+@lru_cache(maxsize=2000)
+def _with_epoch(text: str) -> str:
+    """The statement with the org's identity epoch and whether there is a row in front of each row."""
+    return f"""
+        SELECT e.position, q.* FROM (
+            SELECT coalesce((SELECT position FROM identity_epochs WHERE org_id = %(epoch_org)s), 0) AS position
+        ) e LEFT JOIN LATERAL (SELECT true AS present, t.* FROM ({text}) t) q ON true
+    """

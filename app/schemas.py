@@ -1,0 +1,110 @@
+"""JSON schemas of bodies and answers, from the types that decode the ones and write the others.
+
+Bodies are closed: no keys but those named. Answers name every key they have and may gain others. Refuses a second description of
+a record: what an answer shows follows from the state it is rendered from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from app.bodies import without
+from projections.directory import HIDDEN
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{name}"
+
+DECIMAL_SENT: Json = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,2})?$"}],
+    "description": "A number, or a decimal in a string.",
+}
+DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
+
+
+class Problem(Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+@cache
+def shown(state: type[Struct], name: str) -> type[Struct]:
+    """The record as the API shows it, from its state."""
+    return _required(name, state, HIDDEN)
+
+
+@cache
+def envelope_of(item: Any) -> type[Struct]:
+    return msgspec.defstruct(
+        f"{item.__name__}List",
+        [("count", int), ("next", str | None), ("previous", str | None), ("results", list[item])],
+    )
+
+
+def _required(name: str, cls: type[Struct], hidden: Iterable[str]) -> type[Struct]:
+    fields = [(field.name, field.type) for field in msgspec.structs.fields(cls) if field.name not in hidden]
+    return msgspec.defstruct(name, fields)
+
+
+class Schemas:
+    """The types referred to so far and their schemas."""
+
+    def __init__(self) -> None:
+        self._types: list[Any] = [Problem]
+        self._bodies: dict[tuple[type[Struct], frozenset[str], str], type[Struct]] = {}
+
+    def of(self, type_: Any) -> Json:
+        self._types.append(type_)
+        (schema,), _ = msgspec.json.schema_components([type_], ref_template=REF)
+        return schema
+
+    def of_body(self, command: type[Struct], given: frozenset[str], name: str) -> Json:
+        key = (command, given, name)
+        if key not in self._bodies:
+            self._bodies[key] = without(command, given, name or _noun(command), closed=True)
+        return self.of(self._bodies[key])
+
+    def components(self) -> Json:
+        _, found = msgspec.json.schema_components(self._types, ref_template=REF)
+        sent = {cls.__name__ for body in self._bodies.values() for cls in _structs(body)}
+        components = {}
+        for name, schema in sorted(found.items()):
+            decimal = DECIMAL_SENT if schema.get("additionalProperties") is False else DECIMAL_SHOWN
+            components[name] = _mended(schema, decimal)
+            if name in sent:
+                components[name]["additionalProperties"] = False
+        return components
+
+
+def _noun(command: type[Struct]) -> str:
+    """``AccountCreate`` for domain.account.Create."""
+    return "".join(part.capitalize() for part in command.__module__.split(".")[1].split("_")) + command.__name__
+
+
+def _structs(type_: Any) -> set[type[Struct]]:
+    """The structs in a type, with those in their fields."""
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return {type_}.union(*(_structs(field.type) for field in msgspec.structs.fields(type_)))
+    return set().union(*(_structs(argument) for argument in get_args(type_)))
+
+
+def _mended(node: Any, decimal: Json) -> Any:
+    """With decimals as they may be sent or as they are shown, and without what says nothing."""
+    if isinstance(node, list):
+        return [_mended(item, decimal) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") == "string" and node.get("format") == "decimal":
+        return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
+    return {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}

@@ -1,0 +1,66 @@
+"""The API's processes: uvicorn around ``app.main``, one or more on a port. Refuses a schema of another version."""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from app import logs, migrations, processes, settings
+from app.failures import Failure
+from app.main import create_app
+from app.settings import Settings
+
+log = structlog.get_logger("serve")
+
+
+def run(config: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ``SchemaError``, ``Failure``, ``psycopg.Error`` where it cannot begin."""
+    logs.configure(config.log_level, config.log_format)
+    migrations.check(config.database_url)
+    if problem := processes.bind_problem(config.host, config.port):
+        raise Failure(problem)
+    # uvicorn repeats the signal that ended it once it is done: we end by ourselves, with 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
+    hand_down(config)
+    log.info(
+        "api.started", host=config.host, port=config.port, workers=config.workers, version=version("opportunities")
+    )
+    application: Any = create_app(config) if config.workers == 1 else "app.serve:worker"
+    uvicorn.run(
+        application,
+        factory=config.workers > 1,
+        host=config.host,
+        port=config.port,
+        workers=config.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=config.shutdown_timeout_s,
+    )
+    log.info("api.stopped")
+
+
+def hand_down(config: Settings) -> None:
+    """Put the settings where the worker processes find them."""
+    for name, value in config.environ().items():
+        os.environ[name] = value
+        os.environ.pop(f"{name}_FILE", None)
+
+
+def worker() -> Litestar:
+    """The application in one of several processes, with the settings of the one that started it and no longer life."""
+    processes.die_with_parent()
+    config = settings.load()
+    logs.configure(config.log_level, config.log_format)
+    return create_app(config)

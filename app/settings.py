@@ -1,0 +1,166 @@
+"""The settings of every process: one frozen struct, read once from the environment and the command line.
+
+Refuses silent fallbacks: a value that cannot be taken is reported by its name, all of them at once, and nothing starts.
+Every setting NAME can be given as NAME_FILE instead, the path of a file that holds it: a place for secrets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "OPPORTUNITIES_"
+SHARED = frozenset({"database_url"})
+"""Settings that keep the name the rest of the world gives them; the others carry ``PREFIX``."""
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings, one sentence per setting."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    database_url: Annotated[
+        str, Meta(description="The PostgreSQL database, `postgresql://user:password@host:port/name`.")
+    ]
+    host: Annotated[str, Meta(description="The address the API listens on.", min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Meta(description="The port the API listens on.", ge=1, le=65535)] = 8000
+    workers: Annotated[int, Meta(description="API processes; one per core is enough.", ge=1, le=256)] = 1
+    public_url: Annotated[
+        str, Meta(description="How clients reach the API, for links in answers; empty: as the request's `Host` says.")
+    ] = ""
+    max_body_bytes: Annotated[int, Meta(description="The largest request body accepted.", ge=1024)] = 1_048_576
+    statement_timeout_ms: Annotated[int, Meta(description="The longest a statement may take.", ge=100)] = 15_000
+    read_connections: Annotated[
+        int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
+    ] = 4
+    rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
+    shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")
+    ] = "info"
+    log_format: Annotated[Literal["json", "console"], Meta(description="JSON, or lines for a person to read.")] = "json"
+
+    def environ(self) -> dict[str, str]:
+        """The settings as another process of ours reads them."""
+        return {variable(name): str(getattr(self, name)) for name in self.__struct_fields__}
+
+    def redacted(self) -> dict[str, str]:
+        """The settings for people to see: without the password in the database URL."""
+        return self.environ() | {"DATABASE_URL": without_password(self.database_url)}
+
+
+def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+    """The settings of ``environ``; an override that is not None stands before the environment."""
+    values: dict[str, Any] = {}
+    problems = unknown(environ)
+    for field in msgspec.structs.fields(Settings):
+        name = variable(field.name)
+        try:
+            given = overrides.get(field.name)
+            text = given if given is not None else from_environment(environ, name)
+            if text is not None:
+                values[field.name] = convert(field.type, text)
+            elif field.required:
+                problems.append(f"{name} is not set: {field_meta(field.type).description}")
+        except ValueError as error:
+            problems.append(f"{name} {error}")
+    problems += [message for name in ("database_url", "public_url") if (message := url_error(name, values.get(name)))]
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**values)
+
+
+def from_environment(environ: Mapping[str, str], name: str) -> str | None:
+    """The value of NAME, or the content of the file named by NAME_FILE without its last line's end."""
+    direct, path = environ.get(name) or None, environ.get(f"{name}_FILE") or None
+    if direct is None and path is not None:
+        try:
+            return Path(path).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ValueError(f"cannot be read from {path}: {reason}.") from None
+    if direct is not None and path is not None:
+        raise ValueError(f"and {name}_FILE are both set: keep one.")
+    return direct
+
+
+def convert(annotated: Any, value: object) -> object:
+    try:
+        return msgspec.convert(value, annotated, strict=False)
+    except msgspec.ValidationError:
+        raise ValueError(f"is {value!r}, but must be {expected(annotated)}.") from None
+
+
+def expected(annotated: Any) -> str:
+    """What a value of this type looks like, for the sentence that refuses another one."""
+    kind, meta = get_args(annotated)[0], field_meta(annotated)
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    noun = {int: "a whole number", float: "a number"}.get(kind, "a text")
+    if meta.ge is not None and meta.le is not None:
+        return f"{noun} from {meta.ge} to {meta.le}"
+    return f"{noun} of at least {meta.ge}" if meta.ge is not None else noun
+
+
+def url_error(name: str, value: str | None) -> str | None:
+    """Why a URL cannot be used; the value itself is not repeated where it may hold a password."""
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018  raises on a port that is no number
+    except ValueError:
+        return f"{variable(name)} is not a URL."
+    if name == "database_url" and parts.scheme not in ("postgresql", "postgres"):
+        return f"{variable(name)} must start with postgresql:// and name a database, such as postgresql://user:password@localhost:5432/opportunities."
+    if name == "public_url" and (parts.scheme not in ("http", "https") or not parts.hostname):
+        return f"{variable(name)} must be a web address, such as https://crm.example.com."
+    return None
+
+
+def without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{place}"))
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return name.upper() if name in SHARED else PREFIX + name.upper()
+
+
+def unknown(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none: most likely it is misspelt."""
+    known = [variable(name) for name in Settings.__struct_fields__]
+    names = sorted(name for name in environ if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known)
+    near = {name: difflib.get_close_matches(name, known, n=1) for name in names}
+    return [f"{name} is not a setting." + (f" Did you mean {near[name][0]}?" if near[name] else "") for name in names]
+
+
+def field_meta(annotated: Any) -> Meta:
+    meta = get_args(annotated)[1]
+    assert isinstance(meta, Meta)
+    return meta
+
+
+def table() -> str:
+    """The table of settings as the README shows it, in Markdown."""
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
+    for field in msgspec.structs.fields(Settings):
+        default = "required" if field.required else f"`{field.default}`" if field.default != "" else "empty"
+        rows.append(f"| `{variable(field.name)}` | {default} | {field_meta(hints[field.name]).description} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,97 @@
+"""The group writer: the one thread of a process that writes.
+
+Whatever commands have gathered while a transaction was committing make up the next one, so batches size themselves and a lone
+command waits for nobody. Refuses more than a bounded queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from app.committer import MAX_BATCH, Committer, Outcome, Result, Submission, Unavailable
+
+CAPACITY = 2_000
+
+
+class Writer:
+    """Runs submissions of one event loop on a committer of its own."""
+
+    def __init__(self, committer: Committer, *, capacity: int = CAPACITY) -> None:
+        self._committer = committer
+        self._capacity = capacity
+        self._queue: deque[tuple[Submission, asyncio.Future[Outcome]]] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """To be called on the event loop that submits."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def execute(self, submission: Submission) -> Outcome:
+        """The outcome once it is committed. Raises the command's ``DomainError``, or ``Unavailable``.
+
+        A caller that goes away does not take its command back.
+        """
+        assert self._loop is not None
+        if self._closing or len(self._queue) >= self._capacity:
+            raise Unavailable("Too many writes are waiting.")
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        with self._wake:
+            self._queue.append((submission, future))
+            self._wake.notify()
+        return await future
+
+    async def close(self) -> None:
+        """Finish what is queued and stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            while batch := self._next():
+                self._settle(batch, self._results([submission for submission, _ in batch]))
+        finally:
+            self._committer.close()
+
+    def _next(self) -> list[tuple[Submission, asyncio.Future[Outcome]]]:
+        """The next batch; empty when closed and drained."""
+        with self._wake:
+            while not self._queue and not self._closing:
+                self._wake.wait()
+            return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+
+    def _results(self, submissions: list[Submission]) -> list[Result]:
+        try:
+            return self._committer.run(submissions)
+        except Exception as error:  # every waiting caller must hear of it
+            return [error] * len(submissions)
+
+    def _settle(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]], results: list[Result]) -> None:
+        assert self._loop is not None
+
+        def settle() -> None:
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+        _call(self._loop, settle)
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], Any]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits any more

@@ -1,0 +1,1 @@
+"""What leaves the product: relay, stream and webhooks."""

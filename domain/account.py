@@ -1,0 +1,105 @@
+"""An account: the company that deals are made with. Refuses to go while live deals refer to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType, field, structs
+
+from domain import custom_value, event
+from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.fields import MAX_NAME, text_errors, trimmed
+from domain.permissions import require_writer
+
+
+class Created(event.Event, frozen=True):
+    name: str
+    domain: str | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Updated(event.Event, frozen=True):
+    """``custom_fields`` merges by key, where None removes a key."""
+
+    name: str | UnsetType = UNSET
+    domain: str | UnsetType | None = UNSET
+    custom_fields: dict[str, Any] | UnsetType = UNSET
+
+
+class Deleted(event.Event, frozen=True):
+    pass
+
+
+class State(event.State, frozen=True):
+    name: str
+    domain: str | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+    deleted: bool = False
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if isinstance(happened, Created):
+        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+    assert state is not None
+    if isinstance(happened, Deleted):
+        return structs.replace(state, **recorded.tail(), deleted=True)
+    assert isinstance(happened, Updated)
+    new = event.given(happened)
+    if "custom_fields" in new:
+        new["custom_fields"] = custom_value.merged(state.custom_fields, new["custom_fields"])
+    return structs.replace(state, **recorded.tail(), **new)
+
+
+class Create(event.Command, frozen=True):
+    name: str
+    domain: str | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Update(event.Command, frozen=True):
+    """Changes what is given; ``custom_fields`` merges by key, where None removes a key."""
+
+    name: str | UnsetType = UNSET
+    domain: str | UnsetType | None = UNSET
+    custom_fields: dict[str, Any] | UnsetType = UNSET
+
+
+class Delete(event.Command, frozen=True):
+    pass
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_writer(context.actor)
+    if isinstance(command, Create):
+        if state is not None:
+            raise Conflict("exists", "This account exists already.")
+        return (Created(**_checked(event.given(command), {})),)
+    if state is None or state.deleted:
+        raise NotFound("No such account.")
+    match command:
+        case Update():
+            changes = event.changed(state, _checked(event.given(command), state.custom_fields))
+            if not changes.get("custom_fields", True):
+                del changes["custom_fields"]
+            return (Updated(**changes),) if changes else ()
+        case Delete():
+            if context.facts.deals:
+                raise Conflict(
+                    "in_use",
+                    f"{context.facts.deals} deals are made with this account: move or delete them first.",
+                    deals=context.facts.deals,
+                )
+            return (Deleted(),)
+    raise TypeError(command)
+
+
+def _checked(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The given fields as they are kept, of the custom fields those that differ from ``kept``. Raises ``Invalid``."""
+    values = trimmed(given)
+    errors: Errors = text_errors(values, {"name": MAX_NAME, "domain": MAX_NAME})
+    if "custom_fields" in values:
+        values["custom_fields"] = custom_value.checked({}, kept, values["custom_fields"], errors)
+    if errors:
+        raise Invalid(errors)
+    return values

@@ -1,0 +1,75 @@
+"""An activity on a deal: a call, email, meeting, note or task. What is logged stays as it is; there is no edit."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID
+
+from domain import event
+from domain.errors import Conflict, Invalid, NotFound
+from domain.fields import MAX_TEXT, instant_error, text_error
+from domain.permissions import require_deal_writer
+
+Type = Literal["call", "email", "meeting", "note", "task"]
+
+
+class Logged(event.Event, frozen=True):
+    opportunity_id: UUID
+    type: Type
+    subject: str
+    occurred_at: datetime
+    body: str | None = None
+
+
+class State(event.State, frozen=True):
+    """``actor_id`` is who logged it, None for the operator."""
+
+    opportunity_id: UUID
+    type: Type
+    subject: str
+    body: str | None
+    occurred_at: datetime
+    actor_id: UUID | None
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    assert state is None
+    assert isinstance(happened, Logged)
+    return State(**recorded.head(), **event.given(happened), actor_id=recorded.meta.actor_id)  # type: ignore[arg-type]
+
+
+class Log(event.Command, frozen=True):
+    """``occurred_at`` is now unless given: past for what is written down later, in the future for a plan."""
+
+    opportunity_id: UUID
+    type: Type
+    subject: str
+    body: str | None = None
+    occurred_at: datetime | None = None
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    if not isinstance(command, Log):
+        raise TypeError(command)
+    if command.opportunity_id not in context.facts.opportunities:
+        raise NotFound("No such opportunity.")
+    require_deal_writer(context.actor, context.facts.owner_id)
+    if state is not None:
+        raise Conflict("exists", "This activity is logged already.")
+    found = {
+        "subject": text_error(command.subject),
+        "body": text_error(command.body, MAX_TEXT, blank=True),
+        "occurred_at": instant_error(command.occurred_at),
+    }
+    if errors := {name: [message] for name, message in found.items() if message}:
+        raise Invalid(errors)
+    logged = Logged(
+        opportunity_id=command.opportunity_id,
+        type=command.type,
+        subject=command.subject.strip(),
+        occurred_at=(command.occurred_at or context.now).astimezone(UTC),
+        body=command.body or None,
+    )
+    return (logged,)

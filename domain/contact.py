@@ -1,0 +1,120 @@
+"""A contact: a person, of an account or of none, and stakeholder of deals. Refuses to go while live deals name them."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType, structs
+
+from domain import event
+from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.fields import MAX_NAME, email_error, text_errors, trimmed
+from domain.permissions import require_writer
+
+
+class Created(event.Event, frozen=True):
+    first_name: str
+    last_name: str
+    email: str | None = None
+    phone: str | None = None
+    title: str | None = None
+    account_id: UUID | None = None
+
+
+class Updated(event.Event, frozen=True):
+    first_name: str | UnsetType = UNSET
+    last_name: str | UnsetType = UNSET
+    email: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    account_id: UUID | UnsetType | None = UNSET
+
+
+class Deleted(event.Event, frozen=True):
+    pass
+
+
+class State(event.State, frozen=True):
+    first_name: str
+    last_name: str
+    email: str | None = None
+    phone: str | None = None
+    title: str | None = None
+    account_id: UUID | None = None
+    deleted: bool = False
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if isinstance(happened, Created):
+        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+    assert state is not None
+    if isinstance(happened, Deleted):
+        return structs.replace(state, **recorded.tail(), deleted=True)
+    assert isinstance(happened, Updated)
+    return structs.replace(state, **recorded.tail(), **event.given(happened))
+
+
+class Create(event.Command, frozen=True):
+    first_name: str
+    last_name: str
+    email: str | None = None
+    phone: str | None = None
+    title: str | None = None
+    account_id: UUID | None = None
+
+
+class Update(event.Command, frozen=True):
+    """Changes what is given; None clears."""
+
+    first_name: str | UnsetType = UNSET
+    last_name: str | UnsetType = UNSET
+    email: str | UnsetType | None = UNSET
+    phone: str | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    account_id: UUID | UnsetType | None = UNSET
+
+
+class Delete(event.Command, frozen=True):
+    pass
+
+
+_LIMITS = dict.fromkeys(("first_name", "last_name", "email", "phone", "title"), MAX_NAME)
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_writer(context.actor)
+    if isinstance(command, Create):
+        if state is not None:
+            raise Conflict("exists", "This contact exists already.")
+        created = trimmed(event.given(command))
+        _require_valid(created, context)
+        return (Created(**created),)
+    if state is None or state.deleted:
+        raise NotFound("No such contact.")
+    match command:
+        case Update():
+            changes = event.changed(state, trimmed(event.given(command)))
+            _require_valid(changes, context)
+            return (Updated(**changes),) if changes else ()
+        case Delete():
+            if context.facts.deals:
+                raise Conflict(
+                    "in_use",
+                    f"This contact is a stakeholder of {context.facts.deals} deals: take it off them first.",
+                    deals=context.facts.deals,
+                )
+            return (Deleted(),)
+    raise TypeError(command)
+
+
+def _require_valid(values: dict[str, Any], context: event.Context) -> None:
+    errors: Errors = text_errors(values, _LIMITS)
+    email, account_id = values.get("email"), values.get("account_id")
+    if email and "email" not in errors and (message := email_error(email)):
+        errors["email"] = [message]
+    if account_id is not None and account_id not in context.facts.accounts:
+        errors["account_id"] = [f"There is no account {account_id}."]
+    if errors:
+        raise Invalid(errors)

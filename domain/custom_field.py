@@ -1,0 +1,190 @@
+"""The custom fields of an org's deals: their definitions, in order. One stream for each org.
+
+Refuses to change the key or the type of a field; what a value may be is in ``custom_value``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from typing import Literal
+from uuid import UUID, uuid5
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from domain import event
+from domain.errors import Conflict, Invalid, NotFound
+from domain.fields import MAX_CUSTOM_FIELDS, key_error, text_error
+from domain.permissions import require_admin
+
+MAX_OPTIONS = 200
+
+Type = Literal["text", "textarea", "number", "checkbox", "date", "dropdown", "multiselect"]
+
+
+class Option(Struct, frozen=True):
+    value: str
+    label: str
+
+
+class Definition(Struct, frozen=True, kw_only=True):
+    """``options`` are for dropdown and multiselect: plain values, or values with labels."""
+
+    key: str
+    label: str
+    type: Type
+    options: tuple[str | Option, ...] = ()
+    required: bool = False
+    filterable: bool = True
+
+    def option_values(self) -> list[str]:
+        """What a value of a dropdown or multiselect may be."""
+        return [option if isinstance(option, str) else option.value for option in self.options]
+
+
+class Created(event.Event, frozen=True):
+    definition: Definition
+
+
+class Updated(event.Event, frozen=True):
+    key: str
+    label: str | UnsetType = UNSET
+    options: tuple[str | Option, ...] | UnsetType = UNSET
+    required: bool | UnsetType = UNSET
+    filterable: bool | UnsetType = UNSET
+
+
+class Deleted(event.Event, frozen=True):
+    key: str
+
+
+class State(event.State, frozen=True, dict=True):
+    definitions: tuple[Definition, ...] = ()
+
+    @cached_property
+    def by_key(self) -> dict[str, Definition]:
+        return {definition.key: definition for definition in self.definitions}
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        return tuple(definition.key for definition in self.definitions if definition.required)
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if state is None:
+        assert isinstance(happened, Created)
+        return State(**recorded.head(), definitions=(happened.definition,))  # type: ignore[arg-type]
+    definitions = state.definitions
+    match happened:
+        case Created(definition):
+            definitions = (*definitions, definition)
+        case Updated(key=key):
+            changes = event.given(happened)
+            definitions = tuple(structs.replace(old, **changes) if old.key == key else old for old in definitions)
+        case Deleted(key):
+            definitions = tuple(old for old in definitions if old.key != key)
+    return structs.replace(state, **recorded.tail(), definitions=definitions)
+
+
+def stream_id(org_id: UUID) -> UUID:
+    return uuid5(org_id, "custom_field")
+
+
+class Create(event.Command, frozen=True, kw_only=True):
+    key: str
+    label: str
+    type: Type
+    options: tuple[str | Option, ...] = ()
+    required: bool = False
+    filterable: bool = True
+
+
+class Update(event.Command, frozen=True):
+    """Changes what is given. The key and the type of a field are for ever."""
+
+    key: str
+    label: str | UnsetType = UNSET
+    options: tuple[str | Option, ...] | UnsetType = UNSET
+    required: bool | UnsetType = UNSET
+    filterable: bool | UnsetType = UNSET
+
+
+class Delete(event.Command, frozen=True):
+    key: str
+
+
+# A key that ends like this could not be told from a filter with an operator.
+_OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
+_WITH_OPTIONS = ("dropdown", "multiselect")
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_admin(context.actor)
+    match command:
+        case Create():
+            definition = Definition(**{**event.given(command), "label": command.label.strip()})
+            _require_valid(definition)
+            _require_room(state, definition)
+            return (Created(definition=definition),)
+        case Update():
+            old = _find(state, command.key)
+            new = structs.replace(old, **event.given(command))
+            new = structs.replace(new, label=new.label.strip())
+            _require_valid(new)
+            changes = {name: value for name, value in structs.asdict(new).items() if value != getattr(old, name)}
+            return (Updated(key=old.key, **changes),) if changes else ()
+        case Delete():
+            old = _find(state, command.key)
+            name = f"custom_fields.{old.key}"
+            if asking := [stage.key for stage in context.policy.pipeline.stages if name in stage.required_fields]:
+                detail = f"Stages require this field: {', '.join(asking)}. Change the pipeline first."
+                raise Conflict("in_use", detail, stages=asking)
+            return (Deleted(key=old.key),)
+    raise TypeError(command)
+
+
+def _find(state: State | None, key: str) -> Definition:
+    definition = state.by_key.get(key) if state is not None else None
+    if definition is None:
+        raise NotFound("No such custom field.")
+    return definition
+
+
+def _require_valid(definition: Definition) -> None:
+    found = {
+        "key": _key_error(definition.key),
+        "label": text_error(definition.label),
+        "options": _options_error(definition),
+    }
+    if errors := {name: [message] for name, message in found.items() if message}:
+        raise Invalid(errors)
+
+
+def _key_error(key: str) -> str | None:
+    if match := _OPERATOR.fullmatch(key):
+        return f"Must not end in __{match[1]}, which in a filter is an operator."
+    return key_error(key)
+
+
+def _options_error(definition: Definition) -> str | None:
+    values = definition.option_values()
+    if definition.type not in _WITH_OPTIONS:
+        return f"A {definition.type} field has no options." if values else None
+    if not values:
+        return f"A {definition.type} field needs options."
+    if len(values) > MAX_OPTIONS:
+        return f"At most {MAX_OPTIONS} options; these are {len(values)}."
+    if len(set(values)) < len(values):
+        return "Each option may be there only once."
+    labels = [option.label for option in definition.options if isinstance(option, Option)]
+    return next((message for text in (*values, *labels) if (message := text_error(text))), None)
+
+
+def _require_room(state: State | None, definition: Definition) -> None:
+    if state is None:
+        return
+    if definition.key in state.by_key:
+        raise Conflict("key_taken", f"There is a custom field {definition.key!r} already.")
+    if len(state.definitions) >= MAX_CUSTOM_FIELDS:
+        raise Conflict("too_many", f"An organization has at most {MAX_CUSTOM_FIELDS} custom fields.")

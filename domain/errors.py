@@ -1,0 +1,64 @@
+"""Why a command was refused: one class per kind, each with a stable code. Refuses HTTP: see ``app.problems``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Errors = dict[str, list[str]]
+
+
+class DomainError(Exception):
+    """A refusal. ``str(error)`` is a sentence for the user; ``extra`` are further fields worth telling a program."""
+
+    code = "refused"
+
+    def __init__(self, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+
+class Invalid(DomainError):
+    """Fields that cannot be taken as they are, all of them at once, by dotted path."""
+
+    code = "invalid"
+
+    def __init__(self, errors: Mapping[str, Sequence[str]], detail: str = "") -> None:
+        self.errors: Errors = {name: list(messages) for name, messages in errors.items()}
+        super().__init__(detail or f"Not accepted: {', '.join(self.errors)}.")
+
+
+class NotFound(DomainError):
+    """Absent, deleted or another org's: the caller cannot tell which."""
+
+    code = "not_found"
+
+
+class Unauthenticated(DomainError):
+    """The token is unknown, revoked or expired, or its user is not active any more."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(DomainError):
+    code = "forbidden"
+
+
+class Conflict(DomainError):
+    """Understood, but the present state or the org's policy does not allow it. ``code`` says which rule."""
+
+    def __init__(self, code: str, detail: str, **extra: object) -> None:
+        super().__init__(detail, **extra)
+        self.code = code
+
+
+class VersionMismatch(DomainError):
+    """``If-Match`` named another version than the record's."""
+
+    code = "version_mismatch"
+
+
+class KeyReused(DomainError):
+    """An ``Idempotency-Key`` came again with another request."""
+
+    code = "idempotency_key_reused"

@@ -1,0 +1,186 @@
+"""The event store: the library's event table, mapper, recorder and notification log, with our codec and our append.
+
+The only module that imports ``eventsourcing``. It refuses to change or remove an event, to leave the order of positions to
+chance, and to retry an append by itself: the caller's transaction decides, and its command ids tell what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import Mapper, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg import Connection, Cursor
+
+from domain import catalog
+from domain.event import Event, Meta, Recorded
+
+TABLE = "opportunities_events"
+CHANNEL = TABLE
+# What the library's stock Application needs to open this store; its name makes the table's name.
+ENVIRONMENT = {
+    "APP_NAME": "opportunities",
+    "PERSISTENCE_MODULE": "eventsourcing.postgres",
+    "MAPPER_TOPIC": "domain.event_store:EventMapper",
+    "APPLICATION_RECORDER_TOPIC": "domain.event_store:Recorder",
+    "CREATE_TABLE": "no",
+}
+
+T = TypeVar("T")
+
+
+class Stored(msgspec.Struct, Generic[T], frozen=True):
+    """The JSON in the table's ``state``."""
+
+    data: T
+    meta: Meta
+
+
+_encode = msgspec.json.Encoder(order="deterministic", decimal_format="string").encode
+
+
+@cache
+def _decoder(topic: str) -> msgspec.json.Decoder[Stored[Event]]:
+    return msgspec.json.Decoder(Stored[catalog.class_of(topic)])  # type: ignore[misc]
+
+
+def encode(event: Event, meta: Meta) -> bytes:
+    return _encode(Stored(data=event, meta=meta))
+
+
+def decode(
+    topic: str, state: bytes, originator_id: UUID, originator_version: int, position: int = 0
+) -> Recorded:
+    """The event of one row. Raises ``KeyError`` for a stored name the catalog does not know."""
+    stored = _decoder(topic).decode(catalog.upcast(topic, state))
+    return Recorded(originator_id, originator_version, stored.data, stored.meta, position)
+
+
+class EventMapper(Mapper[UUID]):
+    """Between ``Recorded`` and the library's ``StoredEvent``: plain deterministic JSON under stable names."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        return StoredEvent(
+            originator_id=domain_event.originator_id,
+            originator_version=domain_event.originator_version,
+            topic=catalog.name_of(type(domain_event.event)),
+            state=encode(domain_event.event, domain_event.meta),
+        )
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        assert isinstance(stored_event.originator_id, UUID)
+        return decode(
+            stored_event.topic, stored_event.state, stored_event.originator_id, stored_event.originator_version
+        )
+
+
+class Recorder(PostgresApplicationRecorder):
+    """The library's recorder with one-statement appends that take an advisory lock instead of locking the table.
+
+    So positions are in commit order, the log needs no right but SELECT and INSERT, and an append does not collide with
+    vacuum or index builds. Unlike the library's it never repeats an append: after a lost connection nobody knows
+    whether it was committed but he who looks for the command id.
+    """
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
+        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
+            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events])
+
+
+_MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
+
+
+def lock(cursor: Cursor[Any]) -> None:
+    """Wait until no other transaction is appending; held to the end of this one."""
+    cursor.execute("SELECT lock_log()")
+
+
+def append(cursor: Cursor[Any], events: Sequence[Recorded]) -> list[int]:
+    """Append to the log; the positions in the order of ``events``. Raises ``UniqueViolation`` where a version exists."""
+    if not events:
+        return []
+    cursor.execute(
+        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[]) AS position",
+        (
+            [recorded.originator_id for recorded in events],
+            [recorded.originator_version for recorded in events],
+            [catalog.name_of(type(recorded.event)) for recorded in events],
+            [encode(recorded.event, recorded.meta) for recorded in events],
+            [recorded.meta.org_id for recorded in events],
+        ),
+        prepare=True,
+    )
+    return [_first(row) for row in cursor.fetchall()]
+
+
+def _first(row: Any) -> int:
+    return row["position"] if isinstance(row, dict) else row[0]  # type: ignore[no-any-return]
+
+
+def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:
+    """The events of the named streams beyond the versions known, each stream's in order."""
+    cursor.execute(
+        """
+        SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
+        FROM unnest(%b::uuid[], %b::bigint[]) AS known (id, version)
+        JOIN opportunities_events e ON e.originator_id = known.id AND e.originator_version > known.version
+        ORDER BY e.originator_id, e.originator_version
+        """,
+        (list(known), list(known.values())),
+        prepare=True,
+        binary=True,
+    )
+    return [decode(*row) for row in cursor.fetchall()]
+
+
+def read_after(cursor: Cursor[Any], position: int, limit: int) -> list[Recorded]:
+    """The next events of the whole log, in order of position. Positions have gaps: ask beyond the last one seen."""
+    cursor.execute(
+        f"""
+        SELECT topic, state, originator_id, originator_version, notification_id
+        FROM opportunities_events WHERE notification_id > %b ORDER BY notification_id LIMIT {int(limit)}
+        """,
+        (position,),
+        prepare=True,
+        binary=True,
+    )
+    return [decode(*row) for row in cursor.fetchall()]
+
+
+def head(cursor: Cursor[Any]) -> int:
+    """The position of the last event, 0 for an empty log."""
+    row = cursor.execute("SELECT coalesce(max(notification_id), 0) FROM opportunities_events").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def committed(cursor: Cursor[Any], event: Recorded) -> bool:
+    """Whether this very event is in the log: the same stream, version and command."""
+    cursor.execute(
+        """
+        SELECT topic, state, originator_id, originator_version, notification_id
+        FROM opportunities_events WHERE originator_id = %b AND originator_version = %b
+        """,
+        (event.originator_id, event.originator_version),
+        binary=True,
+    )
+    return any(decode(*row).meta.command_id == event.meta.command_id for row in cursor.fetchall())
+
+
+def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[list[Recorded]]:
+    """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may go on in the next."""
+    with connection.cursor(name="log", binary=True) as cursor:  # type: ignore[call-overload]
+        cursor.itersize = chunk
+        cursor.execute(
+            """
+            SELECT topic, state, originator_id, originator_version, notification_id
+            FROM opportunities_events WHERE notification_id <= %s ORDER BY originator_id, originator_version
+            """,
+            (upto,),
+        )
+        while rows := cursor.fetchmany(chunk):
+            yield [decode(*row) for row in rows]

@@ -1,0 +1,89 @@
+"""What one unit of a foreign currency is worth in the org's own, from a day on. One stream for each org and currency.
+
+Refuses a rate for the org's own currency, which is 1 by nature.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from uuid import UUID, uuid5
+
+from msgspec import structs
+
+from domain import event
+from domain.errors import Invalid
+from domain.fields import date_error
+from domain.money import currency_error
+from domain.permissions import require_admin
+
+MAX_INTEGER_DIGITS = 12
+MAX_DECIMALS = 12
+_SMALLEST = Decimal(1).scaleb(-MAX_DECIMALS)
+
+
+class Quoted(event.Event, frozen=True):
+    """``rate`` holds from ``valid_from`` until the next later day quoted; a second one for a day replaces the first."""
+
+    currency: str
+    valid_from: date
+    rate: Decimal
+
+
+class State(event.State, frozen=True):
+    """``rates`` by their first day, in no order."""
+
+    currency: str
+    rates: dict[date, Decimal]
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    assert isinstance(happened, Quoted)
+    quoted = {happened.valid_from: happened.rate}
+    if state is None:
+        return State(**recorded.head(), currency=happened.currency, rates=quoted)  # type: ignore[arg-type]
+    return structs.replace(state, **recorded.tail(), rates=state.rates | quoted)
+
+
+class Set(event.Command, frozen=True):
+    currency: str
+    valid_from: date
+    rate: Decimal
+
+
+def stream_id(org_id: UUID, currency: str) -> UUID:
+    return uuid5(org_id, f"exchange_rate/{currency.upper()}")
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_admin(context.actor)
+    if not isinstance(command, Set):
+        raise TypeError(command)
+    currency = command.currency.upper()
+    found = {
+        "currency": _currency_error(currency, context.policy.organization.currency),
+        "valid_from": date_error(command.valid_from),
+        "rate": _rate_error(command.rate),
+    }
+    if errors := {name: [message] for name, message in found.items() if message}:
+        raise Invalid(errors)
+    if state is not None and state.rates.get(command.valid_from) == command.rate:
+        return ()
+    return (Quoted(currency=currency, valid_from=command.valid_from, rate=command.rate),)
+
+
+def _currency_error(currency: str, own: str) -> str | None:
+    if currency == own:
+        return f"{own} is the organization's own currency: its rate is always 1."
+    return currency_error(currency)
+
+
+def _rate_error(rate: Decimal) -> str | None:
+    if not rate.is_finite():
+        return "Must be a number."
+    if rate <= 0:
+        return "Must be more than 0."
+    if rate.adjusted() >= MAX_INTEGER_DIGITS or rate != rate.quantize(_SMALLEST):
+        return f"Must have at most {MAX_INTEGER_DIGITS} digits before the decimal point and {MAX_DECIMALS} after it."
+    return None

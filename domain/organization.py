@@ -1,0 +1,76 @@
+"""The organization: its name, currency and how strict it is about custom fields. The stream's id is the org's id."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from msgspec import UNSET, UnsetType, structs
+
+from domain import event
+from domain.errors import Conflict, Invalid, NotFound
+from domain.fields import text_error, trimmed
+from domain.money import currency_error
+from domain.permissions import require_admin
+
+CustomFieldsMode = Literal["keep", "strict"]
+
+
+class Created(event.Event, frozen=True):
+    name: str
+    currency: str
+
+
+class Updated(event.Event, frozen=True):
+    name: str | UnsetType = UNSET
+    custom_fields_mode: CustomFieldsMode | UnsetType = UNSET
+
+
+class State(event.State, frozen=True):
+    name: str
+    currency: str
+    custom_fields_mode: CustomFieldsMode = "keep"
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if isinstance(happened, Created):
+        return State(**recorded.head(), name=happened.name, currency=happened.currency)  # type: ignore[arg-type]
+    assert state is not None
+    assert isinstance(happened, Updated)
+    return structs.replace(state, **recorded.tail(), **event.given(happened))
+
+
+class Create(event.Command, frozen=True):
+    name: str
+    currency: str = "USD"
+
+
+class Update(event.Command, frozen=True):
+    name: str | UnsetType = UNSET
+    custom_fields_mode: CustomFieldsMode | UnsetType = UNSET
+
+
+def stream_id(org_id: UUID) -> UUID:
+    return org_id
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_admin(context.actor)
+    match command:
+        case Create():
+            if state is not None:
+                raise Conflict("exists", "This organization exists already.")
+            currency = command.currency.upper()
+            found = {"name": text_error(command.name), "currency": currency_error(currency)}
+            if errors := {name: [message] for name, message in found.items() if message}:
+                raise Invalid(errors)
+            return (Created(name=command.name.strip(), currency=currency),)
+        case Update():
+            if state is None:
+                raise NotFound("No such organization.")
+            if command.name is not UNSET and (message := text_error(command.name)):
+                raise Invalid({"name": [message]})
+            changed = event.changed(state, trimmed(event.given(command)))
+            return (Updated(**changed),) if changed else ()
+    raise TypeError(command)

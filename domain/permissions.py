@@ -1,0 +1,33 @@
+"""Who may do what: the four roles and the three questions asked of them. Refuses anything about HTTP or tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+from domain.errors import Forbidden
+
+if TYPE_CHECKING:
+    from domain.event import Actor
+
+Role = Literal["read_only", "rep", "manager", "admin"]
+ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
+
+
+def require_admin(actor: Actor) -> None:
+    """Settings, users and tokens of others, webhooks."""
+    if actor.role != "admin":
+        raise Forbidden("Only an admin may do this.")
+
+
+def require_writer(actor: Actor) -> None:
+    """Shared records: accounts and contacts."""
+    if actor.role == "read_only":
+        raise Forbidden("Your role is read_only: it may read everything and change nothing.")
+
+
+def require_deal_writer(actor: Actor, owner_id: UUID | None) -> None:
+    """A deal and what is logged on it: a rep only those owned by the rep, a manager or an admin all of them."""
+    require_writer(actor)
+    if actor.role == "rep" and owner_id != actor.user_id:
+        raise Forbidden("A rep may change only deals of their own; ask a manager or the owner.")

@@ -1,0 +1,92 @@
+"""A user of the org: email, name, role, active or not. Refuses to leave the org without an active admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType, structs
+
+from domain import event
+from domain.errors import Conflict, Invalid, NotFound
+from domain.fields import MAX_NAME, email_error, text_errors, trimmed
+from domain.permissions import Role, require_admin
+
+
+class Created(event.Event, frozen=True):
+    email: str
+    name: str
+    role: Role
+
+
+class Updated(event.Event, frozen=True):
+    email: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class State(event.State, frozen=True):
+    email: str
+    name: str
+    role: Role
+    active: bool = True
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if isinstance(happened, Created):
+        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+    assert state is not None
+    assert isinstance(happened, Updated)
+    return structs.replace(state, **recorded.tail(), **event.given(happened))
+
+
+class Create(event.Command, frozen=True):
+    email: str
+    name: str
+    role: Role = "rep"
+
+
+class Update(event.Command, frozen=True):
+    """Changes what is given. A user is deactivated, never deleted: deals and history go on naming them."""
+
+    email: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    role: Role | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_admin(context.actor)
+    match command:
+        case Create():
+            if state is not None:
+                raise Conflict("exists", "This user exists already.")
+            created = trimmed(event.given(command))
+            _require_valid(created, context)
+            return (Created(**created),)
+        case Update():
+            if state is None:
+                raise NotFound("No such user.")
+            changes = event.changed(state, trimmed(event.given(command)))
+            _require_valid(changes, context)
+            _require_an_admin(state, changes, context)
+            return (Updated(**changes),) if changes else ()
+    raise TypeError(command)
+
+
+def _require_valid(values: dict[str, Any], context: event.Context) -> None:
+    errors = text_errors(values, {"email": MAX_NAME, "name": MAX_NAME})
+    if "email" in values and "email" not in errors and (message := email_error(values["email"])):
+        errors["email"] = [message]
+    if errors:
+        raise Invalid(errors)
+    if "email" in values and context.facts.email_taken:
+        raise Conflict("email_taken", f"There is a user with the email {values['email']} already.")
+
+
+def _require_an_admin(state: State, changes: dict[str, Any], context: event.Context) -> None:
+    is_admin = state.active and state.role == "admin"
+    stays = changes.get("active", True) and changes.get("role", "admin") == "admin"
+    if is_admin and not stays and not context.facts.other_admins:
+        raise Conflict("last_admin", "This is the last active admin: make another user an admin first.")

@@ -1,0 +1,1 @@
+"""Read models: tables derived from the log, one file each."""

@@ -1,0 +1,26 @@
+"""The body that answers a command: the record as it stands at the end of the transaction. Refuses to leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from psycopg import Cursor
+
+from projections import exchange_rates, opportunity_queries
+
+
+def of(cursor: Cursor[Any], kind: str, ids: Sequence[UUID]) -> list[tuple[UUID, int, str]]:
+    """(id, version, JSON) of the live records among the ids."""
+    if kind == "opportunity":
+        statement = opportunity_queries.records()
+    elif kind == "exchange_rate":
+        statement = exchange_rates.LAST_SET
+    else:
+        statement = """
+            SELECT d.id, d.version, d.doc FROM directory d
+            WHERE d.id = ANY(%s::uuid[]) AND d.valid_to = 'infinity' AND NOT d.deleted
+        """
+    cursor.execute(statement, (list(ids),), prepare=True, binary=True)
+    return cursor.fetchall()

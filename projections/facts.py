@@ -1,0 +1,110 @@
+"""What a decision must know of other records, read under the log's lock so that nothing can change before the append.
+
+Refuses to decide anything; the rules are in the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET
+from psycopg import Cursor
+
+from domain.event import Command, Facts
+
+
+def named_by(command: Command) -> set[UUID]:
+    """The ids of other records in a command."""
+    ids: set[UUID] = set()
+    for name in ("account_id", "owner_id", "user_id", "opportunity_id"):
+        value = getattr(command, name, None)
+        if isinstance(value, UUID):
+            ids.add(value)
+    stakeholders = getattr(command, "stakeholder_ids", None)
+    if stakeholders is not UNSET and stakeholders:
+        ids.update(stakeholders)
+    return ids
+
+
+def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> dict[tuple[UUID, str], set[UUID]]:
+    """Which of the ids are live records (of users: active ones), by (org, kind)."""
+    found: dict[tuple[UUID, str], set[UUID]] = {}
+    wanted = list(ids)
+    if wanted:
+        cursor.execute(
+            """
+            SELECT org_id, kind, id FROM directory
+            WHERE id = ANY(%b::uuid[]) AND valid_to = 'infinity' AND NOT deleted AND active
+            """,
+            (wanted,),
+            prepare=True,
+            binary=True,
+        )
+        for org_id, kind, id_ in cursor.fetchall():
+            found.setdefault((org_id, kind), set()).add(id_)
+    return found
+
+
+def of_references(found: dict[tuple[UUID, str], set[UUID]], org_id: UUID) -> Facts:
+    return Facts(
+        accounts=frozenset(found.get((org_id, "account"), ())),
+        users=frozenset(found.get((org_id, "user"), ())),
+        contacts=frozenset(found.get((org_id, "contact"), ())),
+    )
+
+
+def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command) -> Facts:
+    """All the facts for a command on a reference record or on settings."""
+    facts = of_references(existing(cursor, named_by(command)), org_id)
+    if kind == "pipeline":
+        cursor.execute(
+            """
+            SELECT stage, sum(n)::bigint FROM opportunity_counts
+            WHERE org_id = %s AND owner_id = '00000000-0000-0000-0000-000000000000' AND close_date = '-infinity'
+            GROUP BY stage HAVING sum(n) > 0
+            """,
+            (org_id,),
+        )
+        return replace(facts, in_use=dict(cursor.fetchall()))
+    if kind == "account":
+        cursor.execute(
+            """
+            SELECT count(*) FROM opportunities
+            WHERE org_id = %s AND account_id = %s AND valid_to = 'infinity' AND NOT deleted
+            """,
+            (org_id, stream_id),
+        )
+        return replace(facts, deals=_one(cursor))
+    if kind == "user":
+        email = getattr(command, "email", None)
+        cursor.execute(
+            """
+            SELECT count(*) FILTER (WHERE lookup = %s),
+                   count(*) FILTER (WHERE role = 'admin' AND active)
+            FROM directory
+            WHERE org_id = %s AND kind = 'user' AND id <> %s AND valid_to = 'infinity' AND NOT deleted
+            """,
+            (email.lower() if isinstance(email, str) else None, org_id, stream_id),
+        )
+        taken, admins = cursor.fetchone() or (0, 0)
+        return replace(facts, email_taken=taken > 0, other_admins=admins)
+    if kind == "activity":
+        opportunity_id = getattr(command, "opportunity_id", None)
+        cursor.execute(
+            """
+            SELECT id, owner_id FROM opportunities
+            WHERE org_id = %s AND id = %s AND valid_to = 'infinity' AND NOT deleted
+            """,
+            (org_id, opportunity_id),
+        )
+        row = cursor.fetchone()
+        return replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1]) if row else facts
+    return facts
+
+
+def _one(cursor: Cursor[Any]) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0

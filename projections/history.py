@@ -1,0 +1,89 @@
+"""The history of a record, and the org's feed, told from the events: who, when, and which fields changed from what to what.
+
+Refuses to show secrets: a token's hash never leaves the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from domain import catalog
+from domain.event import Recorded, State
+
+# Of every state, what is not news or not to be told.
+_UNTOLD = frozenset({"id", "org_id", "version", "created_at", "updated_at", "hash", "stage_entered_at"})
+
+
+class Entry(Struct, frozen=True):
+    """One event. ``changes`` has old and new value by field, custom fields by ``custom_fields.<key>``."""
+
+    position: int
+    type: str
+    id: UUID
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: dict[str, Any] | None
+    token_id: UUID | None
+    request_id: str | None
+    comment: str | None
+    changes: dict[str, tuple[Any, Any]]
+
+
+def entries(streams: Sequence[Recorded], actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
+    """The entries of whole streams, given one after the other; ``actors`` are the cards of the users by id."""
+    told: list[Entry] = []
+    state: State | None = None
+    for recorded in streams:
+        if recorded.originator_version == 1:
+            state = None
+        kind = catalog.kind_of_event(type(recorded.event))
+        after = catalog.AGGREGATES[kind].evolve(state, recorded)
+        meta = recorded.meta
+        told.append(
+            Entry(
+                position=recorded.position,
+                type=public_type(recorded),
+                id=recorded.originator_id,
+                version=recorded.originator_version,
+                occurred_at=meta.occurred_at,
+                recorded_at=meta.recorded_at,
+                actor=actors.get(meta.actor_id, {"id": meta.actor_id}) if meta.actor_id else None,
+                token_id=meta.token_id,
+                request_id=meta.request_id or None,
+                comment=meta.comment,
+                changes=difference(state, after),
+            )
+        )
+        state = after
+    return told
+
+
+def public_type(recorded: Recorded) -> str:
+    """The name of an event for the outside, without the version of its stored form: ``opportunity.won``."""
+    return catalog.name_of(type(recorded.event)).rsplit(".v", 1)[0]
+
+
+def difference(before: State | None, after: State) -> dict[str, tuple[Any, Any]]:
+    """What changed between two states of a record, by field."""
+    changes: dict[str, tuple[Any, Any]] = {}
+    for name in after.__struct_fields__:
+        if name in _UNTOLD:
+            continue
+        new = getattr(after, name)
+        old = getattr(before, name) if before is not None else None
+        if old == new or (before is None and new in (None, (), {}, False, "")):
+            continue
+        if name == "custom_fields":
+            old = old or {}
+            for key in sorted(old.keys() | new.keys()):
+                if old.get(key) != new.get(key):
+                    changes[f"custom_fields.{key}"] = (old.get(key), new.get(key))
+        else:
+            changes[name] = (old, new)
+    return changes

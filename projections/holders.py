@@ -1,0 +1,34 @@
+"""Finds users and tokens of whatever org, for the operator at the command line. Refuses callers bound to one org."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Cursor
+
+
+def user(cursor: Cursor[Any], email: str, org_id: UUID | None = None) -> list[tuple[UUID, UUID]]:
+    """(org, user) of every active user with this email, of one org where it is given."""
+    cursor.execute(
+        """
+        SELECT org_id, id FROM directory
+        WHERE kind = 'user' AND lookup = lower(%(email)s) AND valid_to = 'infinity' AND active AND NOT deleted
+          AND (%(org_id)s::uuid IS NULL OR org_id = %(org_id)s)
+        ORDER BY created_at
+        """,
+        {"email": email, "org_id": org_id},
+    )
+    return cursor.fetchall()
+
+
+def token(cursor: Cursor[Any], *, hashed: str | None = None, token_id: UUID | None = None) -> tuple[UUID, UUID] | None:
+    """(org, token) by the SHA-256 of the token or by its id."""
+    cursor.execute(
+        """
+        SELECT org_id, id FROM directory
+        WHERE kind = 'token' AND valid_to = 'infinity' AND NOT deleted AND (lookup = %(hash)s OR id = %(id)s)
+        """,
+        {"hash": hashed, "id": token_id},
+    )
+    return cursor.fetchone()

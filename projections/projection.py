@@ -1,0 +1,41 @@
+"""What a read model is: rows derived from the log, rebuilt at will. Refuses facts of its own and any clock.
+
+A projection's tables are written in the transaction that appends the events, and by a rebuild, through the same ``apply``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from psycopg import Cursor
+
+from domain.event import Recorded, State
+
+
+class Change(NamedTuple):
+    """One event with the states of its stream before (None for the first event) and after it."""
+
+    recorded: Recorded
+    before: State | None
+    after: State
+
+
+class Projection(Protocol):
+    """``ddl`` names its tables without a schema, for a rebuild makes them anew beside the live ones.
+
+    ``nothing`` says of a table which rows mean the same as no row (a counter at zero), for ``verify``.
+    """
+
+    name: str
+    version: int
+    tables: tuple[str, ...]
+    ddl: str
+    nothing: Mapping[str, str]
+
+    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+        """Bring the tables from the log before ``batch`` to the log after it; events of other kinds are ignored.
+
+        A batch has every stream's events in order, and a stream's batches come in order; one stream's events must not
+        change what another's do to the tables, for a rebuild reads stream by stream.
+        """

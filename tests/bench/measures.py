@@ -1,0 +1,225 @@
+"""What is measured and the bars it must hold: each measure is two samples, ours and another, and how they compare."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Literal
+
+from tests.bench import accounting, databases, load
+from tests.bench.rig import Rig, Sample
+from tests.bench.servers import Server
+from tests.bench.workload import CONNECTIONS, ROOT, Workload, months
+
+ME = "/api/users/me/"
+PAGE = 200
+DEEP = 80_000
+
+INSERT = """
+INSERT INTO bench.event (stream, topic, state)
+VALUES (gen_random_uuid(), 'opportunity.created.v1', decode(repeat('7b', 500), 'hex'));
+"""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The bar holds for ``ratio``, which compares two samples; without ``other``, for ours alone."""
+
+    name: str
+    what: str
+    ours: Callable[[Rig], Sample]
+    other: Callable[[Rig], Sample] | None
+    against: str
+    bar: float
+    holds: Literal["at least", "at most"] = "at least"
+    ratio: Callable[[Sample, Sample], float] = lambda ours, other: ours.value / other.value
+    large: bool = False
+    """Whether it needs the large database."""
+    rounds: int | None = None
+    """At most so many, where one takes long."""
+
+    def passes(self, figure: float) -> bool:
+        return figure >= self.bar if self.holds == "at least" else figure <= self.bar
+
+
+def _list(rig: Rig) -> Sample:
+    return rig.hit(rig.ours, rig.work.lists())
+
+
+def _create(rig: Rig) -> Sample:
+    return rig.hit(rig.ours, rig.work.creates(), expect=b"201")
+
+
+def _insert(rig: Rig) -> Sample:
+    """One row in a transaction of its own, made durable: the least that a recorded fact can cost."""
+    with databases.connect(rig.url) as connection:
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS bench.event"
+            " (id bigserial PRIMARY KEY, stream uuid NOT NULL, topic text NOT NULL, state bytea NOT NULL)"
+        )
+    return rig.pgbench(INSERT, CONNECTIONS)
+
+
+def _stack(rig: Rig) -> Sample:
+    sample = rig.hit(rig.stack_alone, load.same(rig.work.get(ME)))
+    return Sample(sample.cpu["server"], "µs", sample.p50, sample.p99, sample.cpu)
+
+
+def _raw(rig: Rig) -> Sample:
+    sample = rig.hit(rig.raw, load.same(rig.work.get(ME)))
+    return Sample(sample.cpu["server"], "µs", sample.p50, sample.p99, sample.cpu)
+
+
+def _latency(rig: Rig, server: Server, data: bytes) -> Sample:
+    """The median time of one request at a time, and what it costs."""
+    sample = rig.hit(server, load.same(data), connections=1)
+    assert sample.p50 is not None
+    return Sample(sample.p50, "ms", sample.p50, sample.p99, sample.cpu)
+
+
+def _cursor_path(rig: Rig, row: int) -> str:
+    """The path of the page of 50 that begins at a row of the whole list, found by following the links."""
+    path, seen = f"{ROOT}?cursor=&page_size={PAGE}", 0
+    while seen < row and (answer := _results(rig.large, rig.large_work, path))["next"]:
+        seen += PAGE
+        path = re.sub(r"^https?://[^/]+", "", answer["next"])
+    return path.replace(f"page_size={PAGE}", "page_size=50")
+
+
+def _results(server: Server, work: Workload, path: str) -> dict[str, str]:
+    status, body = load.fetch(server.port, work.get(path))
+    assert status == 200, body
+    answer: dict[str, str] = json.loads(body)
+    return answer
+
+
+def _page_at(row: int) -> Callable[[Rig], Sample]:
+    found: dict[int, str] = {}
+
+    def sample(rig: Rig) -> Sample:
+        if id(rig) not in found:
+            found[id(rig)] = _cursor_path(rig, row)
+        return _latency(rig, rig.large, rig.large_work.get(found[id(rig)]))
+
+    return sample
+
+
+def _group_by(rig: Rig) -> Sample:
+    """The forecast of twelve months as one statement over the deals, without HTTP."""
+    first, last = months(rig.small_work.today, 12)
+    params = {"org": rig.small_work.loaded.org_id, "first": first, "last": last}
+    took: list[float] = []
+    with databases.connect(databases.at(rig.server_url, rig.small_name)) as connection:
+        connection.prepare_threshold = 0
+        deadline = time.perf_counter() + rig.seconds
+        while time.perf_counter() < deadline or len(took) < 3:
+            began = time.perf_counter()
+            connection.execute(
+                """
+                SELECT date_trunc('month', CASE status WHEN 'won' THEN actual_close_date ELSE close_date END), currency,
+                       sum(CASE status WHEN 'won' THEN actual_amount ELSE amount END),
+                       sum(CASE status WHEN 'won' THEN actual_amount ELSE amount * probability / 100 END)
+                FROM opportunities
+                WHERE org_id = %(org)s AND valid_to = 'infinity' AND NOT deleted
+                  AND (status = 'open' AND close_date BETWEEN %(first)s AND %(last)s
+                       OR status = 'won' AND actual_close_date BETWEEN %(first)s AND %(last)s)
+                GROUP BY 1, 2
+                """,
+                params,
+            ).fetchall()
+            took.append(time.perf_counter() - began)
+    took.sort()
+    return Sample(took[len(took) // 2] * 1e3, "ms", took[len(took) // 2] * 1e3, took[-1] * 1e3)
+
+
+def _rebuild(rig: Rig) -> Sample:
+    """Events per second of a rebuild of every read model, from the start of the command to its end."""
+    with databases.connect(rig.rebuilt_url) as connection:
+        row = connection.execute("SELECT count(*) FROM opportunities_events").fetchone()
+        assert row is not None
+    command = databases.opportunities("rebuild", "--all", "--database-url", rig.rebuilt_url)
+    used, server = resource.getrusage(resource.RUSAGE_CHILDREN), accounting.cpu(rig.running)["PostgreSQL"]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, cwd=databases.ROOT, capture_output=True)
+    took = time.perf_counter() - began
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = {
+        "rebuild": (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) / row[0] * 1e6,
+        "PostgreSQL": (accounting.cpu(rig.running)["PostgreSQL"] - server) / row[0] * 1e6,
+    }
+    return Sample(row[0] / took, "events/s", None, None, cpu)
+
+
+def _against_peer(
+    name: str, what: str, bar: float, requests: Callable[[Workload], object], expect: bytes = b"200"
+) -> Measure:
+    def sample(server: Callable[[Rig], Server], work: Callable[[Rig], Workload]) -> Callable[[Rig], Sample]:
+        return lambda rig: rig.hit(server(rig), requests(work(rig)), expect=expect)  # type: ignore[arg-type]
+
+    ours = sample(lambda rig: rig.ours, lambda rig: rig.work)
+    peer = sample(lambda rig: rig.peer, lambda rig: rig.peer_work)
+    return Measure(name, what, ours, peer, "Django REST Framework", bar)
+
+
+MEASURES = (
+    _against_peer("list", "page of 50 by stage and close dates", 20, lambda work: work.lists()),
+    _against_peer("detail", "one record", 12, lambda work: work.details()),
+    _against_peer("forecast", "forecast of a quarter", 12, lambda work: repeat(work.forecast(3))),
+    _against_peer("create", "create", 5, lambda work: work.creates(), b"201"),
+    _against_peer("transition", "transition", 5, lambda work: work.transitions()),
+    Measure(
+        "list-limit",
+        "page of 50 by stage and close dates",
+        _list,
+        lambda rig: rig.loop(),
+        "the SELECT in bare loops",
+        0.35,
+    ),
+    Measure("create-limit", "create", _create, _insert, "pgbench, one durable row", 0.2),
+    Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
+    Measure(
+        "list-growth",
+        "page of 50 and count, ten times the deals",
+        lambda rig: rig.hit(rig.large, rig.large_work.lists()),
+        lambda rig: rig.hit(rig.small, rig.small_work.lists()),
+        "the same on the small database",
+        0.8,
+        large=True,
+    ),
+    Measure(
+        "cursor-depth",
+        f"cursor page at row {DEEP:,}",
+        _page_at(DEEP),
+        _page_at(0),
+        "the first page",
+        4,
+        "at most",
+        large=True,
+    ),
+    Measure(
+        "forecast-growth",
+        "forecast of 12 months, ten times the deals",
+        lambda rig: _latency(rig, rig.large, rig.large_work.forecast(12)),
+        lambda rig: _latency(rig, rig.small, rig.small_work.forecast(12)),
+        "the same on the small database",
+        1.3,
+        "at most",
+        large=True,
+    ),
+    Measure(
+        "forecast-ledger",
+        "forecast of 12 months, over HTTP",
+        lambda rig: _latency(rig, rig.small, rig.small_work.forecast(12)),
+        _group_by,
+        "GROUP BY, without HTTP",
+        50,
+        ratio=lambda ours, other: other.value / ours.value,
+    ),
+    Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
+)

@@ -1,0 +1,208 @@
+"""``make bench``: what the product costs beside an idiomatic peer and beside the limits of its parts, in one run.
+
+How to read it. Every line is a measure: ours, the other side, their ratio and the bar that the ratio must hold. All of
+them take turns within a round, and there are several rounds; the ratio is taken within each round and its median
+printed, so what the machine does beside them touches both sides alike. Rates are at 8 connections in a closed loop,
+latencies (ms) the median of one request at a time. Below each stand p50, p99 and the CPU of every process tree per
+request, in microseconds from /proc: of rate and CPU, the CPU repeats better on a busy machine.
+
+The load client, PostgreSQL and the servers share the machine. Ours and the peer use one PostgreSQL, the same deals
+(the peer's copied from ours by SQL) and the same JSON, which is compared before anything is measured. Both answer a
+write when it is on disk; the peer changes a row, ours appends an event, updates its read models and keeps all history.
+
+The first run loads 100,000 deals, and 1,000,000 to see growth, through the domain, and keeps them in the data folder
+for the next. The exit code is 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app.embedded import Postgres
+from tests.bench import accounting, databases
+from tests.bench.measures import MEASURES, Measure
+from tests.bench.rig import Rig, Sample
+
+WARM_UP = 0.3
+TUNING = {"shared_buffers": "2GB", "max_wal_size": "4GB", "random_page_cost": "1.1"}
+"""Of the embedded server, for ours and the peer alike: everything in memory, as an operator would have it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure's rounds. ``figure`` is the median ratio, or the median of ours where there is no other side."""
+
+    measure: Measure
+    ours: tuple[Sample, ...]
+    other: tuple[Sample, ...]
+
+    @property
+    def figure(self) -> float:
+        if not self.other:
+            return statistics.median(sample.value for sample in self.ours)
+        pairs = zip(self.ours, self.other, strict=True)
+        return statistics.median(self.measure.ratio(ours, other) for ours, other in pairs)
+
+    @property
+    def passes(self) -> bool:
+        return self.measure.passes(self.figure)
+
+
+def measure(rig: Rig, measures: Sequence[Measure], rounds: int) -> list[Row]:
+    """Warm everything up, then let the measures take turns; who goes first alternates."""
+    seconds, rig.seconds = rig.seconds, min(WARM_UP, rig.seconds)
+    for one in measures:
+        if one.other is not None:
+            one.other(rig)
+            one.ours(rig)
+    rig.seconds = seconds
+    samples: dict[str, tuple[list[Sample], list[Sample]]] = {one.name: ([], []) for one in measures}
+    for number in range(rounds):
+        for one in measures:
+            if one.rounds is not None and number >= one.rounds:
+                continue
+            ours, other = samples[one.name]
+            sides = [(one.ours, ours), (one.other, other)]
+            for take, taken in sides if number % 2 == 0 else reversed(sides):
+                if take is not None:
+                    taken.append(take(rig))
+        rig.report(f"round {number + 1} of {rounds} done")
+    return [Row(one, *(tuple(side) for side in samples[one.name])) for one in measures]
+
+
+def table(rows: Sequence[Row]) -> str:
+    lines = [f"{'measure':<46}{'ours':>16}{'other':>16}{'ratio':>10}{'bar':>10}  "]
+    for row in rows:
+        one = row.measure
+        sign = "≥" if one.holds == "at least" else "≤"
+        ratio = f"{row.figure:,.2f}" if row.other else ""
+        lines.append(
+            f"{one.what:<46}{_value(row.ours):>16}{_value(row.other):>16}{ratio:>10}{f'{sign} {one.bar:,g}':>10}"
+            f"  {'pass' if row.passes else 'MISSED'}"
+        )
+        lines.append(f"    ours   {_cost(row.ours)}")
+        if row.other:
+            lines.append(f"    other  {_cost(row.other)}  — {one.against}")
+    return "\n".join(lines)
+
+
+def _value(samples: Sequence[Sample]) -> str:
+    if not samples:
+        return ""
+    value = statistics.median(sample.value for sample in samples)
+    return f"{value:,.{0 if value >= 100 else 2}f} {samples[0].unit}"
+
+
+def _cost(samples: Sequence[Sample]) -> str:
+    parts = []
+    for name in ("p50", "p99"):
+        known = [value for sample in samples if (value := getattr(sample, name)) is not None]
+        if known:
+            parts.append(f"{name} {statistics.median(known):.2f} ms")
+    parts += [f"{name} {statistics.median(one.cpu[name] for one in samples):,.0f} µs" for name in samples[0].cpu]
+    return ", ".join(parts)
+
+
+def memory(rig: Rig) -> str:
+    lines = [f"{'memory, MiB':<46}{'processes':>16}{'peak of one':>16}{'private, all':>16}"]
+    for name, pid in rig.running.items():
+        found = accounting.memory(pid)
+        peak, private = max(one.peak for one in found), sum(one.private for one in found)
+        lines.append(f"{name:<46}{len(found):>16}{peak:>16,.0f}{private:>16,.0f}")
+        lines += [
+            f"    {one.pid:<8}peak {one.peak:,.0f}, private {one.private:,.0f}  {one.command[:80]}" for one in found
+        ]
+    return "\n".join(lines)
+
+
+def as_json(rows: Sequence[Row], rig: Rig) -> str:
+    return json.dumps(
+        {
+            "cores": os.cpu_count(),
+            "deals": rig.deals,
+            "seconds": rig.seconds,
+            "measures": [
+                {
+                    "name": row.measure.name,
+                    "figure": row.figure,
+                    "bar": row.measure.bar,
+                    "holds": row.measure.holds,
+                    "passes": row.passes,
+                    "ours": [asdict(sample) for sample in row.ours],
+                    "other": [asdict(sample) for sample in row.other],
+                }
+                for row in rows
+            ],
+            "memory": {name: [asdict(one) for one in accounting.memory(pid)] for name, pid in rig.running.items()},
+        },
+        indent=1,
+    )
+
+
+@contextmanager
+def postgres(url: str | None, folder: Path) -> Iterator[str]:
+    """The URL of a server to make databases in: the one given, or an embedded, durable one of our own."""
+    if url:
+        yield url
+        return
+    server = Postgres.start(folder, options=TUNING)
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def arguments(given: Sequence[str] | None = None) -> Namespace:
+    parser = ArgumentParser(prog="make bench", description="Measure the product. See the head of tests/bench/run.py.")
+    names = [one.name for one in MEASURES]
+    parser.add_argument(
+        "--only", action="append", choices=names, metavar="NAME", help=f"only this measure: {', '.join(names)}"
+    )
+    parser.add_argument(
+        "--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3, help="of each side of a measure in a round")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument(
+        "--data-dir", type=Path, default=databases.ROOT / ".data" / "bench", help="kept for the next run"
+    )
+    parser.add_argument("--database-url", help="a PostgreSQL server on this machine to use instead of an embedded one")
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    options = arguments(given)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    measures = [one for one in MEASURES if not options.only or one.name in options.only]
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with ExitStack() as stack:
+            url = stack.enter_context(postgres(options.database_url, options.data_dir))
+            rig = Rig(stack, url, options.data_dir, deals=options.deals, seconds=options.seconds, report=_report)
+            rig.prepare(large=any(one.large for one in measures))
+            rows = measure(rig, measures, options.rounds)
+            print(rig.conditions(), table(rows), memory(rig), sep="\n\n")
+            if options.json:
+                options.json.write_text(as_json(rows, rig))
+    except KeyboardInterrupt:
+        _report("stopped")
+        return 130
+    return 0 if all(row.passes for row in rows) else 1
+
+
+def _report(text: str) -> None:
+    print(f"· {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
