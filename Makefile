@@ -11,6 +11,7 @@ PY := $(BIN)/python
 SOURCES := app consumers domain projections tests
 
 setup: .venv/complete ## make .venv with the locked dependencies
+	@echo "Ready: make run, make test, make help."
 
 run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --data-dir DIR --no-demo"
 	@exec $(PY) -m app.cli dev $(ARGS)

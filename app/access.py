@@ -1,7 +1,9 @@
-"""The layer around every request: its id, authentication, rate limit, security headers, metrics and one line in the log.
+"""The layer around every request: its id, authentication, rate limit, security headers, metrics and one line in the
+log.
 
 One piece and no stock parts, because it is on everybody's path. It stands around the routing, so that a request for
-something that is not there is counted, logged and answered like any other. Refuses every path under ``/api/`` without a token.
+something that is not there is counted, logged and answered like any other. Refuses every path under ``/api/`` without a
+token.
 """
 
 from __future__ import annotations

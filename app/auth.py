@@ -1,4 +1,5 @@
-"""Bearer tokens: from an ``Authorization`` header to the identity behind it. Refuses to know a token: only its SHA-256."""
+"""Bearer tokens: from an ``Authorization`` header to the identity behind it. Refuses to know a token: only its
+SHA-256."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def hashed(token: str) -> str:
 
 
 async def authenticate(authorization: str | None, identities: Identities) -> Identity:
-    """Who sent this header. Raises ``Refused`` without a usable header, ``Unauthenticated`` for a token that is no good."""
+    """Who sent this header. Raises ``Refused`` without a usable header, ``Unauthenticated`` for a token that is no
+    good."""
     if authorization is None:
         raise Refused(401, "unauthenticated", "Send a token: Authorization: Bearer <token>.", CHALLENGE)
     scheme, _, token = authorization.partition(" ")

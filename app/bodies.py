@@ -1,7 +1,7 @@
 """Request bodies: from bytes to a command, or to every complaint there is about them, by field, in words for people.
 
-A good body is decoded by msgspec straight into the command and costs a few microseconds; only a bad one is read again, field by
-field. Refuses other media types, unknown keys, NUL characters, numbers that are none, and nesting without end.
+A good body is decoded by msgspec straight into the command and costs a few microseconds; only a bad one is read again,
+field by field. Refuses other media types, unknown keys, NUL characters, numbers that are none, and nesting without end.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ async def execute(
     kind: str | None = None,
     comment: str | None = None,
 ) -> Outcome:
-    """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``, ``Unavailable``."""
+    """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
+    ``Unavailable``."""
     this = call.of(request)
     identity = this.identity
     key = None

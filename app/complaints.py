@@ -1,16 +1,18 @@
 """What is wrong with a request's body: every complaint at once, by field, in words for people.
 
-Reads with the standard library, which says where JSON is broken, and compares with the fields of the command. Slow, for bad bodies
-only. Refuses to repeat a value back, which may be long or secret.
+Reads with the standard library, which says where JSON is broken, and compares with the fields of the command. Slow, for
+bad bodies only. Refuses to repeat a value back, which may be long or secret.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
 from uuid import UUID
@@ -23,10 +25,14 @@ from app.problems import Refused
 from app.spelling import meant
 from domain.errors import Errors, Invalid
 
+LISTS = (list, tuple, set, frozenset)
+MAPS = (dict, Mapping)
 MAX_DEPTH = 16
 MAX_DIGITS = 400
+MAX_ERRORS = 50
 NUMBER = re.compile(rb'-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,4})?"|null')
-"""A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts' digits."""
+"""A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts'
+digits."""
 
 WORDS: dict[Any, str] = {
     str: "Must be a text.",
@@ -54,18 +60,18 @@ def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str],
         raise Refused(400, "malformed_body", 'The body must be a JSON object: {"field": value, …}.')
     errors: Errors = {}
     for name, value in body.items():
-        _check_content(value, name, 2, errors)
-        if "\0" in name or not _encodable(name):
+        if _text_error(name):
             raise Refused(400, "malformed_body", "A key has a NUL character or half a surrogate pair.")
-        if name not in known:
-            errors.setdefault(name, []).append("Unknown field." + meant(name, fields))
+        _check_content(value, name, 2, errors)
+        if name not in known and len(errors) < MAX_ERRORS:
+            errors.setdefault(name[:100], []).append("Unknown field." + meant(name, fields))
     for name, field in fields.items():
         if name in body:
             _check(body[name], field.type, name, errors)
         elif field.required:
             errors.setdefault(name, []).append("This field is required.")
     if errors:
-        raise Invalid({name: messages[:1] for name, messages in errors.items()})
+        raise Invalid({name: messages[:1] for name, messages in islice(errors.items(), MAX_ERRORS)})
     if not quietly:
         raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.")
 
@@ -96,76 +102,82 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _encodable(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
     """What no field may hold, whatever its type."""
     if depth > MAX_DEPTH:
-        errors.setdefault(path.split(".")[0], []).append(f"Is nested deeper than {MAX_DEPTH} levels.")
-    elif isinstance(value, str):
-        if "\0" in value:
-            errors.setdefault(path, []).append("Must not contain the NUL character.")
-        elif not _encodable(value):
-            errors.setdefault(path, []).append("Contains half a surrogate pair, which is not a character.")
-    elif isinstance(value, float) and value in (float("inf"), float("-inf")):
-        errors.setdefault(path, []).append("This number is too large.")
+        errors.setdefault(path.partition(".")[0], []).append(f"Is nested deeper than {MAX_DEPTH} levels.")
     elif isinstance(value, list):
         for n, item in enumerate(value):
             _check_content(item, f"{path}.{n}", depth + 1, errors)
     elif isinstance(value, dict):
         for key, item in value.items():
-            if "\0" in key or not _encodable(key):
+            if _text_error(key):
                 errors.setdefault(path, []).append("A key has a NUL character or half a surrogate pair.")
-            _check_content(item, f"{path}.{key}", depth + 1, errors)
+            else:
+                _check_content(item, f"{path}.{key}", depth + 1, errors)
+    elif message := _text_error(value) if isinstance(value, str) else _number_error(value):
+        errors.setdefault(path, []).append(message)
+
+
+def _text_error(text: str) -> str | None:
+    if "\0" in text:
+        return "Must not contain the NUL character."
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "Contains half a surrogate pair, which is not a character."
+    return None
+
+
+def _number_error(value: Any) -> str | None:
+    return "This number is too large." if isinstance(value, float) and math.isinf(value) else None
 
 
 def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
     """Every way in which ``value`` is not of ``type_``."""
+    possible = alternatives(type_)
+    if value is None:
+        if NoneType not in possible and Any not in possible:
+            errors.setdefault(path, []).append("Must not be null.")
+        return
+    possible = [one for one in possible if one is not NoneType]
+    if len(possible) == 1:
+        _check_one(value, possible[0], path, errors)
+    elif not any(_fits(value, one) for one in possible):
+        words = dict.fromkeys(_word(one) for one in possible)
+        errors.setdefault(path, []).append(" Or: ".join(words))
 
-    def wrong(message: str) -> None:
+
+def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
+    """As ``_check`` for a type that is no union."""
+    type_, meta = _bare(type_)
+    origin, arguments = get_origin(type_) or type_, get_args(type_)
+    message = None
+    if origin in LISTS and isinstance(value, list):
+        for n, item in enumerate(value):
+            _check(item, arguments[0] if arguments else Any, f"{path}.{n}", errors)
+    elif origin in MAPS and isinstance(value, dict):
+        for key, item in value.items():
+            _check(item, arguments[1] if arguments else Any, f"{path}.{key}", errors)
+    elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Struct):
+        _check_struct(value, origin, path, errors)
+    elif not _fits(value, type_):
+        message = _word(type_)
+    if message is None and meta is not None:
+        message = _bounds(value, meta)
+    if message is not None:
         errors.setdefault(path, []).append(message)
 
-    alternatives = alternatives(type_)
-    if value is None:
-        if NoneType not in alternatives and Any not in alternatives:
-            wrong("Must not be null.")
-        return
-    alternatives = [one for one in alternatives if one is not NoneType]
-    if len(alternatives) != 1:
-        if not any(_fits(value, one) for one in alternatives):
-            wrong(" Or: ".join(dict.fromkeys(_word(one) for one in alternatives)))
-        return
-    (only,) = alternatives
-    meta = None
-    if get_origin(only) is Annotated:
-        only, meta = get_args(only)[0], next((m for m in get_args(only)[1:] if isinstance(m, Meta)), None)
-    origin = get_origin(only) or only
-    if origin in (list, tuple, set, frozenset):
-        if not isinstance(value, list):
-            return wrong("Must be a list.")
-        for n, item in enumerate(value):
-            _check(item, get_args(only)[0] if get_args(only) else Any, f"{path}.{n}", errors)
-    elif origin is dict or origin is Mapping:
-        if not isinstance(value, dict):
-            return wrong("Must be an object.")
-        for key, item in value.items():
-            _check(item, get_args(only)[1] if get_args(only) else Any, f"{path}.{key}", errors)
-    elif isinstance(origin, type) and issubclass(origin, Struct):
-        _check_struct(value, origin, path, errors)
-    elif not _fits(value, only):
-        wrong(_word(only))
-    if meta is not None and path not in errors and (message := _bounds(value, meta)):
-        wrong(message)
+
+def _bare(type_: Any) -> tuple[Any, Meta | None]:
+    """A type without its annotations, and the constraints among them."""
+    if get_origin(type_) is not Annotated:
+        return type_, None
+    bare, *notes = get_args(type_)
+    return bare, next((note for note in notes if isinstance(note, Meta)), None)
 
 
-def _check_struct(value: Any, cls: type[Struct], path: str, errors: Errors) -> None:
-    if not isinstance(value, dict):
-        errors.setdefault(path, []).append("Must be an object.")
-        return
+def _check_struct(value: dict[str, Any], cls: type[Struct], path: str, errors: Errors) -> None:
     fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
-    for name in value.keys() - fields.keys():
+    for name in sorted(value.keys() - fields.keys())[:MAX_ERRORS]:
         errors.setdefault(f"{path}.{name}", []).append("Unknown field." + meant(name, fields))
     for name, field in fields.items():
         if name in value:
@@ -187,15 +199,13 @@ def _fits(value: Any, type_: Any) -> bool:
 
 
 def _word(type_: Any) -> str:
-    origin = get_origin(type_)
-    if origin is Annotated:
-        return _word(get_args(type_)[0])
+    type_, _ = _bare(type_)
+    origin = get_origin(type_) or type_
     if origin is Literal:
         return f"Must be one of: {', '.join(map(str, get_args(type_)))}."
-    origin = origin or type_
-    if isinstance(origin, type) and issubclass(origin, Struct) or origin in (dict, Mapping):
+    if origin in MAPS or (isinstance(origin, type) and issubclass(origin, Struct)):
         return "Must be an object."
-    return "Must be a list." if origin in (list, tuple, set, frozenset) else WORDS.get(origin, "Is not accepted.")
+    return "Must be a list." if origin in LISTS else WORDS.get(origin, "Is not accepted.")
 
 
 _BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {

@@ -1,4 +1,5 @@
-"""Entity tags: the version of a record, in quotes. Refuses a precondition that cannot be read, for to ignore one loses an update."""
+"""Entity tags: the version of a record, in quotes. Refuses a precondition that cannot be read, for to ignore one
+loses an update."""
 
 from __future__ import annotations
 

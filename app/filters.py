@@ -1,7 +1,8 @@
 """Filters in a query string: a declared table of what a list understands, and from it typed conditions.
 
-Different parameters must all hold; several values of one (repeated, or separated by commas) are alternatives. Refuses unknown
-parameters and bad values by name, all at once: a filter that is silently ignored answers another question than was asked.
+Different parameters must all hold; several values of one (repeated, or separated by commas) are alternatives. Refuses
+unknown parameters and bad values by name, all at once: a filter that is silently ignored answers another question than
+was asked.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def conditions(
         if known is None and table.custom and name.startswith("cf_"):
             field, known, custom_type = _custom(name, custom_types or {})
         if known is None:
-            errors[name] = ["Unknown parameter." + meant(name, [*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])]
+            errors[name] = [
+                "Unknown parameter." + meant(name, [*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])
+            ]
             continue
         each, operator = known
         try:
@@ -103,7 +106,9 @@ def conditions(
             errors[name] = [str(error)]
             continue
         if values:
-            found += _conditions(field if custom_type else each.name, each.kind, operator, values, custom_type, identity)
+            found += _conditions(
+                field if custom_type else each.name, each.kind, operator, values, custom_type, identity
+            )
     if errors:
         raise Invalid(errors)
     return tuple(found)
@@ -143,7 +148,12 @@ def _values(texts: Sequence[str], kind: Kind, operator: Operator) -> tuple[Any, 
 
 
 def _conditions(
-    field: str, kind: Kind, operator: Operator, values: tuple[Any, ...], custom_type: CustomType | None, identity: Identity
+    field: str,
+    kind: Kind,
+    operator: Operator,
+    values: tuple[Any, ...],
+    custom_type: CustomType | None,
+    identity: Identity,
 ) -> Iterable[Condition]:
     if kind is INSTANT and operator != "isnull":
         return _instants(field, operator, values)

@@ -77,3 +77,6 @@ def _local(client: tuple[str, int] | None) -> bool:
         return client is None or ip_address(client[0]).is_loopback
     except ValueError:
         return False
+
+
+HANDLERS = (get_metrics,)

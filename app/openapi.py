@@ -1,6 +1,7 @@
 """The OpenAPI 3.1 document, made once at start from the routes and from what each operation says of itself.
 
-Filters come from the very tables that parse them, schemas from the types that decode and write. Refuses a route that says nothing.
+Filters come from the very tables that parse them, schemas from the types that decode and write. Refuses a route that
+says nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
-
 from uuid import UUID
 
 from litestar import Litestar
@@ -40,7 +40,10 @@ ERRORS = {
     415: ("unsupported_media_type", "The body is not `application/json`."),
     422: ("idempotency_key_reused", "The `Idempotency-Key` was used for another request."),
     429: ("too_many_requests", "Too many requests with this token; `Retry-After` says when to come again."),
-    503: ("unavailable", "The database is away or overloaded; the request may be sent again after `Retry-After` seconds."),
+    503: (
+        "unavailable",
+        "The database is away or overloaded; the request may be sent again after `Retry-After` seconds.",
+    ),
 }
 OPERATORS = {
     "gte": "At least.",
@@ -134,7 +137,9 @@ class _Described:
 
     def _path_parameters(self) -> Iterable[Json]:
         for name, definition in self.route.path_parameters.items():
-            schema = {"type": "string", "format": "uuid"} if definition.type is UUID else {"type": "string", "minLength": 1}
+            schema = (
+                {"type": "string", "format": "uuid"} if definition.type is UUID else {"type": "string", "minLength": 1}
+            )
             yield {"name": name, "in": "path", "required": True, "schema": schema}
 
     def _table(self) -> Iterable[Json]:
@@ -169,10 +174,13 @@ class _Described:
         headers: Json = {}
         if operation.versioned and operation.answer is not None:
             headers["ETag"] = {"description": "The record's version.", "schema": {"type": "string"}}
-        if operation.status == 201:
+        if operation.status == 201 and operation.located:
             headers["Location"] = {"description": "Where the record is.", "schema": {"type": "string"}}
         if self.secured and self.method == "POST":
-            headers["Idempotent-Replayed"] = {"description": "`true` where this is the first answer again.", "schema": {"type": "string"}}
+            headers["Idempotent-Replayed"] = {
+                "description": "`true` where this is the first answer again.",
+                "schema": {"type": "string"},
+            }
         answers = {str(operation.status): {**success, "headers": headers} if headers else success}
         if operation.versioned and self.method == "GET":
             answers["304"] = {"description": "The record is at the client's version."}
@@ -254,5 +262,3 @@ def _problem(status: int) -> Json:
         headers["Retry-After"] = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
     content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(name="Problem")}, "example": example}}
     return {"description": text, "content": content, **({"headers": headers} if headers else {})}
-
-

@@ -1,4 +1,5 @@
-"""What an operation says of itself beside its handler, for OpenAPI. Refuses to be consulted while a request is answered."""
+"""What an operation says of itself beside its handler, for OpenAPI. Refuses to be consulted while a request is
+answered."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ Json = dict[str, Any]
 class Operation(Struct, frozen=True, kw_only=True):
     """One verb of one route.
 
-    ``answer`` is the type of the answer's body, None for none; with ``table`` a page of such. ``body`` is the command that the
-    body decodes into, less the fields in ``given``. ``versioned`` answers have an ETag and heed preconditions. ``errors`` come
-    on top of those that every such verb can give. ``raw_body`` is the schema of a body that is no struct.
+    ``answer`` is the type of the answer's body, None for none; with ``table`` a page of such. ``body`` is the command
+    that the body decodes into, less the fields in ``given``. ``versioned`` answers have an ETag and heed preconditions.
+    A record that is created is ``located`` by its answer. ``errors`` come on top of those that every such verb can
+    give.
     """
 
     tag: str
@@ -35,6 +37,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
     versioned: bool = False
+    located: bool = True
 
 
 HIDDEN = Operation(tag="", summary="")

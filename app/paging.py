@@ -1,7 +1,7 @@
 """Pages of a list: by number, by offset or by cursor, their order and fields, and the envelope they come in.
 
-``count`` is exact; ``next`` and ``previous`` are absolute and keep every filter. Refuses mixtures of the three ways and pages beyond
-the last.
+``count`` is exact; ``next`` and ``previous`` are absolute and keep every filter. Refuses mixtures of the three ways and
+pages beyond the last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.call import Call
 from app.filters import Pairs
 from app.problems import Refused
 from app.spelling import meant
-from domain.errors import Errors, Invalid, NotFound
+from domain.errors import Errors, NotFound
 from projections.opportunity_queries import Order
 
 PAGE_SIZE = 50
@@ -32,7 +32,8 @@ PAGING = ("page", "page_size", "limit", "offset", "cursor")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list. ``number`` is set when it was asked for by page, ``cursor`` ("" for the first) when by cursor."""
+    """Which part of a list. ``number`` is set when it was asked for by page, ``cursor`` ("" for the first) when by
+    cursor."""
 
     limit: int = PAGE_SIZE
     offset: int = 0
@@ -43,21 +44,21 @@ class Page:
 def page(given: Mapping[str, str], errors: Errors) -> Page:
     """The page that the parameters ask for; what is wrong with them goes into ``errors``."""
     modes = {"page", "page_size"} & given.keys(), {"limit", "offset"} & given.keys(), {"cursor"} & given.keys()
-    if modes[1] and (modes[0] or modes[2]) or ("cursor" in given and "page" in given):
+    if (modes[1] and (modes[0] or modes[2])) or ("cursor" in given and "page" in given):
         for name in sorted(set().union(*modes)):
             errors[name] = ["Use page and page_size, or limit and offset, or cursor and page_size."]
         return Page()
     if modes[1]:
-        limit = _number(given, "limit", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
-        return Page(limit, _number(given, "offset", 0, 0, MAX_OFFSET, errors), None)
-    size = _number(given, "page_size", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
+        limit = number(given, "limit", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
+        return Page(limit, number(given, "offset", 0, 0, MAX_OFFSET, errors), None)
+    size = number(given, "page_size", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
     if "cursor" in given:
         return Page(size, 0, None, given["cursor"])
-    number = _number(given, "page", 1, 1, MAX_OFFSET, errors)
-    return Page(size, (number - 1) * size, number)
+    asked = number(given, "page", 1, 1, MAX_OFFSET, errors)
+    return Page(size, (asked - 1) * size, asked)
 
 
-def _number(given: Mapping[str, str], name: str, default: int, least: int, most: int, errors: Errors) -> int:
+def number(given: Mapping[str, str], name: str, default: int, least: int, most: int, errors: Errors) -> int:
     text = given.get(name)
     if text is None:
         return default
@@ -76,7 +77,9 @@ def order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], 
     for part in text.split(","):
         name = part.strip().removeprefix("-")
         if name not in allowed:
-            errors["ordering"] = [f"Cannot order by {name[:100]!r}.{meant(name, allowed)} Possible: {', '.join(sorted(allowed))}."]
+            errors["ordering"] = [
+                f"Cannot order by {name[:100]!r}.{meant(name, allowed)} Possible: {', '.join(sorted(allowed))}."
+            ]
             return default
         if all(name != earlier.field for earlier in found):
             found.append(Order(name, part.strip().startswith("-")))
@@ -113,7 +116,8 @@ def envelope(
     count: int,
     next_cursor: str | None = None,
 ) -> bytes:
-    """A page of a list as it is answered; ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
+    """A page of a list as it is answered; ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last
+    page."""
     if at.number is not None and at.number > 1 and at.offset >= count:
         last = max(1, -(-count // at.limit))
         raise NotFound(f"There is no page {at.number}; the last one is {last}.")
@@ -130,19 +134,26 @@ def envelope(
         if at.offset + at.limit < count:
             following = _link(call, query_string, public_url, {"limit": at.limit, "offset": at.offset + at.limit})
         if at.offset:
-            previous = _link(call, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)})
+            previous = _link(
+                call, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)}
+            )
     return b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (count, following, previous, items or b"")
 
 
 def _link(call: Call, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
     """This request's address with some parameters set, as a JSON text."""
-    kept = [part for part in query_string.decode("ascii").split("&") if part and unquote_plus(part.partition("=")[0]) not in changes]
+    kept = [
+        part
+        for part in query_string.decode("ascii").split("&")
+        if part and unquote_plus(part.partition("=")[0]) not in changes
+    ]
     query = "&".join([*kept, *(f"{name}={value}" for name, value in changes.items())])
     return msgspec.json.encode(f"{base(call, public_url)}{quote(call.path)}?{query}")
 
 
 def base(call: Call, public_url: str) -> str:
-    """Scheme and host of absolute URLs: as configured, or as the request has them. Raises ``Refused`` for a strange host."""
+    """Scheme and host of absolute URLs: as configured, or as the request has them. Raises ``Refused`` for a strange
+    host."""
     if public_url:
         return public_url.rstrip("/")
     host = call.host or "localhost"

@@ -1,6 +1,7 @@
 """Every refusal as an answer, in the one shape of RFC 9457. The only module that knows the HTTP status of an error.
 
-Refuses to show internals: what is not foreseen here is a 500 that names the request and nothing else, and a traceback in the log.
+Refuses to show internals: what is not foreseen here is a 500 that names the request and nothing else, and a traceback
+in the log.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Refused(Exception):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error. ``code`` is stable and for programs, ``detail`` for people; ``errors`` tells by field what is wrong with it."""
+    """An error. ``code`` is stable and for programs, ``detail`` for people; ``errors`` tells by field what is wrong
+    with it."""
 
     status: int
     code: str

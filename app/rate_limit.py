@@ -1,4 +1,5 @@
-"""A token bucket for every API token, in this process alone. Refuses to wait: who asks too fast is told when to come again."""
+"""A token bucket for every API token, in this process alone. Refuses to wait: who asks too fast is told when to come
+again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """JSON schemas of bodies and answers, from the types that decode the ones and write the others.
 
-Bodies are closed: no keys but those named. Answers name every key they have and may gain others. Refuses a second description of
-a record: what an answer shows follows from the state it is rendered from.
+Bodies are closed: no keys but those named. Answers name every key they have and may gain others. Refuses a second
+description of a record: what an answer shows follows from the state it is rendered from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app.bodies import without
-from projections.directory import HIDDEN
+from projections.directory import _HIDDEN as HIDDEN
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -107,4 +107,6 @@ def _mended(node: Any, decimal: Json) -> Any:
         return node
     if node.get("type") == "string" and node.get("format") == "decimal":
         return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
-    return {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    return {
+        name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node
+    }

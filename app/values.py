@@ -90,13 +90,28 @@ def choice(*options: str) -> Kind:
     return Kind(read, f"Must be one of: {', '.join(options)}.", {"type": "string", "enum": list(options)})
 
 
-TEXT = Kind(_text, f"Must be a text of at most {MAX_TEXT} characters, without NUL.", {"type": "string", "minLength": 1, "maxLength": 100})
+TEXT = Kind(
+    _text,
+    f"Must be a text of at most {MAX_TEXT} characters, without NUL.",
+    {"type": "string", "minLength": 1, "maxLength": 100},
+)
 PHRASE = Kind(_text, TEXT.words, {"type": "string", "maxLength": 100}, split=False)
-ID = Kind(lambda text: UUID(_matched(_UUID, text)), "Must be an id, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.", {"type": "string", "format": "uuid"})
+ID = Kind(
+    lambda text: UUID(_matched(_UUID, text)),
+    "Must be an id, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.",
+    {"type": "string", "format": "uuid"},
+)
 USER = Kind(_user, "Must be a user's id, an email address or `me`.", {"type": "string", "minLength": 2})
 CURRENCY = Kind(_currency, "Must be an ISO 4217 code, such as USD.", {"type": "string", "pattern": "^[A-Za-z]{3}$"})
+EMAIL = Kind(
+    lambda text: _matched(_EMAIL, _text(text)).lower(),
+    "Must be an email address.",
+    {"type": "string", "format": "email"},
+)
 DATE = Kind(_date, "Must be a date such as 2026-06-30.", {"type": "string", "format": "date"})
 INSTANT = Kind(_instant_or_date, "Must be an instant such as 2026-06-30T12:00:00Z, or a date.", {"type": "string"})
-NUMBER = Kind(lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"})
+NUMBER = Kind(
+    lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"}
+)
 INTEGER = Kind(lambda text: int(_matched(_INTEGER, text)), "Must be a whole number.", {"type": "integer"})
 BOOL = Kind(lambda text: _BOOL[text.lower()], "Must be true or false.", {"type": "boolean"})

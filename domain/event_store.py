@@ -30,6 +30,12 @@ ENVIRONMENT = {
     "CREATE_TABLE": "no",
 }
 
+# One org's events of a stream, as rows for ``decode``.
+STREAM = """
+    SELECT topic, state, originator_id, originator_version, notification_id
+    FROM opportunities_events WHERE org_id = %(org_id)s AND originator_id = %(id)s ORDER BY originator_version
+"""
+
 T = TypeVar("T")
 
 

@@ -1,4 +1,4 @@
-"""The org's pipeline policy: stages, the moves between them, what each asks for, reasons to lose. One stream for each org.
+"""The org's pipeline policy: stages, moves between them, what each asks for, reasons to lose. One stream for each org.
 
 Refuses to look at a stage's name: rules go by its type and its place.
 """
@@ -136,9 +136,9 @@ class Replace(event.Command, frozen=True):
     """The whole policy; what is left out gets its default.
 
     ``transitions`` is a map from each stage to those a deal may move to, or a preset. With every preset a deal may be
-    lost from any open stage and a closed one reopened into any, but not go from won to lost or back. ``permissive``: any
-    open stage to any other. ``no_skip``: forward one stage at a time, and won after the last open one.
-    ``no_backward``: never to an earlier open stage.
+    lost from any open stage and a closed one reopened into any, but not go from won to lost or back.
+    ``permissive``: from an open stage to any other. ``no_skip``: forward one stage at a time, and won after the last
+    open one. ``no_backward``: never to an earlier open stage.
     """
 
     stages: tuple[Stage, ...]

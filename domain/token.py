@@ -46,7 +46,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Issue(event.Command, frozen=True):
-    """A token for a user, the actor unless another is named. ``hash`` and ``prefix`` are of the token, made up elsewhere."""
+    """A token for a user, the actor unless another is named. ``hash`` and ``prefix`` are of the token itself."""
 
     name: str
     user_id: UUID | None = None

@@ -6,6 +6,7 @@ Refuses a value in the text of a statement, except LIMIT and OFFSET, which are i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -79,6 +80,33 @@ def settings(org_id: UUID, kind: str) -> Query:
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND {LIVE}
     """
     return Query(text, {"org_id": org_id, "kind": kind})
+
+
+def cards(org_id: UUID, ids: list[UUID]) -> Query:
+    """(id, embedded JSON) of the records among the ids, deleted ones too."""
+    text = """
+        SELECT d.id, d.card FROM directory d
+        WHERE d.org_id = %(org_id)s AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
+    """
+    return Query(text, {"org_id": org_id, "ids": ids})
+
+
+def deal(org_id: UUID, id_: UUID) -> Query:
+    """One row if the opportunity is live, else none."""
+    text = """
+        SELECT o.version FROM opportunities o
+        WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND o.valid_to = 'infinity' AND NOT o.deleted
+    """
+    return Query(text, {"org_id": org_id, "id": id_})
+
+
+def exchange_rate(stream_id: UUID, day: date) -> Query:
+    """The rate quoted last for a day, JSON, in its one column; or no row."""
+    text = """
+        SELECT r.doc::varchar FROM exchange_rates r WHERE r.id = %(id)s AND r.valid_from = %(day)s
+        ORDER BY r.version DESC LIMIT 1
+    """
+    return Query(text, {"id": stream_id, "day": day})
 
 
 class _Definition(msgspec.Struct):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from projections.directory import Directory
 from projections.exchange_rates import ExchangeRates
-from projections.forecast import Forecast
 from projections.opportunities import Opportunities
 from projections.projection import Projection
 
-READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRates(), Forecast())
+READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRates())

@@ -1,14 +1,7 @@
-"""A sales opportunity (deal): its events and state in ``events``, the rules of its commands in ``decisions``."""
+"""A sales opportunity (deal): its events and state, its commands, and the rules in ``decisions``."""
 
-from domain.opportunity.decisions import (
-    ChangeStage,
-    Create,
-    Delete,
-    Replace,
-    Restore,
-    Update,
-    decide,
-)
+from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
+from domain.opportunity.decisions import decide
 from domain.opportunity.events import (
     Changes,
     Created,

@@ -67,7 +67,7 @@ def template(server_url: str, deals: int, report: Callable[[str], None]) -> str:
         ):
             if old != name:
                 drop(server, old)
-        if not server.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone():
+        if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     url = at(server_url, name)
     subprocess.run(opportunities("migrate", "--database-url", url), check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -165,12 +165,12 @@ PEER_TABLES: dict[LiteralString, tuple[LiteralString, LiteralString]] = {
         """,
         """
         SELECT o.id, o.org_id, o.name, o.account_id, o.owner_id, o.amount, o.currency, o.stage, o.status, o.probability,
-               detail->>'probability_source', o.close_date, o.custom_fields, o.tags, o.actual_amount,
-               o.actual_close_date, tail->>'lost_reason', tail->>'lost_reason_code', o.created_at, o.valid_from,
-               (detail->>'stage_entered_at')::timestamptz, o.version, false
+               p.d->>'probability_source', o.close_date, o.custom_fields, o.tags, o.actual_amount,
+               o.actual_close_date, p.t->>'lost_reason', p.t->>'lost_reason_code', o.created_at, o.valid_from,
+               (p.d->>'stage_entered_at')::timestamptz, o.version, false
         FROM opportunities o, LATERAL (
             SELECT ('{' || substr(o.tail, 2) || '}')::json, ('{' || substr(o.detail, 2) || '}')::json
-        ) AS pieces (tail, detail)
+        ) AS p (t, d)
         WHERE o.valid_to = 'infinity' AND NOT o.deleted ORDER BY o.created_at, o.id
         """,
     ),

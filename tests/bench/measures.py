@@ -15,9 +15,8 @@ from typing import Literal
 from tests.bench import accounting, databases, load
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
-from tests.bench.workload import CONNECTIONS, ROOT, Workload, months
+from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
 
-ME = "/api/users/me/"
 PAGE = 200
 DEEP = 80_000
 
@@ -66,13 +65,17 @@ def _insert(rig: Rig) -> Sample:
     return rig.pgbench(INSERT, CONNECTIONS)
 
 
+def _bench_request(rig: Rig) -> bytes:
+    return rig.work.get(f"/api/bench/?{windows(rig.work.today)[0].query}")
+
+
 def _stack(rig: Rig) -> Sample:
-    sample = rig.hit(rig.stack_alone, load.same(rig.work.get(ME)))
+    sample = rig.hit(rig.stack_alone, load.same(_bench_request(rig)))
     return Sample(sample.cpu["server"], "µs", sample.p50, sample.p99, sample.cpu)
 
 
 def _raw(rig: Rig) -> Sample:
-    sample = rig.hit(rig.raw, load.same(rig.work.get(ME)))
+    sample = rig.hit(rig.raw, load.same(_bench_request(rig)))
     return Sample(sample.cpu["server"], "µs", sample.p50, sample.p99, sample.cpu)
 
 

@@ -120,8 +120,9 @@ class Rig:
 
     @cached_property
     def stack_alone(self) -> Server:
-        """Our application in one worker, as the raw one."""
-        return self._start("ours, one worker", servers.ours(self.url, self.logs, "one-worker", workers=1))
+        """Our application in one worker, as the raw one, with a route that does no SQL."""
+        server = servers.asgi("tests.bench.stack_asgi:create", self.logs, {"DATABASE_URL": self.url}, "--factory")
+        return self._start("our stack", server)
 
     @cached_property
     def loops(self) -> list[subprocess.Popen[str]]:

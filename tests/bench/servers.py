@@ -28,9 +28,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def ours(url: str, logs: Path, name: str, workers: int = WORKERS) -> Iterator[Server]:
+def ours(url: str, logs: Path, name: str) -> Iterator[Server]:
     port = processes.free_port()
-    command = databases.opportunities("serve", "--database-url", url, "--port", str(port), "--workers", str(workers))
+    command = databases.opportunities("serve", "--database-url", url, "--port", str(port), "--workers", str(WORKERS))
     with _running(command, port, logs / f"{name}.log", "/health/ready", {}) as server:
         yield server
 
@@ -45,12 +45,13 @@ def peer(url: str, logs: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def asgi(application: str, logs: Path, environment: Mapping[str, str]) -> Iterator[Server]:
+def asgi(application: str, logs: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
     """An ASGI application in one worker, under the server and options of ours."""
     port = processes.free_port()
     command = [sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    with _running(command, port, logs / f"{application}.log", "/health/live", environment) as server:
+    command += ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header"]
+    command += ["--no-proxy-headers", "--log-level", "warning", *options]
+    with _running(command, port, logs / f"{application.partition(':')[0]}.log", "/health/live", environment) as server:
         yield server
 
 

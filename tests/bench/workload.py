@@ -59,7 +59,7 @@ class Workload:
         live = "FROM opportunities WHERE valid_to = 'infinity' AND NOT deleted"
         self.ids: list[UUID] = _column(connection, f"SELECT id {live} ORDER BY id")
         random.shuffle(self.ids)
-        rows = connection.execute(f"SELECT id, stage {live} AND status = 'open' ORDER BY id").fetchall()  # type: ignore[arg-type]
+        rows = connection.execute(f"SELECT id, stage {live} AND status = 'open' ORDER BY id").fetchall()
         random.shuffle(rows)
         self._open: deque[tuple[UUID, str]] = deque(rows)
         current = "FROM directory WHERE valid_to = 'infinity' AND NOT deleted AND kind ="
@@ -109,4 +109,4 @@ class Workload:
 
 
 def _column(connection: psycopg.Connection[Any], text: str) -> list[Any]:
-    return [row[0] for row in connection.execute(text)]  # type: ignore[call-overload]
+    return [row[0] for row in connection.execute(text)]

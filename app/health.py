@@ -1,0 +1,78 @@
+"""Whether this process lives and whether it can serve. Refuses to be ready while it stops or without the schema of
+its version."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Literal
+
+import psycopg
+from litestar import get
+from litestar.response.base import ASGIResponse
+from msgspec import Struct, json
+
+from app import migrations
+from app.call import Http
+from app.committer import Unavailable
+from app.operations import describe
+from app.problems import Refused
+
+NOBODY_CACHES = [("cache-control", "no-store")]
+
+
+class SchemaCheck:
+    """Whether the database has the schema of this version, looked up again at most every ``SECONDS``."""
+
+    SECONDS = 5.0
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._checked_at = -self.SECONDS
+        self._lock = asyncio.Lock()
+
+    async def check(self) -> None:
+        """Raises ``Refused``, ``Unavailable``."""
+        async with self._lock:
+            if monotonic() - self._checked_at < self.SECONDS:
+                return
+            try:
+                await asyncio.to_thread(migrations.check, self._url)
+            except migrations.SchemaError as error:
+                raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
+            except psycopg.Error as error:
+                raise Unavailable(str(error)) from error
+            self._checked_at = monotonic()
+
+
+class Health(Struct, frozen=True):
+    status: Literal["ok"]
+
+
+@get("/health/live", opt=describe("Operations", "Whether the process lives", answer=Health))
+async def get_live() -> ASGIResponse:
+    return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
+
+
+@get(
+    "/health/ready",
+    opt=describe(
+        "Operations",
+        "Whether the process can serve",
+        description="Not while the database is away or the process is about to stop.",
+        answer=Health,
+        errors=(503,),
+    ),
+)
+async def get_ready(request: Http) -> ASGIResponse:
+    if request.app.state.draining.is_set():
+        raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
+    await request.app.state.reads.ping()
+    await request.app.state.schema.check()
+    return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
+
+
+HANDLERS = (
+    get_live,
+    get_ready,
+)

@@ -1,0 +1,76 @@
+"""``/api/opportunities/<id>/history/``: every event of a deal, who, when and what changed. Also of a deleted one, whose history stays."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from app import call, listing
+from app.call import Http
+from app.filters import Filters
+from app.listing import Table
+from app.operations import describe
+from app.opportunities import PATH, TAG
+from domain import event_store
+from domain.errors import NotFound
+from domain.event import Recorded
+from projections import directory_queries, history
+from projections.history import Entry
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class HistoryEntry(Struct, kw_only=True):
+    """One event of a record. ``changes`` has the old and the new value by field."""
+
+    position: int
+    type: str
+    id: UUID
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: dict[str, Any] | None
+    token_id: UUID | None
+    request_id: str | None
+    comment: str | None
+    changes: dict[str, list[Any]]
+
+
+TABLE = Table(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_fields__)
+
+
+@get(
+    PATH + "/{id:uuid}/history",
+    opt=describe(TAG, "The history of an opportunity", table=TABLE, answer=HistoryEntry, description="Oldest first."),
+)
+async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+    asked = await listing.asked(request, TABLE)
+    identity = call.of(request).identity
+    reads = request.app.state.reads
+    rows = await reads.rows(identity, event_store.STREAM, {"org_id": identity.org_id, "id": id})
+    events = [event_store.decode(*row) for row in rows]
+    if not events or not history.public_type(events[0]).startswith("opportunity."):
+        raise NotFound(f"There is no opportunity {id}.")
+    told = history.entries(events, await actors(request, events))
+    page = told[asked.page.offset : asked.page.offset + asked.page.limit]
+    return listing.envelope(request, asked, encode(page)[1:-1], len(told))
+
+
+async def actors(request: Http, events: list[Recorded]) -> dict[UUID, dict[str, Any]]:
+    """The cards of the users behind events, by id."""
+    ids = {recorded.meta.actor_id for recorded in events if recorded.meta.actor_id}
+    if not ids:
+        return {}
+    identity = call.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.cards(identity.org_id, list(ids)))
+    return {id_: msgspec.json.decode(card) for id_, card in rows}
+
+
+HANDLERS = (list_history,)

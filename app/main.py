@@ -1,0 +1,114 @@
+"""The application: routes, the layer around them, and what is opened when it starts and closed when it stops.
+
+Refuses global state: everything a request needs hangs on the application that ``create_app`` made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
+
+from app import access, docs, openapi, problems
+from app.access import Access
+from app.committer import Committer
+from app.health import SchemaCheck
+from app.rate_limit import RateLimit
+from app.reads import Reads
+from app.routes import ROUTES
+from app.settings import Settings
+from app.writer import Writer
+
+
+class Application(Litestar):
+    """Litestar with ``Access`` around all of it, its routing too."""
+
+    access: Access
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            await self.access(scope, receive, send)  # type: ignore[arg-type]
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await super().__call__(scope, receive, send)
+
+
+def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Application:
+    """An application that opens its connections when it starts. Its ``state`` has ``reads``, ``writer`` and
+    ``draining``."""
+    reads = Reads(
+        settings.database_url,
+        connections=settings.read_connections,
+        statement_timeout_ms=settings.statement_timeout_ms,
+    )
+    app = Application(
+        list(routes),
+        state=State(
+            {
+                "reads": reads,
+                "schema": SchemaCheck(settings.database_url),
+                "draining": asyncio.Event(),
+                "public_url": settings.public_url,
+                "metrics_token": getattr(settings, "metrics_token", ""),
+            }
+        ),
+        lifespan=[_lifespan(settings, reads)],
+        exception_handlers={Exception: problems.answer},
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=None,
+        logging_config=None,
+    )
+    app.access = Access(
+        app.routed,
+        reads,
+        access.allowed(app.routes),
+        RateLimit(settings.rate_limit) if settings.rate_limit else None,
+    )
+    app.state.openapi = docs.packed(openapi.document(app, settings.public_url))
+    return app
+
+
+def _lifespan(settings: Settings, reads: Reads) -> Callable[[Litestar], Any]:
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        writer = Writer(Committer(settings.database_url, statement_timeout_ms=settings.statement_timeout_ms))
+        writer.start()
+        app.state.writer = writer
+        _drain_on_sigterm(app.state.draining)
+        try:
+            yield
+        finally:
+            await writer.close()
+            await reads.close()
+
+    return lifespan
+
+
+def _drain_on_sigterm(draining: asyncio.Event) -> None:
+    """Set ``draining`` when the server is told to stop, and let the server have the signal as well."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+
+        def drain(got: int, frame: FrameType | None, previous: Any = previous) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(draining.set)
+            if callable(previous):
+                previous(got, frame)
+
+        signal.signal(number, drain)

@@ -1,0 +1,44 @@
+"""Answers from the directory: a page of records of one kind, or one. Refuses kinds that have a read model of their
+own."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from litestar.response.base import ASGIResponse
+
+from app import call, commands, listing
+from app.call import Http
+from app.listing import Table
+from domain.errors import NotFound
+from projections import directory_queries
+from projections.condition import Condition
+from projections.directory_queries import List
+
+
+async def page(
+    request: Http, kind: str, table: Table, *conditions: Condition, parent_id: UUID | None = None
+) -> ASGIResponse:
+    """The page asked for, of those records that also meet ``conditions``."""
+    identity = call.of(request).identity
+    asked = await listing.asked(request, table)
+    query = List(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
+    statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
+    items, count = await request.app.state.reads.row(identity, *statement)
+    return listing.envelope(request, asked, items, count)
+
+
+async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:
+    """The record with its ETag. Raises ``NotFound``."""
+    identity = call.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
+    if not rows:
+        raise NotFound(f"No such {kind}.")
+    return commands.record(request, *rows[0])
+
+
+async def settings(request: Http, kind: str) -> tuple[int, bytes] | None:
+    """Version and JSON of the one record of its kind that an org has, or None where it was never written."""
+    identity = call.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, kind))
+    return (rows[0][0], rows[0][1]) if rows else None

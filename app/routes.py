@@ -1,0 +1,44 @@
+"""Every route there is, resource by resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import (
+    accounts,
+    activities,
+    contacts,
+    custom_fields,
+    docs,
+    events,
+    exchange_rates,
+    health,
+    history,
+    index,
+    metrics,
+    opportunities,
+    organization,
+    pipeline,
+    tokens,
+    users,
+)
+
+RESOURCES = (
+    docs,
+    health,
+    metrics,
+    index,
+    opportunities,
+    history,
+    activities,
+    accounts,
+    contacts,
+    users,
+    tokens,
+    custom_fields,
+    pipeline,
+    exchange_rates,
+    organization,
+    events,
+)
+ROUTES: tuple[Any, ...] = tuple(handler for resource in RESOURCES for handler in resource.HANDLERS)

@@ -1,0 +1,1 @@
+"""Files of the docs page; nothing here is Python."""

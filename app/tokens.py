@@ -1,0 +1,94 @@
+"""API tokens over HTTP: list, create, revoke. Refuses to show a token again, and those of others to anybody but an
+admin."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import delete, get, post
+from litestar.response.base import ASGIResponse
+
+from app import bodies, call, commands, records
+from app.call import Http
+from app.filters import RANGE, Filter, Filters
+from app.listing import Table
+from app.operations import describe
+from app.provision import new_token
+from app.schemas import shown
+from app.values import BOOL, ID, INSTANT, PHRASE
+from domain import token
+from projections.condition import Condition
+from projections.opportunity_queries import Order
+
+TAG = "Tokens"
+PATH = "/api/tokens"
+ONE = "/api/tokens/{id:uuid}"
+MADE_HERE = frozenset({"hash", "prefix"})
+PREFIX_LENGTH = 8
+Token = shown(token.State, "Token")
+NewToken = msgspec.defstruct(
+    "NewToken", [(field.name, field.type) for field in msgspec.structs.fields(Token)] + [("token", str | None)]
+)
+TABLE = Table(
+    Filters(
+        (
+            Filter("user", ID, description="Of this user."),
+            Filter("active", BOOL, description="Not revoked."),
+            Filter("search", PHRASE, description="In the name, whatever the case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+        )
+    ),
+    orderings=("name", "created_at"),
+    order=(Order("created_at", True),),
+    fields=Token.__struct_fields__,
+)
+
+
+@get(
+    PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE)
+)
+async def list_tokens(request: Http) -> ASGIResponse:
+    identity = call.of(request).identity
+    own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
+    return await records.page(request, "token", TABLE, *own)
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG,
+        "Create a token",
+        description="The answer has it in `token`, this once: a repeated request gets null there. For another user: admins only.",
+        status=201,
+        body=token.Issue,
+        body_name="TokenCreate",
+        body_example={"name": "nightly export", "expires_at": "2027-01-01T00:00:00Z"},
+        given=MADE_HERE,
+        answer=NewToken,
+        versioned=True,
+    ),
+)
+async def create_token(request: Http) -> ASGIResponse:
+    secret, hashed = new_token()
+    command = await bodies.read(request, token.Issue, hash=hashed, prefix=secret[:PREFIX_LENGTH])
+    outcome = await commands.execute(request, command)
+    shown_once = msgspec.json.encode(None if outcome.replayed else secret).decode()
+    outcome.body = f'{outcome.body[:-1]},"token":{shown_once}}}'
+    answer = commands.answer(outcome, 201, location=f"{PATH}/")
+    answer.headers["cache-control"] = "no-store"
+    return answer
+
+
+@delete(
+    ONE,
+    status_code=200,
+    opt=describe(TAG, "Revoke a token", description="At once, everywhere.", status=204, versioned=True),
+)
+async def revoke_token(request: Http) -> ASGIResponse:
+    return commands.answer(await commands.execute(request, token.Revoke(), stream_id=request.path_params["id"]), 204)
+
+
+HANDLERS = (
+    list_tokens,
+    create_token,
+    revoke_token,
+)

@@ -1,0 +1,141 @@
+"""Exchange rates as they were quoted, every one of them: a rate is looked up by its currency, a day and what was known when.
+
+Refuses to convert anything: a lookup gives the rate or NULL, and what follows from it is arithmetic (``weighting``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg import Cursor
+
+from domain.exchange_rate import Quoted
+from projections.opportunity_queries import Query
+from projections.projection import Change
+
+# (org, currency) is one stream, so the version tells which of two rates for one day is the later.
+DDL = """
+CREATE TABLE exchange_rates (
+    id uuid NOT NULL,
+    version int NOT NULL,
+    org_id uuid NOT NULL,
+    currency text NOT NULL,
+    valid_from date NOT NULL,
+    rate numeric NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    position bigint NOT NULL,
+    doc text NOT NULL,
+    PRIMARY KEY (org_id, currency, valid_from, version)
+);
+CREATE UNIQUE INDEX exchange_rates_stream ON exchange_rates (id, version);
+CREATE INDEX exchange_rates_days ON exchange_rates (org_id, valid_from);
+"""
+
+LAST_SET = """
+    SELECT DISTINCT ON (r.id) r.id, r.version, r.doc FROM exchange_rates r
+    WHERE r.id = ANY(%s::uuid[]) ORDER BY r.id, r.version DESC
+"""
+"""Statement for the rate that each of the streams was given last, its one parameter their ids: (id, version, JSON)."""
+
+
+class _Row(Struct):
+    id: UUID
+    version: int
+    org_id: UUID
+    currency: str
+    valid_from: date
+    rate: Decimal
+    occurred_at: datetime
+    position: int
+    doc: str
+
+
+class _Shown(Struct, frozen=True):
+    currency: str
+    valid_from: date
+    rate: str
+    updated_at: datetime
+
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class ExchangeRates:
+    name = "exchange_rates"
+    version = 1
+    tables = ("exchange_rates",)
+    ddl = DDL
+    nothing: Mapping[str, str] = {}
+
+    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+        rows: list[_Row] = []
+        for recorded, _, after in batch:
+            if isinstance(quoted := recorded.event, Quoted):
+                at = recorded.meta.occurred_at
+                shown = _Shown(quoted.currency, quoted.valid_from, f"{quoted.rate:f}", at)
+                rows.append(
+                    _Row(
+                        id=after.id,
+                        version=after.version,
+                        org_id=after.org_id,
+                        currency=quoted.currency,
+                        valid_from=quoted.valid_from,
+                        rate=quoted.rate,
+                        occurred_at=at,
+                        position=recorded.position,
+                        doc=encode(shown).decode(),
+                    )
+                )
+        if rows:
+            cursor.execute(
+                "INSERT INTO exchange_rates SELECT * FROM json_populate_recordset(NULL::exchange_rates, %s::json)",
+                (encode(rows).decode(),),
+                prepare=True,
+            )
+
+
+def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> Query:
+    """A page of the rates in force, by currency, the latest day first: (JSON joined by commas or NULL, count of all)."""
+    params: dict[str, Any] = {"org_id": org_id}
+    where = "r.org_id = %(org_id)s"
+    if currencies:
+        params["currencies"] = list(currencies)
+        where += " AND r.currency = ANY(%(currencies)s::text[])"
+    text = f"""
+        SELECT string_agg(r.doc, ',' ORDER BY r.currency, r.valid_from DESC)::varchar,
+               (SELECT count(DISTINCT (r.currency, r.valid_from)) FROM exchange_rates r WHERE {where})
+        FROM (SELECT DISTINCT ON (r.currency, r.valid_from) r.* FROM exchange_rates r WHERE {where}
+              ORDER BY r.currency, r.valid_from DESC, r.version DESC LIMIT {limit:d} OFFSET {offset:d}) r
+    """
+    return Query(text, params)
+
+
+def rate(currency: str, day: str, known_at: str | None = None) -> str:
+    """SQL for what one unit of a currency was worth on a day in the org of ``%(org_id)s``, or NULL where that is not known.
+
+    The arguments are SQL. With ``known_at`` it is the answer that could be given at that instant.
+    """
+    known = f" AND r.occurred_at <= {known_at}" if known_at else ""
+    return (
+        f"(SELECT r.rate FROM exchange_rates r WHERE r.org_id = %(org_id)s AND r.currency = {currency}"
+        f" AND r.valid_from <= {day}{known} ORDER BY r.valid_from DESC, r.version DESC LIMIT 1)"
+    )
+
+
+def period(day: str, since: date | None, until: date | None) -> str:
+    """SQL for a number that is the same for any two days, within the bounds, on which every rate of the org is the same.
+
+    ``day`` is SQL; the bounds stand in ``%(since)s`` and ``%(until)s`` where they are not None.
+    """
+    bounds = " AND r.valid_from > %(since)s::date" if since else ""
+    bounds += " AND r.valid_from <= %(until)s::date" if until else ""
+    return (
+        f"width_bucket({day}, ARRAY(SELECT DISTINCT r.valid_from FROM exchange_rates r"
+        f" WHERE r.org_id = %(org_id)s{bounds} ORDER BY r.valid_from))"
+    )

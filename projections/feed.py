@@ -1,0 +1,52 @@
+"""The org's events in order, as the feed shows them. Refuses to guess what changed: it folds the streams the events
+belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from domain import event_store
+from domain.event import Recorded
+from projections.history import Entry, entries
+from projections.opportunity_queries import Query
+
+
+def streams(org_id: UUID, after: int, limit: int) -> Query:
+    """The streams of the next ``limit`` events beyond a position, each up to the last of these events, one after the
+    other."""
+    text = f"""
+        WITH page AS MATERIALIZED (
+            SELECT notification_id, originator_id FROM opportunities_events
+            WHERE org_id = %(org_id)s AND notification_id > %(after)s ORDER BY notification_id LIMIT {limit:d}
+        )
+        SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
+        FROM opportunities_events e
+        WHERE e.originator_id IN (SELECT originator_id FROM page)
+          AND e.notification_id <= (SELECT max(notification_id) FROM page) AND e.org_id = %(org_id)s
+        ORDER BY e.originator_id, e.originator_version
+    """
+    return Query(text, {"org_id": org_id, "after": after})
+
+
+def recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
+    return [event_store.decode(*row) for row in rows]
+
+
+def users(org_id: UUID, events: Sequence[Recorded]) -> Query:
+    """Who made these events: (id, embedded form as JSON)."""
+    text = """
+        SELECT d.id, d.card::varchar FROM directory d
+        WHERE d.org_id = %(org_id)s AND d.kind = 'user' AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
+    """
+    return Query(
+        text, {"org_id": org_id, "ids": list({event.meta.actor_id for event in events if event.meta.actor_id})}
+    )
+
+
+def page(events: Sequence[Recorded], after: int, actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
+    """The entries beyond ``after`` in order of position, from whole streams."""
+    return sorted(
+        (entry for entry in entries(events, actors) if entry.position > after), key=lambda entry: entry.position
+    )

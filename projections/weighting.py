@@ -1,0 +1,114 @@
+"""The forecast's arithmetic: what a deal contributes, how an amount is converted, and when it is rounded.
+
+Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats, a
+rate of 1 for want of a better one, and any loss of digits on the way: the context raises instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import MAX_PREC, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+from domain import money
+from domain.opportunity.events import State
+
+ONE = Decimal(1)
+ZERO = Decimal(0)
+
+_EXACT = Context(prec=400, traps=[Inexact, InvalidOperation, Overflow, DivisionByZero])
+_ROUNDING = Context(prec=400, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
+assert _EXACT.prec < MAX_PREC
+
+ForecastStatus = Literal["open", "won"]
+
+
+class Contribution(NamedTuple):
+    """What one deal adds to the forecast: to the month of ``day`` (None is the month of those that have none)."""
+
+    day: date | None
+    currency: str
+    status: ForecastStatus
+    amount: Decimal
+    probability: int
+
+    @property
+    def weighted(self) -> Decimal:
+        return (self.amount * self.probability).scaleb(-2)
+
+
+def contribution(state: State | None) -> Contribution | None:
+    """An open deal counts by its amount, a won one by its actual amount, in full; a lost or deleted one not at all."""
+    if state is None or state.deleted:
+        return None
+    match state.status:
+        case "open":
+            return Contribution(state.close_date, state.currency, "open", state.amount or ZERO, state.probability)
+        case "won":
+            return Contribution(state.actual_close_date, state.currency, "won", state.actual_amount or ZERO, 100)
+    return None
+
+
+class Factor(NamedTuple):
+    """Converts by ``amount * times / by``: into the org's currency, and from there into the one of the report."""
+
+    times: Decimal
+    by: Decimal
+
+
+SAME = Factor(ONE, ONE)
+
+
+class Currencies(NamedTuple):
+    """The currency of an org and the one it is to be told the forecast in."""
+
+    own: str
+    report: str
+
+    def factor(self, currency: str, rate: Decimal | None, report_rate: Decimal | None) -> Factor | None:
+        """How to convert, given what a unit of the currency and one of the report's are worth in the org's own.
+
+        None where that takes a rate that is not known. The rates of the own currency are not asked for.
+        """
+        if currency == self.report:
+            return SAME
+        times = ONE if currency == self.own else rate
+        by = ONE if self.report == self.own else report_rate
+        return None if times is None or by is None else Factor(times, by)
+
+
+class Total:
+    """An exact sum of converted amounts. Divisions, which may not come out even, wait for the end."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self) -> None:
+        self._parts: dict[Decimal, Decimal] = {}
+
+    def add(self, amount: Decimal, factor: Factor = SAME) -> None:
+        times, by = factor
+        self._parts[by] = _EXACT.add(self._parts.get(by, ZERO), _EXACT.multiply(amount, times))
+
+    def merge(self, others: Iterable[Total]) -> Total:
+        for other in others:
+            for by, amount in other._parts.items():
+                self.add(amount, Factor(ONE, by))
+        return self
+
+    def rounded(self, currency: str) -> Decimal:
+        """The sum with the currency's decimals."""
+        places = money.decimals(currency) or 0
+        if self._parts.keys() <= {ONE}:
+            return self._parts.get(ONE, ZERO).quantize(ONE.scaleb(-places), context=_ROUNDING)
+        total = sum((Fraction(amount) / Fraction(by) for by, amount in self._parts.items()), Fraction())
+        return Decimal(round(total * 10**places)).scaleb(-places, context=_EXACT)
+
+
+def number(value: Decimal) -> str:
+    """The shortest JSON number that is exactly the value: 180000, 92500.5."""
+    if not value:
+        return "0"
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
