@@ -51,11 +51,11 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         method, path = scope["method"], scope["path"]  # type: ignore[typeddict-item]
-        call = Call(method, scope["scheme"], path, scope["headers"])  # type: ignore[typeddict-item]
+        call = Call(method, scope["scheme"], path, scope["headers"])
         given = call.given_id
         call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else token_hex(16)
         if method == "HEAD":
-            scope = {**scope, "method": "GET"}  # type: ignore[typeddict-item,misc,assignment]
+            scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         scope["call"] = call  # type: ignore[typeddict-unknown-key]
         status = 0
 
@@ -80,7 +80,7 @@ class Access:
         finally:
             in_flight.dec()
             seconds = perf_counter() - started
-            route: str = scope.get("path_template") or "(none)"  # type: ignore[assignment]
+            route: str = scope.get("path_template") or "(none)"
             observe(method, route, status, seconds)
             _log(call, route, status, seconds)
 
@@ -95,7 +95,7 @@ class Access:
     def _headers(self, call: Call, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = list(message["headers"])
         names = {name for name, _ in headers}
-        if call.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):  # type: ignore[arg-type]
+        if call.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):
             headers = [(name, value) for name, value in headers if name != b"allow"]
             headers.append((b"allow", allowed))
         headers += _HEADERS

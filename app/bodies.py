@@ -15,11 +15,12 @@ from functools import cache
 from typing import Any, TypeVar, cast, get_args
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import NODEFAULT, Raw, Struct
+from msgspec.structs import FieldInfo
 
 from app import call
 from app.call import Http
-from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, complain
+from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, complain
 from app.problems import Refused
 from domain.errors import Errors, Invalid
 
@@ -36,7 +37,7 @@ class _Form:
     """How a body becomes a command of one class."""
 
     decoder: msgspec.json.Decoder[Any]
-    fields: dict[str, msgspec.structs.FieldInfo]
+    fields: dict[str, FieldInfo]
     known: frozenset[str]
     decimals: tuple[str, ...]
     instants: tuple[str, ...]
@@ -60,11 +61,15 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
 def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
     """A struct with the fields of ``cls`` but those named; if ``closed``, with no others."""
     fields = [
-        (field.name, field.type, msgspec.field(default=field.default, default_factory=field.default_factory))
-        for field in msgspec.structs.fields(cls)
-        if field.name not in names
+        (field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls) if field.name not in names
     ]
     return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.default_factory is not NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.field(default=field.default) if field.default is not NODEFAULT else msgspec.field()
 
 
 async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
@@ -89,7 +94,7 @@ def decode(
         complain(raw, form.fields, form.known)
     suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
     if suspicious or not form.known.issuperset(members) or not _plain_numbers(members, form):
-        complain(raw, form.fields, form.known, quietly=True)
+        check(raw, form.fields, form.known)
     if form.instants:
         command = _in_utc(command, form)
     if given:

@@ -63,7 +63,10 @@ async def execute(
         present = error.extra.get("version")
         if isinstance(present, int) and present in expected:
             return await submit(present)
-        raise
+        raise VersionMismatch(
+            f"The record is at version {present}, which If-Match does not name: read it again and repeat the change.",
+            version=present,
+        ) from error
 
 
 def _expected(this: Call) -> frozenset[int] | None:

@@ -30,6 +30,7 @@ from projections.registry import READ_MODELS
 
 MAX_BATCH = 256
 MAX_STATES = 20_000
+ATTEMPTS = 3
 IDEMPOTENCY_HOURS = 24
 
 Status = Literal["created", "changed", "unchanged"]
@@ -75,6 +76,10 @@ class Unavailable(Exception):
     """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
 
 
+class _Interrupted(Exception):
+    pass
+
+
 @dataclass(slots=True)
 class _Batch:
     """The working set of one transaction."""
@@ -94,7 +99,7 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
     )
     connection.prepare_threshold = 0
     if role:
-        connection.execute(f"SET ROLE {role}")  # type: ignore[arg-type]
+        connection.execute(f"SET ROLE {role}")
         connection.commit()
     return connection
 
@@ -132,40 +137,44 @@ class Committer:
         return cast("list[Outcome]", results)
 
     def _durably(self, submissions: list[Submission], *, all_or_nothing: bool = False) -> list[Result]:
-        """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
-        for attempt in range(3):
-            batch: _Batch | None = None
+        """One transaction, begun again on a new connection where the old one broke and nothing was committed."""
+        reason = ""
+        for _ in range(ATTEMPTS):
             try:
-                connection = self._open()
-                with connection.cursor() as cursor:
-                    batch = self._transact(cursor, submissions, all_or_nothing=all_or_nothing)
-                    connection.commit()
-                self._remember(batch)
-                return batch.results
-            except psycopg.OperationalError as error:
-                lost = self._connection is None or self._connection.closed or self._connection.broken
-                self._reset()
-                if not lost:  # a timeout or a full disk: the server said no, the transaction is undone
-                    raise Unavailable(str(error)) from error
-                try:
-                    if batch is not None and batch.appended and self._was_committed(batch):
-                        return batch.results
-                except psycopg.OperationalError as again:
-                    raise Unavailable(str(again)) from again
-                if attempt == 2:
-                    raise Unavailable(str(error)) from error
+                return self._once(submissions, all_or_nothing=all_or_nothing)
+            except _Interrupted as error:
+                reason = str(error)
+            except psycopg.OperationalError as error:  # no server, a timeout, a full disk: the transaction is undone
+                raise Unavailable(str(error)) from error
             except psycopg.Error as error:
                 # One command carries what the database refuses: the others must not suffer.
-                self._reset()
                 if all_or_nothing:
                     raise
                 if len(submissions) == 1:
                     return [error]
                 return [result for one in submissions for result in self._durably([one])]
-            except BaseException:
-                self._reset()
+        raise Unavailable(reason)
+
+    def _once(self, submissions: list[Submission], *, all_or_nothing: bool) -> list[Result]:
+        """Raises ``_Interrupted`` when the connection broke and the transaction is known to be undone."""
+        batch: _Batch | None = None
+        try:
+            with self._open().cursor() as cursor:
+                batch = self._transact(cursor, submissions, all_or_nothing=all_or_nothing)
+                cursor.connection.commit()
+        except psycopg.OperationalError as error:
+            lost = self._connection is not None and (self._connection.closed or self._connection.broken)
+            self._reset()
+            if not lost:
                 raise
-        raise AssertionError("unreachable")
+            if batch is None or not batch.appended or not self._was_committed(batch):
+                raise _Interrupted(str(error)) from error
+        except BaseException:
+            self._reset()
+            raise
+        else:
+            self._remember(batch)
+        return batch.results
 
     def _open(self) -> Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -210,9 +219,7 @@ class Committer:
             known = facts.of_references(found, submission.org_id)
             if submission.kind != "opportunity":
                 self._append(cursor, pending, batch)
-                known = facts.of_record(
-                    cursor, submission.kind, submission.org_id, submission.stream_id, submission.command
-                )
+                known = facts.of_record(cursor, submission.kind, submission.org_id, submission.stream_id, submission.command)
             key = _key(submission)
             result: Result
             try:
@@ -252,9 +259,7 @@ class Committer:
             id_ = recorded.originator_id
             states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
 
-    def _decide(
-        self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]
-    ) -> Outcome:
+    def _decide(self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]) -> Outcome:
         state = states.get(submission.stream_id)
         if state is not None and state.org_id != submission.org_id:
             raise NotFound("No such record.")
@@ -409,9 +414,7 @@ def _kept(cursor: Cursor[Any], submissions: Sequence[Submission]) -> dict[_Key, 
 def _again(submission: Submission, fingerprint: bytes, outcome: Outcome) -> Outcome:
     assert submission.idempotency is not None
     if submission.idempotency[1] != fingerprint:
-        raise KeyReused(
-            f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key."
-        )
+        raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
     return outcome
 
 

@@ -50,8 +50,14 @@ class _Malformed(Exception):
     pass
 
 
-def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str], *, quietly: bool = False) -> None:
-    """Raise all that is wrong with a body. With ``quietly`` it may turn out that nothing is.
+def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> NoReturn:
+    """As ``check`` for a body that did not decode, of which something must be wrong."""
+    check(raw, fields, known)
+    raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.")
+
+
+def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> None:
+    """Raises ``Invalid`` or ``Refused`` with all that is wrong with a body, if anything is.
 
     ``known`` are the keys that may be in it, among them those that mean nothing.
     """
@@ -72,8 +78,6 @@ def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str],
             errors.setdefault(name, []).append("This field is required.")
     if errors:
         raise Invalid({name: messages[:1] for name, messages in islice(errors.items(), MAX_ERRORS)})
-    if not quietly:
-        raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.")
 
 
 def _loaded(raw: bytes) -> Any:

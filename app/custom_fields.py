@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 
 from app import bodies, call, commands, listing, records
 from app.call import Http
-from app.commands import Outcome
+from app.committer import Outcome
 from app.filters import Filters
 from app.listing import Table
 from app.operations import describe
@@ -32,9 +32,7 @@ _definitions = msgspec.json.Decoder(list[dict[str, Any]])
 
 @get(
     PATH,
-    opt=describe(
-        TAG, "List custom fields", description="In the order of their creation.", answer=Definition, table=TABLE
-    ),
+    opt=describe(TAG, "List custom fields", description="In order of creation.", answer=Definition, table=TABLE),
 )
 async def list_custom_fields(request: Http) -> ASGIResponse:
     asked = await listing.asked(request, TABLE)
@@ -48,7 +46,7 @@ async def list_custom_fields(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Define a custom field",
-        description="For admins. `options` are for dropdown and multiselect: values, or objects of `value` and `label`.",
+        description="For admins. `options` are for dropdown and multiselect: values, or `value` with `label`.",
         status=201,
         body=custom_field.Create,
         body_example=EXAMPLE,
@@ -89,9 +87,7 @@ async def update_custom_field(request: Http) -> ASGIResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(
-        TAG, "Remove a custom field", description="For admins. Values stay readable.", status=204, versioned=True
-    ),
+    opt=describe(TAG, "Remove a custom field", description="Old values stay.", status=204, versioned=True),
 )
 async def delete_custom_field(request: Http) -> ASGIResponse:
     return commands.answer(await _execute(request, custom_field.Delete(key=_key(request))), 204)

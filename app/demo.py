@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Literal
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -25,16 +26,65 @@ OPEN = ("discovery", "qualification", "proposal", "negotiation")
 REASONS = ("price", "competitor", "timing", "no_decision")
 OWNERS = (("Amira Haddad", "amira"), ("Ben Okafor", "ben"), ("Chiara Rossi", "chiara"), ("Daniel Lindqvist", "daniel"))
 ACCOUNTS = (
-    "Acme Corp", "Alpine Rail", "Aurora Foods", "Baltic Timber", "Bluefin Logistics", "Brightwater Energy", "Calder Steel",
-    "Cedar Health", "Copperline Media", "Dunmore Textiles", "Eastgate Insurance", "Fairmont Hotels", "Fjord Shipping",
-    "Granite Robotics", "Harbour Bank", "Helio Solar", "Iris Diagnostics", "Juniper Pharma", "Kestrel Aerospace",
-    "Lakeside Dairy", "Lumen Optics", "Marble Arch Estates", "Meridian Telecom", "Nordwind Airlines", "Oakfield Schools",
-    "Orchid Cosmetics", "Pelican Ports", "Pinecrest Homes", "Quarry Stone", "Redwood Software", "Sable Motors",
-    "Silverlake Water", "Summit Outdoor", "Tandem Payments", "Terrace Foods", "Umbra Security", "Vantage Mapping",
-    "Westbrook Paper", "Yarrow Seeds", "Zephyr Wind",
+    "Acme Corp",
+    "Alpine Rail",
+    "Aurora Foods",
+    "Baltic Timber",
+    "Bluefin Logistics",
+    "Brightwater Energy",
+    "Calder Steel",
+    "Cedar Health",
+    "Copperline Media",
+    "Dunmore Textiles",
+    "Eastgate Insurance",
+    "Fairmont Hotels",
+    "Fjord Shipping",
+    "Granite Robotics",
+    "Harbour Bank",
+    "Helio Solar",
+    "Iris Diagnostics",
+    "Juniper Pharma",
+    "Kestrel Aerospace",
+    "Lakeside Dairy",
+    "Lumen Optics",
+    "Marble Arch Estates",
+    "Meridian Telecom",
+    "Nordwind Airlines",
+    "Oakfield Schools",
+    "Orchid Cosmetics",
+    "Pelican Ports",
+    "Pinecrest Homes",
+    "Quarry Stone",
+    "Redwood Software",
+    "Sable Motors",
+    "Silverlake Water",
+    "Summit Outdoor",
+    "Tandem Payments",
+    "Terrace Foods",
+    "Umbra Security",
+    "Vantage Mapping",
+    "Westbrook Paper",
+    "Yarrow Seeds",
+    "Zephyr Wind",
 )
 FIRST = ("Jane", "Omar", "Lucia", "Peter", "Mei", "Anna", "Tomas", "Priya", "Samuel", "Ines", "Jonas", "Leila")
-LAST = ("Doe", "Ferreira", "Novak", "Tanaka", "Muller", "Adeyemi", "Silva", "Kowalski", "Haas", "Moreau", "Berg", "Costa")
+LAST = (
+    "Doe",
+    "Ferreira",
+    "Novak",
+    "Tanaka",
+    "Muller",
+    "Adeyemi",
+    "Silva",
+    "Kowalski",
+    "Haas",
+    "Moreau",
+    "Berg",
+    "Costa",
+)
+TAGS = ("new-business", "expansion", "partner", "inbound", "q4")
+COMPETITORS = ("incumbent_vendor", "in-house", "none")
+TALKS: tuple[Literal["call", "email", "meeting"], ...] = ("call", "email", "meeting")
 SUBJECTS = ("Annual", "Expansion", "Pilot", "Renewal", "Platform", "Rollout", "Support plan", "Migration")
 
 
@@ -56,7 +106,7 @@ def create(url: str, *, now: datetime | None = None) -> Provisioned:
 class _Demo:
     def __init__(self, committer: Committer, now: datetime) -> None:
         self._committer = committer
-        self._random = Random(1815)
+        self._random = Random(1815)  # noqa: S311
         self._now = now
         self._start = now - timedelta(days=MONTHS * 30)
 
@@ -64,13 +114,16 @@ class _Demo:
         org = create_org(self._committer, "Demo Sales", "USD", "admin@demo.example", occurred_at=self._start)
         self._org_id = org.org_id
         self._owners = [
-            self._record("user", user.Create(email=f"{key}@demo.example", name=name, role="rep")) for name, key in OWNERS
+            self._record("user", user.Create(email=f"{key}@demo.example", name=name, role="rep"))
+            for name, key in OWNERS
         ]
         self._accounts = [
             self._record("account", account.Create(name=name, domain=f"{name.lower().replace(' ', '')}.example"))
             for name in ACCOUNTS
         ]
-        self._contacts = {id_: [self._contact(id_) for _ in range(self._random.randint(1, 3))] for id_ in self._accounts}
+        self._contacts = {
+            id_: [self._contact(id_) for _ in range(self._random.randint(1, 3))] for id_ in self._accounts
+        }
         self._settings()
         steps = sorted(self._history(), key=lambda step: step.at)
         self._run([step.submission for step in steps])
@@ -115,75 +168,66 @@ class _Demo:
 
     def _history(self) -> Iterator[_Step]:
         for number in range(DEALS):
-            yield from self._deal(number)
+            created = self._start + (self._now - self._start) * (number + self._random.random()) / DEALS
+            yield from self._deal(created.replace(minute=self._random.randint(0, 59)) - timedelta(hours=20))
 
-    def _deal(self, number: int) -> Iterator[_Step]:
+    def _deal(self, created: datetime) -> Iterator[_Step]:
+        """A deal's creation and all that happened to it since."""
         random = self._random
-        created = self._start + (self._now - self._start) * (number + random.random()) / DEALS
-        created = created.replace(hour=random.randint(8, 17), minute=random.randint(0, 59)) - timedelta(days=1)
         id_, owner, account_id = uuid7(), random.choice(self._owners), random.choice(self._accounts)
         currency = random.choices(("USD", "EUR", "JPY"), (6, 3, 1))[0]
-        amount = Decimal(random.randint(4, 120) * 1000 * (100 if currency == "JPY" else 1))
-        close_date = (created + timedelta(days=random.randint(30, 210))).date()
-
-        def step(command: Command, at: datetime) -> _Step:
-            return _Step(at, self._at("opportunity", id_, command, at, owner))
-
-        yield step(
-            opportunity.Create(
-                name=f"{ACCOUNTS[self._accounts.index(account_id)]} — {random.choice(SUBJECTS)} {created.year}",
-                account_id=account_id,
-                amount=amount,
-                currency=currency,
-                close_date=close_date,
-                owner_id=owner,
-                stakeholder_ids=tuple(random.sample(self._contacts[account_id], 1)),
-                tags=tuple(random.sample(("new-business", "expansion", "partner", "inbound", "q4"), random.randint(0, 2))),
-                custom_fields={
-                    "competitor": random.choice(("incumbent_vendor", "in-house", "none")),
-                    "seats": random.randint(5, 400),
-                },
-            ),
-            created,
+        amount = Decimal(random.randint(4, 120) * (100_000 if currency == "JPY" else 1_000))
+        close_date = (created + timedelta(days=random.randint(45, 160))).date()
+        command = opportunity.Create(
+            name=f"{ACCOUNTS[self._accounts.index(account_id)]} — {random.choice(SUBJECTS)} {close_date.year}",
+            account_id=account_id,
+            amount=amount,
+            currency=currency,
+            close_date=close_date,
+            owner_id=owner,
+            stakeholder_ids=tuple(random.sample(self._contacts[account_id], 1)),
+            tags=tuple(random.sample(TAGS, random.randint(0, 2))),
+            custom_fields={"competitor": random.choice(COMPETITORS), "seats": random.randint(5, 400)},
         )
-        yield from self._course(step, created, close_date, amount, id_, owner)
-
-    def _course(self, step, created, close_date, amount, id_, owner):  # type: ignore[no-untyped-def]
-        """What happens to a deal after its creation, up to now."""
-        random = self._random
-        at = created
-        fate = random.choices(("won", "lost", "open"), (45, 30, 25))[0]
-        reached = random.randint(1, 3) if fate != "won" else 3
-        for stage in OPEN[1 : reached + 1]:
-            at += timedelta(days=random.randint(5, 40), minutes=random.randint(1, 600))
+        yield _Step(created, self._at("opportunity", id_, command, created, owner))
+        for at, kind, next_command in self._course(created, close_date, amount, id_):
             if at >= self._now:
                 return
-            yield step(opportunity.ChangeStage(stage=stage), at)
+            stream = id_ if kind == "opportunity" else uuid7()
+            yield _Step(at, self._at(kind, stream, next_command, at, owner))
+
+    def _course(
+        self, at: datetime, close_date: date, amount: Decimal, id_: UUID
+    ) -> Iterator[tuple[datetime, str, Command]]:
+        """Stage by stage to its end; what lies in the future is left out by the caller."""
+        random = self._random
+        won = random.random() < 0.6
+        for stage in OPEN[1 : 4 if won else random.randint(2, 4)]:
+            at += timedelta(days=random.randint(8, 50), minutes=random.randint(1, 600))
+            yield at, "opportunity", opportunity.ChangeStage(stage=stage)
+            if random.random() < 0.4:
+                at += timedelta(hours=random.randint(1, 48))
+                yield (
+                    at,
+                    "activity",
+                    activity.Log(
+                        opportunity_id=id_, type=random.choice(TALKS), subject=f"{stage.title()} talk", occurred_at=at
+                    ),
+                )
             if random.random() < 0.25:
                 at += timedelta(days=random.randint(1, 6))
-                if at >= self._now:
-                    return
                 amount = (amount * random.choice((Decimal("0.8"), Decimal("0.9"), Decimal("1.2")))).quantize(Decimal(1))
-                yield step(opportunity.Update(amount=amount), at)
-            if random.random() < 0.3:
+                yield at, "opportunity", opportunity.Update(amount=amount)
+            if random.random() < 0.3 or close_date < at.date():
                 at += timedelta(days=random.randint(1, 6))
-                if at >= self._now:
-                    return
                 close_date = max(close_date, at.date()) + timedelta(days=random.randint(7, 45))
-                yield step(opportunity.Update(close_date=close_date), at)
-            if random.random() < 0.4:
-                logged = activity.Log(
-                    opportunity_id=id_, type=random.choice(("call", "email", "meeting")), subject=f"{stage.title()} talk", occurred_at=at
-                )
-                yield _Step(at + timedelta(minutes=1), self._at("activity", uuid7(), logged, at, owner))
-        at += timedelta(days=random.randint(5, 45), minutes=random.randint(1, 600))
-        if at >= self._now or fate == "open":
-            return
-        if fate == "won":
-            yield step(opportunity.ChangeStage(stage="won", actual_amount=amount, actual_close_date=at.date()), at)
+                yield at, "opportunity", opportunity.Update(close_date=close_date)
+        at += timedelta(days=random.randint(8, 60), minutes=random.randint(1, 600))
+        if won:
+            yield (
+                at,
+                "opportunity",
+                opportunity.ChangeStage(stage="won", actual_amount=amount, actual_close_date=at.date()),
+            )
         else:
-            yield step(opportunity.ChangeStage(stage="lost", lost_reason=random.choice(REASONS)), at)
-
-
-def today(now: datetime) -> date:
-    return now.date()
+            yield at, "opportunity", opportunity.ChangeStage(stage="lost", lost_reason=random.choice(REASONS))

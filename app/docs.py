@@ -33,9 +33,14 @@ LANDING = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Opportunities</title>
 <style>
-body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem; color: #1d2733; background: #fff }
+body { font: 16px/1.6 system-ui, sans-serif; max-width: 40rem; margin: 4rem auto; padding: 0 1rem }
+body { color: #1d2733; background: #fff }
 code { background: #eef1f4; padding: .1rem .3rem; border-radius: 3px }
-@media (prefers-color-scheme: dark) { body { color: #e4e8ec; background: #14181d } code { background: #252c34 } a { color: #7cb7ff } }
+@media (prefers-color-scheme: dark) {
+  body { color: #e4e8ec; background: #14181d }
+  code { background: #252c34 }
+  a { color: #7cb7ff }
+}
 </style>
 </head>
 <body>

@@ -7,7 +7,7 @@ import msgspec
 from litestar import get
 from litestar.response.base import ASGIResponse
 
-from app import call, filters, paging
+from app import call, filters, history, paging
 from app.call import Http
 from app.operations import describe, query
 from app.spelling import meant
@@ -50,9 +50,7 @@ async def list_events(request: Http) -> ASGIResponse:
     reads = request.app.state.reads
     # One more than asked for tells whether there is a next page.
     events = feed.recorded(await reads.rows(this.identity, *feed.streams(this.identity.org_id, after, limit + 1)))
-    rows = await reads.rows(this.identity, *feed.users(this.identity.org_id, events)) if events else []
-    actors = {id_: msgspec.json.decode(card) for id_, card in rows}
-    entries = feed.page(events, after, actors)
+    entries = feed.page(events, after, await history.actors(request, events))
     following = None
     if len(entries) > limit:
         entries = entries[:limit]

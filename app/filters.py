@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
 
@@ -204,11 +204,12 @@ def _custom(
     name: str, types: Mapping[str, CustomType | None]
 ) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:
     """The field, filter and type of a ``cf_<key>`` parameter, whose key may itself end like an operator."""
-    key, operator = name.removeprefix("cf_"), cast("Operator", "in")
+    key = name.removeprefix("cf_")
+    operator: Operator = "in"
     if key not in types:
         stem, _, suffix = key.rpartition("__")
         if stem and suffix in _CUSTOM_OPERATORS:
-            key, operator = stem, cast("Operator", suffix)
+            key, operator = stem, suffix
     if not key or len(key) > 100 or "\0" in key:
         return name, None, None
     custom_type = types.get(key, "text")

@@ -1,4 +1,4 @@
-"""``/api/opportunities/<id>/history/``: every event of a deal, who, when and what changed. Also of a deleted one, whose history stays."""
+"""``/api/opportunities/<id>/history/``: every event of a deal, who, when and what changed. A deleted one has its history still."""
 
 from __future__ import annotations
 

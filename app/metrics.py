@@ -20,6 +20,7 @@ from app.call import Http
 from app.operations import describe
 from app.problems import CHALLENGE, Refused
 
+FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 _duration = Histogram(
@@ -68,11 +69,15 @@ def _admit(request: Http) -> None:
         given = (call.of(request).authorization or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise Refused(401, "unauthenticated", "Send the metrics token: Authorization: Bearer <token>.", CHALLENGE)
-    elif not _local(request.scope.get("client")):
+    elif not _local(request):
         raise Refused(403, "forbidden", "Set OPPORTUNITIES_METRICS_TOKEN to read metrics from elsewhere.")
 
 
-def _local(client: tuple[str, int] | None) -> bool:
+def _local(request: Http) -> bool:
+    """Whether the client is on this machine, and no proxy that asks for somebody else."""
+    if not FORWARDED.isdisjoint(name for name, _ in request.scope["headers"]):
+        return False
+    client = request.scope.get("client")
     try:
         return client is None or ip_address(client[0]).is_loopback
     except ValueError:

@@ -24,10 +24,11 @@ from app.schemas import REF, Schemas, envelope_of
 DESCRIPTION = """\
 Sales opportunities on an event store: exact history, live forecasts.
 
-Every request carries `Authorization: Bearer <token>`. Money is a decimal string, times are UTC, ids are UUIDs. Lists come in an
-envelope of `count`, `next`, `previous` and `results`; different filters must all hold, several values of one are alternatives.
-Errors are `application/problem+json` (RFC 9457). `ETag` is a record's version: send it as `If-Match` to change only what you have
-read. A POST with an `Idempotency-Key` may be sent again without doing anything twice.
+Every request carries `Authorization: Bearer <token>`. Money is a decimal string, times are UTC, ids are UUIDs.
+Lists come in an envelope of `count`, `next`, `previous` and `results`; different filters must all hold, several values
+of one are alternatives. Errors are `application/problem+json` (RFC 9457). `ETag` is a record's version: send it as
+`If-Match` to change only what you have read. A POST with an `Idempotency-Key` may be sent again without doing anything
+twice.
 """
 ERRORS = {
     400: ("invalid", "Bad input; `errors` names every field or parameter that is wrong."),

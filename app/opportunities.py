@@ -1,4 +1,4 @@
-"""``/api/opportunities/``: list, create, the record and its verbs. Refuses to know a rule: commands go to the domain as they come."""
+"""``/api/opportunities/``: list, create, the record and its verbs. Refuses to know a rule: those are in the domain."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
     PATH,
     opt=describe(
         TAG, "List opportunities", table=TABLE, answer=shown.Opportunity, answer_example=shown.LIST,
-        description="Custom fields filter as `cf_<key>`, compared by their type, with `__gte`, `__lte`, `__in`, `__isnull`, `__icontains`.",
+        description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
     ),
 )  # fmt: skip
 async def list_opportunities(request: Request[Any, Any, Any]) -> ASGIResponse:
@@ -87,7 +87,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> ASGIResponse:
     opt=describe(
         TAG, "Create an opportunity", status=201, body=opportunity.Create, body_example=shown.CREATE,
         answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
-        description="`probability` defaults from the stage, `stage` to the first open one, `currency` to the org's, `owner_id` to you.",
+        description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
 async def create_opportunity(request: Request[Any, Any, Any]) -> ASGIResponse:
@@ -112,7 +112,7 @@ async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -
     opt=describe(
         TAG, "Change an opportunity", body=opportunity.Update, body_example=shown.UPDATE,
         answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
-        description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the pipeline policy.",
+        description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
     ),
 )  # fmt: skip
 async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
@@ -147,7 +147,7 @@ async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
     opt=describe(
         TAG, "Move an opportunity to another stage", body=opportunity.ChangeStage, body_example=shown.CHANGE_STAGE,
         answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
-        description="Judged by the org's pipeline policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
+        description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
     ),
 )  # fmt: skip
 async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002

@@ -1,4 +1,4 @@
-"""How an opportunity looks to a client: the types behind the OpenAPI schemas and the seed's examples. Refuses to be used at run time."""
+"""How an opportunity looks to a client: the types behind the OpenAPI schemas, and examples. Refuses to be used at run time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ ActivityRecord = shown(activity.State, "Activity")
 class OpportunityRecord(Opportunity, kw_only=True):
     """An opportunity in full: the stakeholders' whole records, the latest activities, the custom fields' definitions."""
 
-    stakeholders: list[ContactRecord]  # type: ignore[valid-type,assignment]
+    stakeholders: list[ContactRecord]  # type: ignore[valid-type]
     activities: list[ActivityRecord]  # type: ignore[valid-type]
     activities_url: str
     custom_field_definitions: list[Definition]

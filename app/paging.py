@@ -104,7 +104,7 @@ _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 def picked(items: bytes, names: Sequence[str]) -> bytes:
     """Only the named fields of items that are given as JSON, joined by commas."""
     rows = _items.decode(b"[" + items + b"]")
-    return msgspec.json.encode([{name: row[name] for name in names if name in row} for row in rows])[1:-1]
+    return msgspec.json.encode([{name: row[name] for name in row if name in names} for row in rows])[1:-1]
 
 
 def envelope(

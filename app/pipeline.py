@@ -33,8 +33,8 @@ async def get_pipeline(request: Http) -> ASGIResponse:
         TAG,
         "Replace the pipeline policy",
         description=(
-            "For admins. `transitions` is a preset (`permissive`, `no_skip`, `no_backward`) or a map from a stage to those a deal"
-            " may move to. A stage with deals cannot go: 409 with their number. No deal is rewritten."
+            "For admins. `transitions` is `permissive`, `no_skip`, `no_backward` or a map from stages to those"
+            " a deal may move to. A stage with deals cannot go: 409 with their number."
         ),
         body=pipeline.Replace,
         body_example=EXAMPLE,

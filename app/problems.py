@@ -57,7 +57,7 @@ class Problem(msgspec.Struct, frozen=True):
         }
         if self.errors:
             members["errors"] = self.errors
-        return msgspec.json.encode(members | self.extra | {"request_id": request_id})
+        return msgspec.json.encode({**members, **self.extra, "request_id": request_id})
 
 
 STATUS: dict[type[errors.DomainError], int] = {
@@ -69,6 +69,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.VersionMismatch: 412,
     errors.KeyReused: 422,
 }
+INTERNAL = Problem(500, "internal", "Something went wrong on our side. Please report the request id.")
 CHALLENGE = {"www-authenticate": 'Bearer realm="opportunities"'}
 INVALID_TOKEN = {"www-authenticate": 'Bearer realm="opportunities", error="invalid_token"'}
 
@@ -87,17 +88,25 @@ def of(error: Exception, path: str = "") -> Problem:
         case Unavailable():
             detail = "The database is away or overloaded; the request may be sent again."
             return Problem(503, "unavailable", detail, headers={"retry-after": "1"})
+        case HTTPException():
+            return _of_litestar(error, path)
+    return INTERNAL
+
+
+def _of_litestar(error: HTTPException, path: str) -> Problem:
+    """What the framework itself refuses."""
+    match error:
         case MethodNotAllowedException():
             return _method_not_allowed(error)
         case NotFoundException():
             return Problem(404, "not_found", f"There is nothing at {path or 'this address'}.")
         case RequestEntityTooLarge():
             return Problem(413, "too_large", "The request body is larger than this server accepts.")
-        case HTTPException() if error.status_code < 500:
-            return Problem(error.status_code, "bad_request", error.detail)
-        case HTTPException() if "disconnected" in error.detail:
-            return Problem(400, "disconnected", "The connection ended before the body did.")
-    return Problem(500, "internal", "Something went wrong on our side. Please report the request id.")
+    if error.status_code < 500:
+        return Problem(error.status_code, "bad_request", error.detail)
+    if "disconnected" in error.detail:
+        return Problem(400, "disconnected", "The connection ended before the body did.")
+    return INTERNAL
 
 
 def _method_not_allowed(error: MethodNotAllowedException) -> Problem:

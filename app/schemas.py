@@ -6,7 +6,6 @@ description of a record: what an answer shows follows from the state it is rende
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, get_args
 
@@ -41,7 +40,9 @@ class Problem(Struct, kw_only=True):
 @cache
 def shown(state: type[Struct], name: str) -> type[Struct]:
     """The record as the API shows it, from its state."""
-    return _required(name, state, HIDDEN)
+    types = {field.name: field.type for field in msgspec.structs.fields(state)}
+    names = ("id", *(name for name in types if name not in HIDDEN), "created_at", "updated_at", "version")
+    return msgspec.defstruct(name, [(field, types[field]) for field in names])
 
 
 @cache
@@ -50,11 +51,6 @@ def envelope_of(item: Any) -> type[Struct]:
         f"{item.__name__}List",
         [("count", int), ("next", str | None), ("previous", str | None), ("results", list[item])],
     )
-
-
-def _required(name: str, cls: type[Struct], hidden: Iterable[str]) -> type[Struct]:
-    fields = [(field.name, field.type) for field in msgspec.structs.fields(cls) if field.name not in hidden]
-    return msgspec.defstruct(name, fields)
 
 
 class Schemas:

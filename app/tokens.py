@@ -57,7 +57,9 @@ async def list_tokens(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Create a token",
-        description="The answer has it in `token`, this once: a repeated request gets null there. For another user: admins only.",
+        description=(
+            "The answer has it in `token`, this once: a repeated request gets null there. For other users: by admins."
+        ),
         status=201,
         body=token.Issue,
         body_name="TokenCreate",

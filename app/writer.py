@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from app.committer import MAX_BATCH, Committer, Outcome, Result, Submission, Unavailable
@@ -72,7 +73,7 @@ class Writer:
     def _results(self, submissions: list[Submission]) -> list[Result]:
         try:
             return self._committer.run(submissions)
-        except Exception as error:  # every waiting caller must hear of it
+        except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
             return [error] * len(submissions)
 
     def _settle(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]], results: list[Result]) -> None:
@@ -91,7 +92,5 @@ class Writer:
 
 
 def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], Any]) -> None:
-    try:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(callback)
-    except RuntimeError:
-        pass  # the loop is closed: nobody waits any more

@@ -58,9 +58,7 @@ def encode(event: Event, meta: Meta) -> bytes:
     return _encode(Stored(data=event, meta=meta))
 
 
-def decode(
-    topic: str, state: bytes, originator_id: UUID, originator_version: int, position: int = 0
-) -> Recorded:
+def decode(topic: str, state: bytes, originator_id: UUID, originator_version: int, position: int = 0) -> Recorded:
     """The event of one row. Raises ``KeyError`` for a stored name the catalog does not know."""
     stored = _decoder(topic).decode(catalog.upcast(topic, state))
     return Recorded(originator_id, originator_version, stored.data, stored.meta, position)
@@ -179,7 +177,7 @@ def committed(cursor: Cursor[Any], event: Recorded) -> bool:
 
 def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[list[Recorded]]:
     """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may go on in the next."""
-    with connection.cursor(name="log", binary=True) as cursor:  # type: ignore[call-overload]
+    with connection.cursor(name="log", binary=True) as cursor:
         cursor.itersize = chunk
         cursor.execute(
             """

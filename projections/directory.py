@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 
-from domain import account, activity, catalog, contact, custom_field, organization, pipeline, token, user
+from domain import account, activity, catalog, contact, custom_field, organization, token, user
 from domain.event import State
 from projections.projection import Change
 
@@ -157,7 +157,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
 class Directory:
     name = "directory"
     version = 1
-    tables = ("directory", "identity_epochs")
+    tables: tuple[str, ...] = ("directory", "identity_epochs")
     ddl = DDL
     nothing: Mapping[str, str] = {}
 

@@ -1,4 +1,4 @@
-"""Exchange rates as they were quoted, every one of them: a rate is looked up by its currency, a day and what was known when.
+"""Exchange rates as they were quoted, every one of them, to be looked up by currency, day and what was known when.
 
 Refuses to convert anything: a lookup gives the rate or NULL, and what follows from it is arithmetic (``weighting``).
 """
@@ -69,7 +69,7 @@ encode = msgspec.json.Encoder(decimal_format="string").encode
 class ExchangeRates:
     name = "exchange_rates"
     version = 1
-    tables = ("exchange_rates",)
+    tables: tuple[str, ...] = ("exchange_rates",)
     ddl = DDL
     nothing: Mapping[str, str] = {}
 
@@ -101,7 +101,7 @@ class ExchangeRates:
 
 
 def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> Query:
-    """A page of the rates in force, by currency, the latest day first: (JSON joined by commas or NULL, count of all)."""
+    """A page of the rates in force, by currency, latest day first: (JSON joined by commas or NULL, count of all)."""
     params: dict[str, Any] = {"org_id": org_id}
     where = "r.org_id = %(org_id)s"
     if currencies:
@@ -117,7 +117,7 @@ def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = 
 
 
 def rate(currency: str, day: str, known_at: str | None = None) -> str:
-    """SQL for what one unit of a currency was worth on a day in the org of ``%(org_id)s``, or NULL where that is not known.
+    """SQL for what a unit of a currency was worth on a day in the org of ``%(org_id)s``, or NULL if that is not known.
 
     The arguments are SQL. With ``known_at`` it is the answer that could be given at that instant.
     """
@@ -129,7 +129,7 @@ def rate(currency: str, day: str, known_at: str | None = None) -> str:
 
 
 def period(day: str, since: date | None, until: date | None) -> str:
-    """SQL for a number that is the same for any two days, within the bounds, on which every rate of the org is the same.
+    """SQL for a number that differs between any two days, within the bounds, on which a rate of the org differs.
 
     ``day`` is SQL; the bounds stand in ``%(since)s`` and ``%(until)s`` where they are not None.
     """

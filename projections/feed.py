@@ -34,17 +34,6 @@ def recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
     return [event_store.decode(*row) for row in rows]
 
 
-def users(org_id: UUID, events: Sequence[Recorded]) -> Query:
-    """Who made these events: (id, embedded form as JSON)."""
-    text = """
-        SELECT d.id, d.card::varchar FROM directory d
-        WHERE d.org_id = %(org_id)s AND d.kind = 'user' AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
-    """
-    return Query(
-        text, {"org_id": org_id, "ids": list({event.meta.actor_id for event in events if event.meta.actor_id})}
-    )
-
-
 def page(events: Sequence[Recorded], after: int, actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
     """The entries beyond ``after`` in order of position, from whole streams."""
     return sorted(

@@ -1,23 +1,23 @@
 """The forecast's ledger: every event that moves money posts what it takes away and what it adds, with the cause.
 
-A deal contributes to the month of its close date (of the actual one once it is won); deals without a date are unscheduled,
-which is a month of its own, after all others: day ``infinity``. An event posts the difference between the contributions
-before and after it, step by step, so that each step has one cause:
+A deal contributes to the month of its close date (of the actual one once it is won); deals without a date are
+unscheduled, which is a month of its own, after all others: day ``infinity``. An event posts the difference between the
+contributions before and after it, step by step, so that each step has one cause:
 
 - The first event, a deletion or a restoration moves the whole contribution: ``created``, ``deleted``, ``restored``.
-- Another date moves the contribution as it was, to an earlier day ``pulled_in``, to a later one ``pushed_out``. A date given
-  to an unscheduled deal pulls it in, a date cleared pushes it out. The same goes for a won deal whose actual date is mended.
-- Winning takes the open contribution out and puts the actual amount in, both ``won``; if the actual day is another than the
-  scheduled one, the open amount is moved there first, so that the step ``won`` is the difference in amount alone.
-- Losing takes the contribution out: ``lost``. Reopening takes the won one out, if there was one, and puts the open one in, on
-  its own day: ``reopened``.
-- Otherwise a larger amount is ``increased``, at the probability as it was, a smaller one ``decreased``; then another probability
-  does the same to the weighted sum alone. Another currency takes the old amount out (``decreased``) and puts the new one in
-  (``increased``), for no rate may come in here. So neither ever has the other's sign.
+- Another date moves the contribution as it was, to an earlier day ``pulled_in``, to a later one ``pushed_out``. A date
+  given to an unscheduled deal pulls it in, a date cleared pushes it out; so does the actual date of a won deal, mended.
+- Winning takes the open contribution out and puts the actual amount in, both ``won``; if the actual day is another than
+  the scheduled one, the open amount is moved there first, so that the step ``won`` is a difference in amount alone.
+- Losing takes the contribution out: ``lost``. Reopening takes the won one out, if there was one, and puts the open one
+  in, on its own day: ``reopened``.
+- Otherwise a larger amount is ``increased``, at the probability as it was, a smaller one ``decreased``; then another
+  probability does the same to the weighted sum alone. Another currency takes the old amount out (``decreased``) and puts
+  the new one in (``increased``), for no rate may come in here. So neither step ever has the other's sign.
 - What changes no contribution (owner, stage at the same probability, tags, a lost deal) posts nothing.
 
-Balances are the running sums of the ledger by day: the current ones, and the movement of each month in which events occurred.
-Refuses rates: every sum is in the deals' own currencies.
+Balances are the running sums of the ledger by day: the current ones, and the movement of each month in which events
+occurred. Refuses rates: every sum is in the deals' own currencies.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ from projections.weighting import ZERO, Contribution, ForecastStatus, contributi
 INFINITY = "infinity"
 """As a day: of the unscheduled deals. As a period of balances: everything up to now."""
 
-Cause = Literal[
-    "created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored"
-]
+Cause = Literal["created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored"]
 
 DDL = """
 CREATE TABLE forecast_entries (
@@ -200,9 +198,7 @@ class Forecast:
 
 def _entries(change: Change) -> Iterator[_Entry]:
     recorded, before, after = change
-    for cause, day, currency, status, unweighted, weighted, n in postings(
-        cast("State | None", before), cast("State", after)
-    ):
+    for cause, day, currency, status, unweighted, weighted, n in postings(cast("State | None", before), cast("State", after)):
         yield _Entry(
             after.org_id,
             after.id,

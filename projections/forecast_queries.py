@@ -1,15 +1,15 @@
 """The forecast as it is asked for: one statement, and the body from its one row.
 
-Without filters it sums balances, a number of rows that does not grow with the deals; with them, or in groups, the deals of a
-list. Both give the same numbers. Rates come along with the sums, one for each run of days on which none of them changes.
-Refuses to round or convert in SQL.
+Without filters it sums balances, a number of rows that does not grow with the deals; with them, or in groups, the deals
+of a list. Both give the same numbers. Rates come along with the sums, one for each run of days on which none of them
+changes. Refuses to round or convert in SQL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -18,14 +18,14 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
-from projections.forecast import INFINITY, ForecastStatus, month_of
+from projections.forecast import INFINITY, month_of
 from projections.opportunity_queries import Query
-from projections.weighting import Currencies, Factor, Total, number
+from projections.weighting import SAME, Currencies, Figures, ForecastStatus
 
 MAX_MONTHS = 120
-"""The most months between two bounds that anybody should be allowed to ask for."""
-RECENT_MONTHS = 6
-"""An instant less than this ago is reached backwards from the current balances, an earlier one forwards from nothing."""
+"""The most months between two bounds that a caller should let pass: each of them is in the answer."""
+RECENT = timedelta(days=180)
+"""An instant less than this ago is reached backwards from the current balances, an earlier one forwards from zero."""
 
 GroupBy = Literal["owner", "stage", "account", "tag"]
 _GROUPS: Mapping[GroupBy, str] = {
@@ -34,21 +34,48 @@ _GROUPS: Mapping[GroupBy, str] = {
     "account": "o.account_id::text",
     "tag": "o.tags",
 }
+OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Days that a forecast is about, both ends included. Deals without a day are told beside them in any case."""
+
+    since: date | None = None
+    until: date | None = None
+
+    def holds(self, day: str) -> str:
+        """SQL that holds for a day (SQL) within the bounds and for ``infinity``."""
+        if self.until is None:
+            return f"{day} >= %(since)s::date" if self.since else "true"
+        lower = f"{day} >= %(since)s::date AND " if self.since else ""
+        return f"({lower}{day} <= %(until)s::date OR {day} = 'infinity')"
+
+    def params(self) -> dict[str, Any]:
+        return {name: day for name, day in (("since", self.since), ("until", self.until)) if day}
+
+    def months(self) -> list[str]:
+        """The months from bound to bound, empty where one is missing."""
+        if self.since is None or self.until is None:
+            return []
+        first, last = (day.year * 12 + day.month - 1 for day in (self.since, self.until))
+        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first, last + 1)]
+
+
+UNBOUNDED = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the forecast.
+    """What is asked of the forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
 
-    ``since`` and ``until`` bound the dates, inclusively; deals without a date are told beside them in any case. ``today`` is
-    the day, in UTC. ``currency`` is the report's, None for the org's. ``where`` is the condition on ``opportunities o``, with
-    its org and ``as_of``, as ``opportunity_queries.where`` makes it; it may be left out where there are no filters.
+    ``where`` is the condition on ``opportunities o``, org and ``as_of`` included, as ``opportunity_queries.where`` makes
+    it; it is left out where there is no filter. ``group_by`` needs it.
     """
 
     org_id: UUID
     today: date
-    since: date | None = None
-    until: date | None = None
+    bounds: Bounds = UNBOUNDED
     as_of: datetime | None = None
     currency: str | None = None
     where: Query | None = None
@@ -56,62 +83,198 @@ class Question:
 
 
 def forecast(question: Question) -> Query:
-    """The sums that ``body`` renders: one row (the org's currency, sums, groups' cards). ``group_by`` needs ``where``."""
-    params: dict[str, Any] = {"org_id": question.org_id, **bounds_of(question.since, question.until)}
-    params["on"] = month_day(question.as_of) if question.as_of else question.today
+    """The sums that ``body`` renders: one row (the org's currency, sums, the groups' cards)."""
+    as_of, bounds = question.as_of, question.bounds
+    params = {"org_id": question.org_id, "on": utc(as_of).date() if as_of else question.today, **bounds.params()}
     if question.currency:
         params["report"] = question.currency
-    if question.where is None:
-        assert question.group_by is None, "groups are of deals: give the condition on them"
-        source = _balances(question, params)
-    else:
-        source = _deals(question, question.where)
+    if question.where is not None:
+        source = _deals(question.where, bounds, question.group_by)
         params |= question.where.params
-    if question.as_of:
-        params["as_of"] = question.as_of
-    cards = "'{}'"
-    if question.group_by in ("owner", "account"):
-        cards = _cards(question.as_of)
+    else:
+        assert question.group_by is None, "groups are of deals, so there must be a condition on them"
+        source = standing("as_of", as_of, question.today, bounds, params)
+    if as_of:
+        params["as_of"] = as_of
     text = f"""
-        WITH c AS ({source}), sums AS ({_sums(question)})
-        SELECT (SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity'),
-               (SELECT coalesce(json_agg(json_build_array(s.month, s.currency, s.status, s.unweighted, s.weighted, s.n,
-                   {_rates(question)}, s.grouped, s.grp)), '[]')::varchar FROM sums s),
-               ({cards})::varchar
+        WITH c AS ({source}), s AS ({_sums(bounds, question.group_by)})
+        SELECT {OWN_CURRENCY} AS own,
+            (SELECT coalesce(json_agg(json_build_array(
+                s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, {_rates(question)}, s.grouped, s.grp
+            )), '[]')::varchar FROM s) AS sums,
+            ({_cards(as_of) if question.group_by in ("owner", "account") else "'{}'"})::varchar AS cards
     """
     return Query(text, params)
 
 
-def bounds_of(since: date | None, until: date | None) -> dict[str, date]:
-    return {name: value for name, value in (("since", since), ("until", until)) if value}
+def utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
 
 
-def within(day: str, since: date | None, until: date | None) -> str:
-    """SQL that holds for a day within the bounds and for none at all."""
-    if until is None:
-        return f"{day} >= %(since)s::date" if since else "true"
-    lower = f"{day} >= %(since)s::date AND " if since else ""
-    return f"({lower}{day} <= %(until)s::date OR {day} = 'infinity')"
+def standing(name: str, at: datetime | None, today: date, bounds: Bounds, params: dict[str, Any]) -> str:
+    """SQL for rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
 
-
-def month_day(at: datetime) -> date:
-    """The day of an instant, in UTC."""
-    return month_of(at).replace(day=1) if False else at.date()
-
-
-def _balances(question: Question, params: dict[str, Any]) -> str:
-    """Sums by day: the current ones, or those of an instant, of whole months and the entries of the month it is in."""
-    kept = f"b.org_id = %(org_id)s AND {within('b.day', question.since, question.until)}"
-    columns = "b.day, b.currency, b.status, b.unweighted, b.weighted, b.n"
-    current = f"SELECT {columns} FROM forecast_balances b WHERE b.period = 'infinity' AND {kept}"
-    if question.as_of is None:
+    The instant is ``%(name)s``. Whole months come from the balances, the rest of its month from the ledger.
+    """
+    kept = f"b.org_id = %(org_id)s AND {bounds.holds('b.day')}"
+    plus = "SELECT b.day, b.currency, b.status, b.unweighted, b.weighted, b.n"
+    minus = "SELECT b.day, b.currency, b.status, -b.unweighted, -b.weighted, -b.n"
+    current = f"{plus} FROM forecast_balances b WHERE b.period = 'infinity' AND {kept}"
+    if at is None:
         return current
-    return as_of_sums(question.as_of, question.today, params, kept, current, columns)
+    month = month_of(at)
+    params |= {name: at, f"{name}_month": month}
+    if today - utc(at).date() < RECENT:
+        following = (month + timedelta(days=31)).replace(day=1)
+        params[f"{name}_end"] = datetime(following.year, following.month, 1, tzinfo=UTC)
+        return f"""{current}
+            UNION ALL {minus} FROM forecast_balances b
+                WHERE b.period > %({name}_month)s::date AND b.period < 'infinity' AND {kept}
+            UNION ALL {minus} FROM forecast_entries b
+                WHERE b.occurred_at > %({name})s::timestamptz AND b.occurred_at < %({name}_end)s::timestamptz AND {kept}
+        """
+    params[f"{name}_start"] = datetime(month.year, month.month, 1, tzinfo=UTC)
+    return f"""{plus} FROM forecast_balances b WHERE b.period < %({name}_month)s::date AND {kept}
+        UNION ALL {plus} FROM forecast_entries b
+            WHERE b.occurred_at >= %({name}_start)s::timestamptz AND b.occurred_at <= %({name})s::timestamptz AND {kept}
+    """
 
 
-def as_of_sums(
-    at: datetime, today: date, params: dict[str, Any], kept: str, current: str, columns: str
-) -> str:
-    return ""
+def _deals(where: Query, bounds: Bounds, group_by: GroupBy | None) -> str:
+    """As ``standing``, from the deals themselves. Weights by multiplication: a division would round."""
+    group = _GROUPS[group_by] if group_by else "NULL::text"
+    return f"""
+        SELECT b.* FROM (
+            SELECT coalesce(o.close_date, 'infinity') AS day, o.currency, o.status, coalesce(o.amount, 0) AS unweighted,
+                coalesce(o.amount, 0) * o.probability * 0.01 AS weighted, 1 AS n, {group} AS grp
+            FROM opportunities o WHERE {where.text} AND o.status = 'open'
+            UNION ALL
+            SELECT coalesce(o.actual_close_date, 'infinity'), o.currency, o.status, coalesce(o.actual_amount, 0),
+                coalesce(o.actual_amount, 0), 1, {group}
+            FROM opportunities o WHERE {where.text} AND o.status = 'won'
+        ) b WHERE {bounds.holds("b.day")}
+    """
 
 
+def month(day: str) -> str:
+    return f"date_trunc('month', {day}::timestamp)::date"
+
+
+def rate_period(status: str, day: str, bounds: Bounds) -> str:
+    """Won deals are valued at the rate of their day, so their sums are kept apart by periods of constant rates."""
+    return f"CASE {status} WHEN 'won' THEN {exchange_rates.period(day, bounds.since, bounds.until)} END"
+
+
+NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
+
+
+def _sums(bounds: Bounds, group_by: GroupBy | None) -> str:
+    def sums(grouped: str, group: str, source: str) -> str:
+        return f"""
+            SELECT {month("c.day")} AS month, c.currency, c.status, min(c.day) AS day, sum(c.unweighted) AS unweighted,
+                sum(c.weighted) AS weighted, sum(c.n) AS n, {grouped} AS grouped, {group} AS grp
+            FROM {source} GROUP BY 1, 2, 3, {rate_period("c.status", "c.day", bounds)}, {group} HAVING {NOT_ALL_ZERO}
+        """
+
+    all_ = sums("false", "NULL::text", "c")
+    if group_by is None:
+        return all_
+    if group_by == "tag":  # a deal is in the group of each of its tags
+        each = "c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{}' THEN ARRAY[NULL::text] ELSE c.grp END) AS t (grp)"
+        return f"{all_} UNION ALL {sums('true', 't.grp', each)}"
+    return f"{all_} UNION ALL {sums('true', 'c.grp', 'c')}"
+
+
+def _rates(question: Question) -> str:
+    day = "CASE s.status WHEN 'won' THEN s.day ELSE %(on)s::date END"
+    known_at = "%(as_of)s::timestamptz" if question.as_of else None
+    of_report = exchange_rates.rate("%(report)s::text", day, known_at) if question.currency else "NULL"
+    return f"{exchange_rates.rate('s.currency', day, known_at)}, {of_report}"
+
+
+def _cards(as_of: datetime | None) -> str:
+    """The embedded form of the records that the groups are about, by id, as it stands or stood at the instant."""
+    if as_of is None:
+        which = "AND d.valid_to = 'infinity'"
+    else:  # the version of the instant, else the first one after it
+        which = (
+            "ORDER BY d.valid_from <= %(as_of)s DESC,"
+            " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1"
+        )
+    return f"""
+        SELECT coalesce(json_object_agg(g.grp, g.card::json), '{{}}') FROM (
+            SELECT e.grp, (SELECT d.card FROM directory d WHERE d.id = e.grp::uuid {which}) AS card
+            FROM (SELECT DISTINCT s.grp FROM s WHERE s.grouped) e
+        ) g
+    """
+
+
+class _Sum(Struct, array_like=True):
+    month: str
+    currency: str
+    status: ForecastStatus
+    unweighted: Decimal
+    weighted: Decimal
+    n: int
+    rate: Decimal | None
+    report_rate: Decimal | None
+    grouped: bool
+    group: str | None
+
+
+_decode_sums = msgspec.json.Decoder(list[_Sum]).decode
+_decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+@dataclass(slots=True)
+class _Month:
+    all: Figures = field(default_factory=Figures)
+    groups: dict[str | None, Figures] = field(default_factory=dict)
+
+    def of(self, row: _Sum) -> Figures:
+        return self.groups.setdefault(row.group, Figures()) if row.grouped else self.all
+
+
+def body(question: Question, row: Sequence[Any]) -> bytes:
+    """The answer, from the row of ``forecast``. Unconverted deals are in no month's numbers, and in their own list."""
+    own, sums, cards = row
+    currencies = Currencies(own, question.currency or own)
+    months = {name: _Month() for name in question.bounds.months()}
+    unscheduled = _Month()
+    unconverted: dict[str, Figures] = {}
+    for each in _decode_sums(sums):
+        at = unscheduled if each.month == INFINITY else months.setdefault(each.month[:7], _Month())
+        figures = at.of(each)
+        factor = currencies.factor(each.currency, each.rate, each.report_rate)
+        if factor:
+            figures.add(each.status, each.unweighted, each.weighted, each.n, factor)
+        elif not each.grouped:
+            left = unconverted.setdefault(each.currency, Figures())
+            left.add(each.status, each.unweighted, each.weighted, each.n, SAME)
+    shown = _Shown(currencies.report, question.group_by, _decode_cards(cards))
+    texts = (f'{{"month":"{name}",{shown.members(months[name])}}}' for name in sorted(months))
+    strange = (f'{{"currency":"{name}",{unconverted[name].members(name)}}}' for name in sorted(unconverted))
+    as_of = msgspec.json.encode(utc(question.as_of) if question.as_of else None).decode()
+    return (
+        f'{{"currency":"{currencies.report}","months":[{",".join(texts)}],"unscheduled":{{{shown.members(unscheduled)}}},'
+        f'"unconverted":[{",".join(strange)}],"as_of":{as_of}}}'
+    ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How months are shown: in a currency, and with the groups, the largest first, if there are any."""
+
+    currency: str
+    group_by: GroupBy | None
+    cards: Mapping[str, Raw]
+
+    def members(self, at: _Month) -> str:
+        text = at.all.members(self.currency)
+        return f'{text},"groups":[{",".join(self._groups(at))}]' if self.group_by else text
+
+    def _groups(self, at: _Month) -> Iterator[str]:
+        largest = sorted(at.groups.items(), key=lambda item: (-item[1].unweighted(self.currency), item[0] or ""))
+        for key, figures in largest:
+            card = self.cards.get(key or "", msgspec.json.encode(key))
+            yield f'{{"{self.group_by}":{bytes(card).decode()},{figures.members(self.currency)}}}'

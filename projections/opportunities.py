@@ -204,14 +204,28 @@ def render(state: State, position: int) -> _Row:
         stakeholder_ids=state.stakeholder_ids,
         custom_fields=state.custom_fields,
         head=f'{{"id":"{state.id}","name":{encode(state.name).decode()},"account":',
-        middle="," + _inside(_Middle(
-            _money(state.amount, state.currency), state.currency, state.stage, state.probability, state.close_date
-        )) + ',"owner":',
-        tail="," + _inside(_Tail(
-            state.custom_fields, state.created_at, state.status, state.tags,
-            _money(state.actual_amount, state.currency), state.actual_close_date,
-            state.lost_reason, state.lost_reason_code, state.updated_at, state.version,
-        )),
+        middle=","
+        + _inside(
+            _Middle(
+                _money(state.amount, state.currency), state.currency, state.stage, state.probability, state.close_date
+            )
+        )
+        + ',"owner":',
+        tail=","
+        + _inside(
+            _Tail(
+                state.custom_fields,
+                state.created_at,
+                state.status,
+                state.tags,
+                _money(state.actual_amount, state.currency),
+                state.actual_close_date,
+                state.lost_reason,
+                state.lost_reason_code,
+                state.updated_at,
+                state.version,
+            )
+        ),
         detail="," + _inside(_Detail(state.probability_source, state.stage_entered_at)),
     )
 
@@ -233,7 +247,7 @@ def _count(counts: Counter[tuple[UUID, UUID, str, str, str]], state: State | Non
 class Opportunities:
     name = "opportunities"
     version = 1
-    tables = ("opportunities", "opportunity_counts")
+    tables: tuple[str, ...] = ("opportunities", "opportunity_counts")
     ddl = DDL
     nothing: Mapping[str, str] = {"opportunity_counts": "n = 0"}
 

@@ -226,8 +226,10 @@ def _custom_term(
         return f"({text}) ILIKE %({name})s"
     json_type, cast = _CUSTOM_CASTS.get(custom_type, ("", "text"))
     # ISO dates compare as text; a stored value of another JSON type (kept from before the definition) never matches.
-    operand = f"({text})::{cast}" if not json_type else (
-        f"(CASE WHEN jsonb_typeof({value}) = '{json_type}' THEN ({text})::{cast} END)"
+    operand = (
+        f"({text})::{cast}"
+        if not json_type
+        else (f"(CASE WHEN jsonb_typeof({value}) = '{json_type}' THEN ({text})::{cast} END)")
     )
     if custom_type == "date":
         values = tuple(v.isoformat() if isinstance(v, date) else v for v in values)
@@ -240,7 +242,9 @@ def _custom_term(
 
 def _counted(query: List) -> bool:
     return query.as_of is None and all(
-        condition.field in _COUNTED and condition.custom_type is None and condition.operator != "isnull"
+        condition.field in _COUNTED
+        and condition.custom_type is None
+        and condition.operator != "isnull"
         and not (condition.field == "close_date" and condition.operator == "in" and len(condition.values) > 1)
         for condition in query.conditions
     )
@@ -249,15 +253,17 @@ def _counted(query: List) -> bool:
 def count(query: List) -> Query:
     """The exact number of deals on the list: from the counters where they know the filters, else counted."""
     if not _counted(query):
-        condition = where(query)
-        return Query(f"SELECT count(*) FROM opportunities o WHERE {condition.text}", condition.params)
+        matching = where(query)
+        return Query(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s"]
     by_owner = any(condition.field == "owner" for condition in query.conditions)
     by_date = any(condition.field == "close_date" for condition in query.conditions)
     if not by_owner:
         terms.append(f"o.owner_id = '{NOBODY}'")
-    terms.append("o.close_date < 'infinity' AND o.close_date > '-infinity'" if by_date else f"o.close_date = '{ANY_DATE}'")
+    terms.append(
+        "o.close_date < 'infinity' AND o.close_date > '-infinity'" if by_date else f"o.close_date = '{ANY_DATE}'"
+    )
     for n, condition in enumerate(query.conditions):
         terms.append(_term(condition, f"p{n}", params))
     return Query(f"SELECT coalesce(sum(o.n), 0)::bigint FROM opportunity_counts o WHERE {' AND '.join(terms)}", params)
@@ -376,5 +382,3 @@ def _after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any])
         cases.append(" AND ".join([*equal, beyond]))
         equal.append(f"{column} = %(k{n})s::{type_}")
     return "(" + " OR ".join(f"({case})" for case in cases) + ")"
-
-

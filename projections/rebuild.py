@@ -218,7 +218,7 @@ def _difference(snapshot: Connection[Any], table: str, nothing: str) -> Differen
     statement = sql.SQL(
         "SELECT x::text FROM (SELECT * FROM {} WHERE NOT ({}) EXCEPT ALL SELECT * FROM {} WHERE NOT ({})) x LIMIT 5"
     )
-    condition = sql.SQL(nothing)  # type: ignore[arg-type]
+    condition = sql.SQL(nothing)
     live = [row[0] for row in snapshot.execute(statement.format(name, condition, shadow, condition))]
     rebuilt = [row[0] for row in snapshot.execute(statement.format(shadow, condition, name, condition))]
     return Difference(table, live, rebuilt) if live or rebuilt else None

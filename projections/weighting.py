@@ -1,12 +1,13 @@
 """The forecast's arithmetic: what a deal contributes, how an amount is converted, and when it is rounded.
 
-Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats, a
-rate of 1 for want of a better one, and any loss of digits on the way: the context raises instead.
+Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats,
+a rate of 1 for want of a better one, and any loss of digits on the way: the context raises instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import MAX_PREC, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
@@ -112,3 +113,34 @@ def number(value: Decimal) -> str:
         return "0"
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(slots=True)
+class Figures:
+    """The numbers of a month, or of anything else that deals add up to."""
+
+    open_unweighted: Total = field(default_factory=Total)
+    open_weighted: Total = field(default_factory=Total)
+    won: Total = field(default_factory=Total)
+    count: int = 0
+
+    def add(self, status: ForecastStatus, unweighted: Decimal, weighted: Decimal, n: int, factor: Factor) -> None:
+        self.count += n
+        if status == "won":
+            self.won.add(unweighted, factor)
+        else:
+            self.open_unweighted.add(unweighted, factor)
+            self.open_weighted.add(weighted, factor)
+
+    def unweighted(self, currency: str) -> Decimal:
+        return Total().merge((self.open_unweighted, self.won)).rounded(currency)
+
+    def members(self, currency: str) -> str:
+        """As members of a JSON object."""
+        weighted = Total().merge((self.open_weighted, self.won)).rounded(currency)
+        return (
+            f'"unweighted":{number(self.unweighted(currency))},"weighted":{number(weighted)},'
+            f'"open_unweighted":{number(self.open_unweighted.rounded(currency))},'
+            f'"open_weighted":{number(self.open_weighted.rounded(currency))},'
+            f'"won":{number(self.won.rounded(currency))},"count":{self.count}'
+        )

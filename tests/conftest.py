@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import postgres
+from tests.support.scenarios import committer, org, other_org, server
+
+__all__ = ["committer", "org", "other_org", "server"]
 
 what = pytest.StashKey[str]()
 

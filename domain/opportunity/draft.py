@@ -64,11 +64,16 @@ def close(draft: Draft, stage: Stage) -> None:
         if fits:
             if changing:
                 wanted.setdefault(name, None)
-        elif (value := wanted.get(name)) is not None and value != getattr(state, name):
+        elif (value := wanted.get(name)) is not None and not _repeats(value, getattr(state, name)):
             place = "lost" if name == "lost_reason" else "won or lost"
             draft.errors[name] = [f"Only a {place} deal has this: move it to a {place} stage in the same request."]
         elif changing or value is None:
             wanted[name] = None
+
+
+def _repeats(value: Any, old: Any) -> bool:
+    """Whether a value equals the old one. A signalling NaN equals nothing, and does not bear to be compared."""
+    return not (isinstance(value, Decimal) and value.is_snan()) and bool(value == old)
 
 
 def set_probability(draft: Draft, stage: Stage, *, entering: bool) -> None:

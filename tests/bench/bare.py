@@ -37,9 +37,7 @@ def page(org_id: Any, window: Window) -> opportunity_queries.Query:
 
 
 def main(url: str) -> None:
-    with psycopg.connect(
-        url, autocommit=True, options="-c search_path=public -c timezone=UTC -c jit=off"
-    ) as connection:
+    with psycopg.connect(url, autocommit=True, options="-c search_path=public -c timezone=UTC -c jit=off") as connection:
         found = loaded(connection)
         connection.adapters.register_loader("varchar", _Bytes)
         connection.execute("SET ROLE opportunities_reader")

@@ -62,9 +62,7 @@ def template(server_url: str, deals: int, report: Callable[[str], None]) -> str:
     """The name of a database with that many deals, loaded now or before; an interrupted load goes on."""
     name = f"{PREFIX}{deals}_{key()}"
     with connect(server_url) as server:
-        for (old,) in server.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{PREFIX}{deals}\\_%",)
-        ):
+        for (old,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{PREFIX}{deals}\\_%",)):
             if old != name:
                 drop(server, old)
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():

@@ -85,9 +85,7 @@ class Deal(NamedTuple):
 
 def _id(at: datetime, random: Random) -> UUID:
     """A UUIDv7 of that time."""
-    return UUID(
-        int=int(at.timestamp() * 1000) << 80 | 7 << 76 | random.getrandbits(12) << 64 | 2 << 62 | random.getrandbits(62)
-    )
+    return UUID(int=int(at.timestamp() * 1000) << 80 | 7 << 76 | random.getrandbits(12) << 64 | 2 << 62 | random.getrandbits(62))
 
 
 class _Load:
@@ -128,9 +126,7 @@ class _Load:
             self._connection.execute("INSERT INTO bench.load VALUES (%s, %s, %s, 0)", (org.org_id, org.token, now))
         return loaded(self._connection)
 
-    def _submission(
-        self, kind: str, id_: UUID, command: Command, at: datetime, owner: UUID | None = None
-    ) -> Submission:
+    def _submission(self, kind: str, id_: UUID, command: Command, at: datetime, owner: UUID | None = None) -> Submission:
         actor = Actor(user_id=owner, role="manager") if owner else OPERATOR
         return Submission(kind, id_, command, self._org_id, actor, occurred_at=at, render=False)
 
@@ -203,9 +199,7 @@ class _Load:
 
     def _commit(self, batch: Sequence[Deal]) -> None:
         submissions = [
-            self._submission("opportunity", deal.id, command, at, deal.owner)
-            for deal in batch
-            for command, at in deal.commands
+            self._submission("opportunity", deal.id, command, at, deal.owner) for deal in batch for command, at in deal.commands
         ]
         for deal in batch:
             if deal.activity is not None:
@@ -237,9 +231,7 @@ class _Load:
                     stage=path[0],
                     close_date=close_date,
                     owner_id=owner,
-                    stakeholder_ids=tuple(
-                        self._contacts[account + self._number * n] for n in range(random.choice((0, 1, 1, 2)))
-                    ),
+                    stakeholder_ids=tuple(self._contacts[account + self._number * n] for n in range(random.choice((0, 1, 1, 2)))),
                     tags=tuple(random.sample(TAGS, random.randint(0, 2))),
                     custom_fields={"competitor": random.choice(RIVALS), "seats": random.randint(5, 400)},
                 ),

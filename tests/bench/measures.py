@@ -159,9 +159,7 @@ def _rebuild(rig: Rig) -> Sample:
     return Sample(row[0] / took, "events/s", None, None, cpu)
 
 
-def _against_peer(
-    name: str, what: str, bar: float, requests: Callable[[Workload], object], expect: bytes = b"200"
-) -> Measure:
+def _against_peer(name: str, what: str, bar: float, requests: Callable[[Workload], object], expect: bytes = b"200") -> Measure:
     def sample(server: Callable[[Rig], Server], work: Callable[[Rig], Workload]) -> Callable[[Rig], Sample]:
         return lambda rig: rig.hit(server(rig), requests(work(rig)), expect=expect)  # type: ignore[arg-type]
 

@@ -144,9 +144,7 @@ class Rig:
         """The rate of a server under load."""
         roots = {"server": server.pid, "PostgreSQL": self.running["PostgreSQL"]}
         before = accounting.cpu(roots)
-        result = load.run(
-            server.port, requests, connections=connections, seconds=seconds or self.seconds, expect=expect
-        )
+        result = load.run(server.port, requests, connections=connections, seconds=seconds or self.seconds, expect=expect)
         after = accounting.cpu(roots)
         cpu = {name: (after[name] - before[name]) / max(1, result.completed) * 1e6 for name in roots}
         return Sample(result.rate, "/s", result.p50 * 1e3, result.p99 * 1e3, cpu)
@@ -166,9 +164,7 @@ class Rig:
         before = accounting.cpu(self.running)["PostgreSQL"]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         used = accounting.cpu(self.running)["PostgreSQL"] - before
-        numbers = {
-            line.split(" = ")[0]: line.split(" = ")[1].split()[0] for line in output.splitlines() if " = " in line
-        }
+        numbers = {line.split(" = ")[0]: line.split(" = ")[1].split()[0] for line in output.splitlines() if " = " in line}
         rate, p50 = float(numbers["tps"]), float(numbers["latency average"])
         return Sample(rate, "/s", p50, None, {"PostgreSQL": used / (rate * max(1, round(self.seconds))) * 1e6})
 
@@ -188,9 +184,7 @@ class Rig:
         used = {name: (after[name] - before[name]) / done * 1e6 for name in roots}
         loops = sum(value for name, value in used.items() if name != "PostgreSQL")
         rate = done / self.seconds
-        return Sample(
-            rate, "/s", 1e3 * len(self.loops) / rate, None, {"loops": loops, "PostgreSQL": used["PostgreSQL"]}
-        )
+        return Sample(rate, "/s", 1e3 * len(self.loops) / rate, None, {"loops": loops, "PostgreSQL": used["PostgreSQL"]})
 
     def _compare(self, peer: Server) -> None:
         """Refuse to compare rates of servers that do not answer alike: the peer's keys and values must be in ours."""

@@ -118,9 +118,7 @@ def memory(rig: Rig) -> str:
         found = accounting.memory(pid)
         peak, private = max(one.peak for one in found), sum(one.private for one in found)
         lines.append(f"{name:<46}{len(found):>16}{peak:>16,.0f}{private:>16,.0f}")
-        lines += [
-            f"    {one.pid:<8}peak {one.peak:,.0f}, private {one.private:,.0f}  {one.command[:80]}" for one in found
-        ]
+        lines += [f"    {one.pid:<8}peak {one.peak:,.0f}, private {one.private:,.0f}  {one.command[:80]}" for one in found]
     return "\n".join(lines)
 
 
@@ -164,18 +162,12 @@ def postgres(url: str | None, folder: Path) -> Iterator[str]:
 def arguments(given: Sequence[str] | None = None) -> Namespace:
     parser = ArgumentParser(prog="make bench", description="Measure the product. See the head of tests/bench/run.py.")
     names = [one.name for one in MEASURES]
-    parser.add_argument(
-        "--only", action="append", choices=names, metavar="NAME", help=f"only this measure: {', '.join(names)}"
-    )
-    parser.add_argument(
-        "--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many"
-    )
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"only this measure: {', '.join(names)}")
+    parser.add_argument("--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each side of a measure in a round")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    parser.add_argument(
-        "--data-dir", type=Path, default=databases.ROOT / ".data" / "bench", help="kept for the next run"
-    )
+    parser.add_argument("--data-dir", type=Path, default=databases.ROOT / ".data" / "bench", help="kept for the next run")
     parser.add_argument("--database-url", help="a PostgreSQL server on this machine to use instead of an embedded one")
     return parser.parse_args(given)
 

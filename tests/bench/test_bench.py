@@ -12,9 +12,7 @@ import pytest
 
 from tests.bench import databases
 
-ARGUMENTS = (
-    "--deals 300 --rounds 1 --seconds 1 --only list --only create --only transition --only list-limit --only stack"
-)
+ARGUMENTS = "--deals 300 --rounds 1 --seconds 1 --only list --only create --only transition --only list-limit --only stack"
 
 
 @pytest.mark.bench

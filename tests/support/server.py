@@ -66,6 +66,12 @@ class Client:
     def patch(self, path: str, body: Any = None, **headers: str) -> Reply:
         return self.request("PATCH", path, body, **headers)
 
+    def put(self, path: str, body: Any = None, **headers: str) -> Reply:
+        return self.request("PUT", path, body, **headers)
+
+    def delete(self, path: str, **headers: str) -> Reply:
+        return self.request("DELETE", path, **headers)
+
 
 def free_port() -> int:
     with socket.socket() as probe:
