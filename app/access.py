@@ -112,7 +112,7 @@ def allowed(routes: list[Any]) -> dict[str, bytes]:
     verbs: dict[str, set[str]] = {}
     for route in routes:
         if isinstance(route, HTTPRoute):
-            verbs.setdefault(route.path, set()).update(*(handler.http_methods for handler in route.route_handlers))
+            verbs.setdefault(route.path_format, set()).update(*(handler.http_methods for handler in route.route_handlers))
     return {
         path: ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()
         for path, methods in verbs.items()

@@ -70,6 +70,15 @@ def settings(**overrides: Any) -> Settings:
     return load(**overrides)
 
 
+def database(url: str | None) -> str:
+    """The URL of a database with this version's schema. Raises ``SchemaError``, ``psycopg.Error`` otherwise."""
+    from app import migrations
+
+    url = settings(database_url=url).database_url
+    migrations.check(url)
+    return url
+
+
 def show(answer: object) -> None:
     click.echo(json.dumps(answer))
 
@@ -140,7 +149,7 @@ def org_create(database_url: str | None, name: str, currency: str, admin_email: 
     """Make an org with its first admin; prints org_id, user_id and token, the only time it is shown."""
     from app.operator import create_org
 
-    show(create_org(settings(database_url=database_url).database_url, name, currency, admin_email))
+    show(create_org(database(database_url), name, currency, admin_email))
 
 
 @cli.group(name="token")
@@ -153,16 +162,12 @@ def token_group() -> None:
 @org
 @click.option("--email", required=True, help="Of the user whose rights the token has.")
 @click.option("--name", default="command line", show_default=True)
-@click.option(
-    "--expires-at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="UTC; never where left out."
-)
-def token_create(
-    database_url: str | None, org_id: UUID | None, email: str, name: str, expires_at: datetime | None
-) -> None:
+@click.option("--expires-at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="UTC; never where left out.")
+def token_create(database_url: str | None, org_id: UUID | None, email: str, name: str, expires_at: datetime | None) -> None:
     """Make a token for a user; prints it, the only time it is shown."""
     from app.operator import create_token
 
-    url = settings(database_url=database_url).database_url
+    url = database(database_url)
     show(create_token(url, email, name, org_id, expires_at.replace(tzinfo=UTC) if expires_at else None))
 
 
@@ -173,7 +178,7 @@ def token_revoke(database_url: str | None, token: str) -> None:
     """Revoke a token, given by its id or by itself. It stops working at once."""
     from app.operator import revoke_token
 
-    show(revoke_token(settings(database_url=database_url).database_url, token))
+    show(revoke_token(database(database_url), token))
 
 
 @cli.command()
@@ -188,7 +193,7 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
     known = [model.name for model in READ_MODELS]
     if bool(names) == everything:
         raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or say --all.")
-    url = settings(database_url=database_url).database_url
+    url = database(database_url)
     with progress("Rebuilding") as report:
         events = run(url, known if everything else names, report)
     click.echo(f"Rebuilt {', '.join(known if everything else names)} from {events} events.")
@@ -201,7 +206,7 @@ def verify(database_url: str | None) -> None:
     from app.failures import Failure
     from projections.rebuild import verify as run
 
-    url = settings(database_url=database_url).database_url
+    url = database(database_url)
     with progress("Verifying") as report:
         differences = run(url, report)
     for difference in differences:
@@ -224,7 +229,7 @@ def audit(database_url: str | None, org_id: UUID | None, record_id: UUID | None)
 
     if org_id is None and record_id is None:
         raise click.UsageError("Say which: --record ID or --org ID.")
-    for line in tell(settings(database_url=database_url).database_url, org_id=org_id, record_id=record_id):
+    for line in tell(database(database_url), org_id=org_id, record_id=record_id):
         click.echo(line)
 
 

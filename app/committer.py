@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -29,6 +29,7 @@ from projections.projection import Change
 from projections.registry import READ_MODELS
 
 MAX_BATCH = 256
+ATTEMPTS = 3
 MAX_STATES = 20_000
 ATTEMPTS = 3
 IDEMPOTENCY_HOURS = 24
@@ -95,7 +96,9 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
         url,
         connect_timeout=5,
         application_name="opportunities writer",
-        options=f"-c statement_timeout={statement_timeout_ms} -c search_path=public -c timezone=UTC",
+        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction.
+        options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
+        " -c search_path=public -c timezone=UTC",
     )
     connection.prepare_threshold = 0
     if role:
@@ -121,60 +124,67 @@ class Committer:
     def run(self, submissions: Sequence[Submission]) -> list[Result]:
         """Run commands in order: neighbours on opportunities in one transaction, every other command in its own.
 
-        A command's refusal is its result and touches no other. Raises ``Unavailable``.
+        A command's refusal, or fault, is its result and touches no other; ``Unavailable`` is that of all from there on.
         """
         results: list[Result] = []
         for together, group in groupby(submissions, key=lambda s: s.kind == "opportunity"):
             members = list(group)
             size = MAX_BATCH if together else 1
             for start in range(0, len(members), size):
-                results += self._durably(members[start : start + size])
+                results += self._apart(members[start : start + size])
+                if isinstance(results[-1], Unavailable):
+                    return results + results[-1:] * (len(submissions) - len(results))
         return results
 
     def run_as_one(self, submissions: Sequence[Submission]) -> list[Outcome]:
-        """Run commands of any kind in order in one transaction, all or nothing. Raises the first ``DomainError``."""
+        """Run commands of any kind in order in one transaction, all or nothing.
+
+        Raises the first ``DomainError``, ``Unavailable``.
+        """
         results = self._durably(list(submissions), all_or_nothing=True)
         return cast("list[Outcome]", results)
 
-    def _durably(self, submissions: list[Submission], *, all_or_nothing: bool = False) -> list[Result]:
-        """One transaction, begun again on a new connection where the old one broke and nothing was committed."""
-        reason = ""
-        for _ in range(ATTEMPTS):
-            try:
-                return self._once(submissions, all_or_nothing=all_or_nothing)
-            except _Interrupted as error:
-                reason = str(error)
-            except psycopg.OperationalError as error:  # no server, a timeout, a full disk: the transaction is undone
-                raise Unavailable(str(error)) from error
-            except psycopg.Error as error:
-                # One command carries what the database refuses: the others must not suffer.
-                if all_or_nothing:
-                    raise
-                if len(submissions) == 1:
-                    return [error]
-                return [result for one in submissions for result in self._durably([one])]
-        raise Unavailable(reason)
-
-    def _once(self, submissions: list[Submission], *, all_or_nothing: bool) -> list[Result]:
-        """Raises ``_Interrupted`` when the connection broke and the transaction is known to be undone."""
-        batch: _Batch | None = None
+    def _apart(self, submissions: list[Submission]) -> list[Result]:
+        """In one transaction, or, where a command brings that down, in as many as keep the others from harm."""
         try:
-            with self._open().cursor() as cursor:
-                batch = self._transact(cursor, submissions, all_or_nothing=all_or_nothing)
-                cursor.connection.commit()
-        except psycopg.OperationalError as error:
-            lost = self._connection is not None and (self._connection.closed or self._connection.broken)
-            self._reset()
-            if not lost:
+            return self._durably(submissions)
+        except Unavailable as error:
+            return [error] * len(submissions)
+        except Exception as error:  # what the database or the rendering refuses, which no rule of the domain did
+            if len(submissions) == 1:
+                return [error]
+        half = len(submissions) // 2
+        return self._apart(submissions[:half]) + self._apart(submissions[half:])
+
+    def _durably(self, submissions: list[Submission], *, all_or_nothing: bool = False) -> list[Result]:
+        """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
+        for attempt in range(ATTEMPTS):
+            batch: _Batch | None = None
+            try:
+                connection = self._open()
+                with connection.cursor() as cursor:
+                    batch = self._transact(cursor, submissions, all_or_nothing=all_or_nothing)
+                    connection.commit()
+                self._remember(batch)
+                return batch.results
+            except psycopg.Error as error:
+                lost = self._connection is None or self._connection.closed or self._connection.broken
+                self._reset()
+                if not lost:
+                    if isinstance(error, psycopg.OperationalError):  # a timeout or a full disk: all is undone
+                        raise Unavailable(str(error)) from error
+                    raise
+                try:
+                    if batch is not None and batch.appended and self._was_committed(batch):
+                        return batch.results
+                except psycopg.Error as again:
+                    raise Unavailable(str(again)) from again
+                if attempt == ATTEMPTS - 1:
+                    raise Unavailable(str(error)) from error
+            except BaseException:
+                self._reset()
                 raise
-            if batch is None or not batch.appended or not self._was_committed(batch):
-                raise _Interrupted(str(error)) from error
-        except BaseException:
-            self._reset()
-            raise
-        else:
-            self._remember(batch)
-        return batch.results
+        raise AssertionError("unreachable")
 
     def _open(self) -> Connection[Any]:
         if self._connection is None or self._connection.closed:
@@ -224,7 +234,7 @@ class Committer:
             result: Result
             try:
                 if key in kept:
-                    result = _again(submission, *kept[key])
+                    result = _again(submission, *kept[key], batch.states)
                 else:
                     result = self._decide(submission, known, batch.states, pending)
                     if key and submission.idempotency:
@@ -261,11 +271,11 @@ class Committer:
 
     def _decide(self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]) -> Outcome:
         state = states.get(submission.stream_id)
-        if state is not None and state.org_id != submission.org_id:
-            raise NotFound("No such record.")
-        _require_version(state, submission.expected_version)
         aggregate = catalog.AGGREGATES[submission.kind]
         context = _context(submission, known, states, state)
+        if state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind):
+            raise NotFound("No such record.")
+        _require_version(state, submission.expected_version)
         events = aggregate.decide(state, submission.command, context)
         status: Status = "unchanged" if not events else "changed" if state else "created"
         changes: list[Change] = []
@@ -370,15 +380,16 @@ def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
 
 
 def _render(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch) -> None:
-    """Fill in the bodies. They show the end of the batch: an answer may already carry a neighbour's later change."""
-    wanted: dict[str, dict[UUID, list[Outcome]]] = {}
+    """Fill in the bodies: each shows its record as that command left it, whatever a later one of the batch did."""
+    wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
     for submission, result in zip(submissions, batch.results, strict=True):
         if submission.render and isinstance(result, Outcome) and not result.replayed:
-            wanted.setdefault(submission.kind, {}).setdefault(result.stream_id, []).append(result)
+            key = result.stream_id, result.version
+            wanted.setdefault(submission.kind, {}).setdefault(key, []).append(result)
     for kind, outcomes in wanted.items():
         for id_, version, body in answers.of(cursor, kind, list(outcomes)):
-            for outcome in outcomes[id_]:
-                outcome.version, outcome.body = version, body
+            for outcome in outcomes.get((id_, version), ()):
+                outcome.body = body
 
 
 _Key = tuple[UUID, UUID, str]
@@ -411,20 +422,28 @@ def _kept(cursor: Cursor[Any], submissions: Sequence[Submission]) -> dict[_Key, 
     }
 
 
-def _again(submission: Submission, fingerprint: bytes, outcome: Outcome) -> Outcome:
+def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, states: Mapping[UUID, State]) -> Outcome:
     assert submission.idempotency is not None
+    _actor(submission, states, datetime.now(UTC))
     if submission.idempotency[1] != fingerprint:
-        raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
+        raise KeyReused(
+            f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key."
+        )
     return outcome
 
 
 def _keep(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch) -> None:
     """Keep the answers under their idempotency keys, and let go of some that have had their time."""
-    rows = [
-        (*key, submission.idempotency[1], result.stream_id, result.version, result.body)
-        for submission, result in zip(submissions, batch.results, strict=True)
-        if isinstance(result, Outcome) and not result.replayed and (key := _key(submission)) and submission.idempotency
-    ]
+    kept: dict[_Key, tuple[object, ...]] = {}
+    for n, (submission, result) in enumerate(zip(submissions, batch.results, strict=True)):
+        key = _key(submission)
+        if key is None or submission.idempotency is None or not isinstance(result, Outcome) or result.replayed:
+            continue
+        if key in kept:  # the same request twice in one batch
+            batch.results[n] = replace(result, replayed=True)
+        else:
+            kept[key] = *key, submission.idempotency[1], result.stream_id, result.version, result.body
+    rows = list(kept.values())
     if not rows:
         return
     cursor.execute(

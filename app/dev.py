@@ -57,14 +57,15 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
     with until_told(), ExitStack() as stack:
         if problem := processes.bind_problem(HOST, port):
             raise Failure(problem)
-        (folder / "dev.json").unlink(missing_ok=True)
         supervised: list[Supervised] = []
         if database_url is None:
             postgres = Postgres.start(folder)
             stack.callback(postgres.stop)
             supervised.append(Supervised("postgres", postgres.alive, postgres.restart))
             database_url = postgres.create_database("opportunities")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        else:
+            stack.enter_context(processes.own(folder))
+        (folder / "dev.json").unlink(missing_ok=True)
         for line in migrations.migrate(database_url):
             log.info("database.migrated", step=line)
         org = remembered(folder) or create(folder, database_url, demo)

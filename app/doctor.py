@@ -66,9 +66,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
     try:
         with psycopg.connect(config.database_url, connect_timeout=5) as connection:
             number = connection.info.server_version
-        yield Finding(
-            number >= OLDEST_POSTGRESQL, f"PostgreSQL {number // 10000}.{number % 10000}; needed is 15 or newer"
-        )
+        yield Finding(number >= OLDEST_POSTGRESQL, f"PostgreSQL {number // 10000}.{number % 10000}; needed is 15 or newer")
         migrations.check(config.database_url)
         yield Finding(True, "the schema is this version's")
     except (psycopg.Error, migrations.SchemaError) as error:

@@ -72,13 +72,7 @@ class Postgres:
         where none is given, and a free one if it is taken.
         """
         folder = Path(data_dir).absolute()
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            held = processes.lock(folder / "lock")
-        except OSError as error:
-            raise EmbeddedError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
-        if held is None:
-            raise EmbeddedError(f"The data folder {folder} is in use by another process: stop that one first.")
+        held = processes.own(folder)
         try:
             server = cls(folder, held, ({} if durable else NOT_DURABLE) | dict(options or {}))
             server.evict()
@@ -89,7 +83,7 @@ class Postgres:
             raise EmbeddedError(str(error)) from error
         except OSError as error:
             held.close()
-            raise EmbeddedError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
+            raise processes.Unusable(f"The data folder {folder} cannot be used: {error.strerror}.") from error
         except BaseException:
             held.close()
             raise
@@ -157,9 +151,7 @@ class Postgres:
             try:
                 access = msgspec.json.decode(remembered.read_bytes(), type=Access)
             except (FileNotFoundError, msgspec.DecodeError):
-                raise EmbeddedError(
-                    f"{remembered} with the password of the data beside it is missing or damaged."
-                ) from None
+                raise EmbeddedError(f"{remembered} with the password of the data beside it is missing or damaged.") from None
             self.access = msgspec.structs.replace(access, port=port or access.port)
             return
         self.access = Access(port=port or 0, password=secrets.token_urlsafe(24))
@@ -272,9 +264,7 @@ def is_ready(pid_file: Path, pid: int) -> bool:
 def inhabitants(name: str) -> list[int]:
     """The processes of the server whose cluster has this name, of whatever start."""
     if not Path("/proc/self/cmdline").exists():
-        listed = subprocess.run(
-            ["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False
-        ).stdout
+        listed = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False).stdout
         return [int(line.split()[0]) for line in listed.splitlines() if name in line]
     found = []
     for entry in Path("/proc").iterdir():

@@ -72,6 +72,7 @@ async def list_exchange_rates(request: Http) -> ASGIResponse:
         description="For admins. A rate for a day that has one already takes its place.",
         body=exchange_rate.Set,
         body_example=EXAMPLE,
+        errors=(404,),
         answer=ExchangeRate,
         answer_example=SHOWN,
         versioned=True,

@@ -13,6 +13,7 @@ from psycopg import errors
 from app.committer import Unavailable
 from app.embedded import EmbeddedError
 from app.migrations import SchemaError
+from app.processes import Unusable
 from app.settings import SettingsError
 from domain.errors import DomainError, Invalid
 from projections.rebuild import RebuildError
@@ -35,7 +36,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()), FAILED
         case DomainError():
             return error.detail, FAILED
-        case Failure() | EmbeddedError() | SchemaError() | RebuildError():
+        case Failure() | EmbeddedError() | Unusable() | SchemaError() | RebuildError():
             return str(error), FAILED
         case Unavailable():
             return of_database(error.__cause__ or error), FAILED

@@ -19,7 +19,8 @@ from app.listing import Table
 from app.operations import HIDDEN, Json, Operation, query
 from app.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
 from app.problems import MEDIA_TYPE, TYPE
-from app.schemas import REF, Schemas, envelope_of
+from app.schemas import REF, Schemas
+from app.values import BOOL, PHRASE
 
 DESCRIPTION = """\
 Sales opportunities on an event store: exact history, live forecasts.
@@ -138,9 +139,7 @@ class _Described:
 
     def _path_parameters(self) -> Iterable[Json]:
         for name, definition in self.route.path_parameters.items():
-            schema = (
-                {"type": "string", "format": "uuid"} if definition.type is UUID else {"type": "string", "minLength": 1}
-            )
+            schema = {"type": "string", "format": "uuid"} if definition.type is UUID else {"type": "string", "minLength": 1}
             yield {"name": name, "in": "path", "required": True, "schema": schema}
 
     def _table(self) -> Iterable[Json]:
@@ -167,8 +166,7 @@ class _Described:
         operation = self.operation
         success: Json = {"description": HTTPStatus(operation.status).phrase}
         if operation.answer is not None:
-            type_ = envelope_of(operation.answer) if operation.table is not None else operation.answer
-            content: Json = {"schema": self.schemas.of(type_)}
+            content: Json = {"schema": self._answer()}
             if operation.answer_example is not None:
                 content["example"] = operation.answer_example
             success["content"] = {operation.media_type: content}
@@ -187,6 +185,28 @@ class _Described:
             answers["304"] = {"description": "The record is at the client's version."}
         return answers
 
+    def _answer(self) -> Json:
+        item = self.schemas.of(self.operation.answer)
+        if self.operation.table is None:
+            return item
+        some = {
+            "type": "object",
+            "description": "With `fields`: only those keys.",
+            "propertyNames": {"enum": list(self.operation.table.fields)},
+            "maxProperties": len(self.operation.table.fields) - 1,
+        }
+        url = {"type": ["string", "null"], "format": "uri"}
+        return {
+            "type": "object",
+            "properties": {
+                "count": {"type": "integer", "minimum": 0},
+                "next": url,
+                "previous": url,
+                "results": {"type": "array", "items": {"anyOf": [item, some]}, "maxItems": MAX_PAGE_SIZE},
+            },
+            "required": ["count", "next", "previous", "results"],
+        }
+
     def _errors(self) -> list[int]:
         errors = set(self.operation.errors)
         if self.secured:
@@ -204,7 +224,7 @@ class _Described:
         return sorted(errors)
 
 
-_TAG: Json = {"type": "string", "pattern": r'^(\*|"[0-9]{1,9}")$'}
+_TAG: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"|[0-9]{1,18})$'}
 
 
 def _header(name: str, text: str, schema: Json, example: str) -> Json:
@@ -215,8 +235,9 @@ def table_parameters(table: Table) -> list[Json]:
     """All that a list understands."""
     parameters: list[Json] = []
     for name, (each, operator) in table.filters.by_name.items():
-        schema: Mapping[str, object] = {"type": "boolean"} if operator == "isnull" else each.kind.schema
-        if operator in LISTS and each.kind.split:
+        kind = {"isnull": BOOL, "icontains": PHRASE}.get(operator, each.kind)
+        schema: Mapping[str, object] = kind.schema
+        if operator in LISTS and kind.split:
             schema = {"type": "array", "items": dict(schema), "minItems": 1, "maxItems": 20}
         meaning = " ".join(part for part in (each.description, OPERATORS.get(operator, "")) if part)
         parameters.append(query(name, meaning, schema))

@@ -26,9 +26,7 @@ def create_token(url: str, email: str, name: str, org_id: UUID | None, expires_a
     if not found:
         raise Failure(f"There is no active user {email}{'' if org_id is None else f' in org {org_id}'}.")
     if len(found) > 1:
-        raise Failure(
-            f"Several orgs have a user {email}: choose one with --org: {', '.join(str(org) for org, _ in found)}."
-        )
+        raise Failure(f"Several orgs have a user {email}: choose one with --org: {', '.join(str(org) for org, _ in found)}.")
     ((org, user_id),) = found
     with committing(url) as committer:
         token_id, secret = provision.issue_token(committer, org, user_id, name, expires_at)

@@ -74,9 +74,7 @@ def copy(folder: Path, user: int) -> Path:
             except OSError as error:
                 shutil.rmtree(fresh, ignore_errors=True)
                 if not target.exists():
-                    raise NoBinaries(
-                        f"PostgreSQL's programs cannot be copied to {target}: {error.strerror}."
-                    ) from error
+                    raise NoBinaries(f"PostgreSQL's programs cannot be copied to {target}: {error.strerror}.") from error
         if ours(target) and runs(copied, user):
             return copied
     raise NoBinaries(f"PostgreSQL's programs in {folder} cannot be run by uid {user}: set PG_BIN_DIR to others.")
@@ -85,8 +83,4 @@ def copy(folder: Path, user: int) -> Path:
 def ours(folder: Path) -> bool:
     """Whether nobody but us could have put something else there."""
     status = folder.lstat()
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    )
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

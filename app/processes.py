@@ -78,9 +78,7 @@ def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTE
 def bind_problem(host: str, port: int) -> str | None:
     """Why nothing of ours can listen there, in a sentence; None where it can."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
@@ -100,15 +98,23 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-def lock(path: Path) -> IO[str] | None:
-    """Hold ``path`` as long as the file returned is open, or None when another process does."""
-    file = path.open("a+")
+class Unusable(Exception):
+    """Why a folder cannot be ours, in one sentence."""
+
+
+def own(folder: Path) -> IO[str]:
+    """Make ``folder``, closed to others, and own it as long as the file returned is open. Raises ``Unusable``."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise Unusable(f"The data folder {folder} cannot be used: {error.strerror}.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
-        return None
-    return file
+        lock.close()
+        raise Unusable(f"The data folder {folder} is in use by another process: stop that one first.") from None
+    return lock
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -45,14 +45,6 @@ def shown(state: type[Struct], name: str) -> type[Struct]:
     return msgspec.defstruct(name, [(field, types[field]) for field in names])
 
 
-@cache
-def envelope_of(item: Any) -> type[Struct]:
-    return msgspec.defstruct(
-        f"{item.__name__}List",
-        [("count", int), ("next", str | None), ("previous", str | None), ("results", list[item])],
-    )
-
-
 class Schemas:
     """The types referred to so far and their schemas."""
 
@@ -103,6 +95,4 @@ def _mended(node: Any, decimal: Json) -> Any:
         return node
     if node.get("type") == "string" and node.get("format") == "decimal":
         return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
-    return {
-        name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node
-    }
+    return {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from importlib.metadata import version
 from typing import Any
 
@@ -29,13 +30,20 @@ def run(config: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
     hand_down(config)
-    log.info(
-        "api.started", host=config.host, port=config.port, workers=config.workers, version=version("opportunities")
-    )
-    application: Any = create_app(config) if config.workers == 1 else "app.serve:worker"
+    log.info("api.started", host=config.host, port=config.port, workers=config.workers, version=version("opportunities"))
+    if config.workers == 1:
+        listen(config, create_app(config))
+    else:
+        with tempfile.TemporaryDirectory(prefix="opportunities-metrics-") as counters:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
+            listen(config, "app.serve:worker")
+    log.info("api.stopped")
+
+
+def listen(config: Settings, application: Any) -> None:
     uvicorn.run(
         application,
-        factory=config.workers > 1,
+        factory=isinstance(application, str),
         host=config.host,
         port=config.port,
         workers=config.workers,
@@ -48,7 +56,6 @@ def run(config: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=config.shutdown_timeout_s,
     )
-    log.info("api.stopped")
 
 
 def hand_down(config: Settings) -> None:

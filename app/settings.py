@@ -30,9 +30,7 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    database_url: Annotated[
-        str, Meta(description="The PostgreSQL database, `postgresql://user:password@host:port/name`.")
-    ]
+    database_url: Annotated[str, Meta(description="The PostgreSQL database, `postgresql://user:password@host:port/name`.")]
     host: Annotated[str, Meta(description="The address the API listens on.", min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(description="The port the API listens on.", ge=1, le=65535)] = 8000
     workers: Annotated[int, Meta(description="API processes; one per core is enough.", ge=1, le=256)] = 1
@@ -45,10 +43,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
     ] = 4
     rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
+    metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
     shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")
-    ] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")] = (
+        "info"
+    )
     log_format: Annotated[Literal["json", "console"], Meta(description="JSON, or lines for a person to read.")] = "json"
 
     def environ(self) -> dict[str, str]:
@@ -56,8 +55,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return {variable(name): str(getattr(self, name)) for name in self.__struct_fields__}
 
     def redacted(self) -> dict[str, str]:
-        """The settings for people to see: without the password in the database URL."""
-        return self.environ() | {"DATABASE_URL": without_password(self.database_url)}
+        """The settings for people to see."""
+        hidden = {"DATABASE_URL": without_password(self.database_url)}
+        if self.metrics_token:
+            hidden[variable("metrics_token")] = "***"
+        return self.environ() | hidden
 
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:

@@ -93,9 +93,9 @@ def choice(*options: str) -> Kind:
 TEXT = Kind(
     _text,
     f"Must be a text of at most {MAX_TEXT} characters, without NUL.",
-    {"type": "string", "minLength": 1, "maxLength": 100},
+    {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
 )
-PHRASE = Kind(_text, TEXT.words, {"type": "string", "maxLength": 100}, split=False)
+PHRASE = Kind(_text, TEXT.words, {"type": "string", "maxLength": MAX_TEXT}, split=False)
 ID = Kind(
     lambda text: UUID(_matched(_UUID, text)),
     "Must be an id, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.",
@@ -110,8 +110,6 @@ EMAIL = Kind(
 )
 DATE = Kind(_date, "Must be a date such as 2026-06-30.", {"type": "string", "format": "date"})
 INSTANT = Kind(_instant_or_date, "Must be an instant such as 2026-06-30T12:00:00Z, or a date.", {"type": "string"})
-NUMBER = Kind(
-    lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"}
-)
+NUMBER = Kind(lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"})
 INTEGER = Kind(lambda text: int(_matched(_INTEGER, text)), "Must be a whole number.", {"type": "integer"})
 BOOL = Kind(lambda text: _BOOL[text.lower()], "Must be true or false.", {"type": "boolean"})

@@ -54,15 +54,15 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 class Create(event.Command, frozen=True):
     name: str
     domain: str | None = None
-    custom_fields: dict[str, Any] = field(default_factory=dict)
+    custom_fields: dict[str, Any] | None = None
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given; ``custom_fields`` merges by key, where None removes a key."""
+    """Changes what is given; None clears. ``custom_fields`` merges by key, where None removes a key."""
 
     name: str | UnsetType = UNSET
     domain: str | UnsetType | None = UNSET
-    custom_fields: dict[str, Any] | UnsetType = UNSET
+    custom_fields: dict[str, Any] | UnsetType | None = UNSET
 
 
 class Delete(event.Command, frozen=True):
@@ -99,7 +99,8 @@ def _checked(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     values = trimmed(given)
     errors: Errors = text_errors(values, {"name": MAX_NAME, "domain": MAX_NAME})
     if "custom_fields" in values:
-        values["custom_fields"] = custom_value.checked({}, kept, values["custom_fields"], errors)
+        wanted = dict.fromkeys(kept) if values["custom_fields"] is None else values["custom_fields"]
+        values["custom_fields"] = custom_value.checked({}, kept, wanted, errors)
     if errors:
         raise Invalid(errors)
     return values

@@ -94,11 +94,11 @@ def kind_of_event(event_class: type[Event]) -> str:
     return _KINDS[event_class]
 
 
-def kind_of(command_class: type[Command]) -> str:
-    """The kind of aggregate a command is for."""
-    kind = command_class.__module__.split(".")[1]
+def kind_of(class_: type[Command | State]) -> str:
+    """The kind of aggregate a command is for, or a state is of."""
+    kind = class_.__module__.split(".")[1]
     if kind not in AGGREGATES:
-        raise KeyError(command_class)
+        raise KeyError(class_)
     return kind
 
 

@@ -1,4 +1,5 @@
-"""A contact: a person, of an account or of none, and stakeholder of deals. Refuses to go while live deals name them."""
+"""A contact: a person, of an account or of none, who may be a stakeholder of deals. Refuses to hold on to one who goes: deals that
+name a deleted contact keep the id in their history and show it no more."""
 
 from __future__ import annotations
 
@@ -99,12 +100,6 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
             _require_valid(changes, context)
             return (Updated(**changes),) if changes else ()
         case Delete():
-            if context.facts.deals:
-                raise Conflict(
-                    "in_use",
-                    f"This contact is a stakeholder of {context.facts.deals} deals: take it off them first.",
-                    deals=context.facts.deals,
-                )
             return (Deleted(),)
     raise TypeError(command)
 

@@ -56,9 +56,7 @@ def checked(
         if message:
             errors[f"custom_fields.{key[:MAX_KEY]}"] = [message]
         else:
-            new[key] = (
-                list(dict.fromkeys(value)) if definition and definition.type == "multiselect" and value else value
-            )
+            new[key] = list(dict.fromkeys(value)) if definition and definition.type == "multiselect" and value else value
     if new and (message := _size_error(definitions, kept, new, free=free)):
         errors["custom_fields"] = [message]
     return new

@@ -106,7 +106,7 @@ class Facts:
     ``accounts``, ``users`` (active ones), ``contacts`` and ``opportunities`` hold those of the ids named by the
     command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is about the command's email.
     ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many live deals refer to the
-    account or contact; ``other_admins`` how many active admins there are beside the user the command is about.
+    account; ``other_admins`` how many active admins there are beside the user the command is about.
     """
 
     accounts: frozenset[UUID] = frozenset()

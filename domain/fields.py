@@ -50,11 +50,7 @@ def key_error(key: str) -> str | None:
 
 def text_errors(values: Mapping[str, Any], limits: Mapping[str, int]) -> Errors:
     """What is wrong with those of the values, by field, that have a limit."""
-    return {
-        name: [message]
-        for name, limit in limits.items()
-        if name in values and (message := text_error(values[name], limit))
-    }
+    return {name: [message] for name, limit in limits.items() if name in values and (message := text_error(values[name], limit))}
 
 
 def trimmed(values: Mapping[str, Any]) -> dict[str, Any]:

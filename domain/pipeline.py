@@ -92,9 +92,7 @@ class State(event.State, frozen=True, dict=True):
         """By stage, the other stages a deal may move to, in their order."""
         if isinstance(self.transitions, dict):
             targets = self.transitions
-            return {
-                key: tuple(to for to in self.by_key if to in targets.get(key, ()) and to != key) for key in self.by_key
-            }
+            return {key: tuple(to for to in self.by_key if to in targets.get(key, ()) and to != key) for key in self.by_key}
         return {stage.key: tuple(self._preset_moves(stage)) for stage in self.stages}
 
     def _preset_moves(self, stage: Stage) -> Iterator[str]:

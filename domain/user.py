@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import MAX_NAME, email_error, text_errors, trimmed
+from domain.fields import MAX_NAME, email_error, text_errors
 from domain.permissions import Role, require_admin
 
 
@@ -62,17 +62,23 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         case Create():
             if state is not None:
                 raise Conflict("exists", "This user exists already.")
-            created = trimmed(event.given(command))
+            created = _given(command)
             _require_valid(created, context)
             return (Created(**created),)
         case Update():
             if state is None:
                 raise NotFound("No such user.")
-            changes = event.changed(state, trimmed(event.given(command)))
+            changes = event.changed(state, _given(command))
             _require_valid(changes, context)
             _require_an_admin(state, changes, context)
             return (Updated(**changes),) if changes else ()
     raise TypeError(command)
+
+
+def _given(command: Create | Update) -> dict[str, Any]:
+    """What is given, the name trimmed; an email is taken to the letter, as it is looked up so."""
+    values = event.given(command)
+    return values | {"name": values["name"].strip()} if "name" in values else values
 
 
 def _require_valid(values: dict[str, Any], context: event.Context) -> None:

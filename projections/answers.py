@@ -11,16 +11,19 @@ from psycopg import Cursor
 from projections import exchange_rates, opportunity_queries
 
 
-def of(cursor: Cursor[Any], kind: str, ids: Sequence[UUID]) -> list[tuple[UUID, int, str]]:
-    """(id, version, JSON) of the live records among the ids."""
+def of(cursor: Cursor[Any], kind: str, wanted: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int, str]]:
+    """(id, version, JSON) of the wanted (id, version) that are not deleted: of opportunities any, else the latest."""
+    ids = [id_ for id_, _ in wanted]
     if kind == "opportunity":
-        statement = opportunity_queries.records()
-    elif kind == "exchange_rate":
+        versions = [version for _, version in wanted]
+        cursor.execute(opportunity_queries.records(), (ids, versions), prepare=True, binary=True)
+        return cursor.fetchall()
+    if kind == "exchange_rate":
         statement = exchange_rates.LAST_SET
     else:
         statement = """
             SELECT d.id, d.version, d.doc FROM directory d
             WHERE d.id = ANY(%s::uuid[]) AND d.valid_to = 'infinity' AND NOT d.deleted
         """
-    cursor.execute(statement, (list(ids),), prepare=True, binary=True)
+    cursor.execute(statement, (ids,), prepare=True, binary=True)
     return cursor.fetchall()

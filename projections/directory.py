@@ -179,7 +179,8 @@ class Directory:
             last[after.id] = row
             rows.append(row)
             if kind in ("user", "token", "organization"):
-                epochs[after.org_id] = _Epoch(after.org_id, recorded.position)
+                epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
+                epoch.position = max(epoch.position, recorded.position)  # a rebuild comes stream by stream
         if closed:
             cursor.execute(
                 """

@@ -24,7 +24,7 @@ from projections import exchange_rates
 from projections.forecast import INFINITY, Cause
 from projections.forecast_queries import NOT_ALL_ZERO, OWN_CURRENCY, UNBOUNDED, Bounds, month, rate_period, standing, utc
 from projections.opportunity_queries import Query
-from projections.weighting import SAME, Currencies, Factor, ForecastStatus, Total, number
+from projections.weighting import SAME, Currencies, Factor, ForecastStatus, Total, difference, number
 
 MAX_BEHIND = 100
 """The most opportunities that are named behind one step of one month; ``count`` is the number of all."""
@@ -135,7 +135,7 @@ class _Line:
     def add(self, step: str, amount: Decimal, valued: Factor | None, at_end: Factor) -> None:
         if valued:
             self.steps[step].add(amount, valued)
-            self.steps["rate_change"].add(-amount, valued)
+            self.steps["rate_change"].add(amount.copy_negate(), valued)
         self.steps["rate_change"].add(amount, at_end)
 
     def object(self, currency: str) -> str:
@@ -144,7 +144,7 @@ class _Line:
         members = []
         for step, total in self.steps.items():
             after = running.merge((total,)).rounded(currency)
-            members.append(f'"{step}":{number(after - before)}')
+            members.append(f'"{step}":{number(difference(after, before))}')
             before = after
         return f'{{{",".join(members)},"end":{number(before)}}}'
 

@@ -274,7 +274,7 @@ class _Shown:
         return f'{text},"groups":[{",".join(self._groups(at))}]' if self.group_by else text
 
     def _groups(self, at: _Month) -> Iterator[str]:
-        largest = sorted(at.groups.items(), key=lambda item: (-item[1].unweighted(self.currency), item[0] or ""))
+        largest = sorted(at.groups.items(), key=lambda item: (item[1].unweighted(self.currency).copy_negate(), item[0] or ""))
         for key, figures in largest:
             card = self.cards.get(key or "", msgspec.json.encode(key))
             yield f'{{"{self.group_by}":{bytes(card).decode()},{figures.members(self.currency)}}}'

@@ -140,11 +140,14 @@ def _record(as_of: datetime | None) -> str:
     """
 
 
-_RECORDS = f"SELECT o.id, o.version, {_record(None)} FROM opportunities o WHERE o.id = ANY(%s::uuid[]) AND {LIVE}"
+_RECORDS = f"""
+    SELECT o.id, o.version, {_record(None)}
+    FROM unnest(%s::uuid[], %s::int[]) AS k (id, version) JOIN opportunities o USING (id, version) WHERE NOT o.deleted
+"""
 
 
 def records() -> str:
-    """Statement for the full records of the live deals among the ids, its one parameter: (id, version, JSON)."""
+    """Statement for full records, its parameters their ids and versions: (id, version, JSON), unless deleted then."""
     return _RECORDS
 
 

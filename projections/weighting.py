@@ -107,6 +107,10 @@ class Total:
         return Decimal(round(total * 10**places)).scaleb(-places, context=_EXACT)
 
 
+def difference(of: Decimal, and_: Decimal) -> Decimal:
+    return _EXACT.subtract(of, and_)
+
+
 def number(value: Decimal) -> str:
     """The shortest JSON number that is exactly the value: 180000, 92500.5."""
     if not value:

@@ -56,12 +56,12 @@ def migrate(url: str) -> list[str]:
         outdated = [model for model in outdated if _versions(connection)[model.name] != model.version]
         for model in READ_MODELS:
             if model.name not in _versions(connection):
+                # Where there are events it is of no version until it is rebuilt, though we should not live to see that.
+                version = 0 if (behind := _has_events(connection)) else model.version
                 with connection.transaction():
                     create(connection, model)
-                    connection.execute(
-                        "INSERT INTO read_models (name, version) VALUES (%s, %s)", (model.name, model.version)
-                    )
-                if _has_events(connection):
+                    connection.execute("INSERT INTO read_models (name, version) VALUES (%s, %s)", (model.name, version))
+                if behind:
                     outdated.append(model)
                 done.append(f"created read model {model.name} version {model.version}")
     if outdated:

@@ -15,6 +15,7 @@ import pytest
 
 from app import embedded, processes
 from app.embedded import EmbeddedError, Postgres
+from app.processes import Unusable
 from tests.support.processes import ROOT
 
 OWNER = """
@@ -83,9 +84,7 @@ def test_commits_survive_kill_9_of_the_server(folder: Path) -> None:
 
 
 def test_the_server_follows_a_killed_owner_and_its_commits_are_kept(folder: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as owner:
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         url, name = owner.stdout.readline().split()
         insert(url, 1)
@@ -111,7 +110,7 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_a_start(folder: Path) ->
 
 
 def test_a_folder_has_one_server(server: Postgres, folder: Path) -> None:
-    with pytest.raises(EmbeddedError, match="in use by another process"):
+    with pytest.raises(Unusable, match="in use by another process"):
         Postgres.start(folder)
 
 
@@ -137,8 +136,7 @@ def test_nobody_gets_in_without_the_password(server: Postgres, folder: Path) -> 
 def test_it_listens_on_loopback_alone(server: Postgres) -> None:
     with psycopg.connect(server.url) as connection:
         shown = connection.execute(
-            "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories'),"
-            " current_setting('fsync')"
+            "SELECT current_setting('listen_addresses'), current_setting('unix_socket_directories'), current_setting('fsync')"
         ).fetchone()
     assert shown == ("127.0.0.1", "", "off")
 
@@ -153,7 +151,7 @@ def test_data_of_another_version_is_told_in_a_sentence(folder: Path) -> None:
 
 def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(EmbeddedError, match=r"The data folder .*file/data cannot be used: Not a directory"):
+    with pytest.raises(Unusable, match=r"The data folder .*file/data cannot be used: Not a directory"):
         Postgres.start(tmp_path / "file" / "data")
 
 

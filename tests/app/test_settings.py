@@ -78,7 +78,7 @@ def test_a_setting_and_its_file_together_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    assert "secret" not in str(load({"DATABASE_URL": URL}).redacted())
+    assert "secret" not in str(load({"DATABASE_URL": URL, "OPPORTUNITIES_METRICS_TOKEN": "secret"}).redacted())
     assert "secret" not in str(problems(DATABASE_URL="mysql://user:secret@db/x"))
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import sys
@@ -25,6 +26,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 from app.embedded import Postgres
@@ -113,13 +115,26 @@ def _cost(samples: Sequence[Sample]) -> str:
 
 
 def memory(rig: Rig) -> str:
-    lines = [f"{'memory, MiB':<46}{'processes':>16}{'peak of one':>16}{'private, all':>16}"]
+    lines = [f"{'memory, MiB':<46}{'processes':>16}{'peak of one':>16}{'private now':>16}"]
     for name, pid in rig.running.items():
         found = accounting.memory(pid)
-        peak, private = max(one.peak for one in found), sum(one.private for one in found)
-        lines.append(f"{name:<46}{len(found):>16}{peak:>16,.0f}{private:>16,.0f}")
-        lines += [f"    {one.pid:<8}peak {one.peak:,.0f}, private {one.private:,.0f}  {one.command[:80]}" for one in found]
+        lines.append(f"{name:<46}{len(found):>16}{_peak(found):>16,.0f}{sum(one.private for one in found):>16,.0f}")
+        for command, alike in groupby(sorted(found, key=_command), key=_command):
+            each = list(alike)
+            private = max(one.private for one in each)
+            lines.append(f"    {f'{len(each)} × {command}':<58}{_peak(each):>16,.0f}{private:>16,.0f}")
     return "\n".join(lines)
+
+
+def _peak(processes: Sequence[accounting.Memory]) -> float:
+    return max(one.peak for one in processes)
+
+
+def _command(process: accounting.Memory) -> str:
+    """What a process is, without what tells it from its like."""
+    if process.command.startswith("postgres: "):
+        return re.sub(r"^postgres: opportunities-\w+: | \S+\(\d+\).*", "", process.command)[:54]
+    return re.sub(r"^\S*/", "", process.command)[:54]
 
 
 def as_json(rows: Sequence[Row], rig: Rig) -> str:

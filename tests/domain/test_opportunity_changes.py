@@ -52,7 +52,8 @@ def test_a_patch_changes_only_what_is_given() -> None:
     ],
 )
 def test_null_clears(field: str, value: Any, cleared: Any) -> None:
-    deal = Given(created(**{field: value})).when(Update(**{field: None}))
+    nothing: dict[str, Any] = {field: None}
+    deal = Given(created(**{field: value})).when(Update(**nothing))
     assert getattr(deal.state, field) == cleared
 
 
@@ -110,9 +111,7 @@ def test_a_new_currency_alone_must_suit_the_amount_there_is() -> None:
     assert "actual_amount" in message
 
 
-@pytest.mark.parametrize(
-    "bad", ["NaN", "sNaN", "Infinity", "-1", "1E+400000", "1E-400000", "1000000000000000", "0.001"]
-)
+@pytest.mark.parametrize("bad", ["NaN", "sNaN", "Infinity", "-1", "1E+400000", "1E-400000", "1000000000000000", "0.001"])
 def test_what_is_no_amount_is_refused(bad: str) -> None:
     assert "amount" in Given(created()).refused(Update(amount=Decimal(bad)))
     assert "amount" in Given(created()).refused(Update(amount=Decimal(bad), currency="JPY"))
@@ -142,16 +141,14 @@ def test_references_that_stay_are_not_looked_at_again() -> None:
     ],
 )  # fmt: skip
 def test_limits_are_refused_by_field(update: Update) -> None:
-    (field,) = {
-        name for name in update.__struct_fields__ if isinstance(getattr(update, name), str | tuple | dict | date | int)
-    }
+    (field,) = {name for name in update.__struct_fields__ if isinstance(getattr(update, name), str | tuple | dict | date | int)}
     assert all(name.startswith(field) for name in Given(created()).refused(update))
 
 
 @pytest.mark.parametrize("field", ["actual_amount", "actual_close_date", "lost_reason"])
 def test_an_open_deal_has_no_closing_fields(field: str) -> None:
-    value = {"actual_amount": Decimal(1), "actual_close_date": TODAY, "lost_reason": "price"}[field]
-    (message,) = Given(created()).refused(Update(**{field: value}))[field]
+    values: dict[str, Any] = {"actual_amount": Decimal(1), "actual_close_date": TODAY, "lost_reason": "price"}
+    (message,) = Given(created()).refused(Update(**{field: values[field]}))[field]
     assert "in the same request" in message
 
 
@@ -260,9 +257,7 @@ def test_a_deleted_deal_is_not_there_until_it_is_restored() -> None:
 
 
 def test_a_deal_whose_stage_is_gone_cannot_be_restored() -> None:
-    shorter = ReplacePipeline(
-        stages=(Stage("start", "Start", "open", 10), Stage("won", "W", "won"), Stage("lost", "L", "lost"))
-    )
+    shorter = ReplacePipeline(stages=(Stage("start", "Start", "open", 10), Stage("won", "W", "won"), Stage("lost", "L", "lost")))
     with pytest.raises(Conflict) as refusal:
         Given(created(), opportunity.Deleted()).when(Restore(), policy=policy(stages=shorter))
     assert refusal.value.code == "stage_gone"
@@ -271,3 +266,9 @@ def test_a_deal_whose_stage_is_gone_cannot_be_restored() -> None:
 def test_a_deal_that_never_was_is_not_found() -> None:
     with pytest.raises(NotFound):
         Given().when(Update(name="B"))
+
+
+def test_a_deal_in_a_stage_that_is_gone_can_be_edited_and_moved_on() -> None:
+    past = created(stage="gone", probability=10)
+    assert Given(past).when(Update(name="B")).state.name == "B"
+    assert Given(past).when(ChangeStage(stage="proposal")).state.probability == 60

@@ -68,9 +68,7 @@ def test_the_body_of_the_seed_becomes_a_deal() -> None:
 
 @pytest.mark.parametrize("number", [b"24000", b"24000.0", b'"24000.00"', b"2.4e4"])
 def test_an_amount_is_a_string_or_a_number(number: bytes) -> None:
-    command = msgspec.json.decode(
-        b'{"name":"A","account_id":"%s","amount":%s}' % (str(ACCOUNT).encode(), number), type=Create
-    )
+    command = msgspec.json.decode(b'{"name":"A","account_id":"%s","amount":%s}' % (str(ACCOUNT).encode(), number), type=Create)
     assert str(Given().when(command).state.amount) == "24000.00"
 
 
@@ -93,9 +91,7 @@ def test_a_deal_created_won_needs_what_winning_needs() -> None:
 
 
 def test_a_deal_created_won_is_created_and_won() -> None:
-    command = Create(
-        name="A", account_id=ACCOUNT, stage="won", probability=5, actual_amount=Decimal(0), actual_close_date=TODAY
-    )
+    command = Create(name="A", account_id=ACCOUNT, stage="won", probability=5, actual_amount=Decimal(0), actual_close_date=TODAY)
     deal = Given().when(command)
     assert [type(event) for event in deal.events] == [opportunity.Created, opportunity.Won]
     assert (deal.state.status, deal.state.probability, deal.state.actual_amount) == ("won", 100, 0)
@@ -154,9 +150,7 @@ def test_a_rep_creates_deals_only_of_their_own() -> None:
     assert Given().when(Create(name="A", account_id=ACCOUNT), by="rep").state.owner_id == REP
     with pytest.raises(Forbidden):
         Given().when(Create(name="A", account_id=ACCOUNT, owner_id=OTHER_REP), by="rep")
-    assert (
-        Given().when(Create(name="A", account_id=ACCOUNT, owner_id=OTHER_REP), by="manager").state.owner_id == OTHER_REP
-    )
+    assert Given().when(Create(name="A", account_id=ACCOUNT, owner_id=OTHER_REP), by="manager").state.owner_id == OTHER_REP
 
 
 def test_a_reader_creates_nothing() -> None:

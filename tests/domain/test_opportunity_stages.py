@@ -31,9 +31,7 @@ PATHS = pytest.mark.parametrize("move", [ChangeStage, Update, _put], ids=["trans
 @PATHS
 def test_a_move_between_open_stages_takes_the_stage_s_probability(move: Move) -> None:
     deal = Given(created(probability=35, probability_source="manual")).when(move(stage="negotiation"))
-    deal.then(
-        opportunity.StageChanged(changes=changes(stage="negotiation", probability=80, probability_source="stage"))
-    )
+    deal.then(opportunity.StageChanged(changes=changes(stage="negotiation", probability=80, probability_source="stage")))
     assert deal.state.stage_entered_at == NOW + timedelta(hours=1)
 
 
@@ -69,17 +67,13 @@ def test_losing_needs_a_reason(move: Move) -> None:
     assert set(Given(created()).refused(move(stage="lost"))) == {"lost_reason"}
     assert set(Given(created()).refused(move(stage="lost", lost_reason="  "))) == {"lost_reason"}
     Given(created()).when(move(stage="lost", lost_reason="Price")).then(
-        opportunity.Lost(
-            changes=changes(stage="lost", status="lost", probability=0, lost_reason="Price", lost_reason_code="price")
-        )
+        opportunity.Lost(changes=changes(stage="lost", status="lost", probability=0, lost_reason="Price", lost_reason_code="price"))
     )
 
 
 @PATHS
 def test_free_text_is_no_reason_where_the_org_wants_codes(move: Move) -> None:
-    strict = ReplacePipeline(
-        stages=DEFAULT.stages, lost_reasons=(LostReason("price", "Too dear"),), allow_free_text=False
-    )
+    strict = ReplacePipeline(stages=DEFAULT.stages, lost_reasons=(LostReason("price", "Too dear"),), allow_free_text=False)
     deal = Given(created(), policy=policy(stages=strict))
     (message,) = deal.refused(move(stage="lost", lost_reason="prize"))["lost_reason"]
     assert "'price'" in message
@@ -178,9 +172,7 @@ def test_a_move_between_won_stages_is_not_won_again() -> None:
 
 
 def test_a_later_default_of_a_stage_rewrites_no_deal() -> None:
-    raised = ReplacePipeline(
-        stages=(Stage("discovery", "D", "open", 50), Stage("won", "W", "won"), Stage("lost", "L", "lost"))
-    )
+    raised = ReplacePipeline(stages=(Stage("discovery", "D", "open", 50), Stage("won", "W", "won"), Stage("lost", "L", "lost")))
     deal = Given(created()).when(Update(name="B"), policy=policy(stages=raised))
     assert deal.state.probability == 20
 

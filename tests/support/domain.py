@@ -40,9 +40,7 @@ def actor(role: Role) -> Actor:
     return Actor({"admin": ADMIN, "manager": MANAGER, "rep": REP, "read_only": READER}[role], role)
 
 
-def recorded(
-    event: Event, version: int = 1, *, at: datetime = NOW, by: UUID | None = ADMIN, stream: UUID = STREAM
-) -> Recorded:
+def recorded(event: Event, version: int = 1, *, at: datetime = NOW, by: UUID | None = ADMIN, stream: UUID = STREAM) -> Recorded:
     meta = Meta(org_id=ORG, command_id=uuid(7), occurred_at=at, recorded_at=at, actor_id=by)
     return Recorded(stream, version, event, meta)
 
@@ -137,9 +135,7 @@ PIPELINE: pipeline.State = fold(
         )
     ]
 )
-POLICY = Policy(
-    organization=fold([organization.Created(name="Acme", currency="USD")]), pipeline=PIPELINE, custom_fields=None
-)
+POLICY = Policy(organization=fold([organization.Created(name="Acme", currency="USD")]), pipeline=PIPELINE, custom_fields=None)
 
 
 def changes(**values: Any) -> opportunity.Changes:

@@ -21,9 +21,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "app.cli", *arguments]
 
 
-def opportunities(
-    *arguments: str, env: Mapping[str, str] = {}, seconds: float = 60
-) -> subprocess.CompletedProcess[str]:
+def opportunities(*arguments: str, env: Mapping[str, str] = {}, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """Run a verb to its end."""
     return subprocess.run(
         command(*arguments),

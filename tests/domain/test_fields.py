@@ -1,0 +1,60 @@
+"""Rules of the values that records share."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from domain.fields import date_error, email_error, instant_error, key_error, nearest, tags_error, text_error, trimmed
+
+
+@pytest.mark.parametrize("text", ["", "  ", "x" * 256, "a\0b"])
+def test_what_is_no_text_is_explained(text: str) -> None:
+    assert text_error(text)
+
+
+def test_a_text_is_anything_else() -> None:
+    assert text_error("Acme — Annual 2026 ✓") is None
+    assert text_error(None) is None
+    assert text_error("", blank=True) is None
+
+
+def test_tags_are_few_short_and_without_commas() -> None:
+    assert tags_error(["a", "new business"]) is None
+    assert tags_error(["x"] * 51)
+    assert "comma" in (tags_error(["a,b"]) or "")
+
+
+def test_an_email_may_be_of_a_company_that_is_an_example() -> None:
+    assert email_error("rep@yours.example") is None
+    assert email_error("rep@yours.test") is None
+    for text in ("rep", "rep@", "@yours.com", "a b@yours.com"):
+        assert email_error(text)
+
+
+def test_a_year_is_no_slip_of_the_pen() -> None:
+    assert date_error(date(2026, 6, 30)) is None
+    assert date_error(date(206, 6, 30))
+    assert date_error(date(2206, 6, 30))
+
+
+def test_a_time_has_a_zone() -> None:
+    assert instant_error(datetime(2026, 6, 30, tzinfo=UTC)) is None
+    assert "time zone" in (instant_error(datetime(2026, 6, 30)) or "")  # noqa: DTZ001
+    assert instant_error(datetime.max.replace(tzinfo=UTC))
+
+
+def test_a_key_is_lower_case() -> None:
+    assert key_error("proposal_2") is None
+    for key in ("", "2nd", "Proposal", "a-b", "é", "a" * 65, "a\n"):
+        assert key_error(key)
+
+
+def test_the_nearest_name_is_offered_with_all_there_are() -> None:
+    assert nearest("negotation", ["won", "negotiation"]) == "Did you mean 'negotiation'? Known: won, negotiation."
+    assert nearest("xyz", []) == "Known: none."
+
+
+def test_space_around_texts_goes() -> None:
+    assert trimmed({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}

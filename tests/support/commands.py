@@ -1,0 +1,101 @@
+"""An org whose commands go straight to a committer, past HTTP: for tests of the write path and of what it leaves behind.
+
+Refuses mocks: the committer, the database and the token are real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from app.committer import Committer, Outcome, Result, Submission
+from app.provision import create_org, issue_token
+from domain import account, catalog, event_store, opportunity, user
+from domain.event import OPERATOR, Actor, Command, Recorded, State
+from domain.permissions import Role
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends commands: a user with a token."""
+
+    actor: Actor
+    token_id: UUID
+    token: str
+
+
+class Company:
+    """An org with an admin and an account, on a committer."""
+
+    def __init__(self, committer: Committer, name: str = "Acme", currency: str = "USD") -> None:
+        self.committer = committer
+        made = create_org(committer, name, currency, "admin@acme.example")
+        self.id = made.org_id
+        admin = Actor(made.user_id, "admin", "admin@acme.example")
+        token_id, token = issue_token(committer, self.id, made.user_id, "admin's")
+        self.admin = Caller(admin, token_id, token)
+        self.account_id = self.do(account.Create(name="Acme Corp")).stream_id
+
+    def submission(
+        self, command: Command, stream_id: UUID | None = None, *, by: Caller | None = None, **more: Any
+    ) -> Submission:
+        """A command as the API would submit it; ``more`` are further fields of a submission."""
+        caller = by or self.admin
+        kind = catalog.kind_of(type(command))
+        usual: dict[str, Any] = {"token_id": caller.token_id, "request_id": "test"}
+        return Submission(kind, stream_id or uuid7(), command, self.id, caller.actor, **{**usual, **more})
+
+    def creation(self, name: str = "Annual 2026", **fields: Any) -> opportunity.Create:
+        return opportunity.Create(name=name, account_id=self.account_id, **fields)
+
+    def do(self, command: Command, stream_id: UUID | None = None, **more: Any) -> Outcome:
+        """The outcome of one command. Raises its refusal."""
+        return outcome(self.committer.run([self.submission(command, stream_id, **more)])[0])
+
+    def deal(self, name: str = "Annual 2026", **fields: Any) -> UUID:
+        """A new open deal of the admin's."""
+        return self.do(self.creation(name, **fields)).stream_id
+
+    def user(self, role: Role, email: str = "rep@acme.example") -> Caller:
+        id_ = self.do(user.Create(email=email, name=role, role=role)).stream_id
+        token_id, token = issue_token(self.committer, self.id, id_, "theirs")
+        return Caller(Actor(id_, role, email), token_id, token)
+
+    def as_operator(self, command: Command, stream_id: UUID) -> None:
+        """Done from elsewhere, by the operator."""
+        kind = catalog.kind_of(type(command))
+        self.committer.run_as_one([Submission(kind, stream_id, command, self.id, OPERATOR, render=False)])
+
+
+def outcome(result: Result) -> Outcome:
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def stream(url: str, id_: UUID) -> list[Recorded]:
+    """The events of a stream as they are in the log."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        return event_store.load(cursor, {id_: 0})
+
+
+def state(url: str, id_: UUID) -> Any:
+    """What the events of a stream come to, or None for an empty one."""
+    return fold(stream(url, id_))
+
+
+def fold(events: list[Recorded]) -> State | None:
+    so_far: State | None = None
+    for recorded in events:
+        so_far = catalog.aggregate_of(type(recorded.event)).evolve(so_far, recorded)
+    return so_far
+
+
+def log(url: str) -> list[Recorded]:
+    """The whole log in order of position."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        return event_store.read_after(cursor, 0, 1_000_000)
