@@ -23,7 +23,6 @@ check: .venv/complete ## format, lint, types, import layers, dead dependencies, 
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(PY) -m mypy
-	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry .
 	@$(MAKE) --no-print-directory test
 

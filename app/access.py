@@ -86,7 +86,7 @@ class Access:
 
     async def _admit(self, call: Call) -> None:
         path = call.path if "//" not in call.path else normalize_path(call.path)
-        if not path.startswith("/api/") or call.method == "OPTIONS":
+        if not (path + "/").startswith("/api/") or call.method == "OPTIONS":
             return
         call.identity = identity = await authenticate(call.authorization, self._identities)
         if self._rate_limit is not None:

@@ -21,7 +21,7 @@ from msgspec import structs
 from psycopg import Connection, Cursor
 from uuid_utils.compat import uuid7
 
-from domain import catalog, custom_field, event_store, organization, pipeline, token, user
+from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
 from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
 from domain.event import Actor, Command, Context, Facts, Meta, Policy, Recorded, State
 from projections import answers, facts
@@ -95,6 +95,7 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
     connection = psycopg.connect(
         url,
         connect_timeout=5,
+        autocommit=True,
         application_name="opportunities writer",
         # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction.
         options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
@@ -103,7 +104,7 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
     connection.prepare_threshold = 0
     if role:
         connection.execute(f"SET ROLE {role}")
-        connection.commit()
+    connection.autocommit = False
     return connection
 
 
@@ -150,7 +151,7 @@ class Committer:
             return self._durably(submissions)
         except Unavailable as error:
             return [error] * len(submissions)
-        except Exception as error:  # what the database or the rendering refuses, which no rule of the domain did
+        except Exception as error:  # noqa: BLE001  whatever no rule of the domain refused, but the database or the encoding
             if len(submissions) == 1:
                 return [error]
         half = len(submissions) // 2
@@ -275,7 +276,7 @@ class Committer:
         context = _context(submission, known, states, state)
         if state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind):
             raise NotFound("No such record.")
-        _require_version(state, submission.expected_version)
+        _require_version(state, submission)
         events = aggregate.decide(state, submission.command, context)
         status: Status = "unchanged" if not events else "changed" if state else "created"
         changes: list[Change] = []
@@ -311,10 +312,12 @@ def _named(submissions: Sequence[Submission]) -> set[UUID]:
     return ids
 
 
-def _require_version(state: State | None, expected: int | None) -> None:
+def _require_version(state: State | None, submission: Submission) -> None:
+    expected = submission.expected_version
     if expected is None or (state is not None and state.version == expected):
         return
-    if state is None or getattr(state, "deleted", False):
+    gone = getattr(state, "deleted", False) and not isinstance(submission.command, opportunity.Restore)
+    if state is None or gone:
         raise NotFound("No such record.")
     raise VersionMismatch(
         f"The record is at version {state.version}, not {expected}: read it again and repeat the change.",

@@ -14,7 +14,7 @@ from uuid import UUID
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from app.filters import LISTS
+from app.filters import LISTS, Filters
 from app.listing import Table
 from app.operations import HIDDEN, Json, Operation, query
 from app.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
@@ -231,16 +231,22 @@ def _header(name: str, text: str, schema: Json, example: str) -> Json:
     return {"name": name, "in": "header", "description": text, "schema": schema, "example": example}
 
 
-def table_parameters(table: Table) -> list[Json]:
-    """All that a list understands."""
+def filter_parameters(filters: Filters) -> list[Json]:
+    """The parameters that choose among records."""
     parameters: list[Json] = []
-    for name, (each, operator) in table.filters.by_name.items():
+    for name, (each, operator) in filters.by_name.items():
         kind = {"isnull": BOOL, "icontains": PHRASE}.get(operator, each.kind)
         schema: Mapping[str, object] = kind.schema
         if operator in LISTS and kind.split:
             schema = {"type": "array", "items": dict(schema), "minItems": 1, "maxItems": 20}
         meaning = " ".join(part for part in (each.description, OPERATORS.get(operator, "")) if part)
         parameters.append(query(name, meaning, schema))
+    return parameters
+
+
+def table_parameters(table: Table) -> list[Json]:
+    """All that a list understands."""
+    parameters = filter_parameters(table.filters)
     size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}
     parameters += [
         query("page", "Number of the page, from 1.", {"type": "integer", "minimum": 1, "default": 1}),

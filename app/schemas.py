@@ -19,7 +19,7 @@ Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
 
 DECIMAL_SENT: Json = {
-    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,2})?$"}],
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,12})?$"}],
     "description": "A number, or a decimal in a string.",
 }
 DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}

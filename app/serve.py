@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -67,7 +68,8 @@ def hand_down(config: Settings) -> None:
 
 def worker() -> Litestar:
     """The application in one of several processes, with the settings of the one that started it and no longer life."""
-    processes.die_with_parent()
+    parent = multiprocessing.parent_process()
+    processes.die_with_parent(parent=parent.pid if parent else None)
     config = settings.load()
     logs.configure(config.log_level, config.log_format)
     return create_app(config)

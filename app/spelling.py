@@ -8,5 +8,9 @@ from collections.abc import Iterable
 
 def meant(name: str, known: Iterable[str]) -> str:
     """ " Did you mean x?" for the nearest known name, or nothing where none is near."""
-    near = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.55)
+    names, cutoff = list(known), 0.55
+    stem = name.rpartition("__")[0]
+    if stem in names:  # an operator that this filter has not: one that it has
+        names, cutoff = [one for one in names if one == stem or one.startswith(f"{stem}__")], 0.0
+    near = difflib.get_close_matches(name[:100], names, n=1, cutoff=cutoff)
     return f" Did you mean {near[0]}?" if near else ""

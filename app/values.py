@@ -56,7 +56,7 @@ def instant(text: str) -> datetime:
     """A moment with its zone, in UTC. A "+" that came unescaped, and so is a space, is understood."""
     _matched(_INSTANT, text)
     try:
-        return datetime.fromisoformat(text[:19] + text[19:].replace(" ", "+").upper()).astimezone(UTC)
+        return datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+").upper()).astimezone(UTC)
     except OverflowError as error:
         raise ValueError(text) from error
 

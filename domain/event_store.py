@@ -21,9 +21,9 @@ from domain.event import Event, Meta, Recorded
 
 TABLE = "opportunities_events"
 CHANNEL = TABLE
-# What the library's stock Application needs to open this store; its name makes the table's name.
+# What the library's stock Application needs to open this store, beside the database's address. The table is named after
+# the class, so that must be a ``class Opportunities(Application[UUID])``.
 ENVIRONMENT = {
-    "APP_NAME": "opportunities",
     "PERSISTENCE_MODULE": "eventsourcing.postgres",
     "MAPPER_TOPIC": "domain.event_store:EventMapper",
     "APPLICATION_RECORDER_TOPIC": "domain.event_store:Recorder",

@@ -135,8 +135,12 @@ def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
     field, operator, values, _ = condition
     if field == "search":
         params[name] = f"%{like(values[0])}%"
-        return f"(d.name ILIKE %({name})s OR d.lookup ILIKE %({name})s)"
+        # A token is looked up by its hash, which nobody may feel their way along.
+        return f"(d.name ILIKE %({name})s OR (d.kind <> 'token' AND d.lookup ILIKE %({name})s))"
     column, type_ = COLUMNS[field]
+    if operator == "icontains":
+        params[name] = f"%{like(values[0])}%"
+        return f"{column} ILIKE %({name})s"
     if operator == "isnull":
         return f"{column} IS {'NULL' if values[0] else 'NOT NULL'}"
     if operator in _COMPARE:

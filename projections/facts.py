@@ -13,7 +13,6 @@ from uuid import UUID
 from msgspec import UNSET
 from psycopg import Cursor
 
-from domain import contact
 from domain.event import Command, Facts
 
 
@@ -75,15 +74,6 @@ def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, com
             """
             SELECT count(*) FROM opportunities
             WHERE org_id = %s AND account_id = %s AND valid_to = 'infinity' AND NOT deleted
-            """,
-            (org_id, stream_id),
-        )
-        return replace(facts, deals=_one(cursor))
-    if kind == "contact" and isinstance(command, contact.Delete):
-        cursor.execute(
-            """
-            SELECT count(*) FROM opportunities
-            WHERE org_id = %s AND %s = ANY(stakeholder_ids) AND valid_to = 'infinity' AND NOT deleted
             """,
             (org_id, stream_id),
         )

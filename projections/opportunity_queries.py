@@ -184,7 +184,8 @@ def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
         params[name] = [value.lower() for value in values]
         return (
             "o.owner_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s AND d.kind = 'user'"
-            f" AND d.valid_to = 'infinity' AND NOT d.deleted AND d.lookup = ANY(%({name})s::text[]))"
+            f" AND d.valid_to = 'infinity' AND NOT d.deleted"
+            f" AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
         )
     if field == "search":
         params[name] = f"%{_like(values[0])}%"

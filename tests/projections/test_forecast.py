@@ -216,6 +216,16 @@ def test_open_deals_take_the_latest_rate_and_won_ones_that_of_their_day(books: B
     assert (may["won"], may["open_unweighted"]) == (200, 100)
 
 
+def test_bounds_inside_a_month_do_not_mix_up_the_rates_of_its_days(books: Books) -> None:
+    won = {"status": "won", "currency": "EUR", "probability": 100, "actual_amount": Decimal(1)}
+    books.record(quoted("EUR", f"2026-05-{day:02}", str(day), JAN) for day in range(1, 32))
+    books.record(Happening(day, created(actual_close_date=date(2026, 5, day), **won), JAN) for day in range(1, 32))
+    (may,) = books.forecast(since="2026-05-10", until="2026-05-12")["months"]
+    assert may["won"] == 10 + 11 + 12
+    assert books.forecast(since="2026-05-10")["months"][0]["won"] == sum(range(10, 32))
+    assert books.forecast(until="2026-05-12")["months"][0]["won"] == sum(range(1, 13))
+
+
 def test_what_has_no_rate_is_told_apart_and_never_added(books: Books) -> None:
     books.record([open_deal(1, "100", JUNE), open_deal(2, "500", JUNE, currency="JPY")])
     answer = books.forecast()

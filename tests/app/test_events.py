@@ -1,0 +1,83 @@
+"""The event feed as JSON pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.scenarios import OPPORTUNITIES, Org, errors, made
+
+PATH = "/api/events/"
+
+
+def followed(org: Org, limit: int) -> list[dict[str, Any]]:
+    """The whole feed, page by page."""
+    found: list[dict[str, Any]] = []
+    path: str | None = f"{PATH}?limit={limit}"
+    while path:
+        page = made(org.admin.get(path), 200)
+        assert list(page) == ["results", "next"]
+        assert len(page["results"]) <= limit
+        found += page["results"]
+        path = page["next"] and page["next"].partition(str(org.server.port))[2]
+    return found
+
+
+def test_everything_that_happened_is_there_in_order_whatever_the_pages(org: Org) -> None:
+    deal = org.opportunity(amount="100")
+    org.moved(deal, stage="won", actual_amount="90", actual_close_date="2026-05-05")
+    org.user()
+    events = followed(org, 500)
+    assert events == followed(org, 2) == followed(org, 3)
+    positions = [event["position"] for event in events]
+    assert positions == sorted(set(positions))
+    assert [event["type"] for event in events] == [
+        "organization.created",
+        "pipeline.replaced",
+        "user.created",
+        "token.issued",
+        "account.created",
+        "opportunity.created",
+        "opportunity.won",
+        "user.created",
+    ]
+
+
+def test_an_event_tells_who_did_what(org: Org) -> None:
+    user = org.user("manager")
+    deal = org.opportunity(amount="100")
+    manager = org.client(user)
+    sent = {"stage": "negotiation", "comment": "They are keen."}
+    made(manager.post(f"{OPPORTUNITIES}{deal['id']}/transition/", sent, X_Request_Id="job-9"), 200)
+    event = followed(org, 100)[-1]
+    assert (event["id"], event["version"], event["type"]) == (deal["id"], 2, "opportunity.stage_changed")
+    assert event["actor"] == {"id": user["id"], "email": user["email"]}
+    assert (event["request_id"], event["comment"]) == ("job-9", "They are keen.")
+    assert event["changes"] == {"stage": ["discovery", "negotiation"], "probability": [20, 80]}
+    assert event["occurred_at"] <= event["recorded_at"]
+
+
+def test_going_on_from_the_last_position_misses_nothing(org: Org) -> None:
+    last = followed(org, 100)[-1]["position"]
+    assert made(org.admin.get(f"{PATH}?after={last}"), 200) == {"results": [], "next": None}
+    org.account()
+    (event,) = made(org.admin.get(f"{PATH}?after={last}"), 200)["results"]
+    assert event["type"] == "account.created"
+
+
+def test_no_secret_is_in_the_feed(org: Org) -> None:
+    made(org.admin.post("/api/tokens/", {"name": "export"}))
+    token = followed(org, 100)[-1]
+    assert token["type"] == "token.issued"
+    assert "hash" not in token["changes"]
+
+
+def test_bad_parameters_are_refused_by_name(org: Org) -> None:
+    assert set(errors(org.admin.get(f"{PATH}?after=x&limit=501&limt=1"))) == {"after", "limit", "limt"}
+    assert set(errors(org.admin.get(f"{PATH}?after=-1"))) == {"after"}
+    assert set(errors(org.admin.get(f"{PATH}?after=99999999999999999999"))) == {"after"}
+
+
+def test_another_org_sees_nothing_of_it(org: Org, other_org: Org) -> None:
+    org.opportunity()
+    ours = {event["id"] for event in followed(org, 100)}
+    assert ours.isdisjoint(event["id"] for event in followed(other_org, 100))

@@ -1,0 +1,67 @@
+"""Health, metrics, the index and the page at the root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from tests.support.scenarios import Org, made, refused
+from tests.support.server import Client, Server
+
+
+@pytest.fixture
+def nobody(server: Server) -> Iterator[Client]:
+    with Client(server.port, None) as client:
+        yield client
+
+
+def test_a_process_that_can_serve_says_so(nobody: Client) -> None:
+    for path in ("/health/live", "/health/ready"):
+        reply = nobody.get(path)
+        assert made(reply, 200) == {"status": "ok"}
+        assert reply.headers["cache-control"] == "no-store"
+
+
+def metric(client: Client, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", client.get("/metrics").body.decode(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_requests_are_counted_by_route_and_not_by_what_clients_invent(org: Org, nobody: Client) -> None:
+    name = 'http_request_duration_seconds_count{method="GET",route="/api/accounts/{id}",status="200"}'
+    before = metric(nobody, name)
+    for _ in range(3):
+        assert org.admin.get(f"/api/accounts/{org.account()['id']}/").status == 200
+    assert metric(nobody, name) == before + 3
+    org.admin.get("/api/some-invention/")
+    text = nobody.get("/metrics").body.decode()
+    assert "some-invention" not in text
+    assert org.id not in text
+    assert 'route="(none)"' in text
+    assert nobody.get("/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_metrics_are_for_this_machine_only_and_not_through_a_proxy(nobody: Client) -> None:
+    refused(nobody.get("/metrics", X_Forwarded_For="203.0.113.7"), 403)
+
+
+def test_the_index_names_resources_that_are_there(org: Org, nobody: Client) -> None:
+    refused(nobody.get("/api/"), 401)
+    for name, path in made(org.admin.get("/api/"), 200).items():
+        assert org.admin.get(path).status == 200, name
+
+
+def test_the_page_at_the_root_leads_to_the_documentation(nobody: Client) -> None:
+    reply = nobody.get("/")
+    assert reply.headers["content-type"].startswith("text/html")
+    assert b'href="/schema/"' in reply.body
+
+
+def test_an_application_is_made_without_its_database() -> None:
+    """It opens its connections when it starts, so that a document or a route can be had without any."""
+    app = create_app(Settings(database_url="postgresql://nowhere/none", rate_limit=5))
+    assert app.state.draining.is_set() is False

@@ -1,0 +1,61 @@
+"""How the code is laid out, and why."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.processes import ROOT
+from tests.support.sources import modules, texts, tree
+
+STATEMENT = re.compile(
+    r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\S+(\s+\w+)?\s+SET|DELETE\s+FROM|CREATE\s+(TABLE|INDEX|FUNCTION)|TRUNCATE\s)\b",
+    re.DOTALL,
+)
+KINDS = {"handlers", "services", "repositories", "schemas", "utils", "util", "helpers", "helper", "managers", "common", "misc"}
+LONGEST = 500
+
+
+def test_imports_point_one_way() -> None:
+    """App above consumers and projections above the domain, so that what may happen knows nothing of how it is asked for."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_statements_stand_beside_what_they_read_and_write() -> None:
+    """SQL in the application would be a second place that knows the tables of a read model. The three named ones own a
+    transaction, a connection's org and the schema itself."""
+    owners = {Path("app/committer.py"), Path("app/reads.py"), Path("app/migrations/__init__.py")}
+    found = [
+        f"{module}:{line}"
+        for module in modules("app")
+        if module not in owners
+        for line, text in texts(module)
+        if STATEMENT.search(text)
+    ]
+    assert found == []
+
+
+def test_files_are_named_for_a_subject() -> None:
+    """A file named for a kind of code gathers what belongs to many subjects."""
+    assert [str(module) for module in modules() if {module.stem, module.parent.name} & KINDS] == []
+
+
+def test_every_module_says_what_it_holds() -> None:
+    assert [str(module) for module in modules() if not ast.get_docstring(tree(module))] == []
+
+
+def test_a_file_is_one_subject_long() -> None:
+    """What is longer is two subjects. Data that is only text does not count against it."""
+    lengths = {str(module): (ROOT / module).read_text().count("\n") for module in modules()}
+    assert {module: lines for module, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_a_folder_without_modules_is_no_package() -> None:
+    """Each folder of the product is an importable package: what is not would be left out of the wheel's imports."""
+    folders = {module.parent for module in modules()}
+    assert [str(folder) for folder in folders if not (ROOT / folder / "__init__.py").exists()] == []

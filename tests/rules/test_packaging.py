@@ -1,0 +1,131 @@
+"""What a newcomer starts from: the lock file, the Makefile, the wheel, the containers and the README's table."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app import cli, settings
+from tests.support.processes import ROOT
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def make(*arguments: str) -> str:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked() -> dict[str, list[str]]:
+    """The lines of each locked package."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in LOCK.splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)==", line):
+            name = normal(match[1])
+            found[name] = []
+        found.setdefault(name, []).append(line)
+    return found
+
+
+def test_the_lock_names_no_host() -> None:
+    """It must serve where packages come from elsewhere."""
+    assert re.findall(r"\S*://\S*|--\S*index\S*|--find-links|--trusted-host| @ ", LOCK) == []
+
+
+def test_every_locked_package_has_a_version_and_hashes() -> None:
+    packages = locked()
+    assert "" not in packages
+    assert [name for name, lines in packages.items() if "--hash=sha256:" not in "".join(lines)] == []
+
+
+def test_every_declared_package_is_locked() -> None:
+    project = PROJECT["project"]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    names = {normal(re.split(r"[<>=\[ ;]", requirement)[0]) for requirement in declared}
+    assert names - locked().keys() == set()
+
+
+def test_the_makefile_explains_every_target() -> None:
+    shown = {line.split()[1] for line in make("help").splitlines()}
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert shown == set(phony[1].split()) >= {"setup", "run", "test", "check", "bench", "help"}
+
+
+def test_make_run_passes_arguments_through() -> None:
+    assert "app.cli dev --port 8001 --no-demo" in make("--dry-run", "run", "ARGS=--port 8001 --no-demo")
+
+
+def test_the_pinned_uv_is_one() -> None:
+    places = [(ROOT / name).read_text() for name in ("Makefile", "Dockerfile")]
+    assert len({match for text in places for match in re.findall(r"uv==([\d.]+)", text)}) == 1
+
+
+def test_the_wheel_has_everything_that_runs_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = {
+        str(path.relative_to(ROOT))
+        for package in ("app", "consumers", "domain", "projections")
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert packed == expected
+    assert any(name.endswith(".sql") for name in packed)
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="there is no README yet")
+def test_the_readme_has_the_table_of_settings() -> None:
+    assert settings.table() in (ROOT / "README.md").read_text()
+
+
+def test_containers_start_in_order_and_are_watched() -> None:
+    services = COMPOSE["services"]
+    assert services["postgres"]["image"].startswith("postgres:18")
+    assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert services["api"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+    for name in ("postgres", "api"):
+        assert services[name]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_containers_run_verbs_and_settings_that_exist() -> None:
+    known = {settings.variable(name) for name in settings.Settings.__struct_fields__}
+    for name in ("migrate", "api"):
+        service = COMPOSE["services"][name]
+        verb, *options = service["command"]
+        command = cli.cli.commands[verb]
+        given = {option for option in options if option.startswith("--")}
+        assert given <= {option for parameter in command.params for option in parameter.opts}
+        assert service["environment"].keys() <= known
+
+
+def test_only_loopback_is_published() -> None:
+    """A port on every address would be open to the network before anybody has thought about it."""
+    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", ())]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+@pytest.mark.skipif("CI" not in os.environ and not (ROOT / ".git").exists(), reason="needs a checkout")
+def test_nothing_that_is_made_is_committed() -> None:
+    ignored = subprocess.run(["git", "ls-files", "-ci", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout == ""
