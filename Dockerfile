@@ -6,7 +6,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 COPY pyproject.toml requirements.lock ./
 # Of the locked packages, those that run the product; at the locked versions, with their hashes.
 RUN uv pip compile --quiet --generate-hashes --constraint requirements.lock pyproject.toml --output-file runtime.txt \
-    && uv pip sync --system --compile-bytecode runtime.txt
+    && uv pip install --system --compile-bytecode --requirements runtime.txt
 COPY README.md LICENSE ./
 COPY app app
 COPY consumers consumers

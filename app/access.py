@@ -40,9 +40,7 @@ _CACHE = (b"cache-control", b"private, no-cache")
 class Access:
     """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
 
-    def __init__(
-        self, inner: ASGIApp, identities: Identities, allowed: dict[str, bytes], rate_limit: RateLimit | None
-    ) -> None:
+    def __init__(self, inner: ASGIApp, identities: Identities, allowed: dict[str, bytes], rate_limit: RateLimit | None) -> None:
         self._inner = inner
         self._identities = identities
         self._allowed = allowed
@@ -114,8 +112,7 @@ def allowed(routes: list[Any]) -> dict[str, bytes]:
         if isinstance(route, HTTPRoute):
             verbs.setdefault(route.path_format, set()).update(*(handler.http_methods for handler in route.route_handlers))
     return {
-        path: ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode()
-        for path, methods in verbs.items()
+        path: ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode() for path, methods in verbs.items()
     }
 
 

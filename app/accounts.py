@@ -42,9 +42,7 @@ async def list_accounts(request: Http) -> ASGIResponse:
 
 @post(
     PATH,
-    opt=describe(
-        TAG, "Create an account", status=201, body=account.Create, body_example=EXAMPLE, answer=Account, versioned=True
-    ),
+    opt=describe(TAG, "Create an account", status=201, body=account.Create, body_example=EXAMPLE, answer=Account, versioned=True),
 )
 async def create_account(request: Http) -> ASGIResponse:
     command = await bodies.read(request, account.Create)

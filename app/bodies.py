@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
@@ -20,7 +20,7 @@ from msgspec.structs import FieldInfo
 
 from app import call
 from app.call import Http
-from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, complain
+from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, complain, in_utc
 from app.problems import Refused
 from domain.errors import Errors, Invalid
 
@@ -60,9 +60,7 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
 
 def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
     """A struct with the fields of ``cls`` but those named; if ``closed``, with no others."""
-    fields = [
-        (field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls) if field.name not in names
-    ]
+    fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls) if field.name not in names]
     return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
 
 
@@ -77,9 +75,7 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
     return decode(await request.body(), call.of(request).content_type, cls, read_only, **given)
 
 
-def decode(
-    raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any
-) -> C:
+def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
     """A body as ``cls``; keys that are ``read_only`` may be in it and mean nothing. ``given`` fields are no keys of it.
 
     Raises ``Refused`` for another media type or what is not JSON, ``Invalid`` with every field's error.
@@ -116,10 +112,8 @@ def _in_utc(command: Any, form: _Form) -> Any:
         value = getattr(command, field)
         if isinstance(value, datetime):
             try:
-                if value.tzinfo is None:
-                    raise ValueError
-                changes[field] = value.astimezone(UTC)
-            except (ValueError, OverflowError):
+                changes[field] = in_utc(value)
+            except ValueError:
                 errors[name] = [WORDS[datetime]]
     if errors:
         raise Invalid(errors)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 database_url = click.option("--database-url", metavar="URL", help="Instead of DATABASE_URL.")
+bootstrap_servers = click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Instead of KAFKA_BOOTSTRAP_SERVERS.")
 INSTANT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 org = click.option("--org", "org_id", type=click.UUID, metavar="ID", help="The org's id.")
 
@@ -100,11 +101,18 @@ def cli() -> None:
 )
 @click.option("--no-demo", is_flag=True, help="Begin with an empty org.")
 @click.option("--database-url", metavar="URL", help="Use this PostgreSQL instead of an embedded one.")
-def dev(port: int, data_dir: Path, no_demo: bool, database_url: str | None) -> None:
-    """Run everything on this machine: an embedded PostgreSQL, the API and a demo org. Loopback only."""
+@click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Use this Kafka instead of an embedded broker.")
+def dev(port: int, data_dir: Path, no_demo: bool, database_url: str | None, kafka_bootstrap_servers: str | None) -> None:
+    """Run everything on this machine: an embedded PostgreSQL and broker, the API, the relay, a demo org. Loopback only."""
     from app.dev import run
 
-    run(port=port, data_dir=data_dir, demo=not no_demo, database_url=database_url)
+    run(
+        port=port,
+        data_dir=data_dir,
+        demo=not no_demo,
+        database_url=database_url,
+        bootstrap_servers=kafka_bootstrap_servers,
+    )
 
 
 @cli.command()
@@ -117,6 +125,47 @@ def serve(database_url: str | None, host: str | None, port: int | None, workers:
     from app.serve import run
 
     run(settings(database_url=database_url, host=host, port=port, workers=workers))
+
+
+@cli.command()
+@database_url
+@bootstrap_servers
+@click.option("--check", is_flag=True, help="Only say whether one is at work, and how far behind; fail where none is.")
+def relay(database_url: str | None, kafka_bootstrap_servers: str | None, check: bool) -> None:
+    """Bring every event of the log to the Kafka topic. Start several: one works, the others stand by."""
+    from app import relay
+
+    config = settings(database_url=database_url, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if check:
+        click.echo(relay.check(config))
+    else:
+        relay.run(config)
+
+
+@cli.command()
+@database_url
+@bootstrap_servers
+@click.option("--from", "after", type=click.IntRange(0), metavar="POSITION", help="Send what lies beyond this position again.")
+@click.option("--topic", metavar="NAME", help="Instead of the topic of the settings; with --from, where to send it.")
+@click.option("--json", "as_json", is_flag=True, help="Messages as they are, a line each; so it is where no terminal reads.")
+def stream(
+    database_url: str | None, kafka_bootstrap_servers: str | None, after: int | None, topic: str | None, as_json: bool
+) -> None:
+    """Follow the events on the topic; or send a part of the log to a topic again, with the same ids."""
+    from app import stream
+
+    needed = database_url if after is not None else "postgresql://"
+    config = settings(database_url=needed, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if after is None:
+        told = stream.raw if as_json or not sys.stdout.isatty() else stream.line
+        for record in stream.tail(config, topic):
+            click.echo(told(record))
+        return
+    if topic is None:
+        raise click.UsageError(f"Say with --topic where to send it again; {config.kafka_topic} is the one that all read.")
+    with progress("Sending") as report:
+        sent = stream.republish(config, topic, after, report)
+    click.echo(f"Sent {sent.messages} messages to {topic}, up to position {sent.position}.")
 
 
 @cli.command()

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from types import NoneType, UnionType
@@ -196,10 +196,22 @@ def _fits(value: Any, type_: Any) -> bool:
     if type_ is Decimal and isinstance(value, str):
         return bool(NUMBER.fullmatch(json.dumps(value).encode()))
     try:
-        msgspec.convert(value, type_)
+        found = msgspec.convert(value, type_)
+        if isinstance(found, datetime):
+            in_utc(found)
     except (msgspec.ValidationError, ArithmeticError, ValueError):
         return False
     return True
+
+
+def in_utc(instant: datetime) -> datetime:
+    """The same moment in UTC. Raises ``ValueError`` without a zone or outside the calendar."""
+    if instant.tzinfo is None:
+        raise ValueError(instant)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(instant) from error
 
 
 def _word(type_: Any) -> str:

@@ -50,9 +50,7 @@ async def list_contacts(request: Http) -> ASGIResponse:
 
 @post(
     PATH,
-    opt=describe(
-        TAG, "Create a contact", status=201, body=contact.Create, body_example=EXAMPLE, answer=Contact, versioned=True
-    ),
+    opt=describe(TAG, "Create a contact", status=201, body=contact.Create, body_example=EXAMPLE, answer=Contact, versioned=True),
 )
 async def create_contact(request: Http) -> ASGIResponse:
     command = await bodies.read(request, contact.Create)
@@ -84,7 +82,7 @@ async def update_contact(request: Http) -> ASGIResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Delete a contact", description="Not while deals name it: 409.", status=204, versioned=True),
+    opt=describe(TAG, "Delete a contact", description="Deals that name it show it no more.", status=204, versioned=True),
 )
 async def delete_contact(request: Http) -> ASGIResponse:
     return commands.answer(await commands.execute(request, contact.Delete(), stream_id=request.path_params["id"]), 204)

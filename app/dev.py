@@ -1,6 +1,7 @@
 """``opportunities dev``: the whole product on one machine, kept in one folder and looked after until told to stop.
 
 The folder has ``postgres/`` (the data), ``org.json`` (the org and its token) and, while everything runs, ``dev.json``.
+The embedded broker keeps nothing: the relay fills it anew at every start.
 Whatever dies is brought back, and nothing outlives us. Refuses to listen on anything but loopback.
 """
 
@@ -12,7 +13,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from http.client import HTTPConnection, HTTPException
@@ -27,6 +28,7 @@ import structlog
 
 from app import demo as demo_org
 from app import logs, migrations, operator, processes, settings
+from app.broker import Broker
 from app.embedded import Postgres, write_private
 from app.failures import Failure
 
@@ -36,6 +38,11 @@ LOOK_SECONDS = 0.1
 STEADY_SECONDS = 10
 """A process that lived shorter than this after each of ``MAX_DEATHS`` starts is not brought back again."""
 MAX_DEATHS = 3
+WORKERS = ("relay",)
+"""The verbs that run beside the API."""
+
+# The embedded broker makes whoever joins a group wait for half the session, and a reader for as long as it may.
+EMBEDDED_KAFKA = {"OPPORTUNITIES_KAFKA_SESSION_TIMEOUT_MS": "2000", "OPPORTUNITIES_KAFKA_FETCH_WAIT_MS": "50"}
 
 log = structlog.get_logger("dev")
 
@@ -49,7 +56,7 @@ class Org(msgspec.Struct, frozen=True):
     token: str
 
 
-def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = None) -> None:
+def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = None, bootstrap_servers: str | None = None) -> None:
     """Bring everything up, say so, and keep it up until SIGTERM or SIGINT. Raises where it cannot begin."""
     config = settings.load(scrubbed(), database_url=database_url or "postgresql://", log_format=log_form())
     logs.configure(config.log_level, config.log_format)
@@ -69,12 +76,31 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         for line in migrations.migrate(database_url):
             log.info("database.migrated", step=line)
         org = remembered(folder) or create(folder, database_url, demo)
-        api = Api(port, database_url)
+        environ = scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
+        if bootstrap_servers is None:
+            broker = Broker.start(folder)
+            stack.callback(broker.stop)
+            supervised.append(Supervised("broker", broker.alive, broker.restart))
+            bootstrap_servers = broker.bootstrap_servers
+            environ |= EMBEDDED_KAFKA
+        environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
+        api = Api(port, environ)
         stack.callback(api.stop)
         api.start()
         supervised.append(Supervised("api", api.alive, api.start))
+        for verb in WORKERS:
+            worker = Worker(verb, environ)
+            stack.callback(worker.stop)
+            worker.start()
+            supervised.append(Supervised(verb, worker.alive, worker.start))
         stack.callback((folder / "dev.json").unlink, missing_ok=True)
-        ready = {"base_url": api.base_url, "token": org.token, "org_id": org.org_id, "database_url": database_url}
+        ready = {
+            "base_url": api.base_url,
+            "token": org.token,
+            "org_id": org.org_id,
+            "database_url": database_url,
+            "kafka_bootstrap_servers": bootstrap_servers,
+        }
         write_private(folder / "dev.json", json.dumps(ready, indent=2).encode() + b"\n")
         click.echo(welcome(api.base_url, org.token, folder))
         while True:
@@ -126,15 +152,10 @@ class Supervised:
 class Api:
     """``opportunities serve`` as a child."""
 
-    def __init__(self, port: int, database_url: str) -> None:
+    def __init__(self, port: int, environ: Mapping[str, str]) -> None:
         self.port = port
         self.base_url = f"http://{HOST}:{port}"
-        self.environ = scrubbed() | {
-            "DATABASE_URL": database_url,
-            "OPPORTUNITIES_HOST": HOST,
-            "OPPORTUNITIES_PORT": str(port),
-            "OPPORTUNITIES_LOG_FORMAT": log_form(),
-        }
+        self.environ = {**environ, "OPPORTUNITIES_HOST": HOST, "OPPORTUNITIES_PORT": str(port)}
         self.process: Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -158,6 +179,25 @@ class Api:
             processes.stop(self.process)
 
 
+class Worker:
+    """A verb that works until it is stopped, as a child."""
+
+    def __init__(self, verb: str, environ: Mapping[str, str]) -> None:
+        self.verb = verb
+        self.environ = environ
+        self.process: Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = processes.spawn([sys.executable, "-m", "app.cli", self.verb], env=self.environ)
+
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> None:
+        if self.process is not None:
+            processes.stop(self.process)
+
+
 def get(port: int, path: str, token: str = "") -> tuple[int, Any]:
     """The status and the decoded body, or None for what is not JSON."""
     connection = HTTPConnection(HOST, port, timeout=5)
@@ -174,8 +214,9 @@ def get(port: int, path: str, token: str = "") -> tuple[int, Any]:
 
 
 def scrubbed() -> dict[str, str]:
-    """The environment without a database of somebody else's."""
-    return {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DATABASE_URL_FILE")}
+    """The environment without a database or a cluster of somebody else's."""
+    others = {f"{name}{ending}" for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS") for ending in ("", "_FILE")}
+    return {name: value for name, value in os.environ.items() if name not in others}
 
 
 def log_form() -> str:

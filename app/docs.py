@@ -86,9 +86,7 @@ async def get_docs_file(request: Http) -> ASGIResponse:
 
 @get("/", opt={"operation": HIDDEN})
 async def get_landing() -> ASGIResponse:
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return ASGIResponse(body=LANDING, media_type="text/html", headers=[("content-security-policy", policy)])
 
 

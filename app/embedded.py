@@ -231,6 +231,8 @@ class Postgres:
         with self.log.open("rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").splitlines()
+        if any("No space left on device" in line for line in lines):
+            return f"the disk is full, make room (see {self.log})"
         serious = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "error:"))]
         said = [line.partition(":  ")[2] or line for line in serious or lines[-1:]]
         return f"{said[0].strip()} (see {self.log})" if said else f"it said nothing (see {self.log})"
@@ -265,14 +267,14 @@ def inhabitants(name: str) -> list[int]:
     """The processes of the server whose cluster has this name, of whatever start."""
     if not Path("/proc/self/cmdline").exists():
         listed = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False).stdout
-        return [int(line.split()[0]) for line in listed.splitlines() if name in line]
+        return [int(line.split()[0]) for line in listed.splitlines() if name in line and "postgres" in line.split()[1]]
     found = []
     for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and name.encode() in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:  # it ended meanwhile
-            continue
+        if entry.name.isdigit():
+            with suppress(OSError):  # it ended meanwhile
+                command = (entry / "cmdline").read_bytes()
+                if name.encode() in command and b"postgres" in command.split(b"\0")[0]:
+                    found.append(int(entry.name))
     return found
 
 

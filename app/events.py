@@ -37,9 +37,7 @@ class EventPage(msgspec.Struct, frozen=True):
         description="Every change in the org, in the order of the log. `changes` has old and new value of each field.",
         answer=EventPage,
         parameters=(
-            query(
-                "after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}
-            ),
+            query("after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
             query("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT}),
         ),
     ),

@@ -15,6 +15,7 @@ from app.embedded import EmbeddedError
 from app.migrations import SchemaError
 from app.processes import Unusable
 from app.settings import SettingsError
+from consumers.connection import NoChecksum, is_kafkas, reason
 from domain.errors import DomainError, Invalid
 from projections.rebuild import RebuildError
 
@@ -36,12 +37,14 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()), FAILED
         case DomainError():
             return error.detail, FAILED
-        case Failure() | EmbeddedError() | Unusable() | SchemaError() | RebuildError():
+        case Failure() | EmbeddedError() | Unusable() | SchemaError() | RebuildError() | NoChecksum():
             return str(error), FAILED
         case Unavailable():
             return of_database(error.__cause__ or error), FAILED
         case psycopg.Error():
             return of_database(error), FAILED
+        case _ if is_kafkas(error):
+            return f"Kafka cannot be used: {reason(error)}.", FAILED
         case OSError():
             return of_system(error), FAILED
     return None

@@ -22,6 +22,8 @@ from domain.errors import Errors, Invalid
 from projections.condition import Condition, CustomType, Operator
 
 MAX_PARAMETERS = 200
+MAX_VALUES = 100
+"""Of one parameter, with 255 characters each: then a query string is never too long for a server."""
 
 RANGE: tuple[Operator, ...] = ("gte", "lte", "gt", "lt")
 LISTS = frozenset({"in", "any", "all"})
@@ -95,9 +97,7 @@ def conditions(
         if known is None and table.custom and name.startswith("cf_"):
             field, known, custom_type = _custom(name, custom_types or {})
         if known is None:
-            errors[name] = [
-                "Unknown parameter." + meant(name, [*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])
-            ]
+            errors[name] = ["Unknown parameter." + meant(name, [*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])]
             continue
         each, operator = known
         try:
@@ -106,9 +106,7 @@ def conditions(
             errors[name] = [str(error)]
             continue
         if values:
-            found += _conditions(
-                field if custom_type else each.name, each.kind, operator, values, custom_type, identity
-            )
+            found += _conditions(field if custom_type else each.name, each.kind, operator, values, custom_type, identity)
     if errors:
         raise Invalid(errors)
     return tuple(found)
@@ -133,8 +131,8 @@ def _values(texts: Sequence[str], kind: Kind, operator: Operator) -> tuple[Any, 
         kind = PHRASE
     if operator in LISTS and kind.split:
         texts = [part.strip() for text in texts for part in text.split(",")]
-        if len(texts) > MAX_PARAMETERS:
-            raise _Bad(f"At most {MAX_PARAMETERS} values.")
+        if len(texts) > MAX_VALUES:
+            raise _Bad(f"At most {MAX_VALUES} values; these are {len(texts)}.")
     elif len(texts) > 1:
         raise _Bad("Must be given once.")
     if kind is PHRASE:
@@ -200,9 +198,7 @@ _CUSTOM_OPERATORS: tuple[Operator, ...] = ("gte", "lte", "gt", "lt", "in", "isnu
 _CUSTOM_KINDS: dict[str, Kind] = {"number": NUMBER, "checkbox": BOOL, "date": DATE}
 
 
-def _custom(
-    name: str, types: Mapping[str, CustomType | None]
-) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:
+def _custom(name: str, types: Mapping[str, CustomType | None]) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:
     """The field, filter and type of a ``cf_<key>`` parameter, whose key may itself end like an operator."""
     key = name.removeprefix("cf_")
     operator: Operator = "in"

@@ -59,9 +59,7 @@ async def asked(request: Http, table: Table) -> Listing:
     custom_types = await custom_field_types(request) if table.filters.custom and b"cf_" in query_string else {}
     conditions: tuple[Condition, ...] = ()
     try:
-        conditions = filters.conditions(
-            rest, table.filters, identity=identity, custom_types=custom_types, others=table.others
-        )
+        conditions = filters.conditions(rest, table.filters, identity=identity, custom_types=custom_types, others=table.others)
     except Invalid as error:
         errors |= error.errors
     listing = Listing(
@@ -93,9 +91,7 @@ async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
-def envelope(
-    request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None
-) -> ASGIResponse:
+def envelope(request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None) -> ASGIResponse:
     """The page as the answer. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
     if items and listing.fields:
         items = paging.picked(items, listing.fields)

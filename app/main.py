@@ -34,9 +34,7 @@ class Application(Litestar):
 
     access: Access
 
-    async def __call__(
-        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
-    ) -> None:
+    async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend) -> None:
         if scope["type"] == ScopeType.HTTP:
             await self.access(scope, receive, send)  # type: ignore[arg-type]
         else:

@@ -14,7 +14,7 @@ from uuid import UUID
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from app.filters import LISTS, Filters
+from app.filters import LISTS, MAX_VALUES, Filters
 from app.listing import Table
 from app.operations import HIDDEN, Json, Operation, query
 from app.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
@@ -238,7 +238,7 @@ def filter_parameters(filters: Filters) -> list[Json]:
         kind = {"isnull": BOOL, "icontains": PHRASE}.get(operator, each.kind)
         schema: Mapping[str, object] = kind.schema
         if operator in LISTS and kind.split:
-            schema = {"type": "array", "items": dict(schema), "minItems": 1, "maxItems": 20}
+            schema = {"type": "array", "items": dict(schema), "minItems": 1, "maxItems": MAX_VALUES}
         meaning = " ".join(part for part in (each.description, OPERATORS.get(operator, "")) if part)
         parameters.append(query(name, meaning, schema))
     return parameters

@@ -77,9 +77,7 @@ def order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], 
     for part in text.split(","):
         name = part.strip().removeprefix("-")
         if name not in allowed:
-            errors["ordering"] = [
-                f"Cannot order by {name[:100]!r}.{meant(name, allowed)} Possible: {', '.join(sorted(allowed))}."
-            ]
+            errors["ordering"] = [f"Cannot order by {name[:100]!r}.{meant(name, allowed)} Possible: {', '.join(sorted(allowed))}."]
             return default
         if all(name != earlier.field for earlier in found):
             found.append(Order(name, part.strip().startswith("-")))
@@ -134,18 +132,14 @@ def envelope(
         if at.offset + at.limit < count:
             following = _link(call, query_string, public_url, {"limit": at.limit, "offset": at.offset + at.limit})
         if at.offset:
-            previous = _link(
-                call, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)}
-            )
+            previous = _link(call, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)})
     return b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (count, following, previous, items or b"")
 
 
 def _link(call: Call, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
     """This request's address with some parameters set, as a JSON text."""
     kept = [
-        part
-        for part in query_string.decode("ascii").split("&")
-        if part and unquote_plus(part.partition("=")[0]) not in changes
+        part for part in query_string.decode("ascii").split("&") if part and unquote_plus(part.partition("=")[0]) not in changes
     ]
     query = "&".join([*kept, *(f"{name}={value}" for name, value in changes.items())])
     return msgspec.json.encode(f"{base(call, public_url)}{quote(call.path)}?{query}")

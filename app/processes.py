@@ -107,6 +107,8 @@ def own(folder: Path) -> IO[str]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
+    except FileExistsError:
+        raise Unusable(f"The data folder {folder} cannot be used: it is a file.") from None
     except OSError as error:
         raise Unusable(f"The data folder {folder} cannot be used: {error.strerror}.") from error
     try:

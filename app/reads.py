@@ -85,6 +85,14 @@ class Reads:
                 raise Unauthenticated("This token is revoked or has expired.")
         return [row[2:] for row in found if row[1]]
 
+    async def current(self, identity: Identity) -> Identity:
+        """The identity with the role it has at this moment. Raises as ``rows``."""
+        await self.rows(identity, "SELECT 1", {})
+        current = await self.identity(identity.hash)
+        if current is None:
+            raise Unauthenticated("This token is revoked or has expired.")
+        return current
+
     async def identity(self, hashed: str) -> Identity | None:
         """Who holds the token with this SHA-256 (hex), or None for an unknown, revoked or expired one."""
         identity = self._identities.get(hashed)

@@ -16,9 +16,7 @@ from projections.condition import Condition
 from projections.directory_queries import List
 
 
-async def page(
-    request: Http, kind: str, table: Table, *conditions: Condition, parent_id: UUID | None = None
-) -> ASGIResponse:
+async def page(request: Http, kind: str, table: Table, *conditions: Condition, parent_id: UUID | None = None) -> ASGIResponse:
     """The page asked for, of those records that also meet ``conditions``."""
     identity = call.of(request).identity
     asked = await listing.asked(request, table)

@@ -16,9 +16,14 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from consumers.connection import Kafka, Mechanism, Security, problems
+
 PREFIX = "OPPORTUNITIES_"
-SHARED = frozenset({"database_url"})
+SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
 """Settings that keep the name the rest of the world gives them; the others carry ``PREFIX``."""
+
+
+SECRET = frozenset({"metrics_token", "kafka_password"})
 
 
 class SettingsError(Exception):
@@ -45,6 +50,32 @@ class Settings(Struct, frozen=True, kw_only=True):
     rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
     metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
     shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
+    kafka_bootstrap_servers: Annotated[str, Meta(description="The Kafka brokers, `host:port,host:port`; the relay needs them.")] = (
+        ""
+    )
+    kafka_topic: Annotated[
+        str, Meta(description="The topic of the events; the relay makes it.", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    ] = "opportunities.events"
+    kafka_partitions: Annotated[int, Meta(description="Partitions of the topic when it is made.", ge=1, le=1000)] = 6
+    kafka_replication: Annotated[
+        int, Meta(description="Replicas of the topic when it is made; 0: as the cluster has it.", ge=0, le=9)
+    ] = 0
+    kafka_retention_hours: Annotated[
+        int, Meta(description="How long the topic keeps events, and what a lost one is filled with again; 0: for ever.", ge=0)
+    ] = 168
+    kafka_security: Annotated[Security, Meta(description="How the brokers are spoken to.")] = "PLAINTEXT"
+    kafka_ca_path: Annotated[str, Meta(description="PEM file of the brokers' authority; empty: those of the system.")] = ""
+    kafka_certificate_path: Annotated[str, Meta(description="PEM file of our certificate, where the brokers ask for one.")] = ""
+    kafka_key_path: Annotated[str, Meta(description="PEM file of its key.")] = ""
+    kafka_mechanism: Annotated[Mechanism, Meta(description="With SASL: how the password is proved.")] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str, Meta(description="With SASL: the user.")] = ""
+    kafka_password: Annotated[str, Meta(description="With SASL: the password.")] = ""
+    kafka_session_timeout_ms: Annotated[
+        int, Meta(description="After how long a silent consumer's partitions go to another.", ge=1_000, le=1_800_000)
+    ] = 45_000
+    kafka_fetch_wait_ms: Annotated[
+        int, Meta(description="How long a broker may hold back an answer that has nothing yet.", ge=1, le=5_000)
+    ] = 500
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")] = (
         "info"
     )
@@ -57,9 +88,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     def redacted(self) -> dict[str, str]:
         """The settings for people to see."""
         hidden = {"DATABASE_URL": without_password(self.database_url)}
-        if self.metrics_token:
-            hidden[variable("metrics_token")] = "***"
+        hidden |= {variable(name): "***" for name in SECRET if getattr(self, name)}
         return self.environ() | hidden
+
+    def kafka(self) -> Kafka:
+        """Where the stream goes. Raises ``SettingsError`` where that cannot work."""
+        names = [name for name in self.__struct_fields__ if name.startswith("kafka_")]
+        kafka = Kafka(**{name.removeprefix("kafka_"): getattr(self, name) for name in names})
+        if found := problems(kafka):
+            raise SettingsError(found)
+        return kafka
 
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
@@ -112,6 +150,8 @@ def expected(annotated: Any) -> str:
     noun = {int: "a whole number", float: "a number"}.get(kind, "a text")
     if meta.ge is not None and meta.le is not None:
         return f"{noun} from {meta.ge} to {meta.le}"
+    if meta.pattern is not None:
+        return f"{noun} like {meta.pattern}"
     return f"{noun} of at least {meta.ge}" if meta.ge is not None else noun
 
 

@@ -43,11 +43,9 @@ TABLE = Table(
 )
 
 
-@get(
-    PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE)
-)
+@get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
 async def list_tokens(request: Http) -> ASGIResponse:
-    identity = call.of(request).identity
+    identity = await request.app.state.reads.current(call.of(request).identity)
     own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
     return await records.page(request, "token", TABLE, *own)
 
@@ -57,9 +55,7 @@ async def list_tokens(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Create a token",
-        description=(
-            "The answer has it in `token`, this once: a repeated request gets null there. For other users: by admins."
-        ),
+        description=("The answer has it in `token`, this once: a repeated request gets null there. For other users: by admins."),
         status=201,
         body=token.Issue,
         body_name="TokenCreate",

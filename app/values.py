@@ -15,7 +15,7 @@ from uuid import UUID
 
 from domain.money import decimals
 
-MAX_TEXT = 1_000
+MAX_TEXT = 255
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+\- ]\d{2}:\d{2})", re.ASCII)

@@ -1,13 +1,13 @@
 """What the outside is told of an event: the message on the topic, its id, its key and its CloudEvents headers.
 
-A message is rendered from the log alone, so it is the same bytes whenever it is rendered. Refuses what is nobody's business
-outside: users, tokens and webhook endpoints are never published, and of an event's actor there is the id and the email.
+A message is rendered from the log alone, so it is the same whenever it is rendered. Refuses what is nobody's business
+outside: users, tokens and webhook endpoints are not published, and of who acted there is the id and the email alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
@@ -17,11 +17,12 @@ from domain import activity, catalog
 from domain.event import Recorded, State
 from projections.history import difference, public_type
 
-TOPIC = "opportunities.events"
 PUBLISHED = frozenset(
     {"opportunity", "activity", "account", "contact", "pipeline", "custom_field", "exchange_rate", "organization"}
 )
 CONTENT_TYPE = "application/json"
+SPEC_VERSION = "1.0"
+SOURCE = "urn:opportunities:org:"
 REPUBLISHED = "ce_republished"
 """The header of a record that was sent again by hand."""
 
@@ -36,17 +37,17 @@ class Actor(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """The value of a record on the topic, JSON.
+    """The value of a record on the topic, as JSON.
 
     ``data`` has one member, named for the kind of record, which shows it as the API did right after the event; a deleted
-    one as it was last, with ``deleted: true``. ``previous`` has the old value of each field that the event changed, empty
-    for a creation. ``created_at`` is when it occurred. ``actor`` is null for the operator.
+    one as it was last, with ``deleted: true``. ``previous`` has the old value of each field that the event changed, and is
+    empty for a creation. ``created_at`` is when it occurred, ``version`` the record's. ``actor`` is null for the operator.
     """
 
     id: str
     type: str
-    created_at: Any
-    recorded_at: Any
+    created_at: datetime
+    recorded_at: datetime
     org_id: UUID
     position: int
     version: int
@@ -64,4 +65,57 @@ class Record(NamedTuple):
     headers: Headers
 
 
-_encode = msgspec.json.Encoder(decimal_format="string").encode
+encode = msgspec.json.Encoder(decimal_format="string").encode
+decode = msgspec.json.Decoder(Message).decode
+"""The message of a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
+
+
+def event_id(recorded: Recorded) -> str:
+    """The id of an event, stable for ever: of the same stream and version the same."""
+    return f"evt_{uuid5(recorded.originator_id, str(recorded.originator_version)).hex}"
+
+
+def is_published(recorded: Recorded) -> bool:
+    return catalog.kind_of_event(type(recorded.event)) in PUBLISHED
+
+
+def record(recorded: Recorded, before: State | None, after: State, shown: bytes, actor: bytes | None) -> Record:
+    """The record of an event. ``shown`` is the record it is about, as JSON, and ``actor`` who did it."""
+    kind = catalog.kind_of_event(type(recorded.event))
+    if getattr(after, "deleted", False):
+        shown = shown[:-1] + b',"deleted":true}'
+    message = Message(
+        id=event_id(recorded),
+        type=public_type(recorded),
+        created_at=recorded.meta.occurred_at,
+        recorded_at=recorded.meta.recorded_at,
+        org_id=recorded.meta.org_id,
+        position=recorded.position,
+        version=recorded.originator_version,
+        actor=msgspec.json.decode(actor, type=Actor) if actor else None,
+        data={kind: Raw(shown)},
+        previous=Raw(encode(previous(before, after))),
+    )
+    partition_key = str(after.opportunity_id if isinstance(after, activity.State) else after.id).encode()
+    return Record(recorded.position, partition_key, encode(message), headers(message, kind, after.id, partition_key))
+
+
+def previous(before: State | None, after: State) -> dict[str, object]:
+    """The old value of each field that changed, by its name in the history; nothing for a creation."""
+    return {} if before is None else {name: old for name, (old, _) in difference(before, after).items()}
+
+
+def headers(message: Message, kind: str, id_: UUID, partition_key: bytes) -> Headers:
+    """CloudEvents 1.0 in binary mode: the value is the data as it is, all else stands here."""
+    time = encode(message.created_at)[1:-1]
+    return [
+        ("content-type", CONTENT_TYPE.encode()),
+        ("ce_specversion", SPEC_VERSION.encode()),
+        ("ce_id", message.id.encode()),
+        ("ce_source", f"{SOURCE}{message.org_id}".encode()),
+        ("ce_type", message.type.encode()),
+        ("ce_subject", f"{kind}/{id_}".encode()),
+        ("ce_time", time),
+        ("ce_sequence", str(message.position).encode()),
+        ("ce_partitionkey", partition_key),
+    ]

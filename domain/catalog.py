@@ -19,6 +19,7 @@ from domain import (
     pipeline,
     token,
     user,
+    webhook_endpoint,
 )
 from domain.event import Command, Context, Event, Recorded, State
 
@@ -43,6 +44,7 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "pipeline": pipeline,
     "token": token,
     "user": user,
+    "webhook_endpoint": webhook_endpoint,
 }
 
 EVENTS: Mapping[str, type[Event]] = {
@@ -72,6 +74,12 @@ EVENTS: Mapping[str, type[Event]] = {
     "token.revoked.v1": token.Revoked,
     "user.created.v1": user.Created,
     "user.updated.v1": user.Updated,
+    "webhook_endpoint.created.v1": webhook_endpoint.Created,
+    "webhook_endpoint.updated.v1": webhook_endpoint.Updated,
+    "webhook_endpoint.secret_rotated.v1": webhook_endpoint.SecretRotated,
+    "webhook_endpoint.disabled.v1": webhook_endpoint.Disabled,
+    "webhook_endpoint.enabled.v1": webhook_endpoint.Enabled,
+    "webhook_endpoint.deleted.v1": webhook_endpoint.Deleted,
 }
 
 # By stored name of old: the bytes of the event as its class, by now another, would have been written.

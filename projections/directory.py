@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 
-from domain import account, activity, catalog, contact, custom_field, organization, token, user
+from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
 from domain.event import State
 from projections.projection import Change
 
@@ -91,7 +91,7 @@ class _Epoch(Struct):
 
 # Fields of a state that its document does not show.
 _HIDDEN = {"id", "org_id", "deleted", "hash", "created_at", "updated_at", "version"}
-_KINDS = ("account", "contact", "user", "token", "activity", "organization", "pipeline", "custom_field")
+_KINDS = ("account", "contact", "user", "token", "activity", "organization", "pipeline", "custom_field", "webhook_endpoint")
 
 
 def document(state: State) -> str:
@@ -151,6 +151,8 @@ def _row(kind: str, state: State, position: int) -> _Row:
             row.active, row.expires_at = not state.revoked, state.expires_at
         case activity.State():
             row.name, row.parent_id, row.sort_at = state.subject, state.opportunity_id, state.occurred_at
+        case webhook_endpoint.State():
+            row.name, row.active = state.url, state.active
     return row
 
 

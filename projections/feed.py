@@ -36,6 +36,4 @@ def recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
 
 def page(events: Sequence[Recorded], after: int, actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
     """The entries beyond ``after`` in order of position, from whole streams."""
-    return sorted(
-        (entry for entry in entries(events, actors) if entry.position > after), key=lambda entry: entry.position
-    )
+    return sorted((entry for entry in entries(events, actors) if entry.position > after), key=lambda entry: entry.position)

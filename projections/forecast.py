@@ -16,14 +16,14 @@ contributions before and after it, step by step, so that each step has one cause
   the new one in (``increased``), for no rate may come in here. So neither step ever has the other's sign.
 - What changes no contribution (owner, stage at the same probability, tags, a lost deal) posts nothing.
 
-Balances are the running sums of the ledger by day: the current ones, and the movement of each month in which events
-occurred. Refuses rates: every sum is in the deals' own currencies.
+Balances are the running sums of the ledger, by month and by day: the current ones, and the movement of each month in
+which events occurred. Refuses rates: every sum is in the deals' own currencies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
@@ -35,13 +35,15 @@ from psycopg import Cursor
 
 from domain.opportunity.events import State
 from projections.projection import Change
-from projections.weighting import ZERO, Contribution, ForecastStatus, contribution
+from projections.weighting import Contribution, ForecastStatus, contribution
 
 INFINITY = "infinity"
 """As a day: of the unscheduled deals. As a period of balances: everything up to now."""
 
 Cause = Literal["created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored"]
 
+# ``period`` is the month in which events occurred, or 'infinity' for all of them; ``day`` is a day, or the first of a month
+# by ``grain``. The unscheduled deals are a month and have no days.
 DDL = """
 CREATE TABLE forecast_entries (
     org_id uuid NOT NULL,
@@ -60,6 +62,7 @@ CREATE INDEX forecast_entries_occurred_at ON forecast_entries (org_id, occurred_
 
 CREATE TABLE forecast_balances (
     org_id uuid NOT NULL,
+    grain text NOT NULL,
     period date NOT NULL,
     day date NOT NULL,
     currency text NOT NULL,
@@ -67,8 +70,29 @@ CREATE TABLE forecast_balances (
     unweighted numeric NOT NULL,
     weighted numeric NOT NULL,
     n bigint NOT NULL,
-    PRIMARY KEY (org_id, period, day, currency, status)
+    PRIMARY KEY (org_id, grain, period, day, currency, status)
 ) WITH (fillfactor = 70);
+"""
+
+# One parse and one sum for a batch: the balances are brought up to date from the very rows that went into the ledger.
+POST = """
+WITH posted AS (
+    INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %s::json)
+    RETURNING org_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS period, day, currency, status,
+        unweighted, weighted, n
+)
+INSERT INTO forecast_balances AS b
+SELECT p.org_id, g.grain, o.period, g.day, p.currency, p.status, sum(p.unweighted), sum(p.weighted), sum(p.n)
+FROM posted p
+CROSS JOIN LATERAL (VALUES ('month', date_trunc('month', p.day::timestamp)::date), ('day', p.day)) g (grain, day)
+CROSS JOIN LATERAL (VALUES (p.period), ('infinity')) o (period)
+WHERE g.grain = 'month' OR g.day < 'infinity'
+GROUP BY p.org_id, g.grain, o.period, g.day, p.currency, p.status
+HAVING sum(p.n) <> 0 OR sum(p.unweighted) <> 0 OR sum(p.weighted) <> 0
+ON CONFLICT (org_id, grain, period, day, currency, status) DO UPDATE SET
+    unweighted = b.unweighted + excluded.unweighted,
+    weighted = b.weighted + excluded.weighted,
+    n = b.n + excluded.n
 """
 
 
@@ -151,17 +175,6 @@ class _Entry(Struct):
     n: int
 
 
-class _Balance(Struct):
-    org_id: UUID
-    period: str
-    day: str
-    currency: str
-    status: ForecastStatus
-    unweighted: Decimal = ZERO
-    weighted: Decimal = ZERO
-    n: int = 0
-
-
 encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -174,26 +187,8 @@ class Forecast:
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         entries = [entry for change in batch if isinstance(change.after, State) for entry in _entries(change)]
-        if not entries:
-            return
-        cursor.execute(
-            "INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %s::json)",
-            (encode(entries).decode(),),
-            prepare=True,
-        )
-        if deltas := _deltas(entries):
-            cursor.execute(
-                """
-                INSERT INTO forecast_balances AS b
-                SELECT * FROM json_populate_recordset(NULL::forecast_balances, %s::json)
-                ON CONFLICT (org_id, period, day, currency, status) DO UPDATE SET
-                    unweighted = b.unweighted + excluded.unweighted,
-                    weighted = b.weighted + excluded.weighted,
-                    n = b.n + excluded.n
-                """,
-                (encode(deltas).decode(),),
-                prepare=True,
-            )
+        if entries:
+            cursor.execute(POST, (encode(entries).decode(),), prepare=True)
 
 
 def _entries(change: Change) -> Iterator[_Entry]:
@@ -212,30 +207,6 @@ def _entries(change: Change) -> Iterator[_Entry]:
             weighted,
             n,
         )
-
-
-def _deltas(entries: Sequence[_Entry]) -> list[_Balance]:
-    """What the entries add to each balance."""
-    found: dict[tuple[UUID, str, str, str, str], _Balance] = {}
-    for entry in entries:
-        for period in (INFINITY, _month(entry.occurred_at)):
-            key = (entry.org_id, period, entry.day, entry.currency, entry.status)
-            balance = found.get(key)
-            if balance is None:
-                balance = found[key] = _Balance(entry.org_id, period, entry.day, entry.currency, entry.status)
-            balance.unweighted += entry.unweighted
-            balance.weighted += entry.weighted
-            balance.n += entry.n
-    return [balance for balance in found.values() if balance.unweighted or balance.weighted or balance.n]
-
-
-def month_of(at: datetime) -> date:
-    """The first day of the month of an instant, in UTC: a period of balances."""
-    return at.astimezone(UTC).date().replace(day=1)
-
-
-def _month(at: datetime) -> str:
-    return month_of(at).isoformat()
 
 
 @lru_cache(maxsize=10_000)

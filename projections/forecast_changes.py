@@ -22,7 +22,8 @@ from msgspec import Raw, Struct
 
 from projections import exchange_rates
 from projections.forecast import INFINITY, Cause
-from projections.forecast_queries import NOT_ALL_ZERO, OWN_CURRENCY, UNBOUNDED, Bounds, month, rate_period, standing, utc
+from projections.forecast_queries import NOT_ALL_ZERO, OWN_CURRENCY
+from projections.forecast_sums import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
 from projections.opportunity_queries import Query
 from projections.weighting import SAME, Currencies, Factor, ForecastStatus, Total, difference, number
 
@@ -52,7 +53,6 @@ def changes(span: Span) -> Query:
         "end": span.end,
         "start_day": utc(span.start).date(),
         "end_day": utc(span.end).date(),
-        **span.bounds.params(),
     }
     if span.currency:
         params["report"] = span.currency
@@ -61,8 +61,8 @@ def changes(span: Span) -> Query:
     period = rate_period("c.status", "c.day", span.bounds)
     sums = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
     text = f"""
-        WITH moves AS (
-            SELECT {month("c.day")} AS month, c.cause, c.currency, c.status, {period} AS period, c.opportunity_id,
+        WITH mixed AS MATERIALIZED ({mixed(span.bounds, params)}), moves AS (
+            SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {period} AS period, c.opportunity_id,
                 {sums}
             FROM forecast_entries c
             WHERE c.org_id = %(org_id)s AND {span.bounds.holds("c.day")}
@@ -72,7 +72,7 @@ def changes(span: Span) -> Query:
             SELECT c.month, c.cause, c.currency, c.status, {sums} FROM moves c
             GROUP BY c.month, c.cause, c.currency, c.status, c.period
             UNION ALL
-            SELECT {month("c.day")}, 'start', c.currency, c.status, {sums} FROM ({start}) c
+            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {sums} FROM ({start}) c
             GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
         )
         SELECT {OWN_CURRENCY} AS own,
@@ -143,7 +143,7 @@ class _Line:
         before = running.rounded(currency)
         members = []
         for step, total in self.steps.items():
-            after = running.merge((total,)).rounded(currency)
+            after = running.merge(total).rounded(currency)
             members.append(f'"{step}":{number(difference(after, before))}')
             before = after
         return f'{{{",".join(members)},"end":{number(before)}}}'

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
@@ -18,14 +18,13 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
-from projections.forecast import INFINITY, month_of
+from projections.forecast import INFINITY
+from projections.forecast_sums import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
 from projections.opportunity_queries import Query
 from projections.weighting import SAME, Currencies, Figures, ForecastStatus
 
 MAX_MONTHS = 120
 """The most months between two bounds that a caller should let pass: each of them is in the answer."""
-RECENT = timedelta(days=180)
-"""An instant less than this ago is reached backwards from the current balances, an earlier one forwards from zero."""
 
 GroupBy = Literal["owner", "stage", "account", "tag"]
 _GROUPS: Mapping[GroupBy, str] = {
@@ -35,34 +34,6 @@ _GROUPS: Mapping[GroupBy, str] = {
     "tag": "o.tags",
 }
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Days that a forecast is about, both ends included. Deals without a day are told beside them in any case."""
-
-    since: date | None = None
-    until: date | None = None
-
-    def holds(self, day: str) -> str:
-        """SQL that holds for a day (SQL) within the bounds and for ``infinity``."""
-        if self.until is None:
-            return f"{day} >= %(since)s::date" if self.since else "true"
-        lower = f"{day} >= %(since)s::date AND " if self.since else ""
-        return f"({lower}{day} <= %(until)s::date OR {day} = 'infinity')"
-
-    def params(self) -> dict[str, Any]:
-        return {name: day for name, day in (("since", self.since), ("until", self.until)) if day}
-
-    def months(self) -> list[str]:
-        """The months from bound to bound, empty where one is missing."""
-        if self.since is None or self.until is None:
-            return []
-        first, last = (day.year * 12 + day.month - 1 for day in (self.since, self.until))
-        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first, last + 1)]
-
-
-UNBOUNDED = Bounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +56,22 @@ class Question:
 def forecast(question: Question) -> Query:
     """The sums that ``body`` renders: one row (the org's currency, sums, the groups' cards)."""
     as_of, bounds = question.as_of, question.bounds
-    params = {"org_id": question.org_id, "on": utc(as_of).date() if as_of else question.today, **bounds.params()}
+    params: dict[str, Any] = {"org_id": question.org_id, "on": utc(as_of).date() if as_of else question.today}
+    params |= bounds.params()
     if question.currency:
         params["report"] = question.currency
+    tables = ""
     if question.where is not None:
         source = _deals(question.where, bounds, question.group_by)
         params |= question.where.params
     else:
         assert question.group_by is None, "groups are of deals, so there must be a condition on them"
+        tables = f"mixed AS MATERIALIZED ({mixed(bounds, params)}), "
         source = standing("as_of", as_of, question.today, bounds, params)
     if as_of:
         params["as_of"] = as_of
     text = f"""
-        WITH c AS ({source}), s AS ({_sums(bounds, question.group_by)})
+        WITH {tables}c AS ({source}), s AS ({_sums(bounds, question.group_by)})
         SELECT {OWN_CURRENCY} AS own,
             (SELECT coalesce(json_agg(json_build_array(
                 s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, {_rates(question)}, s.grouped, s.grp
@@ -107,62 +81,18 @@ def forecast(question: Question) -> Query:
     return Query(text, params)
 
 
-def utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
-
-
-def standing(name: str, at: datetime | None, today: date, bounds: Bounds, params: dict[str, Any]) -> str:
-    """SQL for rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
-
-    The instant is ``%(name)s``. Whole months come from the balances, the rest of its month from the ledger.
-    """
-    kept = f"b.org_id = %(org_id)s AND {bounds.holds('b.day')}"
-    plus = "SELECT b.day, b.currency, b.status, b.unweighted, b.weighted, b.n"
-    minus = "SELECT b.day, b.currency, b.status, -b.unweighted, -b.weighted, -b.n"
-    current = f"{plus} FROM forecast_balances b WHERE b.period = 'infinity' AND {kept}"
-    if at is None:
-        return current
-    month = month_of(at)
-    params |= {name: at, f"{name}_month": month}
-    if today - utc(at).date() < RECENT:
-        following = (month + timedelta(days=31)).replace(day=1)
-        params[f"{name}_end"] = datetime(following.year, following.month, 1, tzinfo=UTC)
-        return f"""{current}
-            UNION ALL {minus} FROM forecast_balances b
-                WHERE b.period > %({name}_month)s::date AND b.period < 'infinity' AND {kept}
-            UNION ALL {minus} FROM forecast_entries b
-                WHERE b.occurred_at > %({name})s::timestamptz AND b.occurred_at < %({name}_end)s::timestamptz AND {kept}
-        """
-    params[f"{name}_start"] = datetime(month.year, month.month, 1, tzinfo=UTC)
-    return f"""{plus} FROM forecast_balances b WHERE b.period < %({name}_month)s::date AND {kept}
-        UNION ALL {plus} FROM forecast_entries b
-            WHERE b.occurred_at >= %({name}_start)s::timestamptz AND b.occurred_at <= %({name})s::timestamptz AND {kept}
-    """
-
-
 def _deals(where: Query, bounds: Bounds, group_by: GroupBy | None) -> str:
     """As ``standing``, from the deals themselves. Weights by multiplication: a division would round."""
     group = _GROUPS[group_by] if group_by else "NULL::text"
     return f"""
         SELECT b.* FROM (
-            SELECT coalesce(o.close_date, 'infinity') AS day, o.currency, o.status, coalesce(o.amount, 0) AS unweighted,
-                coalesce(o.amount, 0) * o.probability * 0.01 AS weighted, 1 AS n, {group} AS grp
-            FROM opportunities o WHERE {where.text} AND o.status = 'open'
-            UNION ALL
-            SELECT coalesce(o.actual_close_date, 'infinity'), o.currency, o.status, coalesce(o.actual_amount, 0),
-                coalesce(o.actual_amount, 0), 1, {group}
-            FROM opportunities o WHERE {where.text} AND o.status = 'won'
+            SELECT coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
+                o.currency, o.status, coalesce(CASE o.status WHEN 'open' THEN o.amount ELSE o.actual_amount END, 0) AS unweighted,
+                coalesce(CASE o.status WHEN 'open' THEN o.amount * o.probability * 0.01 ELSE o.actual_amount END, 0) AS weighted,
+                1 AS n, {group} AS grp
+            FROM opportunities o WHERE {where.text} AND o.status IN ('open', 'won')
         ) b WHERE {bounds.holds("b.day")}
     """
-
-
-def month(day: str) -> str:
-    return f"date_trunc('month', {day}::timestamp)::date"
-
-
-def rate_period(status: str, day: str, bounds: Bounds) -> str:
-    """Won deals are valued at the rate of their day, so their sums are kept apart by periods of constant rates."""
-    return f"CASE {status} WHEN 'won' THEN {exchange_rates.period(day, bounds.since, bounds.until)} END"
 
 
 NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
@@ -171,7 +101,7 @@ NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
 def _sums(bounds: Bounds, group_by: GroupBy | None) -> str:
     def sums(grouped: str, group: str, source: str) -> str:
         return f"""
-            SELECT {month("c.day")} AS month, c.currency, c.status, min(c.day) AS day, sum(c.unweighted) AS unweighted,
+            SELECT {month_start("c.day")} AS month, c.currency, c.status, min(c.day) AS day, sum(c.unweighted) AS unweighted,
                 sum(c.weighted) AS weighted, sum(c.n) AS n, {grouped} AS grouped, {group} AS grp
             FROM {source} GROUP BY 1, 2, 3, {rate_period("c.status", "c.day", bounds)}, {group} HAVING {NOT_ALL_ZERO}
         """

@@ -1,6 +1,6 @@
 """The history of a record, and the org's feed, told from the events: who, when, and which fields changed from what to what.
 
-Refuses to show secrets: a token's hash never leaves the log.
+Refuses to show secrets: a token's hash never leaves the log, nor does the URL of a webhook endpoint, which often is one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from domain import catalog
 from domain.event import Recorded, State
 
 # Of every state, what is not news or not to be told.
-_UNTOLD = frozenset({"id", "org_id", "version", "created_at", "updated_at", "hash", "stage_entered_at"})
+_UNTOLD = frozenset({"id", "org_id", "version", "created_at", "updated_at", "hash", "stage_entered_at", "url"})
 
 
 class Entry(Struct, frozen=True):

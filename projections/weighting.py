@@ -6,11 +6,11 @@ a rate of 1 for want of a better one, and any loss of digits on the way: the con
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import MAX_PREC, ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from domain import money
@@ -20,8 +20,7 @@ ONE = Decimal(1)
 ZERO = Decimal(0)
 
 _EXACT = Context(prec=400, traps=[Inexact, InvalidOperation, Overflow, DivisionByZero])
-_ROUNDING = Context(prec=400, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Overflow])
-assert _EXACT.prec < MAX_PREC
+_ROUNDING = Context(prec=400, traps=[InvalidOperation, Overflow])
 
 ForecastStatus = Literal["open", "won"]
 
@@ -83,28 +82,37 @@ class Currencies(NamedTuple):
 class Total:
     """An exact sum of converted amounts. Divisions, which may not come out even, wait for the end."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_divided", "_whole")
 
     def __init__(self) -> None:
-        self._parts: dict[Decimal, Decimal] = {}
+        self._whole = ZERO
+        self._divided: dict[Decimal, Decimal] = {}
 
     def add(self, amount: Decimal, factor: Factor = SAME) -> None:
         times, by = factor
-        self._parts[by] = _EXACT.add(self._parts.get(by, ZERO), _EXACT.multiply(amount, times))
+        if by == ONE:
+            self._whole = _EXACT.fma(amount, times, self._whole)
+        else:
+            self._divided[by] = _EXACT.fma(amount, times, self._divided.get(by, ZERO))
 
-    def merge(self, others: Iterable[Total]) -> Total:
+    def merge(self, *others: Total) -> Total:
         for other in others:
-            for by, amount in other._parts.items():
-                self.add(amount, Factor(ONE, by))
+            self._whole = _EXACT.add(self._whole, other._whole)
+            for by, amount in other._divided.items():
+                self._divided[by] = _EXACT.add(amount, self._divided.get(by, ZERO))
         return self
 
     def rounded(self, currency: str) -> Decimal:
         """The sum with the currency's decimals."""
-        places = money.decimals(currency) or 0
-        if self._parts.keys() <= {ONE}:
-            return self._parts.get(ONE, ZERO).quantize(ONE.scaleb(-places), context=_ROUNDING)
-        total = sum((Fraction(amount) / Fraction(by) for by, amount in self._parts.items()), Fraction())
-        return Decimal(round(total * 10**places)).scaleb(-places, context=_EXACT)
+        if not self._divided:
+            return self._whole.quantize(_unit(currency), ROUND_HALF_EVEN, _ROUNDING)
+        total = sum((Fraction(amount) / Fraction(by) for by, amount in self._divided.items()), Fraction(self._whole))
+        return _EXACT.multiply(Decimal(round(total / Fraction(_unit(currency)))), _unit(currency))
+
+
+@lru_cache
+def _unit(currency: str) -> Decimal:
+    return ONE.scaleb(-(money.decimals(currency) or 0))
 
 
 def difference(of: Decimal, and_: Decimal) -> Decimal:
@@ -137,11 +145,11 @@ class Figures:
             self.open_weighted.add(weighted, factor)
 
     def unweighted(self, currency: str) -> Decimal:
-        return Total().merge((self.open_unweighted, self.won)).rounded(currency)
+        return Total().merge(self.open_unweighted, self.won).rounded(currency)
 
     def members(self, currency: str) -> str:
         """As members of a JSON object."""
-        weighted = Total().merge((self.open_weighted, self.won)).rounded(currency)
+        weighted = Total().merge(self.open_weighted, self.won).rounded(currency)
         return (
             f'"unweighted":{number(self.unweighted(currency))},"weighted":{number(weighted)},'
             f'"open_unweighted":{number(self.open_unweighted.rounded(currency))},'

@@ -73,9 +73,7 @@ def test_a_command_is_decided_on_what_another_process_has_just_done(
     assert [recorded.originator_version for recorded in stream(shared_database_url, deal)] == list(range(1, 12))
 
 
-def test_a_rule_is_judged_by_a_policy_that_another_process_has_just_changed(
-    company: Company, elsewhere: Committer
-) -> None:
+def test_a_rule_is_judged_by_a_policy_that_another_process_has_just_changed(company: Company, elsewhere: Committer) -> None:
     deal = company.deal()
     company.do(opportunity.ChangeStage(stage="proposal"), deal)
     strict = pipeline.Replace(stages=pipeline.DEFAULT.stages, transitions="no_backward")
@@ -145,9 +143,7 @@ def test_a_command_finds_no_record_of_another_kind(shared_database_url: str, com
     assert events_of(shared_database_url, company) == before
 
 
-def test_if_match_lets_exactly_one_of_two_writers_through(
-    shared_database_url: str, company: Company, elsewhere: Committer
-) -> None:
+def test_if_match_lets_exactly_one_of_two_writers_through(shared_database_url: str, company: Company, elsewhere: Committer) -> None:
     deal = company.deal()
     first, second = company.committer.run(
         [company.submission(opportunity.Update(name=name), deal, expected_version=1) for name in ("A", "B")]
@@ -173,13 +169,13 @@ def test_if_match_on_what_is_not_there_finds_nothing(company: Company) -> None:
 
 
 def test_a_command_that_changes_nothing_appends_nothing(shared_database_url: str, company: Company) -> None:
-    made = company.do(company.creation("Same", amount=Decimal("24000"), tags=("a", "b")))
+    made = company.do(company.creation("Same", amount=Decimal(24000), tags=("a", "b")))
     before = log(shared_database_url)
     for command in (
         opportunity.Update(name="Same", amount=Decimal("24000.00"), tags=("a", "b"), custom_fields={}),
         opportunity.ChangeStage(stage="discovery"),
         opportunity.Restore(),
-        opportunity.Replace(name="Same", account_id=company.account_id, amount=Decimal("24000"), tags=("a", "b")),
+        opportunity.Replace(name="Same", account_id=company.account_id, amount=Decimal(24000), tags=("a", "b")),
     ):
         again = company.do(command, made.stream_id)
         assert (again.status, again.version, again.body) == ("unchanged", 1, made.body)
@@ -248,9 +244,7 @@ def test_a_key_is_forgotten_after_a_day(shared_database_url: str, company: Compa
     key = "key", FINGERPRINT
     first = company.do(company.creation(), idempotency=key)
     with psycopg.connect(shared_database_url) as connection:
-        connection.execute(
-            "UPDATE idempotency SET created_at = created_at - interval '25 hours' WHERE org_id = %s", (company.id,)
-        )
+        connection.execute("UPDATE idempotency SET created_at = created_at - interval '25 hours' WHERE org_id = %s", (company.id,))
     second = company.do(company.creation("Another day"), idempotency=("key", ANOTHER))
     assert second.stream_id != first.stream_id
     assert company.do(company.creation("Another day"), idempotency=("key", ANOTHER)).replayed
@@ -271,9 +265,7 @@ def test_the_same_request_twice_in_one_batch_has_one_effect(shared_database_url:
     assert named(shared_database_url, company) == ["Twin"]
 
 
-def test_the_same_request_from_many_processes_at_once_has_one_effect(
-    shared_database_url: str, company: Company
-) -> None:
+def test_the_same_request_from_many_processes_at_once_has_one_effect(shared_database_url: str, company: Company) -> None:
     processes, keys = 5, 12
     start = threading.Barrier(processes)
     answers: list[list[Outcome]] = [[] for _ in range(processes)]
@@ -483,9 +475,7 @@ def test_what_was_committed_before_the_database_went_is_told_as_done(
     assert named(shared_database_url, company) == ["Done"]
 
 
-def test_a_writer_that_falls_silent_gives_up_the_log_in_time(
-    shared_database_url: str, company: Company, proxy: Proxy
-) -> None:
+def test_a_writer_that_falls_silent_gives_up_the_log_in_time(shared_database_url: str, company: Company, proxy: Proxy) -> None:
     with closing(Committer(proxy.url, statement_timeout_ms=500)) as silent:
         outcome(silent.run([company.submission(company.creation("Before"))])[0])
         proxy.at_commit.append("hang")
@@ -591,9 +581,7 @@ def test_every_caller_of_the_writer_gets_the_answer_to_its_own_command(company: 
             assert isinstance(answer, Invalid)
 
 
-def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(
-    shared_database_url: str, company: Company
-) -> None:
+def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_database_url: str, company: Company) -> None:
     def waits_for_the_log() -> bool:
         with psycopg.connect(shared_database_url) as connection:
             found = connection.execute(
@@ -610,10 +598,7 @@ def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(
         with holding_the_log(shared_database_url):
             calls = [asyncio.create_task(writer.execute(company.submission(company.creation("Deal 0"))))]
             assert await asyncio.to_thread(until, waits_for_the_log, 30)
-            calls += [
-                asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}"))))
-                for n in range(1, 6)
-            ]
+            calls += [asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}")))) for n in range(1, 6)]
             rejected, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             assert {type(call.exception()) for call in rejected} == {Unavailable}
             calls[1].cancel()  # a caller that hangs up does not take its command back
@@ -633,9 +618,7 @@ def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(
     assert named(shared_database_url, company) == ["Deal 0", "Deal 1", "Deal 2", "Deal 3"]
 
 
-def test_a_writer_that_closes_finishes_what_is_queued_and_takes_no_more(
-    shared_database_url: str, company: Company
-) -> None:
+def test_a_writer_that_closes_finishes_what_is_queued_and_takes_no_more(shared_database_url: str, company: Company) -> None:
     async def scenario() -> list[Any]:
         writer = Writer(company.committer)
         writer.start()

@@ -29,10 +29,12 @@ def test_all_that_is_wrong_is_told_at_once(org: Org, other_org: Org) -> None:
     assert NOBODY in errors(org.admin.post(PATH, {"first_name": "J", "last_name": "D", "account_id": NOBODY}))["account_id"]
 
 
-def test_a_stakeholder_of_a_deal_stays(org: Org) -> None:
+def test_deals_show_a_deleted_contact_no_more(org: Org) -> None:
     contact = org.contact()
-    org.opportunity(stakeholder_ids=[contact["id"]])
-    refused(org.admin.request("DELETE", f"{PATH}{contact['id']}/"), 409)
+    deal = org.opportunity(stakeholder_ids=[contact["id"]])
+    assert [found["id"] for found in deal["stakeholders"]] == [contact["id"]]
+    assert org.admin.request("DELETE", f"{PATH}{contact['id']}/").status == 204
+    assert org.read(deal)["stakeholders"] == []
 
 
 def test_contacts_are_found_by_account_address_and_name(org: Org) -> None:

@@ -124,13 +124,13 @@ def test_a_contact_from_its_creation_to_its_end(org: Org) -> None:
     refused(org.admin.get(path), 404)
 
 
-def test_a_stakeholder_stays(org: Org) -> None:
-    contact = org.contact()
-    record = org.opportunity(stakeholder_ids=[contact["id"]])
-    path = f"{CONTACTS}{contact['id']}/"
-    assert refused(org.admin.delete(path), 409)["deals"] == 1
-    made(org.admin.patch(f"{OPPORTUNITIES}{record['id']}/", {"stakeholder_ids": []}), 200)
-    assert org.admin.delete(path).status == 204
+def test_a_deal_shows_a_deleted_contact_no_more(org: Org) -> None:
+    jane, omar = org.contact("Jane"), org.contact("Omar")
+    record = org.opportunity(stakeholder_ids=[jane["id"], omar["id"]])
+    assert org.admin.delete(f"{CONTACTS}{jane['id']}/").status == 204
+    assert [one["first_name"] for one in org.read(record)["stakeholders"]] == ["Omar"]
+    assert [one["first_name"] for one in org.listed()["results"][0]["stakeholders"]] == ["Omar"]
+    assert org.history(record)[0]["changes"]["stakeholder_ids"] == [None, [jane["id"], omar["id"]]]
 
 
 def test_contacts_that_make_no_sense(org: Org, other_org: Org) -> None:

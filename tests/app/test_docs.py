@@ -15,7 +15,8 @@ OURS = {"__init__.py", "index.html", "start.js", "VERSION", "SHA256SUMS"}
 
 def test_the_vendored_files_are_those_of_the_package() -> None:
     """Or else somebody changed them, or a newer version came without its checksums."""
-    sums = dict(reversed(line.split()) for line in FOLDER.joinpath("SHA256SUMS").read_text().splitlines())
+    lines = [line.split() for line in FOLDER.joinpath("SHA256SUMS").read_text().splitlines()]
+    sums = {name: expected for expected, name in lines}
     names = {entry.name for entry in FOLDER.iterdir() if entry.is_file()} - OURS
     assert names == set(sums)
     for name, expected in sums.items():

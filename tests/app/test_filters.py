@@ -143,7 +143,7 @@ def test_a_defined_key_may_look_like_an_operator() -> None:
 
 @pytest.mark.parametrize("query", ["cf_secret=1", "cf_=1", "cf_seats__icontains=7", "cf_signed__gte=true"])
 def test_custom_fields_have_only_the_filters_of_their_type(query: str) -> None:
-    assert list(complaint(query)) == [query.split("=")[0]]
+    assert list(complaint(query)) == [query.split("=", maxsplit=1)[0]]
 
 
 def test_all_that_is_wrong_is_told_at_once_by_parameter() -> None:
@@ -177,15 +177,15 @@ def test_all_that_is_wrong_is_told_at_once_by_parameter() -> None:
         "account=1",
         "stage=a%00b",
         "search=a%00b",
-        "search=" + "x" * 1001,
+        "search=" + "x" * 256,
         "created_at__gte=2026-03-01T10:00:00",
         "created_at__gte=0001-01-01T00:00:00%2B02:00",
         "created_at=2026-03-01,2026-03-02T00:00:00Z",
-        "stage=" + "a," * 300 + "a",
+        "stage=" + "a," * 100 + "a",
     ],
 )  # fmt: skip
 def test_a_bad_value_is_refused_by_its_parameter(query: str) -> None:
-    assert list(complaint(query)) == [query.split("=")[0]]
+    assert list(complaint(query)) == [query.split("=", maxsplit=1)[0]]
 
 
 @pytest.mark.parametrize("query", [b"stage=%ff", b"%ff=1", b"stage=\xff", b"&".join([b"a=1"] * 201), b"stage=%ED%A0%80"])

@@ -10,7 +10,7 @@ import pytest
 
 from app import openapi
 from app.main import create_app
-from app.operations import HIDDEN
+from app.operations import HIDDEN, Operation
 from app.settings import Settings
 
 Json = dict[str, Any]
@@ -48,6 +48,7 @@ def test_every_route_describes_itself() -> None:
         for handler in route.route_handlers:  # type: ignore[union-attr]
             if handler.http_methods != {"OPTIONS"}:
                 operation = handler.opt.get("operation")
+                assert isinstance(operation, Operation), handler
                 assert operation is HIDDEN or operation.summary, handler
 
 

@@ -1,13 +1,14 @@
 """The databases of a benchmark: templates loaded once and kept, working copies, the peer's copy of the data.
 
-A template's name carries what its content depends on, so a change of the schema, of a read model's tables or of the
-loader makes a new one. Refuses to touch a database whose name does not begin with ``bench_``.
+Refuses to touch a database whose name does not begin with ``bench_``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import Connection, sql
 
-import app.migrations
 from projections.registry import READ_MODELS
 from tests.bench import loader
 
@@ -50,27 +50,46 @@ def pgbench() -> str:
     return "pgbench"
 
 
-def key() -> str:
-    """What the content of a template depends on, in eight letters."""
-    parts = [loader.VERSION, *(model.ddl for model in READ_MODELS)]
-    for folder in app.migrations.__path__:
-        parts += [path.read_text() for path in sorted(Path(folder).glob("*.sql"))]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
-
-
 def template(server_url: str, deals: int, report: Callable[[str], None]) -> str:
-    """The name of a database with that many deals, loaded now or before; an interrupted load goes on."""
-    name = f"{PREFIX}{deals}_{key()}"
+    """The name of a database with that many deals, loaded now or before; an interrupted load goes on.
+
+    Its events are kept as long as the loader's version is the same; read models of other code are rebuilt from them.
+    """
+    name = f"{PREFIX}{deals}_v{loader.VERSION}"
+    url = at(server_url, name)
     with connect(server_url) as server:
         for (old,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{PREFIX}{deals}\\_%",)):
-            if old != name:
+            if old != name or run("migrate", "--database-url", url).returncode:
                 drop(server, old)
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    url = at(server_url, name)
-    subprocess.run(opportunities("migrate", "--database-url", url), check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+            run("migrate", "--database-url", url).check_returncode()
+    _refresh(url, report)
     loader.load(url, deals, report)
     return name
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(opportunities(*arguments), cwd=ROOT, capture_output=True, text=True)
+
+
+def _refresh(url: str, report: Callable[[str], None]) -> None:
+    """Rebuild read models that code of another text has written."""
+    modules = sorted({type(model).__module__ for model in READ_MODELS} | {"projections.weighting"})
+    text = "".join(inspect.getsource(importlib.import_module(module)) for module in modules)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    with connect(url) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS bench")
+        connection.execute("CREATE TABLE IF NOT EXISTS bench.models (fingerprint text)")
+        row = connection.execute("SELECT fingerprint FROM bench.models").fetchone()
+        if row is not None and row[0] != fingerprint:
+            report("rebuilding the read models, whose code has changed")
+            if (done := run("rebuild", "--all", "--database-url", url)).returncode:
+                raise RuntimeError(f"the rebuild failed: {done.stderr}")
+            connection.execute("VACUUM (FREEZE, ANALYZE)")
+        if row is None or row[0] != fingerprint:
+            connection.execute("DELETE FROM bench.models")
+            connection.execute("INSERT INTO bench.models VALUES (%s)", (fingerprint,))
 
 
 def copy(server_url: str, source: str, name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import resource
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -146,11 +145,12 @@ def _rebuild(rig: Rig) -> Sample:
     with databases.connect(rig.rebuilt_url) as connection:
         row = connection.execute("SELECT count(*) FROM opportunities_events").fetchone()
         assert row is not None
-    command = databases.opportunities("rebuild", "--all", "--database-url", rig.rebuilt_url)
     used, server = resource.getrusage(resource.RUSAGE_CHILDREN), accounting.cpu(rig.running)["PostgreSQL"]
     began = time.perf_counter()
-    subprocess.run(command, check=True, cwd=databases.ROOT, capture_output=True)
+    done = databases.run("rebuild", "--all", "--database-url", rig.rebuilt_url)
     took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"the rebuild failed: {done.stderr}")
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = {
         "rebuild": (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) / row[0] * 1e6,

@@ -189,7 +189,8 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
 
 def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     measures = [one for one in MEASURES if not options.only or one.name in options.only]
     options.data_dir.mkdir(parents=True, exist_ok=True)
     try:

@@ -78,9 +78,7 @@ def test_the_stock_repository_reads_every_stream(database_url: str, company: Com
     assert kinds == catalog.AGGREGATES.keys()
 
 
-def test_the_stock_repository_reads_a_stream_as_of_any_version(
-    database_url: str, company: Company, stock: Opportunities
-) -> None:
+def test_the_stock_repository_reads_a_stream_as_of_any_version(database_url: str, company: Company, stock: Opportunities) -> None:
     deal = next(r.originator_id for r in log(database_url) if isinstance(r.event, opportunity.Created))
     stages = []
     for version in (1, 2, 3):
@@ -91,9 +89,7 @@ def test_the_stock_repository_reads_a_stream_as_of_any_version(
         stock.repository.get(uuid7(), projector_func=project)
 
 
-def test_the_stock_notification_log_gives_every_event_in_order(
-    database_url: str, company: Company, stock: Opportunities
-) -> None:
+def test_the_stock_notification_log_gives_every_event_in_order(database_url: str, company: Company, stock: Opportunities) -> None:
     notifications: list[Notification] = []
     while page := stock.notification_log.select(notifications[-1].id + 1 if notifications else 1, limit=3):
         notifications += page
@@ -105,9 +101,7 @@ def test_the_stock_notification_log_gives_every_event_in_order(
         assert (told.event, told.meta) == (recorded.event, recorded.meta)
 
 
-def test_the_stock_application_appends_through_our_recorder(
-    database_url: str, company: Company, stock: Opportunities
-) -> None:
+def test_the_stock_application_appends_through_our_recorder(database_url: str, company: Company, stock: Opportunities) -> None:
     fresh = noted(company, uuid7(), 1)
     stored = stock.mapper.to_stored_event(fresh)
     before = stock.recorder.max_notification_id() or 0

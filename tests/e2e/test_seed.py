@@ -186,3 +186,28 @@ def test_closing_is_an_event_of_its_own(seed: Seed) -> None:
         ("opportunity.won", won["id"]),
         ("opportunity.lost", lost["id"]),
     ]
+
+
+def test_forecast(seed: Seed) -> None:
+    for month, amount, probability, won in [("04", 125000, 30, 55000), ("05", 115000, 40, 30000), ("06", 220000, 70, None)]:
+        seed.created(amount=amount, probability=probability, close_date=f"2026-{month}-15")
+        if won:
+            closing = {"stage": "won", "actual_amount": won, "actual_close_date": f"2026-{month}-30"}
+            seed.created(**closing)
+    query = "close_date__gte=2026-04-01&close_date__lte=2026-06-30"
+    reply = seed.rep.get(f"{OPPORTUNITIES}forecast/?{query}")
+    assert reply.status == 200
+    found = json.loads(reply.body)
+    assert list(found)[:2] == ["currency", "months"]
+    months = [{name: month[name] for name in list(month)[:3]} for month in found["months"]]
+    # Text for text: whole numbers have no decimals.
+    assert json.dumps({"currency": found["currency"], "months": months}) == json.dumps(
+        {
+            "currency": "USD",
+            "months": [
+                {"month": "2026-04", "unweighted": 180000, "weighted": 92500},
+                {"month": "2026-05", "unweighted": 145000, "weighted": 76000},
+                {"month": "2026-06", "unweighted": 220000, "weighted": 154000},
+            ],
+        }
+    )

@@ -20,7 +20,8 @@ from domain.event import Event, Meta, Recorded
 from domain.opportunity.events import Changes, Created, State
 from projections import forecast_changes, forecast_queries, opportunity_queries
 from projections.forecast_changes import Span
-from projections.forecast_queries import Bounds, GroupBy, Question
+from projections.forecast_queries import GroupBy, Question
+from projections.forecast_sums import Bounds
 from projections.projection import Change
 from projections.registry import READ_MODELS
 

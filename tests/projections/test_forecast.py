@@ -15,8 +15,8 @@ from msgspec import structs
 from domain import account, user
 from domain.opportunity.events import Changes, Deleted, State, Updated, Won
 from projections.forecast import postings
-from projections.forecast_queries import GroupBy
-from tests.projections.books import NOW, TODAY, Books, Happening, created, quoted
+from projections.forecast_queries import MAX_MONTHS, GroupBy
+from tests.projections.books import NOW, TODAY, Books, Happening, bounds, created, quoted
 
 JAN, FEB, MAR = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
 MAY, JUNE = date(2026, 5, 31), date(2026, 6, 30)
@@ -308,3 +308,20 @@ def test_before_anything_there_is_nothing(books: Books) -> None:
     books.record([open_deal(1, "100", JUNE)])
     answer = books.forecast(as_of=datetime(2025, 1, 1, tzinfo=UTC))
     assert (answer["months"], answer["unscheduled"]["count"], answer["as_of"]) == ([], 0, "2025-01-01T00:00:00Z")
+
+
+def test_the_ends_of_time_are_bounds_and_instants_like_any_other(books: Books) -> None:
+    books.record([open_deal(1, "100", JUNE), open_deal(2, "10", None)])
+    for since, until in (("0001-01-02", None), (None, "9999-12-31"), (None, "9999-12-15"), ("0001-01-01", None)):
+        answer = books.forecast(since=since, until=until)
+        assert [month["unweighted"] for month in answer["months"]] == [100]
+        assert answer["unscheduled"]["unweighted"] == 10
+    assert books.forecast(since="9999-12-15")["months"] == []
+    assert books.forecast(as_of=datetime.max.replace(tzinfo=UTC))["months"][0]["unweighted"] == 100
+    assert books.forecast(as_of=datetime.min.replace(tzinfo=UTC))["months"] == []
+
+
+def test_a_span_of_months_is_counted_before_it_is_answered() -> None:
+    assert bounds("2025-12-31", "2026-02-01").months() == ["2025-12", "2026-01", "2026-02"]
+    assert len(bounds("2016-07-01", "2026-06-30").months()) == MAX_MONTHS
+    assert bounds("2026-02-01", "2026-01-31").months() == bounds("2026-02-01", None).months() == []

@@ -40,9 +40,7 @@ class Company:
         self.admin = Caller(admin, token_id, token)
         self.account_id = self.do(account.Create(name="Acme Corp")).stream_id
 
-    def submission(
-        self, command: Command, stream_id: UUID | None = None, *, by: Caller | None = None, **more: Any
-    ) -> Submission:
+    def submission(self, command: Command, stream_id: UUID | None = None, *, by: Caller | None = None, **more: Any) -> Submission:
         """A command as the API would submit it; ``more`` are further fields of a submission."""
         caller = by or self.admin
         kind = catalog.kind_of(type(command))

@@ -24,6 +24,7 @@ class Ready(NamedTuple):
     token: str
     org_id: str
     database_url: str
+    kafka_bootstrap_servers: str
 
 
 class Dev:

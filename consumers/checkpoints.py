@@ -1,0 +1,60 @@
+"""How far each follower of the log has come. Refuses to move one that somebody else has moved meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from psycopg import Cursor
+
+RELAY = "relay"
+
+
+class Lag(NamedTuple):
+    """How far a checkpoint is behind the log: events beyond it (a million at most), seconds since the oldest of them was
+    recorded, and for how many seconds its owner has not been seen at work."""
+
+    position: int
+    events: int
+    seconds: float
+    unseen: float
+
+
+LAG = 'SELECT l."position", l.events, l.seconds, l.unseen FROM lag_of(%(name)s) l'
+"""Statement for the ``Lag`` of a checkpoint: no row where nobody has ever followed."""
+
+
+def load(cursor: Cursor[Any], name: str) -> tuple[int, dict[str, Any]]:
+    """Position and detail; the beginning of the log where there is none yet."""
+    row = cursor.execute("SELECT position, detail::text FROM checkpoints WHERE name = %s", (name,)).fetchone()
+    return (row[0], msgspec.json.decode(row[1])) if row else (0, {})
+
+
+def save(cursor: Cursor[Any], name: str, position: int, detail: dict[str, Any] | None = None) -> None:
+    """Set it. ``detail`` stays as it is where none is given."""
+    cursor.execute(
+        """
+        INSERT INTO checkpoints AS c (name, position, detail) VALUES (%b, %b, coalesce(%t::jsonb, '{}'))
+        ON CONFLICT (name) DO UPDATE SET
+            position = excluded.position, detail = coalesce(%t::jsonb, c.detail), updated_at = clock_timestamp()
+        """,
+        (name, position, text := None if detail is None else msgspec.json.encode(detail).decode(), text),
+        prepare=True,
+    )
+
+
+def advance(cursor: Cursor[Any], name: str, position: int, *, since: int) -> bool:
+    """Move it on from ``since``, or touch it where both are the same; False if it does not stand there any more."""
+    cursor.execute(
+        """
+        UPDATE checkpoints SET position = %b, updated_at = clock_timestamp() WHERE name = %b AND position = %b
+        """,
+        (position, name, since),
+        prepare=True,
+    )
+    return cursor.rowcount == 1
+
+
+def lag(cursor: Cursor[Any], name: str) -> Lag | None:
+    row = cursor.execute(LAG, {"name": name}).fetchone()
+    return Lag(*row) if row else None

@@ -1,0 +1,69 @@
+"""Where the Kafka cluster is and how to be let in, as settings say it. Refuses to know the library that connects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class Kafka(Struct, frozen=True, kw_only=True):
+    """Where the cluster is, how to be let in, and what the topic is to be like when we make it.
+
+    ``replication`` and ``retention_hours`` at 0 leave it to the cluster, and keep for ever. The paths are of PEM files.
+    """
+
+    bootstrap_servers: str
+    topic: str = "opportunities.events"
+    partitions: int = 6
+    replication: int = 0
+    retention_hours: int = 168
+    security: Security = "PLAINTEXT"
+    ca_path: str = ""
+    certificate_path: str = ""
+    key_path: str = ""
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    username: str = ""
+    password: str = ""
+    session_timeout_ms: int = 45_000
+    fetch_wait_ms: int = 500
+
+    @property
+    def retention_ms(self) -> int:
+        """As Kafka has it: -1 for ever."""
+        return self.retention_hours * 3_600_000 or -1
+
+
+def problems(config: Kafka) -> list[str]:
+    """What cannot work about the settings, a sentence each; the names are those of the settings."""
+    found = []
+    if not config.bootstrap_servers:
+        found.append("KAFKA_BOOTSTRAP_SERVERS is not set: the brokers, `host:port,host:port`.")
+    if config.security.startswith("SASL") and not (config.username and config.password):
+        found.append("OPPORTUNITIES_KAFKA_USERNAME and OPPORTUNITIES_KAFKA_PASSWORD are needed with SASL.")
+    if bool(config.certificate_path) != bool(config.key_path):
+        found.append("OPPORTUNITIES_KAFKA_CERTIFICATE_PATH and OPPORTUNITIES_KAFKA_KEY_PATH go together.")
+    for name in ("ca_path", "certificate_path", "key_path"):
+        path = getattr(config, name)
+        if path and not Path(path).is_file():
+            found.append(f"OPPORTUNITIES_KAFKA_{name.upper()} is {path!r}, which is no file.")
+    return found
+
+
+class NoChecksum(Exception):
+    """The C checksum cannot be used, and what to do about it."""
+
+
+def is_kafkas(error: BaseException) -> bool:
+    """Whether it is the library that complains, which need not be imported to ask."""
+    return type(error).__module__ == "kafka.errors"
+
+
+def reason(error: BaseException) -> str:
+    """A line for people: the library's errors repeat whole requests."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

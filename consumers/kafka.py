@@ -1,0 +1,174 @@
+"""Kafka as this product uses it: its settings as the library's options, and the little of the library that we call.
+
+The only module that imports ``kafka``. Refuses to run without the C checksum, for which the library has a silent stand-in
+that makes it many times slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
+from kafka.errors import KafkaError
+from kafka.partitioner import murmur2
+from kafka.record import util
+
+from consumers.connection import Kafka, NoChecksum
+from consumers.message import Headers
+
+__all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "TopicPartition", "errors"]
+
+CLIENT_ID = "opportunities"
+BOOTSTRAP_MS = 5_000
+REQUEST_MS = 10_000
+DELIVERY_MS = 20_000
+LINGER_MS = 5
+BATCH_BYTES = 128 * 1024
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+HEARTBEATS_A_SESSION = 6
+
+
+class Sent(Protocol):
+    """What becomes of a record; ``get`` waits for it and raises ``KafkaError``."""
+
+    def get(self, timeout: float | None = None) -> Any: ...
+
+
+class Producer(Protocol):
+    """Takes records in order and delivers those of a partition in that order."""
+
+    def send(self, topic: str, *, value: bytes, key: bytes, headers: Headers, partition: int) -> Sent: ...
+
+    def close(self, timeout: float | None = None) -> None: ...
+
+
+class Fetched(Protocol):
+    """A record read from a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Consumer(Protocol):
+    """Reads partitions it was assigned, or a topic as a member of a group. Never ask a broker for its end offsets: the
+    embedded one's are wrong. ``highwater`` is right once a poll has brought something or nothing from the partition."""
+
+    def subscribe(self, topics: Sequence[str]) -> None: ...
+
+    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+    def assignment(self) -> set[TopicPartition]: ...
+
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+
+    def position(self, partition: TopicPartition, timeout_ms: int | None = None) -> int: ...
+
+    def highwater(self, partition: TopicPartition) -> int | None: ...
+
+    def beginning_offsets(
+        self, partitions: Sequence[TopicPartition], timeout_ms: int | None = None
+    ) -> dict[TopicPartition, int]: ...
+
+    def end_offsets(self, partitions: Sequence[TopicPartition], timeout_ms: int | None = None) -> dict[TopicPartition, int]: ...
+
+    def poll(self, timeout_ms: int = 0, max_records: int | None = None) -> dict[TopicPartition, list[Fetched]]: ...
+
+    def commit(self, offsets: Mapping[TopicPartition, Any] | None = None, timeout_ms: int | None = None) -> None: ...
+
+    def close(self, autocommit: bool = True, timeout_ms: int | None = None) -> None: ...
+
+
+class Admin(Protocol):
+    def describe_topics(self, topics: Sequence[str | UUID] | None = None) -> list[dict[str, Any]]: ...
+
+    def create_topics(self, new_topics: Mapping[str, Mapping[str, Any]], *, wait_for_metadata: bool = False) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+def require_checksum() -> None:
+    """Raises ``NoChecksum``."""
+    if util.crc32c_c is None:
+        raise NoChecksum("The package crc32c is missing or broken: install 'kafka-python[crc32c]' anew (make setup).")
+
+
+def producer(config: Kafka) -> Producer:
+    """One that neither doubles nor reorders what it has to repeat. Raises ``KafkaError`` where no broker answers."""
+    options = {
+        "acks": "all",
+        "enable_idempotence": True,
+        "linger_ms": LINGER_MS,
+        "batch_size": BATCH_BYTES,
+        "max_request_size": MAX_MESSAGE_BYTES,
+        "max_block_ms": BOOTSTRAP_MS,
+        "delivery_timeout_ms": DELIVERY_MS,
+        "allow_auto_create_topics": False,
+    }
+    return cast("Producer", KafkaProducer(**_options(config), **options))
+
+
+def abandon(producer: Producer) -> None:
+    """Close it without another try to deliver what it holds."""
+    sender = getattr(producer, "_sender", None)
+    if sender is not None:  # its own close would wait first, and give up closing after that
+        sender.force_close()
+        sender.join(1)
+    with suppress(KafkaError):
+        producer.close(timeout=1)
+
+
+def consumer(config: Kafka, group: str | None = None) -> Consumer:
+    """A member of ``group``, which begins with the oldest record and commits when told to; or one without a group."""
+    options: dict[str, Any] = {
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": config.fetch_wait_ms,
+        "max_partition_fetch_bytes": MAX_MESSAGE_BYTES,
+        "allow_auto_create_topics": False,
+    }
+    if group is not None:
+        options |= {
+            "group_id": group,
+            "session_timeout_ms": config.session_timeout_ms,
+            "heartbeat_interval_ms": config.session_timeout_ms // HEARTBEATS_A_SESSION,
+        }
+    return cast("Consumer", KafkaConsumer(**_options(config), **options))
+
+
+def admin(config: Kafka) -> Admin:
+    return cast("Admin", KafkaAdminClient(**_options(config)))
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """As every Kafka client has it, so that whoever else writes by key agrees."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+def _options(config: Kafka) -> dict[str, Any]:
+    """The options that all clients share."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in config.bootstrap_servers.split(",")],
+        "client_id": CLIENT_ID,
+        "security_protocol": config.security,
+        "bootstrap_timeout_ms": BOOTSTRAP_MS,
+        "request_timeout_ms": REQUEST_MS,
+        "reconnect_backoff_max_ms": 1_000,
+        "metadata_max_age_ms": 60_000,
+    }
+    paths = {"ssl_cafile": config.ca_path, "ssl_certfile": config.certificate_path, "ssl_keyfile": config.key_path}
+    options |= {name: path for name, path in paths.items() if path}
+    if config.security.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": config.mechanism,
+            "sasl_plain_username": config.username,
+            "sasl_plain_password": config.password,
+        }
+    return options

@@ -1,0 +1,54 @@
+"""The loop of a process that works in steps until it is told to stop. Refuses to end in the middle of a step."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Protocol
+
+import structlog
+
+log = structlog.get_logger("loop")
+
+IDLE_SECONDS = 1.0
+BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 5.0
+
+
+class Worker(Protocol):
+    """``step`` does what there is to do, up to some amount, and says whether there may be more; ``wait`` returns when there
+    may be something again, after so many seconds at the latest. After an error in ``step`` the next one begins anew."""
+
+    def step(self) -> bool: ...
+
+    def wait(self, seconds: float) -> None: ...
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set. To be called in the main thread."""
+    stop = threading.Event()
+
+    def told(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, told)
+    return stop
+
+
+def run(worker: Worker, stop: threading.Event, *, describe: Callable[[Exception], str] = str) -> None:
+    """Work until ``stop`` is set. An error is logged, and the next try waits longer after each in a row."""
+    errors = 0
+    while not stop.is_set():
+        try:
+            busy = worker.step()
+            errors = 0
+            if not busy and not stop.is_set():
+                worker.wait(IDLE_SECONDS)
+        except Exception as error:  # whatever it was, the log is still there and so is the work
+            errors += 1
+            seconds = min(BACKOFF_SECONDS * 2 ** (errors - 1), MAX_BACKOFF_SECONDS)
+            log.warning("step.failed", error=type(error).__name__, reason=describe(error), tries=errors, again_in=seconds)
+            stop.wait(seconds)

@@ -1,0 +1,99 @@
+"""Records on their way to one topic, in order for each key.
+
+Refuses to mend itself: after an error nobody knows what has arrived, so it is closed, and the next one looks at the topic first.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from consumers import kafka, topic
+from consumers.kafka import Kafka, KafkaError, Producer, errors
+from consumers.message import Headers, Record
+
+CHECK_SECONDS = 2
+SETTLE_SECONDS = kafka.DELIVERY_MS / 1000 + 10
+STOP_SECONDS = 5
+"""How long a process that was told to stop still waits for what it has sent."""
+
+
+class TopicLost(Exception):
+    """The topic is gone, or is another one of its name."""
+
+
+class Publisher:
+    """Connected as soon as it is made, which makes the topic where there is none. Raises ``KafkaError``, as all it does."""
+
+    def __init__(self, config: Kafka, name: str) -> None:
+        self._admin = kafka.admin(config)
+        self._producer: Producer | None = None
+        self._checked = time.monotonic()
+        try:
+            self.topic = topic.ensure(self._admin, config, name)
+            self._producer = kafka.producer(config)
+        except BaseException:
+            self.close()
+            raise
+        self.partitions = self.topic.partitions
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def partition(self, record: Record) -> int:
+        return kafka.partition_of(record.key, self.partitions)
+
+    def send(self, records: Iterable[Record], more: Headers | None = None) -> list[kafka.Sent]:
+        """Begin to send, with ``more`` headers."""
+        assert self._producer is not None
+        return [
+            self._producer.send(
+                self.topic.name,
+                value=record.value,
+                key=record.key,
+                headers=record.headers + (more or []),
+                partition=self.partition(record),
+            )
+            for record in records
+        ]
+
+    def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
+        """Wait until all have arrived."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        for one in sent:
+            while True:
+                try:
+                    one.get(timeout=0.2)
+                    break
+                except errors.KafkaTimeoutError:
+                    now = time.monotonic()
+                    if stop is not None and stop.is_set():
+                        deadline, stop = min(deadline, now + STOP_SECONDS), None
+                    if _is_done(one) or now > deadline:
+                        raise
+
+    def check(self) -> None:
+        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``."""
+        if time.monotonic() - self._checked > CHECK_SECONDS:
+            if not topic.is_there(self._admin, self.topic):
+                raise TopicLost(self.topic.name)
+            self._checked = time.monotonic()
+
+    def close(self) -> None:
+        """Let go, without another try to send what has not arrived."""
+        if self._producer is not None:
+            kafka.abandon(self._producer)
+        with suppress(KafkaError):
+            self._admin.close()
+
+
+def _is_done(sent: kafka.Sent) -> bool:
+    """Whether a timeout is the record's own fate, and not that of the wait."""
+    return bool(getattr(sent, "is_done", True))

@@ -1,0 +1,192 @@
+"""The relay: the log, in its order, to the topic. One works at a time, however many are started.
+
+It saves its checkpoint when all of a chunk has arrived. When it starts, or starts anew after an error, it goes on from there
+and skips what the end of each partition shows to have arrived already, so that a crash loses nothing and hardly doubles
+anything. Where the topic is gone it publishes again what the topic's retention would hold. Refuses to hold up anybody: with
+Kafka away it waits, and the product goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg
+import structlog
+from psycopg import Connection, Cursor
+
+from consumers import checkpoints, database, kafka, topic
+from consumers.kafka import Kafka
+from consumers.log import Chunk, Log, beginning, id_at
+from consumers.message import REPUBLISHED
+from consumers.publisher import Publisher
+from domain import event_store
+
+log = structlog.get_logger("relay")
+
+CHUNK = 500
+HEARTBEAT_SECONDS = 5
+LOCK = 7_240_511_808
+"""Where the relays of a database meet."""
+
+
+class Overtaken(Exception):
+    """Somebody else has moved the checkpoint."""
+
+
+class Start(NamedTuple):
+    """Where to go on from, and by partition up to which position everything has arrived already."""
+
+    position: int
+    arrived: dict[int, int]
+
+
+class Relay:
+    """A ``loop.Worker``: a step relays a chunk."""
+
+    def __init__(
+        self,
+        database_url: str,
+        config: Kafka,
+        stop: threading.Event,
+        *,
+        chunk: int = CHUNK,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = database_url
+        self._config = config
+        self._stop = stop
+        self._chunk = chunk
+        self._now = now
+        self._log = Log()
+        self._connection: Connection[Any] | None = None
+        self._leading: bool | None = None
+        self._publisher: Publisher | None = None
+        self._start = Start(0, {})
+        self._ahead: Chunk | None = None
+        self._saved_at = 0.0
+
+    def step(self) -> bool:
+        try:
+            return self._step()
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, seconds: float) -> None:
+        """Until something was appended; a relay that does not lead just waits."""
+        if self._connection is None or not self._leading:
+            self._stop.wait(seconds)
+            return
+        try:
+            for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+                pass
+        except psycopg.Error:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.close()
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+        self._publisher, self._connection, self._leading, self._ahead = None, None, None, None
+
+    def _step(self) -> bool:
+        if self._connection is None:
+            self._connection = database.connect(self._url, "relay")
+        with self._connection.cursor() as cursor:
+            if not self._lead(cursor):
+                return False
+            if self._publisher is None:
+                self._publisher = Publisher(self._config, self._config.topic)
+                self._start = self._resume(cursor, self._publisher)
+            self._publisher.check()
+            return self._forward(cursor, self._publisher)
+
+    def _lead(self, cursor: Cursor[Any]) -> bool:
+        """Whether this is the one that works. The lock goes with the connection, and so does the checkpoint."""
+        if not self._leading:
+            row = cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+            leading = bool(row and row[0])
+            if leading:
+                cursor.execute(f"LISTEN {event_store.CHANNEL}")
+            if leading != self._leading:
+                log.info("relay.leading" if leading else "relay.standby")
+            self._leading = leading
+        return bool(self._leading)
+
+    def _resume(self, cursor: Cursor[Any], publisher: Publisher) -> Start:
+        saved, known = checkpoints.load(cursor, checkpoints.RELAY)
+        now = publisher.topic
+        reader = kafka.consumer(self._config)
+        try:
+            ends = topic.ends(reader, now)
+        finally:
+            reader.close()
+        start = Start(saved, {})
+        before = known.get("topic_id")
+        renewed = before and now.id and before != now.id
+        if saved and (renewed or not any(end.highwater for end in ends.values())):
+            start = Start(min(saved, self._retained(cursor)), {})
+            log.warning("relay.topic_is_new", topic=now.name, saved=saved, again_from=start.position)
+        else:
+            # More partitions would put a record's later events elsewhere, and so out of order.
+            publisher.partitions = min(known.get("partitions", now.partitions), now.partitions)
+            start = Start(saved, _arrived(cursor, ends, saved))
+        detail = {"topic": now.name, "topic_id": now.id, "partitions": publisher.partitions}
+        checkpoints.save(cursor, checkpoints.RELAY, start.position, detail)
+        self._saved_at = time.monotonic()
+        log.info("relay.started", topic=now.name, position=start.position, partitions=publisher.partitions)
+        return start
+
+    def _retained(self, cursor: Cursor[Any]) -> int:
+        """The position from which on the topic would still hold everything."""
+        hours = self._config.retention_hours
+        return beginning(cursor, self._now() - timedelta(hours=hours)) if hours else 0
+
+    def _forward(self, cursor: Cursor[Any], publisher: Publisher) -> bool:
+        position, arrived = self._start
+        chunk = self._ahead or self._log.read(cursor, position, self._chunk)
+        self._ahead = None
+        if chunk is None:
+            self._save(cursor, position)
+            return False
+        due = [record for record in chunk.records if record.position > arrived.get(publisher.partition(record), 0)]
+        sent = publisher.send(due)
+        if chunk.events == self._chunk:  # there may be more: read it while these are on their way
+            self._ahead = self._log.read(cursor, chunk.position, self._chunk)
+        publisher.settle(sent, self._stop)
+        self._save(cursor, chunk.position)
+        self._start = Start(chunk.position, arrived)
+        return True
+
+    def _save(self, cursor: Cursor[Any], position: int) -> None:
+        """Move the checkpoint, or, from time to time, show that somebody is here."""
+        if position == self._start.position and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS:
+            return
+        if not checkpoints.advance(cursor, checkpoints.RELAY, position, since=self._start.position):
+            raise Overtaken("The relay's checkpoint was moved by somebody else.")
+        self._saved_at = time.monotonic()
+
+
+def _arrived(cursor: Cursor[Any], ends: Mapping[int, topic.End], saved: int) -> dict[int, int]:
+    """What the end of each partition proves: that everything of it up to this position has arrived.
+
+    What was sent again by hand proves nothing, nor does the end of a topic that another log has filled.
+    """
+    arrived = {}
+    for number, (record, _) in ends.items():
+        headers = dict(record.headers) if record is not None else {}
+        try:
+            position = int(headers.get("ce_sequence", b"0"))
+        except ValueError:
+            continue
+        if REPUBLISHED not in headers and position > saved and id_at(cursor, position) == headers.get("ce_id", b"").decode():
+            arrived[number] = position
+    return arrived

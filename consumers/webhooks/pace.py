@@ -1,0 +1,79 @@
+"""How many attempts at once, and for whom. Half of them are for endpoints that answer within a second, so that those which
+are slow, dead or not known yet wait for each other and never keep a fast one waiting. Refuses to know time or database.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+FAST_SECONDS = 1.0
+PER_FAST = 8
+PER_SLOW = 4
+PER_UNPROVEN = 1
+MAX_KNOWN = 2_000
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Attempts of one endpoint under way, how many there may be, and whether the last one was answered well in time."""
+
+    under_way: int = 0
+    most: int = PER_UNPROVEN
+    fast: bool = False
+
+
+class Room(NamedTuple):
+    """How many more attempts an endpoint may have."""
+
+    endpoint_id: UUID
+    room: int
+    fast: bool
+
+
+class Paces:
+    """Of the endpoints seen of late; any other one may have one attempt, among the slow."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._lane = max(1, concurrency // 2)
+        self._known: OrderedDict[UUID, _Pace] = OrderedDict()
+        self._lanes = {True: 0, False: 0}
+
+    @property
+    def under_way(self) -> int:
+        return self._lanes[True] + self._lanes[False]
+
+    def free(self, *, fast: bool) -> int:
+        return self._lane - self._lanes[fast]
+
+    def rooms(self) -> list[Room]:
+        """Of every endpoint that may have another number of attempts than one among the slow."""
+        return [Room(id_, max(0, pace.most - pace.under_way), pace.fast) for id_, pace in self._known.items()]
+
+    def start(self, endpoint_id: UUID) -> bool:
+        """Whether the attempt counts as one of a fast endpoint; to be told again to ``finish``."""
+        pace = self._known.setdefault(endpoint_id, _Pace())
+        self._known.move_to_end(endpoint_id)
+        pace.under_way += 1
+        self._lanes[pace.fast] += 1
+        return pace.fast
+
+    def finish(self, endpoint_id: UUID, *, fast: bool, delivered: bool, seconds: float) -> None:
+        """``fast`` is what ``start`` said of this attempt."""
+        self._lanes[fast] -= 1
+        pace = self._known.setdefault(endpoint_id, _Pace(under_way=1))
+        pace.under_way -= 1
+        pace.fast = delivered and seconds < FAST_SECONDS
+        pace.most = PER_FAST if pace.fast else PER_SLOW if delivered else PER_UNPROVEN
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the endpoint not seen for longest, if it has nothing under way."""
+        if len(self._known) > MAX_KNOWN:
+            oldest = next(iter(self._known))
+            if self._known[oldest].under_way:
+                self._known.move_to_end(oldest)
+            else:
+                del self._known[oldest]

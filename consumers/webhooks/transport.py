@@ -1,0 +1,164 @@
+"""One signed request to an endpoint and what came of it, in time and in bounds whatever the receiver does.
+
+Refuses redirects, proxies of the environment, cookies, compressed answers, and to read on when there is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from socket import getaddrinfo
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import aiohttp
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, TraceConfig
+from yarl import URL
+
+from consumers.webhooks import schedule
+from consumers.webhooks.guard import Lookup, Refused, Resolver, socket_factory
+from consumers.webhooks.schedule import Outcome
+from domain.webhook_url import Rules, url_error
+
+SECONDS = 15.0
+BODY_SECONDS = 2.0
+"""How long an answer that has begun may take to show the rest of itself, which is for the log alone."""
+MAX_READ = 16 * 1024
+MAX_KEPT = 1024
+KEEPALIVE_SECONDS = 4.0
+HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "opportunities-webhooks/1"}
+
+
+class Answer(NamedTuple):
+    """What came of a request. ``body`` is the first of it, as text; ``retry_after`` in seconds."""
+
+    outcome: Outcome
+    ms: int
+    status: int | None = None
+    body: str = ""
+    error: str | None = None
+    retry_after: float | None = None
+
+
+class Transport:
+    """Connections to endpoints, kept open for a moment. To be made and closed on the event loop that uses it."""
+
+    def __init__(self, rules: Rules, *, seconds: float = SECONDS, lookup: Lookup = getaddrinfo, tls: ssl.SSLContext | None = None):
+        self._rules = rules
+        self._seconds = seconds
+        trace = TraceConfig()
+        trace.on_connection_reuseconn.append(_note_reuse)
+        self._session = ClientSession(
+            connector=TCPConnector(
+                limit=0,
+                socket_factory=socket_factory(rules),
+                resolver=Resolver(lookup),
+                ttl_dns_cache=30,
+                keepalive_timeout=KEEPALIVE_SECONDS,
+                ssl=tls or ssl.create_default_context(),
+            ),
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=None),
+            auto_decompress=False,
+            trust_env=False,
+            read_bufsize=MAX_READ,
+            trace_configs=[trace],
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What came of sending ``body`` there, once. Never raises for what the receiver does or does not do."""
+        began = perf_counter()
+
+        def failed(outcome: Outcome, error: str) -> Answer:
+            return Answer(outcome, _ms(began), error=error)
+
+        if message := url_error(url, self._rules):
+            return failed("refused", message)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._exchange(url, headers, body, began)
+        except TimeoutError:
+            return failed("timeout", f"No answer within {self._seconds:g} s.")
+        except aiohttp.ClientSSLError as error:
+            return failed("tls", f"TLS failed: {_reason(error.__cause__ or error)}.")
+        except aiohttp.ClientConnectorDNSError:
+            return failed("unresolved", "The host has no address.")
+        except (aiohttp.ClientOSError, ConnectionError) as error:
+            if (refused := _refusal(error)) is not None:
+                return failed("refused", str(refused))
+            return failed("unreachable", f"The connection failed: {_reason(error)}.")
+        except aiohttp.ServerDisconnectedError:
+            return failed("unreachable", "The connection was closed before there was an answer.")
+        except (aiohttp.ClientError, ValueError) as error:
+            return failed("broken", f"The answer is not HTTP: {_reason(error)}.")
+
+    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+        noted = SimpleNamespace(reused=False)
+        try:
+            return await self._send(url, headers, body, began, noted)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            if not noted.reused:
+                raise
+        # A connection that was kept open and that the receiver had closed meanwhile says nothing about the receiver.
+        return await self._send(url, headers, body, began, SimpleNamespace(reused=False))
+
+    async def _send(self, url: str, headers: Mapping[str, str], body: bytes, began: float, noted: SimpleNamespace) -> Answer:
+        async with self._session.post(
+            URL(url, encoded=True),
+            data=body,
+            headers={**HEADERS, **headers},
+            allow_redirects=False,
+            trace_request_ctx=noted,
+        ) as response:
+            ms = _ms(began)
+            first = await _first_of(response)
+            now = datetime.now(UTC)
+            outcome = schedule.of_status(response.status)
+            return Answer(
+                outcome,
+                ms,
+                response.status,
+                first.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
+                None if outcome == "delivered" else f"Answered {response.status}.",
+                None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), now),
+            )
+
+
+async def _note_reuse(session: ClientSession, context: SimpleNamespace, params: Any) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _first_of(response: ClientResponse) -> bytes:
+    """The first bytes of an answer. Where it goes on beyond what we read, the connection ends with it."""
+    read = b""
+    with suppress(aiohttp.ClientError, ConnectionError, TimeoutError, ValueError):
+        async with asyncio.timeout(BODY_SECONDS):
+            while len(read) < MAX_READ and (chunk := await response.content.read(MAX_READ - len(read))):
+                read += chunk
+    if not response.content.at_eof():
+        response.close()
+    return read[:MAX_KEPT]
+
+
+def _refusal(error: BaseException) -> Refused | None:
+    """Our own refusal, where that is why there is no connection."""
+    inner: BaseException | None = getattr(error, "os_error", None) or error
+    while inner is not None and not isinstance(inner, Refused):
+        inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__
+    return inner
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return (text.strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
+def _ms(began: float) -> int:
+    return round((perf_counter() - began) * 1000)

@@ -1,0 +1,257 @@
+"""A webhook endpoint of the org: where events are sent, which of them, and the generation of the secret that signs them.
+
+Refuses the secret itself: it is derived outside the log, from a key of the installation, the endpoint's id and generation.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType, field, structs
+
+from domain import event
+from domain.custom_value import json_error
+from domain.errors import Errors, Invalid, NotFound
+from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, text_error
+from domain.money import currency_error
+from domain.permissions import require_admin
+from domain.webhook_url import STRICT, Rules, url_error
+
+EventType = Literal[
+    "opportunity.created",
+    "opportunity.updated",
+    "opportunity.stage_changed",
+    "opportunity.won",
+    "opportunity.lost",
+    "opportunity.reopened",
+    "opportunity.deleted",
+    "opportunity.restored",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+Reason = Literal["paused", "gone", "failing"]
+"""Why an endpoint gets nothing: an admin said so, it answered 410, or it failed for days."""
+
+MAX_CHOICES = 100
+MAX_AMOUNT = Decimal(10) ** 15
+
+
+class WebhookFilters(Struct, frozen=True, kw_only=True):
+    """Which deals the endpoint hears of: all conditions given must hold, of several values any.
+
+    ``amount`` is compared in the deal's own currency. ``custom_fields`` has a value, or a list of alternatives, by key.
+    """
+
+    stage: tuple[str, ...] = ()
+    owner: tuple[UUID, ...] = ()
+    currency: tuple[str, ...] = ()
+    amount__gte: Decimal | None = None
+    amount__lte: Decimal | None = None
+    custom_fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Created(event.Event, frozen=True):
+    url: str
+    events: tuple[EventType, ...]
+    description: str = ""
+    filters: WebhookFilters = WebhookFilters()
+    active: bool = True
+
+
+class Updated(event.Event, frozen=True):
+    url: str | UnsetType = UNSET
+    events: tuple[EventType, ...] | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    filters: WebhookFilters | UnsetType = UNSET
+
+
+class SecretRotated(event.Event, frozen=True):
+    """The secret of the former generation signs as well for a day."""
+
+    generation: int
+
+
+class Disabled(event.Event, frozen=True):
+    reason: Reason
+
+
+class Enabled(event.Event, frozen=True):
+    pass
+
+
+class Deleted(event.Event, frozen=True):
+    pass
+
+
+class State(event.State, frozen=True):
+    url: str
+    events: tuple[EventType, ...]
+    description: str = ""
+    filters: WebhookFilters = WebhookFilters()
+    active: bool = True
+    disabled_reason: Reason | None = None
+    secret_generation: int = 1
+    secret_rotated_at: datetime | None = None
+    deleted: bool = False
+
+
+def evolve(state: State | None, recorded: event.Recorded) -> State:
+    happened = recorded.event
+    if isinstance(happened, Created):
+        paused: Reason | None = None if happened.active else "paused"
+        return State(**recorded.head(), **event.given(happened), disabled_reason=paused)  # type: ignore[arg-type]
+    assert state is not None
+    changes: dict[str, Any] = {}
+    match happened:
+        case Updated():
+            changes = event.given(happened)
+        case SecretRotated(generation):
+            changes = {"secret_generation": generation, "secret_rotated_at": recorded.meta.occurred_at}
+        case Disabled(reason):
+            changes = {"active": False, "disabled_reason": reason}
+        case Enabled():
+            changes = {"active": True, "disabled_reason": None}
+        case Deleted():
+            changes = {"deleted": True}
+    return structs.replace(state, **recorded.tail(), **changes)
+
+
+class Create(event.Command, frozen=True, kw_only=True):
+    """``rules`` are the deployment's, as in ``Update``."""
+
+    url: str
+    events: tuple[EventType, ...]
+    description: str = ""
+    filters: WebhookFilters = WebhookFilters()
+    active: bool = True
+    rules: Rules = STRICT
+
+
+class Update(event.Command, frozen=True, kw_only=True):
+    """Changes what is given; ``filters`` as a whole. ``active`` false pauses, true ends a pause or a disabling."""
+
+    url: str | UnsetType = UNSET
+    events: tuple[EventType, ...] | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    filters: WebhookFilters | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    rules: Rules = STRICT
+
+
+class RotateSecret(event.Command, frozen=True):
+    pass
+
+
+class Disable(event.Command, frozen=True):
+    """By the sender, about an endpoint as long as it has the URL that gave the reason."""
+
+    reason: Reason
+    url: str
+
+
+class Delete(event.Command, frozen=True):
+    pass
+
+
+def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    require_admin(context.actor)
+    if isinstance(command, Create):
+        assert state is None
+        wanted = _wanted(command)
+        active = wanted.pop("active")
+        _require_valid(wanted, command.rules)
+        return (Created(**wanted, active=active),)
+    if state is None or state.deleted:
+        raise NotFound("No such webhook endpoint.")
+    match command:
+        case Update():
+            return _updated(state, command)
+        case RotateSecret():
+            return (SecretRotated(generation=state.secret_generation + 1),)
+        case Disable(reason, url):
+            return (Disabled(reason=reason),) if state.active and state.url == url else ()
+        case Delete():
+            return (Deleted(),)
+    raise TypeError(command)
+
+
+def _updated(state: State, command: Update) -> tuple[event.Event, ...]:
+    wanted = _wanted(command)
+    active = wanted.pop("active", state.active)
+    changes = event.changed(state, wanted)
+    _require_valid(changes, command.rules)
+    events: list[event.Event] = [Updated(**changes)] if changes else []
+    if active != state.active:
+        events.append(Enabled() if active else Disabled(reason="paused"))
+    return tuple(events)
+
+
+def _wanted(command: Create | Update) -> dict[str, Any]:
+    """What is given, texts trimmed, every event type once."""
+    wanted = event.given(command)
+    del wanted["rules"]
+    for name in ("url", "description"):
+        if name in wanted:
+            wanted[name] = wanted[name].strip()
+    if "events" in wanted:
+        wanted["events"] = tuple(dict.fromkeys(wanted["events"]))
+    return wanted
+
+
+def _require_valid(values: dict[str, Any], rules: Rules) -> None:
+    errors: Errors = {}
+    if "url" in values and (message := url_error(values["url"], rules)):
+        errors["url"] = [message]
+    if "events" in values and not values["events"]:
+        errors["events"] = [f"Name at least one of: {', '.join(EVENT_TYPES)}."]
+    if message := text_error(values.get("description"), blank=True):
+        errors["description"] = [message]
+    if "filters" in values:
+        errors |= _filter_errors(values["filters"])
+    if errors:
+        raise Invalid(errors)
+
+
+def _filter_errors(filters: WebhookFilters) -> Errors:
+    errors: Errors = {}
+    for name in ("stage", "owner", "currency"):
+        if len(getattr(filters, name)) > MAX_CHOICES:
+            errors[f"filters.{name}"] = [f"At most {MAX_CHOICES} values."]
+    found = {
+        "stage": next((message for key in filters.stage if (message := key_error(key))), None),
+        "currency": next((message for code in filters.currency if (message := currency_error(code))), None),
+        "amount__gte": _bound_error(filters.amount__gte),
+        "amount__lte": _bound_error(filters.amount__lte),
+        "custom_fields": _custom_fields_error(filters.custom_fields),
+    }
+    for name, message in found.items():
+        if message:
+            errors.setdefault(f"filters.{name}", [message])
+    if not errors and filters.amount__gte is not None and filters.amount__lte is not None:
+        if filters.amount__gte > filters.amount__lte:
+            errors["filters.amount__lte"] = ["Must not be less than amount__gte."]
+    return errors
+
+
+def _bound_error(value: Decimal | None) -> str | None:
+    if value is None or (value.is_finite() and 0 <= value < MAX_AMOUNT):
+        return None
+    return "Must be a number, not negative, with at most 15 digits before the decimal point."
+
+
+def _custom_fields_error(values: dict[str, Any]) -> str | None:
+    if len(values) > MAX_CUSTOM_FIELDS:
+        return f"At most {MAX_CUSTOM_FIELDS} keys."
+    for key, value in values.items():
+        if message := text_error(key, MAX_NAME):
+            return f"The key: {message}"
+        alternatives = value if isinstance(value, list) else [value]
+        if not alternatives or len(alternatives) > MAX_CHOICES:
+            return f"{key}: give a value, or a list of 1 to {MAX_CHOICES}."
+        if any(one is None or isinstance(one, dict | list) for one in alternatives):
+            return f"{key}: compare with texts, numbers, true or false."
+        if message := json_error(value):
+            return f"{key}: {message}"
+    return None
