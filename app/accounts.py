@@ -13,7 +13,7 @@ from app.operations import describe
 from app.schemas import shown
 from app.values import INSTANT, PHRASE, TEXT
 from domain import account
-from projections.opportunity_queries import Order
+from projections.condition import Order
 
 TAG = "Accounts"
 PATH = "/api/accounts"

@@ -17,7 +17,7 @@ from app.values import INSTANT, PHRASE, choice
 from domain import activity
 from domain.errors import NotFound
 from projections import directory_queries
-from projections.opportunity_queries import Order
+from projections.condition import Order
 
 TAG = "Activities"
 PATH = "/api/opportunities/{id:uuid}/activities"

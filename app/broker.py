@@ -86,7 +86,15 @@ class Broker:
     def run(self) -> bool:
         """Whether it started. It ends with 0 where its port is taken: somebody's answering there proves nothing."""
         url = f"tcp://127.0.0.1:{self.port}"
-        command = [self.program, "broker", "--silent", "--cluster-id", self.name, "--storage-engine", "memory://tansu/"]
+        command: list[str | Path] = [
+            self.program,
+            "broker",
+            "--silent",
+            "--cluster-id",
+            self.name,
+            "--storage-engine",
+            "memory://tansu/",
+        ]
         command += ["--listener-url", url, "--advertised-listener-url", url]
         env = {name: value for name, value in os.environ.items() if not name.startswith(ITS_OWN)}
         with self.log.open("ab") as log:

@@ -10,7 +10,7 @@ from uuid import UUID
 from litestar.response.base import ASGIResponse
 from uuid_utils.compat import uuid7
 
-from app import call, etag, idempotency
+from app import call, etag, filters, idempotency
 from app.call import Call, Http
 from app.committer import Outcome, Submission
 from domain import catalog
@@ -30,6 +30,7 @@ async def execute(
 ) -> Outcome:
     """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
     ``Unavailable``."""
+    filters.none(request.scope["query_string"])
     this = call.of(request)
     identity = this.identity
     key = None

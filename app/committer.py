@@ -24,7 +24,8 @@ from uuid_utils.compat import uuid7
 from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
 from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
 from domain.event import Actor, Command, Context, Facts, Meta, Policy, Recorded, State
-from projections import answers, facts
+from projections import answers, facts, kept_answers
+from projections.kept_answers import Kept, Key
 from projections.projection import Change
 from projections.registry import READ_MODELS
 
@@ -32,7 +33,6 @@ MAX_BATCH = 256
 ATTEMPTS = 3
 MAX_STATES = 20_000
 ATTEMPTS = 3
-IDEMPOTENCY_HOURS = 24
 
 Status = Literal["created", "changed", "unchanged"]
 
@@ -224,7 +224,7 @@ class Committer:
         batch = _Batch([], {}, [])
         pending: list[Change] = []
         self._load(cursor, submissions, batch)
-        kept = _kept(cursor, submissions)
+        given = _given(cursor, submissions)
         found = facts.existing(cursor, _named(submissions))
         for submission in submissions:
             known = facts.of_references(found, submission.org_id)
@@ -234,12 +234,12 @@ class Committer:
             key = _key(submission)
             result: Result
             try:
-                if key in kept:
-                    result = _again(submission, *kept[key], batch.states)
+                if key in given:
+                    result = _again(submission, *given[key], batch.states)
                 else:
                     result = self._decide(submission, known, batch.states, pending)
                     if key and submission.idempotency:
-                        kept[key] = submission.idempotency[1], result
+                        given[key] = submission.idempotency[1], result
             except Exception as error:  # a refusal, or a fault of ours that concerns this command alone
                 if all_or_nothing:
                     raise
@@ -395,33 +395,18 @@ def _render(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batc
                 outcome.body = body
 
 
-_Key = tuple[UUID, UUID, str]
-
-
-def _key(submission: Submission) -> _Key | None:
+def _key(submission: Submission) -> Key | None:
     if submission.idempotency is None:
         return None
     return submission.org_id, submission.actor.user_id or submission.org_id, submission.idempotency[0]
 
 
-def _kept(cursor: Cursor[Any], submissions: Sequence[Submission]) -> dict[_Key, tuple[bytes, Outcome]]:
+def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> dict[Key, tuple[bytes, Outcome]]:
     """The answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
-    keys = [key for submission in submissions if (key := _key(submission))]
-    if not keys:
-        return {}
-    cursor.execute(
-        f"""
-        SELECT i.org_id, i.actor_id, i.key, i.fingerprint, i.stream_id, i.version, i.body
-        FROM idempotency i
-        JOIN unnest(%b::uuid[], %b::uuid[], %b::text[]) AS k (org_id, actor_id, key) USING (org_id, actor_id, key)
-        WHERE i.created_at > clock_timestamp() - interval '{IDEMPOTENCY_HOURS} hours'
-        """,
-        tuple(list(column) for column in zip(*keys, strict=True)),
-        binary=True,
-    )
+    found = kept_answers.find(cursor, [key for submission in submissions if (key := _key(submission))])
     return {
-        (org_id, actor_id, key): (bytes(fingerprint), Outcome("created", stream_id, version, body or "", replayed=True))
-        for org_id, actor_id, key, fingerprint, stream_id, version, body in cursor.fetchall()
+        key: (kept.fingerprint, Outcome("created", kept.stream_id, kept.version, kept.body, replayed=True))
+        for key, kept in found.items()
     }
 
 
@@ -429,15 +414,12 @@ def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, states:
     assert submission.idempotency is not None
     _actor(submission, states, datetime.now(UTC))
     if submission.idempotency[1] != fingerprint:
-        raise KeyReused(
-            f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key."
-        )
+        raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
     return outcome
 
 
 def _keep(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch) -> None:
-    """Keep the answers under their idempotency keys, and let go of some that have had their time."""
-    kept: dict[_Key, tuple[object, ...]] = {}
+    kept: dict[Key, Kept] = {}
     for n, (submission, result) in enumerate(zip(submissions, batch.results, strict=True)):
         key = _key(submission)
         if key is None or submission.idempotency is None or not isinstance(result, Outcome) or result.replayed:
@@ -445,23 +427,5 @@ def _keep(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch)
         if key in kept:  # the same request twice in one batch
             batch.results[n] = replace(result, replayed=True)
         else:
-            kept[key] = *key, submission.idempotency[1], result.stream_id, result.version, result.body
-    rows = list(kept.values())
-    if not rows:
-        return
-    cursor.execute(
-        """
-        DELETE FROM idempotency WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM idempotency WHERE created_at < clock_timestamp() - interval '24 hours' LIMIT 100))
-        """
-    )
-    cursor.execute(
-        """
-        INSERT INTO idempotency (org_id, actor_id, key, fingerprint, stream_id, version, body)
-        SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint[], %b::text[])
-        ON CONFLICT (org_id, actor_id, key) DO UPDATE SET
-            fingerprint = excluded.fingerprint, stream_id = excluded.stream_id, version = excluded.version,
-            body = excluded.body, created_at = clock_timestamp()
-        """,
-        tuple(list(column) for column in zip(*rows, strict=True)),
-    )
+            kept[key] = Kept(submission.idempotency[1], result.stream_id, result.version, result.body)
+    kept_answers.keep(cursor, kept)

@@ -10,7 +10,7 @@ import msgspec
 from litestar import delete, get, patch, post
 from litestar.response.base import ASGIResponse
 
-from app import bodies, call, commands, listing, records
+from app import bodies, call, commands, filters, listing, records
 from app.call import Http
 from app.committer import Outcome
 from app.filters import Filters
@@ -61,6 +61,7 @@ async def create_custom_field(request: Http) -> ASGIResponse:
 
 @get(ONE, opt=describe(TAG, "Get a custom field", answer=Definition, versioned=True))
 async def get_custom_field(request: Http) -> ASGIResponse:
+    filters.none(request.scope["query_string"])
     version, definitions = await _all(request)
     return commands.record(request, version, msgspec.json.encode(_find(definitions, request.path_params["key"])))
 

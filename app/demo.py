@@ -114,16 +114,13 @@ class _Demo:
         org = create_org(self._committer, "Demo Sales", "USD", "admin@demo.example", occurred_at=self._start)
         self._org_id = org.org_id
         self._owners = [
-            self._record("user", user.Create(email=f"{key}@demo.example", name=name, role="rep"))
-            for name, key in OWNERS
+            self._record("user", user.Create(email=f"{key}@demo.example", name=name, role="rep")) for name, key in OWNERS
         ]
         self._accounts = [
             self._record("account", account.Create(name=name, domain=f"{name.lower().replace(' ', '')}.example"))
             for name in ACCOUNTS
         ]
-        self._contacts = {
-            id_: [self._contact(id_) for _ in range(self._random.randint(1, 3))] for id_ in self._accounts
-        }
+        self._contacts = {id_: [self._contact(id_) for _ in range(self._random.randint(1, 3))] for id_ in self._accounts}
         self._settings()
         steps = sorted(self._history(), key=lambda step: step.at)
         self._run([step.submission for step in steps])
@@ -146,9 +143,7 @@ class _Demo:
     def _contact(self, account_id: UUID) -> UUID:
         first, last = self._random.choice(FIRST), self._random.choice(LAST)
         email = f"{first}.{last}@customer.example".lower()
-        return self._record(
-            "contact", contact.Create(first_name=first, last_name=last, email=email, account_id=account_id)
-        )
+        return self._record("contact", contact.Create(first_name=first, last_name=last, email=email, account_id=account_id))
 
     def _settings(self) -> None:
         fields = custom_field.stream_id(self._org_id)
@@ -196,9 +191,7 @@ class _Demo:
             stream = id_ if kind == "opportunity" else uuid7()
             yield _Step(at, self._at(kind, stream, next_command, at, owner))
 
-    def _course(
-        self, at: datetime, close_date: date, amount: Decimal, id_: UUID
-    ) -> Iterator[tuple[datetime, str, Command]]:
+    def _course(self, at: datetime, close_date: date, amount: Decimal, id_: UUID) -> Iterator[tuple[datetime, str, Command]]:
         """Stage by stage to its end; what lies in the future is left out by the caller."""
         random = self._random
         won = random.random() < 0.6
@@ -210,9 +203,7 @@ class _Demo:
                 yield (
                     at,
                     "activity",
-                    activity.Log(
-                        opportunity_id=id_, type=random.choice(TALKS), subject=f"{stage.title()} talk", occurred_at=at
-                    ),
+                    activity.Log(opportunity_id=id_, type=random.choice(TALKS), subject=f"{stage.title()} talk", occurred_at=at),
                 )
             if random.random() < 0.25:
                 at += timedelta(days=random.randint(1, 6))

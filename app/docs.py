@@ -50,6 +50,7 @@ code { background: #eef1f4; padding: .1rem .3rem; border-radius: 3px }
 <ul>
 <li><a href="/schema/">Documentation</a>, to read and to try out</li>
 <li><a href="/schema/openapi.json">OpenAPI document</a></li>
+<li><a href="/schema/asyncapi.json">AsyncAPI document</a> of the event stream</li>
 <li><a href="/health/ready">Health</a></li>
 </ul>
 </body>
@@ -59,11 +60,7 @@ code { background: #eef1f4; padding: .1rem .3rem; border-radius: 3px }
 
 @get("/schema/openapi.json", opt=describe("Documentation", "This document", answer=dict[str, Any]))
 async def get_openapi(request: Http) -> ASGIResponse:
-    body, packed = request.app.state.openapi
-    headers = [("cache-control", "no-cache"), ("vary", "accept-encoding")]
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return ASGIResponse(body=packed, headers=[*headers, ("content-encoding", "gzip")])
-    return ASGIResponse(body=body, headers=headers)
+    return sent(request, request.app.state.openapi)
 
 
 @get("/schema", opt={"operation": HIDDEN})
@@ -90,8 +87,17 @@ async def get_landing() -> ASGIResponse:
     return ASGIResponse(body=LANDING, media_type="text/html", headers=[("content-security-policy", policy)])
 
 
+def sent(request: Http, document: tuple[bytes, bytes]) -> ASGIResponse:
+    """A packed document, compressed for whoever can read that."""
+    body, compressed = document
+    headers = [("cache-control", "no-cache"), ("vary", "accept-encoding")]
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return ASGIResponse(body=compressed, headers=[*headers, ("content-encoding", "gzip")])
+    return ASGIResponse(body=body, headers=headers)
+
+
 def packed(document: dict[str, Any]) -> tuple[bytes, bytes]:
-    """The OpenAPI document as JSON, plain and compressed."""
+    """A document as JSON, plain and compressed."""
     body = msgspec.json.encode(document)
     return body, gzip.compress(body)
 

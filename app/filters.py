@@ -75,6 +75,12 @@ def pairs(query_string: bytes) -> Pairs:
         raise Refused(400, "bad_query", f"At most {MAX_PARAMETERS} parameters.") from None
 
 
+def none(query_string: bytes) -> None:
+    """Raises ``Invalid`` for any parameter, where there are none."""
+    if given := pairs(query_string):
+        raise Invalid({name: ["Unknown parameter: there are none here."] for name, _ in given})
+
+
 def conditions(
     given: Pairs,
     table: Filters,

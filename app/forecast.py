@@ -23,7 +23,8 @@ from domain.errors import Errors, Invalid
 from projections import forecast_changes, opportunity_queries
 from projections import forecast_queries as queries
 from projections.condition import Condition
-from projections.forecast_queries import MAX_MONTHS, Bounds, GroupBy, Question
+from projections.forecast_queries import MAX_MONTHS, GroupBy, Question
+from projections.forecast_sums import Bounds
 
 TAG = "Forecast"
 

@@ -17,8 +17,7 @@ from app.paging import PAGING, Page
 from app.values import instant
 from domain.errors import Errors, Invalid
 from projections import directory_queries
-from projections.condition import Condition, CustomType
-from projections.opportunity_queries import Order
+from projections.condition import Condition, CustomType, Order
 
 
 @dataclass(frozen=True, eq=False)

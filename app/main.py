@@ -18,8 +18,9 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
-from app import access, docs, openapi, problems
+from app import access, asyncapi, docs, openapi, problems
 from app.access import Access
+from app.arrivals import Arrivals
 from app.committer import Committer
 from app.health import SchemaCheck
 from app.rate_limit import RateLimit
@@ -52,13 +53,15 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         connections=settings.read_connections,
         statement_timeout_ms=settings.statement_timeout_ms,
     )
+    draining = asyncio.Event()
     app = Application(
         list(routes),
         state=State(
             {
                 "reads": reads,
                 "schema": SchemaCheck(settings.database_url),
-                "draining": asyncio.Event(),
+                "draining": draining,
+                "arrivals": Arrivals(settings.database_url, draining),
                 "public_url": settings.public_url,
                 "metrics_token": getattr(settings, "metrics_token", ""),
             }
@@ -76,6 +79,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         RateLimit(settings.rate_limit) if settings.rate_limit else None,
     )
     app.state.openapi = docs.packed(openapi.document(app, settings.public_url))
+    app.state.asyncapi = docs.packed(asyncapi.document(settings))
     return app
 
 
@@ -89,6 +93,7 @@ def _lifespan(settings: Settings, reads: Reads) -> Callable[[Litestar], Any]:
         try:
             yield
         finally:
+            await app.state.arrivals.close()
             await writer.close()
             await reads.close()
 

@@ -81,7 +81,7 @@ def document(app: Litestar, public_url: str = "") -> Json:
         "openapi": "3.1.0",
         "info": {
             "title": "Opportunities API",
-            "version": _version(),
+            "version": product_version(),
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -97,7 +97,7 @@ def document(app: Litestar, public_url: str = "") -> Json:
     }
 
 
-def _version() -> str:
+def product_version() -> str:
     try:
         return version("opportunities")
     except PackageNotFoundError:

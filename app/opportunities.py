@@ -21,8 +21,9 @@ from app.operations import describe, query
 from app.values import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
-from projections import directory_queries
+from projections import cursors, directory_queries
 from projections import opportunity_queries as queries
+from projections.opportunity_terms import ORDERINGS
 
 TAG = "Opportunities"
 PATH = "/api/opportunities"
@@ -48,7 +49,7 @@ FILTERS = Filters(
 )
 TABLE = Table(
     filters=FILTERS,
-    orderings=tuple(sorted(queries.ORDERINGS)),
+    orderings=tuple(sorted(ORDERINGS)),
     order=queries.DEFAULT_ORDER,
     fields=shown.Opportunity.__struct_fields__,
     cursors=True,
@@ -76,10 +77,10 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> ASGIResponse:
         return listing.envelope(request, asked, items, count)
     try:
         statement = queries.cursor_page(wanted, page.limit, page.cursor)
-    except queries.InvalidCursor as error:
+    except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
     items, count, keys = await reads.row(identity, *statement)
-    return listing.envelope(request, asked, items, count, queries.encode_cursor(keys) if keys else None)
+    return listing.envelope(request, asked, items, count, cursors.encode(keys) if keys else None)
 
 
 @post(
@@ -174,6 +175,7 @@ async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
 )  # fmt: skip
 async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
     identity = call.of(request).identity
+    filters.none(request.scope["query_string"])
     _, body = await _record(request, id, None)
     policy = await _policy(request)
     deal = msgspec.json.decode(body)

@@ -18,7 +18,7 @@ from app.filters import Pairs
 from app.problems import Refused
 from app.spelling import meant
 from domain.errors import Errors, NotFound
-from projections.opportunity_queries import Order
+from projections.condition import Order
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200

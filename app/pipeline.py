@@ -6,7 +6,7 @@ import msgspec
 from litestar import get, put
 from litestar.response.base import ASGIResponse
 
-from app import bodies, call, commands, records
+from app import bodies, call, commands, filters, records
 from app.call import Http
 from app.operations import describe
 from app.schemas import shown
@@ -21,6 +21,7 @@ EXAMPLE = msgspec.to_builtins(pipeline.DEFAULT)
 
 @get(PATH, opt=describe(TAG, "Get the pipeline policy", answer=Pipeline, versioned=True))
 async def get_pipeline(request: Http) -> ASGIResponse:
+    filters.none(request.scope["query_string"])
     found = await records.settings(request, "pipeline")
     if found is None:
         raise NotFound("This organization has no pipeline.")

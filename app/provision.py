@@ -47,9 +47,7 @@ def create_org(
 
     committer.run_as_one(
         [
-            submission(
-                "organization", organization.stream_id(org_id), organization.Create(name=name, currency=currency)
-            ),
+            submission("organization", organization.stream_id(org_id), organization.Create(name=name, currency=currency)),
             submission("pipeline", pipeline.stream_id(org_id), pipeline.DEFAULT),
             submission("user", user_id, user.Create(email=admin_email, name=admin_email.partition("@")[0], role="admin")),
             submission("token", token_id, token.Issue(name="first", user_id=user_id, hash=hash_, prefix=secret[:8])),

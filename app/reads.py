@@ -109,6 +109,10 @@ class Reads:
             return None
         return identity
 
+    async def of_nobody(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement about no org in particular. Raises ``Unavailable``."""
+        return await self._fetch(None, text, params)
+
     async def ping(self) -> None:
         """Raises ``Unavailable`` if the database does not answer."""
         await self._fetch(None, "SELECT 1", {})

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from litestar.response.base import ASGIResponse
 
-from app import call, commands, listing
+from app import call, commands, filters, listing
 from app.call import Http
 from app.listing import Table
 from domain.errors import NotFound
@@ -27,7 +27,8 @@ async def page(request: Http, kind: str, table: Table, *conditions: Condition, p
 
 
 async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:
-    """The record with its ETag. Raises ``NotFound``."""
+    """The record with its ETag. Raises ``NotFound``, ``Invalid`` for parameters."""
+    filters.none(request.scope["query_string"])
     identity = call.of(request).identity
     rows = await request.app.state.reads.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
     if not rows:

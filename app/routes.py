@@ -7,6 +7,7 @@ from typing import Any
 from app import (
     accounts,
     activities,
+    asyncapi,
     contacts,
     custom_fields,
     docs,
@@ -26,6 +27,7 @@ from app import (
 
 RESOURCES = (
     docs,
+    asyncapi,
     health,
     metrics,
     index,

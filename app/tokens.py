@@ -16,8 +16,7 @@ from app.provision import new_token
 from app.schemas import shown
 from app.values import BOOL, ID, INSTANT, PHRASE
 from domain import token
-from projections.condition import Condition
-from projections.opportunity_queries import Order
+from projections.condition import Condition, Order
 
 TAG = "Tokens"
 PATH = "/api/tokens"

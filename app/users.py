@@ -15,7 +15,7 @@ from app.schemas import shown
 from app.values import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from domain import user
 from domain.permissions import ROLES
-from projections.opportunity_queries import Order
+from projections.condition import Order
 
 TAG = "Users"
 PATH = "/api/users"

@@ -7,6 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
@@ -32,10 +34,10 @@ class Kafka(Struct, frozen=True, kw_only=True):
     session_timeout_ms: int = 45_000
     fetch_wait_ms: int = 500
 
-    @property
-    def retention_ms(self) -> int:
-        """As Kafka has it: -1 for ever."""
-        return self.retention_hours * 3_600_000 or -1
+
+def retention_ms(hours: int) -> int:
+    """As Kafka has it: -1 for ever."""
+    return hours * 3_600_000 or -1
 
 
 def problems(config: Kafka) -> list[str]:

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 from kafka.record import util
 
-from consumers.connection import Kafka, NoChecksum
+from consumers.connection import MAX_MESSAGE_BYTES, Kafka, NoChecksum
 from consumers.message import Headers
 
 __all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "TopicPartition", "errors"]
@@ -27,7 +27,6 @@ REQUEST_MS = 10_000
 DELIVERY_MS = 20_000
 LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 HEARTBEATS_A_SESSION = 6
 
 

@@ -14,7 +14,7 @@ from consumers import message
 from consumers.message import Record
 from domain import catalog, event_store
 from domain.event import Recorded, State
-from projections import versions
+from projections import message_data
 from projections.projection import Change
 
 MAX_STATES = 5_000
@@ -88,15 +88,15 @@ class Log:
 
 
 def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
-    wanted: dict[str, list[versions.Key]] = {}
+    wanted: dict[str, list[message_data.Key]] = {}
     for recorded, _, _ in changes:
         kind = catalog.kind_of_event(type(recorded.event))
         wanted.setdefault(kind, []).append((recorded.originator_id, recorded.originator_version))
-    shown: dict[versions.Key, bytes] = {}
+    shown: dict[message_data.Key, bytes] = {}
     for kind, keys in wanted.items():
-        shown |= versions.shown(cursor, kind, keys)
+        shown |= message_data.shown(cursor, kind, keys)
     acting = {(actor, recorded.position) for recorded, _, _ in changes if (actor := recorded.meta.actor_id)}
-    actors = versions.actors(cursor, list(acting))
+    actors = message_data.actors(cursor, list(acting))
     return [
         message.record(
             recorded,

@@ -47,7 +47,7 @@ def run(worker: Worker, stop: threading.Event, *, describe: Callable[[Exception]
             errors = 0
             if not busy and not stop.is_set():
                 worker.wait(IDLE_SECONDS)
-        except Exception as error:  # whatever it was, the log is still there and so is the work
+        except Exception as error:  # noqa: BLE001  whatever it was, the log is still there and so is the work
             errors += 1
             seconds = min(BACKOFF_SECONDS * 2 ** (errors - 1), MAX_BACKOFF_SECONDS)
             log.warning("step.failed", error=type(error).__name__, reason=describe(error), tries=errors, again_in=seconds)

@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
-from consumers.kafka import MAX_MESSAGE_BYTES, Admin, Consumer, Fetched, Kafka, TopicPartition, errors
+from consumers.connection import MAX_MESSAGE_BYTES, retention_ms
+from consumers.kafka import Admin, Consumer, Fetched, Kafka, TopicPartition, errors
 
 UNKNOWN = frozenset({3, 100})
 """What a broker answers of a topic that it does not have, by name or by id."""
@@ -49,7 +50,7 @@ def ensure(admin: Admin, config: Kafka, name: str) -> Topic:
     wanted = {
         "num_partitions": config.partitions,
         "replication_factor": config.replication or -1,
-        "configs": {"retention.ms": str(config.retention_ms), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
+        "configs": {"retention.ms": str(retention_ms(config.retention_hours)), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
     }
     with suppress(errors.TopicAlreadyExistsError):
         admin.create_topics({name: wanted}, wait_for_metadata=True)

@@ -229,9 +229,9 @@ def _filter_errors(filters: WebhookFilters) -> Errors:
     for name, message in found.items():
         if message:
             errors.setdefault(f"filters.{name}", [message])
-    if not errors and filters.amount__gte is not None and filters.amount__lte is not None:
-        if filters.amount__gte > filters.amount__lte:
-            errors["filters.amount__lte"] = ["Must not be less than amount__gte."]
+    least, most = filters.amount__gte, filters.amount__lte
+    if not errors and least is not None and most is not None and least > most:
+        errors["filters.amount__lte"] = ["Must not be less than amount__gte."]
     return errors
 
 

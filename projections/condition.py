@@ -1,4 +1,4 @@
-"""A condition on a list: field, operator, typed values. Refuses text that comes from a request to become SQL."""
+"""What is asked of a list, and the statement that answers it. Refuses text that comes from a request to become SQL."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ class Condition(NamedTuple):
     operator: Operator
     values: tuple[Any, ...]
     custom_type: CustomType | None = None
+
+
+class Order(NamedTuple):
+    field: str
+    descending: bool
+
+
+class Query(NamedTuple):
+    """A statement and its named parameters."""
+
+    text: str
+    params: dict[str, Any]

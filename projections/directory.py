@@ -17,9 +17,8 @@ from psycopg import Cursor
 
 from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
 from domain.event import State
+from projections import versions
 from projections.projection import Change
-
-INFINITY = "infinity"
 
 DDL = """
 CREATE TABLE directory (
@@ -78,12 +77,6 @@ class _Row(Struct):
     doc: str
 
 
-class _Closed(Struct):
-    id: UUID
-    version: int
-    valid_to: datetime
-
-
 class _Epoch(Struct):
     org_id: UUID
     position: int
@@ -123,7 +116,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
         kind=kind,
         position=position,
         valid_from=state.updated_at,
-        valid_to=INFINITY,
+        valid_to=versions.INFINITY,
         deleted=getattr(state, "deleted", False),
         active=True,
         created_at=state.created_at,
@@ -165,40 +158,16 @@ class Directory:
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
-        last: dict[UUID, _Row] = {}
-        closed: list[_Closed] = []
         epochs: dict[UUID, _Epoch] = {}
-        for recorded, before, after in batch:
+        for recorded, _, after in batch:
             kind = catalog.kind_of_event(type(recorded.event))
             if kind not in _KINDS:
                 continue
-            row = _row(kind, after, recorded.position)
-            if before is not None:
-                if earlier := last.get(after.id):
-                    earlier.valid_to = after.updated_at
-                else:
-                    closed.append(_Closed(before.id, before.version, after.updated_at))
-            last[after.id] = row
-            rows.append(row)
+            rows.append(_row(kind, after, recorded.position))
             if kind in ("user", "token", "organization"):
                 epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
                 epoch.position = max(epoch.position, recorded.position)  # a rebuild comes stream by stream
-        if closed:
-            cursor.execute(
-                """
-                UPDATE directory d SET valid_to = c.valid_to
-                FROM json_to_recordset(%s::json) AS c (id uuid, version int, valid_to timestamptz)
-                WHERE d.id = c.id AND d.version = c.version
-                """,
-                (encode(closed).decode(),),
-                prepare=True,
-            )
-        if rows:
-            cursor.execute(
-                "INSERT INTO directory SELECT * FROM json_populate_recordset(NULL::directory, %s::json)",
-                (encode(rows).decode(),),
-                prepare=True,
-            )
+        versions.write(cursor, "directory", rows)
         if epochs:
             cursor.execute(
                 """

@@ -12,8 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from projections.condition import Condition, CustomType
-from projections.opportunity_queries import Order, Query
+from projections.condition import Condition, CustomType, Order, Query
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
-from projections.opportunity_queries import Query
+from projections import versions
+from projections.condition import Query
 from projections.projection import Change
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
@@ -92,12 +93,7 @@ class ExchangeRates:
                         doc=encode(shown).decode(),
                     )
                 )
-        if rows:
-            cursor.execute(
-                "INSERT INTO exchange_rates SELECT * FROM json_populate_recordset(NULL::exchange_rates, %s::json)",
-                (encode(rows).decode(),),
-                prepare=True,
-            )
+        versions.insert(cursor, "exchange_rates", rows)
 
 
 def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> Query:

@@ -9,8 +9,12 @@ from uuid import UUID
 
 from domain import event_store
 from domain.event import Recorded
+from projections.condition import Query
 from projections.history import Entry, entries
-from projections.opportunity_queries import Query
+
+HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
+BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %s GROUP BY org_id"
+"""Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
 
 
 def streams(org_id: UUID, after: int, limit: int) -> Query:

@@ -21,10 +21,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
+from projections.condition import Query
 from projections.forecast import INFINITY, Cause
 from projections.forecast_queries import NOT_ALL_ZERO, OWN_CURRENCY
 from projections.forecast_sums import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
-from projections.opportunity_queries import Query
 from projections.weighting import SAME, Currencies, Factor, ForecastStatus, Total, difference, number
 
 MAX_BEHIND = 100

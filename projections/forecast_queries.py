@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
+from projections.condition import Query
 from projections.forecast import INFINITY
 from projections.forecast_sums import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
-from projections.opportunity_queries import Query
 from projections.weighting import SAME, Currencies, Figures, ForecastStatus
 
 MAX_MONTHS = 120

@@ -22,12 +22,12 @@ from psycopg import Cursor
 
 from domain.money import quantized
 from domain.opportunity.events import ProbabilitySource, State, Status
+from projections import versions
 from projections.projection import Change
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.
 LIVE = "o.valid_to = 'infinity' AND NOT o.deleted"
 AS_OF = "o.valid_from <= %(as_of)s AND o.valid_to > %(as_of)s AND NOT o.deleted"
-INFINITY = "infinity"
 
 NOBODY = UUID(int=0)
 """In a counter: of any owner."""
@@ -151,12 +151,6 @@ class _Row(Struct):
     detail: str
 
 
-class _Closed(Struct):
-    id: UUID
-    version: int
-    valid_to: datetime
-
-
 class _Count(Struct):
     org_id: UUID
     owner_id: UUID
@@ -186,7 +180,7 @@ def render(state: State, position: int) -> _Row:
         org_id=state.org_id,
         position=position,
         valid_from=state.updated_at,
-        valid_to=INFINITY,
+        valid_to=versions.INFINITY,
         deleted=state.deleted,
         created_at=state.created_at,
         name=state.name,
@@ -205,11 +199,7 @@ def render(state: State, position: int) -> _Row:
         custom_fields=state.custom_fields,
         head=f'{{"id":"{state.id}","name":{encode(state.name).decode()},"account":',
         middle=","
-        + _inside(
-            _Middle(
-                _money(state.amount, state.currency), state.currency, state.stage, state.probability, state.close_date
-            )
-        )
+        + _inside(_Middle(_money(state.amount, state.currency), state.currency, state.stage, state.probability, state.close_date))
         + ',"owner":',
         tail=","
         + _inside(
@@ -253,39 +243,13 @@ class Opportunities:
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
-        last: dict[UUID, _Row] = {}
-        closed: list[_Closed] = []
         counts: Counter[tuple[UUID, UUID, str, str, str]] = Counter()
         for recorded, before, after in batch:
-            if not isinstance(after, State):
-                continue
-            previous = cast("State | None", before)
-            row = render(after, recorded.position)
-            if previous is not None:
-                if earlier := last.get(after.id):
-                    earlier.valid_to = after.updated_at
-                else:
-                    closed.append(_Closed(previous.id, previous.version, after.updated_at))
-            last[after.id] = row
-            rows.append(row)
-            _count(counts, previous, -1)
-            _count(counts, after, +1)
-        if closed:
-            cursor.execute(
-                """
-                UPDATE opportunities o SET valid_to = c.valid_to
-                FROM json_to_recordset(%s::json) AS c (id uuid, version int, valid_to timestamptz)
-                WHERE o.id = c.id AND o.version = c.version
-                """,
-                (encode(closed).decode(),),
-                prepare=True,
-            )
-        if rows:
-            cursor.execute(
-                "INSERT INTO opportunities SELECT * FROM json_populate_recordset(NULL::opportunities, %s::json)",
-                (encode(rows).decode(),),
-                prepare=True,
-            )
+            if isinstance(after, State):
+                rows.append(render(after, recorded.position))
+                _count(counts, cast("State | None", before), -1)
+                _count(counts, after, +1)
+        versions.write(cursor, "opportunities", rows)
         if deltas := [_Count(*key, n) for key, n in counts.items() if n]:
             cursor.execute(
                 """

@@ -6,76 +6,24 @@ make PostgreSQL plan anew for ever. The text depends on the form of the query al
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-import msgspec
-
-from projections.condition import Condition
+from projections import cursors
+from projections.condition import Condition, Order, Query
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY
+from projections.opportunity_terms import COLUMNS, NULLABLE, term
 
 MAX_ACTIVITIES = 50
 
-# Field in a condition or an ordering → column; those that may be null.
-COLUMNS = {
-    "id": "o.id",
-    "name": "o.name",
-    "stage": "o.stage",
-    "status": "o.status",
-    "owner": "o.owner_id",
-    "account": "o.account_id",
-    "currency": "o.currency",
-    "amount": "o.amount",
-    "probability": "o.probability",
-    "close_date": "o.close_date",
-    "actual_close_date": "o.actual_close_date",
-    "actual_amount": "o.actual_amount",
-    "created_at": "o.created_at",
-    "updated_at": "o.valid_from",
-}
-NULLABLE = frozenset({"amount", "close_date", "actual_close_date", "actual_amount"})
-ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
-ARRAY_TYPES = {
-    "name": "text",
-    "stage": "text",
-    "status": "text",
-    "currency": "text",
-    "owner": "uuid",
-    "account": "uuid",
-    "amount": "numeric",
-    "actual_amount": "numeric",
-    "probability": "int",
-    "close_date": "date",
-    "actual_close_date": "date",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-}
-_COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 # What the counters know.
 _COUNTED = frozenset({"stage", "status", "owner", "close_date"})
 
 
-class Order(NamedTuple):
-    field: str
-    descending: bool
-
-
 DEFAULT_ORDER = (Order("created_at", True),)
-
-
-class Query(NamedTuple):
-    text: str
-    params: dict[str, Any]
-
-
-class InvalidCursor(ValueError):
-    """The text is no cursor of this list and ordering."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,81 +115,8 @@ def where(query: List) -> Query:
     if query.as_of is not None:
         params["as_of"] = query.as_of
     for n, condition in enumerate(query.conditions):
-        terms.append(_term(condition, f"p{n}", params))
+        terms.append(term(condition, f"p{n}", params))
     return Query(" AND ".join(terms), params)
-
-
-def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
-    field, operator, values, custom_type = condition
-    if custom_type is not None:
-        return _custom_term(field.removeprefix("cf_"), operator, values, custom_type, name, params)
-    if operator == "isnull":
-        return f"{COLUMNS[field]} IS {'NULL' if values[0] else 'NOT NULL'}"
-    if field == "tags":
-        params[name] = list(values)
-        return f"o.tags {'@>' if operator == 'all' else '&&'} %({name})s::text[]"
-    if field == "owner_email":
-        params[name] = [value.lower() for value in values]
-        return (
-            "o.owner_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s AND d.kind = 'user'"
-            f" AND d.valid_to = 'infinity' AND NOT d.deleted"
-            f" AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
-        )
-    if field == "search":
-        params[name] = f"%{_like(values[0])}%"
-        return (
-            f"(o.name ILIKE %({name})s OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
-            f" AND d.kind = 'account' AND d.valid_to = 'infinity' AND d.name ILIKE %({name})s))"
-        )
-    column, type_ = COLUMNS[field], ARRAY_TYPES[field]
-    if operator in _COMPARE:
-        params[name] = values[0]
-        return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
-    if operator == "icontains":
-        params[name] = f"%{_like(values[0])}%"
-        return f"{column} ILIKE %({name})s"
-    if len(values) == 1:
-        params[name] = values[0]
-        return f"{column} = %({name})s::{type_}"
-    params[name] = list(values)
-    return f"{column} = ANY(%({name})s::{type_}[])"
-
-
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-_CUSTOM_CASTS = {"number": ("number", "numeric"), "date": ("string", "text"), "checkbox": ("boolean", "boolean")}
-
-
-def _custom_term(
-    key: str, operator: str, values: tuple[Any, ...], custom_type: str, name: str, params: dict[str, Any]
-) -> str:
-    params[f"{name}k"] = key
-    value = f"o.custom_fields -> %({name}k)s"
-    text = f"o.custom_fields ->> %({name}k)s"
-    if operator == "isnull":
-        return f"({text}) IS {'NULL' if values[0] else 'NOT NULL'}"
-    if custom_type == "multiselect":
-        params[name] = list(values)
-        return f"(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ?| %({name})s::text[] ELSE false END)"
-    if operator == "icontains":
-        params[name] = f"%{_like(values[0])}%"
-        return f"({text}) ILIKE %({name})s"
-    json_type, cast = _CUSTOM_CASTS.get(custom_type, ("", "text"))
-    # ISO dates compare as text; a stored value of another JSON type (kept from before the definition) never matches.
-    operand = (
-        f"({text})::{cast}"
-        if not json_type
-        else (f"(CASE WHEN jsonb_typeof({value}) = '{json_type}' THEN ({text})::{cast} END)")
-    )
-    if custom_type == "date":
-        values = tuple(v.isoformat() if isinstance(v, date) else v for v in values)
-    if operator in _COMPARE:
-        params[name] = values[0]
-        return f"{operand} {_COMPARE[operator]} %({name})s::{cast}"
-    params[name] = list(values)
-    return f"{operand} = ANY(%({name})s::{cast}[])"
 
 
 def _counted(query: List) -> bool:
@@ -265,11 +140,9 @@ def count(query: List) -> Query:
     by_date = any(condition.field == "close_date" for condition in query.conditions)
     if not by_owner:
         terms.append(f"o.owner_id = '{NOBODY}'")
-    terms.append(
-        "o.close_date < 'infinity' AND o.close_date > '-infinity'" if by_date else f"o.close_date = '{ANY_DATE}'"
-    )
+    terms.append("o.close_date < 'infinity' AND o.close_date > '-infinity'" if by_date else f"o.close_date = '{ANY_DATE}'")
     for n, condition in enumerate(query.conditions):
-        terms.append(_term(condition, f"p{n}", params))
+        terms.append(term(condition, f"p{n}", params))
     return Query(f"SELECT coalesce(sum(o.n), 0)::bigint FROM opportunity_counts o WHERE {' AND '.join(terms)}", params)
 
 
@@ -307,7 +180,7 @@ def cursor_page(query: List, limit: int, cursor: str | None, *, counted: bool = 
     condition = where(query)
     params, text = condition.params, condition.text
     if cursor:
-        text += " AND " + _after(query.keys, _decode_cursor(cursor, query.keys), params)
+        text += " AND " + cursors.after(query.keys, cursors.decode(cursor, query.keys), params)
     order = _order_by(query.keys, "o")
     total = f"({count(query).text})" if counted else "NULL::bigint"
     keys = ", ".join(f"{COLUMNS[field]}::text" for field, _ in query.keys)
@@ -320,69 +193,3 @@ def cursor_page(query: List, limit: int, cursor: str | None, *, counted: bool = 
         """,
         params,
     )
-
-
-def encode_cursor(keys: str) -> str:
-    """The cursor for a page's last keys, as ``cursor_page`` returns them."""
-    return base64.urlsafe_b64encode(keys.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str, keys: Sequence[Order]) -> list[Any]:
-    try:
-        values = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[str | None])
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise InvalidCursor("Not a cursor of this list.") from error
-    if len(values) != len(keys):
-        raise InvalidCursor("This cursor belongs to another ordering.")
-    try:
-        return [_typed(key.field, value) for key, value in zip(keys, values, strict=True)]
-    except (ValueError, ArithmeticError) as error:
-        raise InvalidCursor("This cursor belongs to another ordering.") from error
-
-
-def _typed(field: str, value: str | None) -> Any:
-    if value is None:
-        if field not in NULLABLE:
-            raise ValueError(field)
-        return None
-    match "uuid" if field == "id" else ARRAY_TYPES[field]:
-        case "uuid":
-            return UUID(value)
-        case "numeric":
-            number = Decimal(value)
-            if not number.is_finite():
-                raise ValueError(value)
-            return number
-        case "int":
-            return int(value)
-        case "date":
-            return date.fromisoformat(value)
-        case "timestamptz":
-            return datetime.fromisoformat(value).astimezone(UTC)
-    if "\0" in value:
-        raise ValueError(value)
-    return value
-
-
-def _after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) -> str:
-    """The rows beyond the cursor: a row comparison where the ordering allows, which an index can follow, else by cases."""
-    for n, value in enumerate(values):
-        params[f"k{n}"] = value
-    if len({key.descending for key in keys}) == 1 and not any(key.field in NULLABLE for key in keys):
-        columns = ", ".join(COLUMNS[key.field] for key in keys)
-        marks = ", ".join(f"%(k{n})s" for n in range(len(keys)))
-        return f"({columns}) {'<' if keys[0].descending else '>'} ({marks})"
-    cases: list[str] = []
-    equal: list[str] = []
-    for n, (key, value) in enumerate(zip(keys, values, strict=True)):
-        column, sign = COLUMNS[key.field], "<" if key.descending else ">"
-        type_ = "uuid" if key.field == "id" else ARRAY_TYPES[key.field]
-        if value is None:  # nulls come last: nothing is beyond them but by the next key
-            equal.append(f"{column} IS NULL")
-            continue
-        beyond = f"{column} {sign} %(k{n})s::{type_}"
-        if key.field in NULLABLE:
-            beyond = f"({beyond} OR {column} IS NULL)"
-        cases.append(" AND ".join([*equal, beyond]))
-        equal.append(f"{column} = %(k{n})s::{type_}")
-    return "(" + " OR ".join(f"({case})" for case in cases) + ")"

@@ -1,69 +1,66 @@
-"""Records as they stood right after an event, many at a time: what messages are made of.
+"""Tables with a row for every version of a record, each valid from its instant to the next one's.
 
-The names of other records in them are those of that moment, by the order of the log and not by its times, so a version is
-shown the same for ever. Refuses to be asked for one org: whoever relays the log sees all of it.
+Refuses to change anything of a row once written but the end of its validity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
+from msgspec import Struct
 from psycopg import Cursor
 
-Key = tuple[UUID, int]
+INFINITY = "infinity"
+"""As ``valid_to``: of the version that is the last one so far."""
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-def _then(column: str) -> str:
-    """The embedded form that the record a column names had at the position of ``o``."""
-    return (
-        f"coalesce((SELECT d.card FROM directory d WHERE d.id = {column} AND d.position <= o.position"
-        " ORDER BY d.version DESC LIMIT 1), 'null')"
-    )
+class Version(Protocol):
+    id: UUID
+    version: int
+    valid_from: datetime
+    valid_to: datetime | str
 
 
-_OPPORTUNITIES = f"""
-    SELECT o.id, o.version, convert_to(o.head || {_then("o.account_id")} || o.middle || {_then("o.owner_id")}
-        || ',"stakeholders":[' || CASE WHEN o.stakeholder_ids = '{{}}' THEN '' ELSE coalesce((
-            SELECT string_agg(x.card, ',' ORDER BY s.n)
-            FROM unnest(o.stakeholder_ids) WITH ORDINALITY AS s (id, n) CROSS JOIN LATERAL (
-                SELECT d.card, d.deleted FROM directory d
-                WHERE d.id = s.id AND d.position <= o.position ORDER BY d.version DESC LIMIT 1
-            ) x WHERE NOT x.deleted), '') END
-        || ']' || o.tail || '}}', 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
-"""
-_DIRECTORY = """
-    SELECT d.id, d.version, convert_to(d.doc, 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN directory d USING (id, version)
-"""
-_EXCHANGE_RATES = """
-    SELECT r.id, r.version, convert_to(r.doc, 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN exchange_rates r USING (id, version)
-"""
-_ACTORS = """
-    SELECT k.id, k.position, convert_to(d.card, 'UTF8')
-    FROM unnest(%b::uuid[], %b::bigint[]) AS k (id, position) CROSS JOIN LATERAL (
-        SELECT d.card FROM directory d WHERE d.id = k.id AND d.position <= k.position ORDER BY d.version DESC LIMIT 1
-    ) d
-"""
-_STATEMENTS = {"opportunity": _OPPORTUNITIES, "exchange_rate": _EXCHANGE_RATES}
+class _Closed(Struct):
+    id: UUID
+    version: int
+    valid_to: datetime
 
 
-def shown(cursor: Cursor[Any], kind: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
-    """Each wanted (id, version) of one kind as JSON: an opportunity as in a list, any other record in full."""
-    return _fetch(cursor, _STATEMENTS.get(kind, _DIRECTORY), wanted)
+def write(cursor: Cursor[Any], table: str, rows: Sequence[Version]) -> None:
+    """Write versions, each record's in order, and end the validity of the ones before them."""
+    last: dict[UUID, Version] = {}
+    closed: list[_Closed] = []
+    for row in rows:
+        if earlier := last.get(row.id):
+            earlier.valid_to = row.valid_from
+        elif row.version > 1:
+            closed.append(_Closed(row.id, row.version - 1, row.valid_from))
+        last[row.id] = row
+    if closed:
+        cursor.execute(
+            f"""
+            UPDATE {table} t SET valid_to = c.valid_to
+            FROM json_to_recordset(%s::json) AS c (id uuid, version int, valid_to timestamptz)
+            WHERE t.id = c.id AND t.version = c.version
+            """,
+            (encode(closed).decode(),),
+            prepare=True,
+        )
+    insert(cursor, table, rows)
 
 
-def actors(cursor: Cursor[Any], wanted: Sequence[Key]) -> dict[Key, bytes]:
-    """The cards, as JSON, of users at positions of the log, by both."""
-    return _fetch(cursor, _ACTORS, wanted)
-
-
-def _fetch(cursor: Cursor[Any], statement: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
-    if not wanted:
-        return {}
-    ids, numbers = zip(*wanted, strict=True)
-    cursor.execute(statement, (list(ids), list(numbers)), prepare=True, binary=True)
-    return {(id_, number): bytes(text) for id_, number, text in cursor.fetchall()}
+def insert(cursor: Cursor[Any], table: str, rows: Sequence[Any]) -> None:
+    """Insert structs whose fields are the table's columns, in one statement."""
+    if rows:
+        cursor.execute(
+            f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json)",
+            (encode(rows).decode(),),
+            prepare=True,
+        )

@@ -75,17 +75,13 @@ def migrate(url: str) -> list[str]:
 def check(url: str) -> None:
     """Raises ``SchemaError`` unless the schema is exactly this version's."""
     with psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c search_path=public") as connection:
-        exists = connection.execute(
-            "SELECT to_regclass('public.migrations'), to_regclass('public.read_models')"
-        ).fetchone()
+        exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
         if not exists or None in exists:
             raise SchemaError("The database has no schema yet: run `opportunities migrate`.")
         applied = _applied(connection)
         known = {name for name, _, _ in scripts()}
         if missing := known - applied.keys():
-            raise SchemaError(
-                f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`."
-            )
+            raise SchemaError(f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`.")
         versions = _versions(connection)
         for model in READ_MODELS:
             if versions.get(model.name) != model.version:

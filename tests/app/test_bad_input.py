@@ -83,13 +83,16 @@ def test_half_a_surrogate_pair_is_no_character(org: Org, text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Acme — Annual 2026", "日本語テスト", "שלום עולם", "مرحبا بالعالم", "👩‍👩‍👧‍👦🏳️‍🌈", "Zalgo ̶t̷e̸x̶t̵", "\u202eRTL\u202c", "'; DROP TABLE x;--",
-        "<script>alert(1)</script>", "%s %(x)s {0} ${x}", "a\\b\"c", "tab\there", "line\nbreak", "\U0001f600" * 30, "\ufeff", "\u0001",
+        "Acme — Annual 2026", "日本語テスト", "שלום עולם", "مرحبا بالعالم", "👩‍👩‍👧‍👦🏳️‍🌈", "Zalgo ̶t̷e̸x̶t̵", "\u202eRTL\u202c",
+        "'; DROP TABLE x;--", "<script>alert(1)</script>", "%s %(x)s {0} ${x}", 'a\\b"c', "tab\there", "line\nbreak",
+        "\U0001f600" * 30, "\ufeff", "\u0001",
     ],
 )  # fmt: skip
 def test_text_is_kept_as_it_is(org: Org, text: str) -> None:
     account = org.account(text if text.strip() else f"a{text}")
-    record = org.opportunity(f"x{text}x", account_id=account["id"], tags=[f"x{text}x"], custom_fields={"k": text, f"x{text}x"[:60]: 1})
+    record = org.opportunity(
+        f"x{text}x", account_id=account["id"], tags=[f"x{text}x"], custom_fields={"k": text, f"x{text}x"[:60]: 1}
+    )
     found = org.listed(f"search={quote(text)}")["results"]
     assert [item["id"] for item in found] == [record["id"]]
     assert found[0]["name"] == f"x{text}x"
@@ -134,8 +137,8 @@ def test_a_number_that_json_does_not_know(org: Org, text: str) -> None:
     "text",
     [
         "1E+400000", "-1E+400000", "1e999999999999", "1E-400000", "9" * 400, "9" * 5000, "0." + "9" * 5000, "-1", "-0.01",
-        "1.001", "1234567890123456", "1000000000000000.00", '"1E+400000"', '"NaN"', '"Infinity"', '"-1"', '"1.001"', '"1234567890123456"',
-        '"' + "9" * 5000 + '"', '"1e-400000"', '"sNaN"', '"-0.001"', '"𝟏"',
+        "1.001", "1234567890123456", "1000000000000000.00", '"1E+400000"', '"NaN"', '"Infinity"', '"-1"', '"1.001"',
+        '"1234567890123456"', '"' + "9" * 5000 + '"', '"1e-400000"', '"sNaN"', '"-0.001"', '"𝟏"',
     ],
 )  # fmt: skip
 def test_an_amount_that_is_none(org: Org, text: str) -> None:
@@ -174,9 +177,9 @@ def test_negative_zero_is_zero(org: Org) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "0000-01-01", "0001-01-01", "1899-12-31", "2200-01-01", "9999-12-31", "10000-01-01", "2026-02-30", "2026-13-01", "2026-00-10",
-        "2025-02-29", "26-01-01", "2026-1-1", "2026/01/01", "20260101", "2026-W01-1", "2026-001", "2026-01-01T00:00:00Z", "", " ", "today",
-        "-2026-01-01", "٢٠٢٦-٠١-٠١", "infinity", 20260101, 0, True, [], {},
+        "0000-01-01", "0001-01-01", "1899-12-31", "2200-01-01", "9999-12-31", "10000-01-01", "2026-02-30", "2026-13-01",
+        "2026-00-10", "2025-02-29", "26-01-01", "2026-1-1", "2026/01/01", "20260101", "2026-W01-1", "2026-001",
+        "2026-01-01T00:00:00Z", "", " ", "today", "-2026-01-01", "٢٠٢٦-٠١-٠١", "infinity", 20260101, 0, True, [], {},
     ],
 )  # fmt: skip
 def test_a_date_that_is_none(org: Org, value: Any) -> None:
@@ -224,7 +227,9 @@ def test_as_of_may_be_any_instant(org: Org, value: str) -> None:
 
 
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
-@pytest.mark.parametrize("name", ["close_date__gte", "close_date__lte", "close_date", "created_at__lte", "created_at__gt", "created_at"])
+@pytest.mark.parametrize(
+    "name", ["close_date__gte", "close_date__lte", "close_date", "created_at__lte", "created_at__gt", "created_at"]
+)
 def test_filters_take_any_day_of_the_calendar(org: Org, name: str, day: str) -> None:
     org.opportunity()
     assert org.admin.get(f"{OPPORTUNITIES}?{name}={day}").status == 200
@@ -250,7 +255,13 @@ def test_a_body_must_be_declared_as_json(org: Org, media_type: str) -> None:
 
 @pytest.mark.parametrize(
     "media_type",
-    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"', "application/merge-patch+json"],
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "application/merge-patch+json",
+    ],
 )
 def test_json_by_its_other_names(org: Org, media_type: str) -> None:
     assert org.admin.patch(path_of(org.opportunity()), b'{"name": "A"}', Content_Type=media_type).status == 200
@@ -259,10 +270,11 @@ def test_json_by_its_other_names(org: Org, media_type: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b" ", b"\n", b"{", b"}", b"{]", b'{"name"}', b'{"name":}', b'{"name": "A",}', b'{"name": "A"', b"{'name': 'A'}", b'{name: "A"}',
-        b'{"name": "A"} x', b'{"name": "A"}{"name": "B"}', b"\xff\xfe", b'{"name": "\xff"}', b'\xef\xbb\xbf{"name": "A"}', b'{"name": "\n"}',
-        b'{"name": "\\x"}', b'{"name": "\\u12"}', b"name=A", b"<name>A</name>", "{}".encode("utf-16"), b"\0", b'{"name": "A"}\0', b"//",
-        b"[]", b"[1]", b'"A"', b"1", b"1.5", b"true", b"null", b'[{"name": "A"}]',
+        b"", b" ", b"\n", b"{", b"}", b"{]", b'{"name"}', b'{"name":}', b'{"name": "A",}', b'{"name": "A"', b"{'name': 'A'}",
+        b'{name: "A"}', b'{"name": "A"} x', b'{"name": "A"}{"name": "B"}', b"\xff\xfe", b'{"name": "\xff"}',
+        b'\xef\xbb\xbf{"name": "A"}', b'{"name": "\n"}', b'{"name": "\\x"}', b'{"name": "\\u12"}', b"name=A", b"<name>A</name>",
+        "{}".encode("utf-16"), b"\0", b'{"name": "A"}\0', b"//", b"[]", b"[1]", b'"A"', b"1", b"1.5", b"true", b"null",
+        b'[{"name": "A"}]',
     ],
 )  # fmt: skip
 def test_a_body_must_be_a_json_object(org: Org, text: bytes) -> None:
@@ -333,12 +345,14 @@ def test_a_body_in_chunks_is_limited_as_well(org: Org) -> None:
 @pytest.mark.parametrize(
     ("body", "name"),
     [
-        ({"name": 5}, "name"), ({"name": ["A"]}, "name"), ({"name": True}, "name"), ({"name": {}}, "name"), ({"account_id": 5}, "account_id"),
-        ({"account_id": "x"}, "account_id"), ({"account_id": {"id": NOBODY}}, "account_id"), ({"owner_id": "me"}, "owner_id"),
-        ({"stakeholder_ids": NOBODY}, "stakeholder_ids"), ({"stakeholder_ids": ["x"]}, "stakeholder_ids.0"), ({"stakeholder_ids": [None]}, "stakeholder_ids.0"),
-        ({"stakeholder_ids": {}}, "stakeholder_ids"), ({"tags": "a"}, "tags"), ({"tags": [1]}, "tags.0"), ({"tags": {"a": 1}}, "tags"),
-        ({"custom_fields": []}, "custom_fields"), ({"custom_fields": "x"}, "custom_fields"), ({"custom_fields": 5}, "custom_fields"), ({"stage": 5}, "stage"),
-        ({"currency": 5}, "currency"), ({"currency": ["USD"]}, "currency"), ({"lost_reason": 5}, "lost_reason"),
+        ({"name": 5}, "name"), ({"name": ["A"]}, "name"), ({"name": True}, "name"), ({"name": {}}, "name"),
+        ({"account_id": 5}, "account_id"), ({"account_id": "x"}, "account_id"), ({"account_id": {"id": NOBODY}}, "account_id"),
+        ({"owner_id": "me"}, "owner_id"), ({"stakeholder_ids": NOBODY}, "stakeholder_ids"),
+        ({"stakeholder_ids": ["x"]}, "stakeholder_ids.0"), ({"stakeholder_ids": [None]}, "stakeholder_ids.0"),
+        ({"stakeholder_ids": {}}, "stakeholder_ids"), ({"tags": "a"}, "tags"), ({"tags": [1]}, "tags.0"),
+        ({"tags": {"a": 1}}, "tags"), ({"custom_fields": []}, "custom_fields"), ({"custom_fields": "x"}, "custom_fields"),
+        ({"custom_fields": 5}, "custom_fields"), ({"stage": 5}, "stage"), ({"currency": 5}, "currency"),
+        ({"currency": ["USD"]}, "currency"), ({"lost_reason": 5}, "lost_reason"),
     ],
 )  # fmt: skip
 def test_a_wrong_type_is_named(org: Org, body: Json, name: str) -> None:
@@ -362,14 +376,15 @@ def test_bodies_where_none_is_asked_for_do_no_harm(org: Org) -> None:
 @pytest.mark.parametrize(
     "id_",
     [
-        "1", "x", NOBODY[:-1], NOBODY + "0", "null", "undefined", "%00", "%2e%2e", "%ff", "a%2fb", "💥".encode().hex(), "{id}", "*",
-        "x" * 4000, "00000000-0000-0000-0000-000000000000", NOBODY.upper(), "'; DROP TABLE x;--".replace(" ", "%20").replace(";", "%3B"),
+        "1", "x", NOBODY[:-1], NOBODY + "0", "null", "undefined", "%00", "%2e%2e", "%ff", "a%2fb", "💥".encode().hex(), "{id}",
+        "*", "x" * 4000, "00000000-0000-0000-0000-000000000000", NOBODY.upper(),
+        "'; DROP TABLE x;--".replace(" ", "%20").replace(";", "%3B"),
     ],
 )  # fmt: skip
 def test_an_id_of_nothing_is_404(org: Org, id_: str) -> None:
     for path in (OPPORTUNITIES, ACCOUNTS, CONTACTS, "/api/users/", FIELDS, "/api/tokens/"):
-        for verb, body in [("GET", None), ("PATCH", {}), ("PUT", {}), ("DELETE", None)]:
-            reply = org.admin.request(verb, f"{path}{id_}/", body)
+        for verb in ("GET", "PATCH", "PUT", "DELETE"):
+            reply = org.admin.request(verb, f"{path}{id_}/", {} if verb.startswith("P") else None)
             assert reply.status in (400, 404, 405), (verb, path, reply.body)
     refused(org.admin.get(f"{OPPORTUNITIES}{id_}/history/"), 404)
 
@@ -385,12 +400,14 @@ def test_an_id_in_another_spelling(org: Org, id_: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "stage=%ff", "stage=%", "stage=%zz", "stage=%c3%28", "%ff=1", "stage=%00", "search=%00", "cf_a=%00", "cf_%00=1", "tags=%00", "owner=%00@x",
-        "owner=x%00", "cf_a__icontains=%00", "=", "=1", "&&=&", "page=%31%00", "search=" + "x" * 1001, "stage=" + "x" * 1001, "cf_" + "x" * 101 + "=1",
-        "stage=%ed%a0%80", "page=" + "9" * 30, "page_size=1e2", "page=1.0", "page=+1", "limit=%D9%A3", "offset=" + "9" * 19, "offset=99999999999999",
-        "amount__gte=" + "9" * 100, "amount__gte=1e5", "amount__gte=Infinity", "probability=" + "9" * 20, "created_at__gte=0000-01-01",
-        "close_date__gte=10000-01-01", "cf_a__gte__lte", "fields=id,", "fields=,", "ordering=-", "ordering=--name", "ordering=name,", "ordering=" + "name," * 400,
-        "cursor=%00", "cursor=%ff", "close_date__gte=2026-01-01%0A", "account=" + "a" * 32 + "-", "nope=1", "stage[]=x", "stage__in=x",
+        "stage=%ff", "stage=%", "stage=%zz", "stage=%c3%28", "%ff=1", "stage=%00", "search=%00", "cf_a=%00", "cf_%00=1",
+        "tags=%00", "owner=%00@x", "owner=x%00", "cf_a__icontains=%00", "=", "=1", "&&=&", "page=%31%00", "search=" + "x" * 1001,
+        "stage=" + "x" * 1001, "cf_" + "x" * 101 + "=1", "stage=%ed%a0%80", "page=" + "9" * 30, "page_size=1e2", "page=1.0",
+        "page=+1", "limit=%D9%A3", "offset=" + "9" * 19, "offset=99999999999999", "amount__gte=" + "9" * 100, "amount__gte=1e5",
+        "amount__gte=Infinity", "probability=" + "9" * 20, "created_at__gte=0000-01-01", "close_date__gte=10000-01-01",
+        "cf_a__gte__lte", "fields=id,", "fields=,", "ordering=-", "ordering=--name", "ordering=name,",
+        "ordering=" + "name," * 400, "cursor=%00", "cursor=%ff", "close_date__gte=2026-01-01%0A", "account=" + "a" * 32 + "-",
+        "nope=1", "stage[]=x", "stage__in=x",
     ],
 )  # fmt: skip
 def test_a_bad_query_is_named(org: Org, query: str) -> None:
@@ -434,7 +451,24 @@ def cursor_of(org: Org, query: str = "") -> str:
     return link.partition("cursor=")[2].partition("&")[0]
 
 
-@pytest.mark.parametrize("cursor", ["x", "AAAA", "bnVsbA", "e30", "W10", "WzFd", "WyJ4Il0", "WyJ4IiwieSJd", "W251bGwsbnVsbF0", "=", "%2B%2F", "x" * 3000, "WyIyMDI2Il0"])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "AAAA",
+        "bnVsbA",
+        "e30",
+        "W10",
+        "WzFd",
+        "WyJ4Il0",
+        "WyJ4IiwieSJd",
+        "W251bGwsbnVsbF0",
+        "=",
+        "%2B%2F",
+        "x" * 3000,
+        "WyIyMDI2Il0",
+    ],
+)
 def test_a_bad_cursor_is_named(org: Org, cursor: str) -> None:
     named(org.admin.get(f"{OPPORTUNITIES}?cursor={cursor}"), "cursor")
 
@@ -470,7 +504,7 @@ def test_a_bad_if_match_is_refused(org: Org, tag: str) -> None:
     assert org.read(record)["version"] == 1
 
 
-@pytest.mark.parametrize("tag", ['"99999999999999999999999"', '"-1"', '"0"', '"1.0"', '""', "W/\"2\"", "2"])
+@pytest.mark.parametrize("tag", ['"99999999999999999999999"', '"-1"', '"0"', '"1.0"', '""', 'W/"2"', "2"])
 def test_a_tag_that_is_not_ours_matches_nothing(org: Org, tag: str) -> None:
     record = org.opportunity()
     refused(org.admin.patch(path_of(record), {"name": "B"}, If_Match=tag), 412)
@@ -490,7 +524,7 @@ def test_a_bad_idempotency_key_is_refused(org: Org, key: str) -> None:
 def test_a_bad_host_makes_no_links(org: Org, host: str) -> None:
     for _ in range(2):
         org.opportunity()
-    head = f"GET {OPPORTUNITIES}?page_size=1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {org.token}\r\nConnection: close\r\n\r\n"
+    head = f"GET {OPPORTUNITIES}?page_size=1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {org.token}\r\n\r\n"
     reply = raw(org.server.port, head.encode())
     if host == "":
         assert reply.status in (200, 400)
@@ -503,10 +537,14 @@ def test_a_bad_host_makes_no_links(org: Org, host: str) -> None:
 def test_links_use_the_host_that_was_asked(org: Org) -> None:
     for _ in range(2):
         org.opportunity()
-    assert made(org.admin.get(f"{OPPORTUNITIES}?page_size=1", Host="crm.yours.com:8443"), 200)["next"].startswith("http://crm.yours.com:8443/")
+    assert made(org.admin.get(f"{OPPORTUNITIES}?page_size=1", Host="crm.yours.com:8443"), 200)["next"].startswith(
+        "http://crm.yours.com:8443/"
+    )
 
 
-@pytest.mark.parametrize("sent", [b"\0\1\2\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nA\x00: b\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"\0\1\2\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nA\x00: b\r\n\r\n"]
+)
 def test_what_is_not_http_is_refused(org: Org, sent: bytes) -> None:
     reply = raw(org.server.port, sent)
     assert 400 <= reply.status < 500

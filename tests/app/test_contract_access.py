@@ -125,14 +125,15 @@ def test_an_email_is_taken_once_whatever_its_case(org: Org, other_org: Org) -> N
 def test_users_that_make_no_sense(org: Org) -> None:
     assert set(errors(org.admin.post(USERS, {}))) == {"email", "name"}
     good = {"email": "a@yours.com", "name": "A", "role": "rep"}
-    for body, field in [
+    bad: list[tuple[Json, str]] = [
         ({"email": "nonsense"}, "email"),
         ({"email": "a@"}, "email"),
         ({"email": None}, "email"),
         ({"name": ""}, "name"),
         ({"role": "boss"}, "role"),
         ({"rol": "rep"}, "rol"),
-    ]:
+    ]
+    for body, field in bad:
         assert set(errors(org.admin.post(USERS, good | body))) == {field}
 
 
@@ -240,9 +241,7 @@ def test_another_org_sees_nothing(org: Org, other_org: Org) -> None:
         assert made(spy.get(path), 200)["count"] == 0
     assert made(spy.get(USERS), 200)["count"] == 1
     assert made(spy.get(TOKENS), 200)["count"] == 1
-    assert all(
-        event["id"] not in (record["id"], account["id"]) for event in made(spy.get("/api/events/"), 200)["results"]
-    )
+    assert all(event["id"] not in (record["id"], account["id"]) for event in made(spy.get("/api/events/"), 200)["results"])
     for more in ("", "transitions/", "activities/", "history/"):
         refused(spy.get(f"{path_of(record)}{more}"), 404)
     assert {reply.status for name, reply in writes(spy, other_org, record).items() if name != "create"} == {404}

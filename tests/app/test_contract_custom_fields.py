@@ -59,7 +59,7 @@ def test_key_and_type_are_for_ever(org: Org) -> None:
 
 
 def test_definitions_that_make_no_sense(org: Org) -> None:
-    for body, field in [
+    bad: list[tuple[Json, str]] = [
         ({"type": "integer"}, "type"),
         ({"type": "text", "options": ["a"]}, "options"),
         ({"type": "dropdown"}, "options"),
@@ -67,7 +67,8 @@ def test_definitions_that_make_no_sense(org: Org) -> None:
         ({"type": "multiselect", "options": [1]}, "options.0"),
         ({"type": "text", "label": " "}, "label"),
         ({"type": "text", "requird": True}, "requird"),
-    ]:
+    ]
+    for body, field in bad:
         wrong = errors(org.admin.post(FIELDS, {"key": "a", "label": "A", **body}))
         assert list(wrong) == [field], wrong
 
@@ -206,7 +207,19 @@ def test_custom_fields_filter_by_their_type(deals: Org, query: str, names: list[
 
 @pytest.mark.parametrize(
     "name",
-    ["cf_n", "cf_n__gte", "cf_c", "cf_d", "cf_d__lte", "cf_n__isnull", "cf_n__icontains", "cf_c__gte", "cf_m__gte", "cf_secret", "cf_"],
+    [
+        "cf_n",
+        "cf_n__gte",
+        "cf_c",
+        "cf_d",
+        "cf_d__lte",
+        "cf_n__isnull",
+        "cf_n__icontains",
+        "cf_c__gte",
+        "cf_m__gte",
+        "cf_secret",
+        "cf_",
+    ],
 )
 def test_values_that_the_type_cannot_take_are_named(deals: Org, name: str) -> None:
     assert set(errors(deals.admin.get(f"{OPPORTUNITIES}?{name}=x"))) == {name}

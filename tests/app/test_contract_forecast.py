@@ -118,8 +118,8 @@ def test_another_currency_to_tell_it_in(deals: Org) -> None:
     ("query", "expected"),
     [
         ("stage=proposal", {"2026-04": 1000}), ("status=won", {"2026-05": 900}), ("tags=y", {"2026-06": 500.5}),
-        ("amount__gte=600", {"2026-04": 1000, "2026-05": 900}), ("search=june", {"2026-06": 500.5}), ("owner=me&tags=x", {"2026-04": 1000, "2026-06": 500.5}),
-        ("status=lost", {}), ("probability__lt=60", {"2026-06": 500.5}),
+        ("amount__gte=600", {"2026-04": 1000, "2026-05": 900}), ("search=june", {"2026-06": 500.5}),
+        ("owner=me&tags=x", {"2026-04": 1000, "2026-06": 500.5}), ("status=lost", {}), ("probability__lt=60", {"2026-06": 500.5}),
     ],
 )  # fmt: skip
 def test_the_filters_of_the_list(deals: Org, query: str, expected: dict[str, float]) -> None:
@@ -186,10 +186,12 @@ def test_as_of_is_the_forecast_as_it_stood(org: Org, more: str) -> None:
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("close_date__gte=soon", "close_date__gte"), ("close_date__lte=2026-02-30", "close_date__lte"), ("currency=XXQ", "currency"),
-        ("group_by=month", "group_by"), ("as_of=soon", "as_of"), ("close_date__gte=2026-02-01&close_date__lte=2026-01-01", "close_date__lte"),
-        ("close_date__gte=0001-01-01&close_date__lte=9999-12-31", "close_date__lte"), ("closed_date__gte=2026-01-01", "closed_date__gte"),
-        ("page=1", "page"), ("status=opened", "status"), ("group_by=owner&group_by=tag", "group_by"),
+        ("close_date__gte=soon", "close_date__gte"), ("close_date__lte=2026-02-30", "close_date__lte"),
+        ("currency=XXQ", "currency"), ("group_by=month", "group_by"), ("as_of=soon", "as_of"),
+        ("close_date__gte=2026-02-01&close_date__lte=2026-01-01", "close_date__lte"),
+        ("close_date__gte=0001-01-01&close_date__lte=9999-12-31", "close_date__lte"),
+        ("closed_date__gte=2026-01-01", "closed_date__gte"), ("page=1", "page"), ("status=opened", "status"),
+        ("group_by=owner&group_by=tag", "group_by"),
     ],
 )  # fmt: skip
 def test_what_the_forecast_does_not_take_is_named(org: Org, query: str, name: str) -> None:
@@ -255,8 +257,9 @@ def test_start_plus_the_steps_is_the_end(org: Org) -> None:
 @pytest.mark.parametrize(
     ("query", "name"),
     [
-        ("", "from"), ("from=soon", "from"), ("from=2026-01-01T00:00:00Z&to=soon", "to"), ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to"),
-        ("from=2026-01-01T00:00:00Z&currency=XXQ", "currency"), ("from=2026-01-01T00:00:00Z&fro=1", "fro"), ("from=2026-01-01", "from"),
+        ("", "from"), ("from=soon", "from"), ("from=2026-01-01T00:00:00Z&to=soon", "to"),
+        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to"), ("from=2026-01-01T00:00:00Z&currency=XXQ", "currency"),
+        ("from=2026-01-01T00:00:00Z&fro=1", "fro"), ("from=2026-01-01", "from"),
     ],
 )  # fmt: skip
 def test_what_the_waterfall_does_not_take_is_named(org: Org, query: str, name: str) -> None:
@@ -266,4 +269,4 @@ def test_what_the_waterfall_does_not_take_is_named(org: Org, query: str, name: s
 def test_the_waterfall_goes_up_to_now_unless_told(org: Org) -> None:
     started = datetime.now(UTC)
     found = made(org.admin.get(f"{CHANGES}?from=2020-01-01T00:00:00Z"), 200)
-    assert datetime.fromisoformat(found["to"].replace("Z", "+00:00")) >= started
+    assert datetime.fromisoformat(found["to"]) >= started

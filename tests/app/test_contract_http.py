@@ -48,6 +48,25 @@ def test_a_request_id_is_taken_over_or_made(org: Org) -> None:
     assert re.fullmatch("[0-9a-f]{32}", made_up)
 
 
+def test_a_parameter_that_nobody_reads_is_refused(org: Org) -> None:
+    record = org.opportunity()
+    path = path_of(record)
+    for reply in (
+        org.admin.get(f"/api/accounts/{record['account']['id']}/?x=1"),
+        org.admin.get("/api/users/me/?x=1"),
+        org.admin.get("/api/pipeline/?x=1"),
+        org.admin.get("/api/organization/?x=1"),
+        org.admin.get(f"{path}?x=1"),
+        org.admin.get(f"{path}transitions/?x=1"),
+        org.admin.post(f"{OPPORTUNITIES}?x=1", {"name": "A", "account_id": record["account"]["id"]}),
+        org.admin.patch(f"{path}?x=1", {"name": "B"}),
+        org.admin.post(f"{path}transition/?x=1", {"stage": "proposal"}),
+        org.admin.delete(f"{path}?x=1"),
+    ):
+        assert set(refused(reply)["errors"]) == {"x"}
+    assert org.read(record) == record
+
+
 # Verbs
 
 
@@ -314,3 +333,19 @@ def test_the_openapi_document_is_complete(org: Org) -> None:
                 assert {"401", "429", "503"} <= set(operation["responses"]), (path, verb)
             if body := operation.get("requestBody"):
                 assert "example" in body["content"]["application/json"], (path, verb)
+
+
+def test_what_was_read_may_be_sent_back(org: Org) -> None:
+    user, field = org.user(), org.custom_field("tier", "text")
+    for path in (
+        f"/api/accounts/{org.account()['id']}/",
+        f"/api/contacts/{org.contact()['id']}/",
+        f"/api/users/{user['id']}/",
+        f"/api/custom-fields/{field['key']}/",
+        "/api/organization/",
+        "/api/pipeline/",
+    ):
+        read = org.admin.get(path)
+        write = org.admin.put if path == "/api/pipeline/" else org.admin.patch
+        same = write(path, read.json())
+        assert (made(same, 200), same.headers["etag"]) == (read.json(), read.headers["etag"]), path

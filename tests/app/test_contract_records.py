@@ -56,7 +56,7 @@ def test_a_deal_whose_account_is_gone_cannot_be_restored_into_nothing(org: Org) 
 
 def test_accounts_that_make_no_sense(org: Org) -> None:
     assert set(errors(org.admin.post(ACCOUNTS, {}))) == {"name"}
-    for body, field in [
+    bad: list[tuple[Json, str]] = [
         ({"name": ""}, "name"),
         ({"name": None}, "name"),
         ({"name": 5}, "name"),
@@ -64,7 +64,8 @@ def test_accounts_that_make_no_sense(org: Org) -> None:
         ({"domain": "x" * 256}, "domain"),
         ({"custom_fields": []}, "custom_fields"),
         ({"nmae": "x"}, "nmae"),
-    ]:
+    ]
+    for body, field in bad:
         assert set(errors(org.admin.post(ACCOUNTS, {"name": "A", **body}))) == {field}
 
 

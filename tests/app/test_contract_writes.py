@@ -7,12 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.scenarios import OPPORTUNITIES, Org, errors, made, refused
+from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, refused
 
 NOBODY = "00000000-0000-7000-8000-000000000999"
 
 
-def path_of(record: dict[str, Any]) -> str:
+def path_of(record: Json) -> str:
     return f"{OPPORTUNITIES}{record['id']}/"
 
 
@@ -43,7 +43,8 @@ def test_explicit_nulls_are_the_same_as_nothing(org: Org) -> None:
         "amount", "currency", "stage", "probability", "close_date", "owner_id", "stakeholder_ids", "tags", "custom_fields",
         "actual_amount", "actual_close_date", "lost_reason",
     )  # fmt: skip
-    record = org.opportunity(**dict.fromkeys(fields))
+    nothing: Json = dict.fromkeys(fields)
+    record = org.opportunity(**nothing)
     assert (record["currency"], record["stage"], record["probability"]) == ("USD", "discovery", 20)
 
 

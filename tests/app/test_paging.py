@@ -12,7 +12,7 @@ from app.call import Call
 from app.paging import Page
 from app.problems import Refused
 from domain.errors import Errors, NotFound
-from projections.opportunity_queries import Order
+from projections.condition import Order
 
 
 def asked(**given: str) -> Page:

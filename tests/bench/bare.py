@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
 from projections import opportunity_queries
-from projections.condition import Condition
+from projections.condition import Condition, Query
 from tests.bench.loader import loaded
 from tests.bench.workload import Window, windows
 
@@ -26,7 +26,7 @@ class _Bytes(Loader):
         return bytes(data)
 
 
-def page(org_id: Any, window: Window) -> opportunity_queries.Query:
+def page(org_id: Any, window: Window) -> Query:
     """The statement of the API for this window's first page of 50 and its count."""
     conditions = (
         Condition("stage", "in", (window.stage,)),

@@ -1,0 +1,104 @@
+"""Who waits for events of an org is woken when there are some: one connection of a process listens for all who wait.
+
+It is open while somebody waits. A woken reader looks for itself, so a false alarm costs a look, and a missed one no more than
+the reader's patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import AsyncConnection
+
+from domain.event_store import CHANNEL
+from projections import feed
+
+RETRY_SECONDS = 1.0
+LISTEN_SECONDS = 60.0
+
+
+class Arrivals:
+    """To be used on one event loop. Everybody is woken when ``draining`` is set."""
+
+    def __init__(self, url: str, draining: asyncio.Event) -> None:
+        self._url = url
+        self._draining = draining
+        self._waiting: dict[UUID, set[asyncio.Event]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    @contextmanager
+    def of(self, org_id: UUID) -> Iterator[asyncio.Event]:
+        """An event that is set when there is something; whoever waits clears it before looking."""
+        mine = asyncio.Event()
+        self._waiting.setdefault(org_id, set()).add(mine)
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._drain())]
+        try:
+            yield mine
+        finally:
+            self._waiting[org_id].discard(mine)
+            if not self._waiting[org_id]:
+                del self._waiting[org_id]
+            if not self._waiting:
+                self._stop()
+
+    async def close(self) -> None:
+        tasks = self._stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _stop(self) -> list[asyncio.Task[None]]:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    def _wake(self, org_ids: set[UUID]) -> None:
+        for org_id in org_ids & self._waiting.keys():
+            for one in self._waiting[org_id]:
+                one.set()
+
+    async def _drain(self) -> None:
+        await self._draining.wait()
+        self._wake(set(self._waiting))
+
+    async def _listen(self) -> None:
+        while True:
+            with suppress(psycopg.Error):  # the database is away
+                await self._follow()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        connection = await AsyncConnection.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=5,
+            application_name="opportunities arrivals",
+            options="-c search_path=public",
+        )
+        async with connection:
+            await connection.execute("SET ROLE opportunities_writer")
+            await connection.execute(f"LISTEN {CHANNEL}")
+            position = await self._news(connection, None)
+            self._wake(set(self._waiting))  # of what came while nobody listened
+            while True:
+                async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
+                    pass
+                position = await self._news(connection, position)
+
+    async def _news(self, connection: AsyncConnection[Any], position: int | None) -> int:
+        """Wake the orgs with events beyond a position; the position of the last event."""
+        if position is None:
+            cursor = await connection.execute(feed.HEAD)
+        else:
+            cursor = await connection.execute(feed.BEYOND, (position,))
+        found = await cursor.fetchall()
+        self._wake({org_id for org_id, _ in found if org_id is not None})
+        return max((last for _, last in found), default=position or 0)

@@ -1,0 +1,273 @@
+"""The queue of deliveries: rows go in once for each endpoint and event, are leased to a sender, and come to rest.
+
+All times are the database's, so senders on several machines agree. Refuses to send: that is the sender's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncCursor, Cursor
+
+from consumers.webhooks.pace import Room
+from consumers.webhooks.schedule import Outcome, Status
+
+_encode = msgspec.json.encode
+SWEEP = 5_000
+
+
+class Row(Struct, frozen=True):
+    """A delivery to be queued. ``body`` is what is sent, to the byte."""
+
+    id: UUID
+    org_id: UUID
+    endpoint_id: UUID
+    event_id: str
+    type: str
+    opportunity_id: UUID | None
+    position: int | None
+    body: str
+
+
+class Claimed(NamedTuple):
+    """A delivery leased to us, with its endpoint as it is now."""
+
+    id: UUID
+    org_id: UUID
+    endpoint_id: UUID
+    event_id: str
+    body: str
+    tries: int
+    endpoint: str
+
+
+class Settled(Struct, frozen=True):
+    """What came of an attempt, and how the delivery stands after it."""
+
+    id: UUID
+    org_id: UUID
+    endpoint_id: UUID
+    status: Status
+    delay: float
+    at: datetime
+    ms: int
+    outcome: Outcome
+    answered: int | None
+    answer: str
+    error: str | None
+
+
+class Failing(NamedTuple):
+    endpoint_id: UUID
+    org_id: UUID
+    since: datetime
+    now: datetime
+
+
+# The rows of a JSON text, as far as they are new; in one order, so that two writers never wait for each other in turn.
+_NEW = """
+    INSERT INTO webhook_deliveries (id, org_id, endpoint_id, event_id, type, opportunity_id, position, body)
+    SELECT r.id, r.org_id, r.endpoint_id, r.event_id, r.type, r.opportunity_id, r.position, r.body
+    FROM json_to_recordset(%s::json) AS r (id uuid, org_id uuid, endpoint_id uuid, event_id text, type text,
+        opportunity_id uuid, position bigint, body text)
+    ORDER BY r.endpoint_id, r.event_id
+"""
+
+
+def queue(cursor: Cursor[Any], rows: Sequence[Row]) -> int:
+    """Queue what was never queued before; how many."""
+    if not rows:
+        return 0
+    cursor.execute(f"{_NEW} ON CONFLICT (endpoint_id, event_id) DO NOTHING", (_encode(rows).decode(),), prepare=True)
+    return cursor.rowcount
+
+
+def queue_again(cursor: Cursor[Any], rows: Sequence[Row], *, undelivered: bool) -> int:
+    """Queue all, what was queued before with the bytes of that time; of these, if ``undelivered``, only the dead ones."""
+    if not rows:
+        return 0
+    cursor.execute(
+        f"""
+        {_NEW}
+        ON CONFLICT (endpoint_id, event_id) DO UPDATE SET
+            status = 'pending', tries = 0, due_at = clock_timestamp(), settled_at = NULL
+        WHERE webhook_deliveries.status = 'dead' OR NOT %s
+        """,
+        (_encode(rows).decode(), undelivered),
+    )
+    return cursor.rowcount
+
+
+def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
+    """Make a delivery due now, with all its tries before it."""
+    cursor.execute(
+        """
+        UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = clock_timestamp(), settled_at = NULL
+        WHERE id = %s
+        """,
+        (delivery_id,),
+    )
+
+
+# Endpoints with pending rows are found by jumping from one to the next in the index, whatever number of rows each has.
+_CLAIM = """
+    WITH RECURSIVE waiting AS (
+        (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.endpoint_id FROM webhook_deliveries d
+                WHERE d.status = 'pending' AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
+        FROM waiting w WHERE w.endpoint_id IS NOT NULL
+    ), candidates AS (
+        SELECT d.id, d.due_at, coalesce(k.fast, false) AS fast
+        FROM waiting w
+        JOIN directory e ON e.id = w.endpoint_id AND e.valid_to = 'infinity' AND e.active AND NOT e.deleted
+        LEFT JOIN unnest(%(ids)s::uuid[], %(rooms)s::int[], %(fast)s::boolean[]) AS k (endpoint_id, room, fast)
+            ON k.endpoint_id = w.endpoint_id
+        CROSS JOIN LATERAL (
+            SELECT q.id, q.due_at FROM webhook_deliveries q
+            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= clock_timestamp()
+              AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
+            ORDER BY q.due_at LIMIT coalesce(k.room, 1)
+        ) d
+    ), chosen AS (
+        (SELECT id FROM candidates WHERE fast ORDER BY due_at LIMIT %(fast_free)s)
+        UNION ALL
+        (SELECT id FROM candidates WHERE NOT fast ORDER BY due_at LIMIT %(slow_free)s)
+    ), locked AS (
+        SELECT q.id FROM webhook_deliveries q
+        WHERE q.id IN (SELECT id FROM chosen) AND q.status = 'pending'
+          AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE webhook_deliveries d SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)
+    FROM locked l, directory e
+    WHERE d.id = l.id AND e.id = d.endpoint_id AND e.valid_to = 'infinity'
+    RETURNING d.id, d.org_id, d.endpoint_id, d.event_id, d.body, d.tries, e.doc
+"""
+
+
+async def claim(cursor: AsyncCursor[Any], rooms: Sequence[Room], *, fast_free: int, slow_free: int, lease: float) -> list[Claimed]:
+    """Due deliveries of active endpoints, the oldest first, leased for so many seconds: as many as there is room for."""
+    await cursor.execute(
+        _CLAIM,
+        {
+            "ids": [room.endpoint_id for room in rooms],
+            "rooms": [room.room for room in rooms],
+            "fast": [room.fast for room in rooms],
+            "fast_free": fast_free,
+            "slow_free": slow_free,
+            "lease": lease,
+        },
+        prepare=True,
+    )
+    return [Claimed(*row) for row in await cursor.fetchall()]
+
+
+_SETTLE = """
+    WITH settled AS (
+        SELECT * FROM json_to_recordset(%s::json) AS r (id uuid, org_id uuid, status text, delay double precision,
+            at timestamptz, ms int, outcome text, answered int, answer text, error text)
+    ), moved AS (
+        UPDATE webhook_deliveries d SET
+            attempts = d.attempts + 1,
+            tries = d.tries + 1,
+            leased_until = NULL,
+            status = CASE WHEN d.status = 'pending' OR s.status = 'delivered' THEN s.status ELSE d.status END,
+            due_at = CASE WHEN s.status = 'pending' THEN clock_timestamp() + make_interval(secs => s.delay) ELSE d.due_at END,
+            settled_at = CASE WHEN s.status <> 'pending' THEN clock_timestamp() ELSE d.settled_at END
+        FROM settled s WHERE d.id = s.id
+        RETURNING d.id, d.attempts
+    )
+    INSERT INTO webhook_attempts (delivery_id, number, org_id, at, ms, outcome, status, answer, error)
+    SELECT m.id, m.attempts, s.org_id, s.at, s.ms, s.outcome, s.answered, s.answer, s.error
+    FROM moved m JOIN settled s USING (id)
+"""
+
+
+async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Failing]:
+    """Write down what came of attempts; the endpoints among them that fail, and since when."""
+    await cursor.execute(_SETTLE, (_encode(settled).decode(),), prepare=True)
+    counts: dict[str, int] = {}
+    for each in settled:
+        counts[each.outcome] = counts.get(each.outcome, 0) + 1
+    await cursor.execute(
+        """
+        INSERT INTO webhook_outcomes AS o SELECT * FROM unnest(%s::text[], %s::bigint[]) AS n (outcome, n) ORDER BY 1
+        ON CONFLICT (outcome) DO UPDATE SET n = o.n + excluded.n
+        """,
+        (list(counts), list(counts.values())),
+        prepare=True,
+    )
+    well = {each.endpoint_id for each in settled if each.outcome == "delivered"}
+    ill = {each.endpoint_id: each for each in settled if each.endpoint_id not in well}
+    if well:
+        await cursor.execute("DELETE FROM webhook_failing WHERE endpoint_id = ANY(%s::uuid[])", (sorted(well),), prepare=True)
+    return await _note_failing(cursor, ill) if ill else []
+
+
+async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> list[Failing]:
+    """A change of the endpoint begins its time anew."""
+    await cursor.execute(
+        """
+        INSERT INTO webhook_failing AS f (endpoint_id, org_id, since)
+        SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[]) AS n (endpoint_id, org_id, at) ORDER BY 1
+        ON CONFLICT (endpoint_id) DO UPDATE SET since = CASE
+            WHEN f.since < (SELECT e.valid_from FROM directory e WHERE e.id = f.endpoint_id AND e.valid_to = 'infinity')
+            THEN excluded.since ELSE f.since END
+        RETURNING endpoint_id, org_id, since, clock_timestamp()
+        """,
+        (list(ill), [each.org_id for each in ill.values()], [each.at for each in ill.values()]),
+        prepare=True,
+    )
+    return [Failing(*row) for row in await cursor.fetchall()]
+
+
+async def release(cursor: AsyncCursor[Any], ids: Collection[UUID]) -> None:
+    """Give back what was leased and not attempted to the end."""
+    await cursor.execute("UPDATE webhook_deliveries SET leased_until = NULL WHERE id = ANY(%s::uuid[])", (list(ids),))
+
+
+async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
+    """Let go of what has had its time; how many rows, some thousands at the most.
+
+    What is pending for an endpoint that was deleted, or that has been held for so long, is dead.
+    """
+    await cursor.execute(
+        """
+        UPDATE webhook_deliveries SET status = 'dead', settled_at = clock_timestamp()
+        WHERE status = 'pending' AND id IN (
+            SELECT d.id FROM webhook_deliveries d
+            LEFT JOIN directory e ON e.id = d.endpoint_id AND e.valid_to = 'infinity' AND NOT e.deleted
+            WHERE d.status = 'pending' AND (e.id IS NULL OR (NOT e.active AND d.created_at < clock_timestamp() - %(keep)s))
+            LIMIT %(most)s)
+        """,
+        {"keep": keep, "most": SWEEP},
+    )
+    # Ids are in the order of their time: nothing before this one is younger.
+    await cursor.execute(
+        """
+        DELETE FROM webhook_deliveries WHERE id IN (
+            SELECT d.id FROM webhook_deliveries d
+            WHERE d.status <> 'pending' AND d.settled_at < clock_timestamp() - %(keep)s
+              AND d.id < (lpad(to_hex((extract(epoch FROM clock_timestamp() - %(keep)s) * 1000)::bigint), 12, '0')
+                          || '00000000000000000000')::uuid
+            ORDER BY d.id LIMIT %(most)s)
+        """,
+        {"keep": keep, "most": SWEEP},
+    )
+    gone = cursor.rowcount
+    await cursor.execute("DELETE FROM dead_letters WHERE at < clock_timestamp() - %s::interval", (keep,))
+    return gone
+
+
+async def key(cursor: AsyncCursor[Any]) -> bytes:
+    """What secrets are derived from."""
+    await cursor.execute("SELECT key FROM webhook_keys")
+    row = await cursor.fetchone()
+    assert row is not None
+    return bytes(row[0])

@@ -1,0 +1,263 @@
+"""From the topic to the queue: for each event one delivery for each endpoint that is to hear of it.
+
+A batch of records is one transaction, and the offset follows it; so after a crash some records come again and change nothing.
+A record that cannot be taken becomes a dead letter, and the partition moves on. Refuses HTTP: nothing here waits for a receiver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from threading import Event
+from typing import Any, NamedTuple
+
+import msgspec
+import psycopg
+import structlog
+from msgspec import Raw, Struct
+from psycopg import Connection, Cursor
+from uuid_utils.compat import uuid7
+
+from consumers import checkpoints, database, kafka, topic
+from consumers.connection import reason
+from consumers.kafka import Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
+from consumers.message import Message
+from consumers.message import decode as decode_message
+from consumers.webhooks import deliveries, endpoints
+from consumers.webhooks.deliveries import Row
+from consumers.webhooks.endpoints import Deal
+from domain.webhook_endpoint import EVENT_TYPES
+
+log = structlog.get_logger("webhooks")
+
+GROUP = "opportunities.webhooks"
+CHECKPOINT = "webhooks"
+MAX_RECORDS = 500
+POLL_MS = 500
+HEARTBEAT_SECONDS = 5.0
+SAFETY = timedelta(days=1)
+_TYPES = frozenset[str](EVENT_TYPES)
+_MOVED = (errors.CommitFailedError, errors.RebalanceInProgressError, errors.IllegalGenerationError, errors.UnknownMemberIdError)
+"""What a commit says when partitions have gone to another member: it will see these records again."""
+
+
+class Told(NamedTuple):
+    """An event of a deal that endpoints may hear of."""
+
+    message: Message
+    deal: Deal
+
+
+class _Data(Struct):
+    opportunity: Raw
+    previous: Raw
+
+
+class _Body(Struct):
+    id: str
+    type: str
+    created_at: datetime
+    org_id: str
+    data: _Data
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def body(message: Message) -> str:
+    """What an endpoint is sent, the same whenever it is rendered."""
+    data = _Data(message.data["opportunity"], message.previous)
+    return _encode(_Body(message.id, message.type, message.created_at, str(message.org_id), data)).decode()
+
+
+def told(value: bytes | None) -> Told | None:
+    """The event of a record's value, None for one of another kind. Raises ``msgspec.DecodeError``."""
+    message = decode_message(value or b"")
+    if message.type not in _TYPES:
+        return None
+    if "opportunity" not in message.data:
+        raise msgspec.ValidationError("The data has no opportunity.")
+    return Told(message, endpoints.deal(message.data["opportunity"]))
+
+
+def row(endpoint_id: Any, event: Told) -> Row:
+    message = event.message
+    return Row(uuid7(), message.org_id, endpoint_id, message.id, message.type, event.deal.id, message.position, body(message))
+
+
+def rows(cursor: Cursor[Any], events: Sequence[Told]) -> list[Row]:
+    """The deliveries of some events, by the endpoints as they stood at each."""
+    found = endpoints.versions(cursor, {event.message.org_id for event in events}) if events else {}
+    wanted = []
+    for event in events:
+        for history in found.get(event.message.org_id, ()):
+            version = endpoints.at(history, event.message.position)
+            if version is not None and endpoints.hears(version, event.message.type, event.deal):
+                wanted.append(row(version.endpoint_id, event))
+    return wanted
+
+
+class FanOut:
+    """A ``loop.Worker``: a step takes what a poll brings. ``wake`` is called when there are new deliveries.
+
+    Events recorded longer ago than ``keep`` are not fanned out: their deliveries may have been swept, so nobody could tell
+    whether they were sent.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        config: Kafka,
+        stop: Event,
+        *,
+        keep: timedelta,
+        wake: Callable[[], None] = lambda: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._url = database_url
+        self._config = config
+        self._stop = stop
+        self._oldest = keep - SAFETY if keep > SAFETY else keep
+        self._wake = wake
+        self._now = now
+        self._connection: Connection[Any] | None = None
+        self._consumer: Consumer | None = None
+        self._untaken: list[Fetched] = []
+        self._positions: dict[int, int] = {}
+        self._seen_at = 0.0
+
+    def step(self) -> bool:
+        try:
+            return self._step()
+        except psycopg.Error:
+            self._disconnect()
+            raise
+        except KafkaError:
+            self._leave()
+            raise
+
+    def wait(self, seconds: float) -> None:
+        """A poll has waited already."""
+
+    def close(self) -> None:
+        self._leave()
+        self._disconnect()
+
+    def _step(self) -> bool:
+        if self._connection is None:
+            self._connection = database.connect(self._url, "webhooks")
+        consumer = self._join()
+        if not self._untaken:
+            polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+            self._untaken = [record for records in polled.values() for record in records]
+        if self._untaken:
+            queued = self._take(self._connection, consumer, self._untaken)
+            self._untaken = []
+            if queued:
+                self._wake()
+            try:
+                consumer.commit()
+            except _MOVED as error:
+                log.info("consumer.moved", reason=reason(error))
+        elif time.monotonic() - self._seen_at > HEARTBEAT_SECONDS:
+            with self._connection.cursor() as cursor:
+                self._save(cursor, _lags(consumer))
+        return True
+
+    def _join(self) -> Consumer:
+        if self._consumer is None:
+            admin = kafka.admin(self._config)
+            try:
+                topic.ensure(admin, self._config, self._config.topic)
+            finally:
+                admin.close()
+            self._consumer = kafka.consumer(self._config, GROUP)
+            self._consumer.subscribe([self._config.topic])
+            log.info("consumer.started", topic=self._config.topic, group=GROUP)
+        return self._consumer
+
+    def _leave(self) -> None:
+        if self._consumer is not None:
+            with suppress(KafkaError):
+                self._consumer.close(autocommit=False, timeout_ms=2_000)
+        self._consumer, self._untaken = None, []
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _take(self, connection: Connection[Any], consumer: Consumer, records: list[Fetched]) -> int:
+        """Queue what the records are about; how many deliveries."""
+        lags = _lags(consumer)
+        try:
+            with connection.transaction(), connection.cursor() as cursor:
+                queued = self._fan_out(cursor, records)
+                self._save(cursor, lags)
+                return queued
+        except (psycopg.DataError, psycopg.IntegrityError) as error:
+            if len(records) == 1:
+                with connection.transaction(), connection.cursor() as cursor:
+                    _bury(cursor, records[0], error)
+                return 0
+        return sum(self._take(connection, consumer, [record]) for record in records)
+
+    def _fan_out(self, cursor: Cursor[Any], records: list[Fetched]) -> int:
+        oldest = self._now() - self._oldest
+        events = []
+        for record in records:
+            try:
+                event = told(record.value)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                _bury(cursor, record, error)
+                continue
+            if event is not None:
+                self._positions[record.partition] = event.message.position
+                if event.message.recorded_at >= oldest:
+                    events.append(event)
+        return deliveries.queue(cursor, rows(cursor, events))
+
+    def _save(self, cursor: Cursor[Any], lags: Mapping[int, int]) -> None:
+        """Show that somebody is here, and how many records each partition still has for us."""
+        for partition, lag in sorted(lags.items()):
+            name = f"{CHECKPOINT}/{partition}"
+            if partition not in self._positions:
+                self._positions[partition] = checkpoints.load(cursor, name)[0]
+            checkpoints.save(cursor, name, self._positions[partition], {"lag": lag})
+        self._seen_at = time.monotonic()
+
+
+def _lags(consumer: Consumer) -> dict[int, int]:
+    """Records yet to be polled, by partition; none of a partition that was never polled, whose end is not known."""
+
+    def lag(partition: TopicPartition) -> int | None:
+        highwater = consumer.highwater(partition)
+        return None if highwater is None else max(0, highwater - consumer.position(partition))
+
+    return {partition.partition: found for partition in consumer.assignment() if (found := lag(partition)) is not None}
+
+
+def _bury(cursor: Cursor[Any], record: Fetched, error: Exception) -> None:
+    """Keep a record that cannot be taken, with the reason."""
+    headers = {name: value.decode(errors="replace").replace("\0", "") for name, value in record.headers}
+    cursor.execute(
+        """
+        INSERT INTO dead_letters (topic, partition, "offset", digest, key, value, headers, error)
+        VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s) ON CONFLICT DO NOTHING
+        """,
+        (
+            record.topic,
+            record.partition,
+            record.offset,
+            sha256(record.value or b"").digest(),
+            record.key,
+            record.value,
+            msgspec.json.encode(headers).decode(),
+            reason(error),
+        ),
+    )
+    log.warning("record.buried", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason(error))

@@ -1,0 +1,239 @@
+"""The sender: claims due deliveries, makes the requests, many at once, and writes down what came of them.
+
+While one round of claiming and settling is under way, attempts end; all of these are settled in the next round, so rounds size
+themselves. A sender that dies leaves leases, and when they are over somebody else goes on. Refuses to decide what an answer
+means: see ``schedule``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from time import monotonic, perf_counter
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from consumers.connection import reason
+from consumers.webhooks import deliveries, endpoints, schedule, signing
+from consumers.webhooks.deliveries import Claimed, Settled
+from consumers.webhooks.pace import Paces
+from consumers.webhooks.transport import SECONDS, Answer, Transport
+from domain.webhook_endpoint import Reason
+
+log = structlog.get_logger("webhooks")
+
+CONCURRENCY = 256
+POLL_SECONDS = 0.1
+LEASE_SPARE_SECONDS = 45.0
+SWEEP_SECONDS = 600.0
+MAX_BACKOFF_SECONDS = 5.0
+
+Disable = Callable[[UUID, UUID, Reason, str], Awaitable[None]]
+"""Disables the endpoint of an org, for a reason, if it still has this URL."""
+
+
+class Sender:
+    """``run`` works until ``stop``; ``wake`` tells it, from any thread, that there is something to send."""
+
+    def __init__(
+        self,
+        database_url: str,
+        transport: Transport,
+        disable: Disable,
+        *,
+        keep: timedelta,
+        concurrency: int = CONCURRENCY,
+        seconds: float = SECONDS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._url = database_url
+        self._transport = transport
+        self._disable = disable
+        self._keep = keep
+        self._lease = seconds + LEASE_SPARE_SECONDS
+        self._now = now
+        self._chance = chance
+        self._paces = Paces(concurrency)
+        self._attempts: dict[UUID, asyncio.Task[None]] = {}
+        self._done: list[tuple[Settled, str]] = []
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._connection: AsyncConnection[Any] | None = None
+        self._key = b""
+        self._swept_at = 0.0
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def run(self, stop: asyncio.Event, grace: float = 10.0) -> None:
+        """Until told to stop; then what is under way has ``grace`` seconds to end and is else left to others."""
+        stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._woken.set())
+        errors = 0
+        while not stop.is_set():
+            try:
+                busy = await self.step()
+                errors = 0
+                pause = 0.0 if busy else POLL_SECONDS
+            except Exception as error:  # noqa: BLE001  whatever it was, the queue is still there and so is the work
+                errors += 1
+                pause = min(POLL_SECONDS * 2 ** min(errors, 10), MAX_BACKOFF_SECONDS)
+                await self._disconnect()
+                log.warning("sender.failed", error=type(error).__name__, reason=reason(error), again_in=pause)
+            if pause:
+                await self._wait(pause)
+        stopping.cancel()
+        await self._end(grace)
+
+    async def step(self) -> bool:
+        """Settle what has ended, claim and begin what is due; whether there was anything."""
+        self._woken.clear()
+        connection = await self._connected()
+        settled = await self._settle(connection)
+        begun = await self._begin(connection)
+        if monotonic() - self._swept_at > SWEEP_SECONDS:
+            self._swept_at = monotonic()
+            async with connection.transaction(), connection.cursor() as cursor:
+                await deliveries.sweep(cursor, self._keep)
+        return settled or begun
+
+    async def _wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+    async def _settle(self, connection: AsyncConnection[Any]) -> bool:
+        done, self._done = self._done, []
+        if not done:
+            return False
+        try:
+            for settled, url in done:
+                if settled.outcome == "gone":
+                    await self._disable(settled.org_id, settled.endpoint_id, "gone", url)
+            async with connection.transaction(), connection.cursor() as cursor:
+                failing = await deliveries.settle(cursor, [settled for settled, _ in done])
+        except BaseException:
+            self._done = done + self._done
+            raise
+        urls = {settled.endpoint_id: url for settled, url in done}
+        for endpoint_id, org_id, since, now in failing:
+            if now - since >= schedule.FAILING:
+                await self._disable(org_id, endpoint_id, "failing", urls[endpoint_id])
+        return True
+
+    async def _begin(self, connection: AsyncConnection[Any]) -> bool:
+        fast_free, slow_free = self._paces.free(fast=True), self._paces.free(fast=False)
+        if fast_free <= 0 and slow_free <= 0:
+            return False
+        async with connection.transaction(), connection.cursor() as cursor:
+            claimed = await deliveries.claim(
+                cursor,
+                self._paces.rooms(),
+                fast_free=max(0, fast_free),
+                slow_free=max(0, slow_free),
+                lease=self._lease,
+            )
+        for delivery in claimed:
+            fast = self._paces.start(delivery.endpoint_id)
+            self._attempts[delivery.id] = asyncio.create_task(self._attempt(delivery, fast))
+        return bool(claimed)
+
+    async def _attempt(self, delivery: Claimed, fast: bool) -> None:
+        began, at = perf_counter(), self._now()
+        delivered = False
+        try:
+            endpoint = endpoints.document(delivery.endpoint)
+            answer = await self._send(delivery, endpoint, at)
+            delivered = answer.outcome == "delivered"
+            self._done.append((self._settled(delivery, at, answer), endpoint.url))
+            del self._attempts[delivery.id]
+        finally:
+            self._paces.finish(delivery.endpoint_id, fast=fast, delivered=delivered, seconds=perf_counter() - began)
+            self._woken.set()
+
+    async def _send(self, delivery: Claimed, endpoint: endpoints.Document, at: datetime) -> Answer:
+        secrets = signing.in_force(self._key, delivery.endpoint_id, endpoint.secret_generation, endpoint.secret_rotated_at, at)
+        body = delivery.body.encode()
+        try:
+            answer = await self._transport.post(endpoint.url, signing.headers(secrets, delivery.event_id, body, at), body)
+        except Exception as error:
+            log.exception("delivery.fault", delivery_id=str(delivery.id))
+            answer = Answer("broken", 0, error=f"A fault of ours: {type(error).__name__}.")
+        log.info(
+            "delivery.attempted",
+            delivery_id=str(delivery.id),
+            endpoint_id=str(delivery.endpoint_id),
+            event_id=delivery.event_id,
+            outcome=answer.outcome,
+            status=answer.status,
+            ms=answer.ms,
+            tries=delivery.tries + 1,
+        )
+        return answer
+
+    def _settled(self, delivery: Claimed, at: datetime, answer: Answer) -> Settled:
+        status, delay = schedule.following(delivery.tries + 1, answer.outcome, answer.retry_after, self._chance())
+        return Settled(
+            id=delivery.id,
+            org_id=delivery.org_id,
+            endpoint_id=delivery.endpoint_id,
+            status=status,
+            delay=delay,
+            at=at,
+            ms=answer.ms,
+            outcome=answer.outcome,
+            answered=answer.status,
+            answer=answer.body,
+            error=answer.error,
+        )
+
+    async def _end(self, grace: float) -> None:
+        """Let what is under way end, settle it, and give back the rest."""
+        if self._attempts:
+            await asyncio.wait(list(self._attempts.values()), timeout=grace)
+        left = list(self._attempts.items())
+        for _, task in left:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in left), return_exceptions=True)
+        with suppress(psycopg.Error):
+            connection = await self._connected()
+            await self._settle(connection)
+            if left:
+                async with connection.transaction(), connection.cursor() as cursor:
+                    await deliveries.release(cursor, [id_ for id_, _ in left])
+        await self._disconnect()
+
+    async def _connected(self) -> AsyncConnection[Any]:
+        if self._connection is None:
+            connection = await AsyncConnection.connect(
+                self._url,
+                autocommit=True,
+                connect_timeout=5,
+                application_name="opportunities sender",
+                keepalives_idle=10,
+                keepalives_interval=5,
+                keepalives_count=3,
+                # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
+                options="-c statement_timeout=30000 -c search_path=public -c timezone=UTC -c jit=off -c enable_seqscan=off",
+            )
+            connection.prepare_threshold = 0
+            await connection.execute("SET ROLE opportunities_writer")
+            async with connection.cursor() as cursor:
+                self._key = await deliveries.key(cursor)
+            self._connection = connection
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error):
+                await connection.close()
