@@ -10,9 +10,9 @@ from litestar.response.base import ASGIResponse
 from app import bodies, call, commands, records
 from app.call import Http
 from app.filters import RANGE, Filter, Filters
+from app.json_schema import shown
 from app.listing import Table
 from app.operations import describe
-from app.schemas import shown
 from app.values import INSTANT, PHRASE, choice
 from domain import activity
 from domain.errors import NotFound

@@ -17,11 +17,11 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from app import docs, openapi
 from app.call import Http
 from app.exchange_rates import ExchangeRate
+from app.json_schema import REF, Schemas, shown
 from app.operations import Json, describe
 from app.opportunity_examples import ID, ITEM, OWNER_ID, ActivityRecord, Opportunity
 from app.organization import Organization
 from app.pipeline import Pipeline
-from app.schemas import REF, Schemas, shown
 from app.settings import Settings
 from consumers import message
 from consumers.connection import MAX_MESSAGE_BYTES, retention_ms

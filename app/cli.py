@@ -145,6 +145,22 @@ def relay(database_url: str | None, kafka_bootstrap_servers: str | None, check: 
 @cli.command()
 @database_url
 @bootstrap_servers
+@click.option("--only", type=click.Choice(["consumer", "sender"]), help="One of the two, to run them apart.")
+@click.option("--check", is_flag=True, help="Only say whether they are at work, and how far behind; fail where they are not.")
+def webhooks(database_url: str | None, kafka_bootstrap_servers: str | None, only: Any, check: bool) -> None:
+    """Fan events of the topic out to webhook endpoints, and send them. Start several: they share the work."""
+    from app import webhook_process
+
+    config = settings(database_url=database_url, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if check:
+        click.echo(webhook_process.check(config, only))
+    else:
+        webhook_process.run(config, only)
+
+
+@cli.command()
+@database_url
+@bootstrap_servers
 @click.option("--from", "after", type=click.IntRange(0), metavar="POSITION", help="Send what lies beyond this position again.")
 @click.option("--topic", metavar="NAME", help="Instead of the topic of the settings; with --from, where to send it.")
 @click.option("--json", "as_json", is_flag=True, help="Messages as they are, a line each; so it is where no terminal reads.")

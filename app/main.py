@@ -27,6 +27,7 @@ from app.rate_limit import RateLimit
 from app.reads import Reads
 from app.routes import ROUTES
 from app.settings import Settings
+from app.webhook_desk import Desk
 from app.writer import Writer
 
 
@@ -62,6 +63,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
                 "schema": SchemaCheck(settings.database_url),
                 "draining": draining,
                 "arrivals": Arrivals(settings.database_url, draining),
+                "webhooks": Desk(settings),
                 "public_url": settings.public_url,
                 "metrics_token": getattr(settings, "metrics_token", ""),
             }

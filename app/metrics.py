@@ -15,7 +15,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app import call, lag
+from app import call, lag, webhook_metrics
 from app.call import Http
 from app.operations import describe
 from app.problems import CHALLENGE, Refused
@@ -59,7 +59,8 @@ async def get_metrics(request: Http) -> ASGIResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    body = generate_latest(registry) + await lag.exposition(request.app.state.reads)
+    reads = request.app.state.reads
+    body = generate_latest(registry) + await lag.exposition(reads) + await webhook_metrics.exposition(reads)
     return ASGIResponse(body=body, media_type=CONTENT_TYPE_LATEST)
 
 

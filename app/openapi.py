@@ -15,11 +15,11 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from app.filters import LISTS, MAX_VALUES, Filters
+from app.json_schema import REF, Schemas
 from app.listing import Table
 from app.operations import HIDDEN, Json, Operation, query
 from app.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
 from app.problems import MEDIA_TYPE, TYPE
-from app.schemas import REF, Schemas
 from app.values import BOOL, PHRASE
 
 DESCRIPTION = """\

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from app.schemas import shown
+from app.json_schema import shown
 from domain import activity, contact
 from domain.custom_field import Definition
 from domain.opportunity.events import ProbabilitySource, Status

@@ -8,8 +8,8 @@ from litestar.response.base import ASGIResponse
 
 from app import bodies, call, commands, filters, records
 from app.call import Http
+from app.json_schema import shown
 from app.operations import describe
-from app.schemas import shown
 from domain import pipeline
 from domain.errors import NotFound
 

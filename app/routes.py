@@ -23,6 +23,7 @@ from app import (
     pipeline,
     tokens,
     users,
+    webhooks,
 )
 
 RESOURCES = (
@@ -43,6 +44,7 @@ RESOURCES = (
     pipeline,
     exchange_rates,
     organization,
+    webhooks,
     events,
 )
 ROUTES: tuple[Any, ...] = tuple(handler for resource in RESOURCES for handler in resource.HANDLERS)

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from consumers.connection import Kafka, Mechanism, Security, problems
+from domain.webhook_url import Rules, rules
 
 PREFIX = "OPPORTUNITIES_"
 SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
@@ -76,6 +77,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     kafka_fetch_wait_ms: Annotated[
         int, Meta(description="How long a broker may hold back an answer that has nothing yet.", ge=1, le=5_000)
     ] = 500
+    webhook_allow_http: Annotated[bool, Meta(description="Whether webhook endpoints may do without TLS.")] = False
+    webhook_ports: Annotated[str, Meta(description="Ports that webhook endpoints may have, or `any`.")] = "443,80,8443"
+    webhook_networks: Annotated[
+        str, Meta(description="Networks that webhook endpoints may be in though not public, such as `10.1.0.0/16,fd00::/8`.")
+    ] = ""
+    webhook_concurrency: Annotated[int, Meta(description="Webhook requests at once in a process.", ge=2, le=10_000)] = 256
+    webhook_keep_days: Annotated[int, Meta(description="How long settled webhook deliveries are kept.", ge=8, le=3_650)] = 30
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")] = (
         "info"
     )
@@ -99,6 +107,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             raise SettingsError(found)
         return kafka
 
+    def webhook_rules(self) -> Rules:
+        """Where webhooks may go. Raises ``SettingsError`` where that cannot be read."""
+        try:
+            return rules(self.webhook_allow_http, self.webhook_ports, self.webhook_networks)
+        except ValueError as error:
+            raise SettingsError([f"{variable('webhook_ports')}, {variable('webhook_networks')}: {error}"]) from None
+
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     """The settings of ``environ``; an override that is not None stands before the environment."""
@@ -118,7 +133,9 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     problems += [message for name in ("database_url", "public_url") if (message := url_error(name, values.get(name)))]
     if problems:
         raise SettingsError(problems)
-    return Settings(**values)
+    made = Settings(**values)
+    made.webhook_rules()
+    return made
 
 
 def from_environment(environ: Mapping[str, str], name: str) -> str | None:
@@ -147,7 +164,7 @@ def expected(annotated: Any) -> str:
     kind, meta = get_args(annotated)[0], field_meta(annotated)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
-    noun = {int: "a whole number", float: "a number"}.get(kind, "a text")
+    noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a text")
     if meta.ge is not None and meta.le is not None:
         return f"{noun} from {meta.ge} to {meta.le}"
     if meta.pattern is not None:

@@ -10,10 +10,10 @@ from litestar.response.base import ASGIResponse
 from app import bodies, call, commands, records
 from app.call import Http
 from app.filters import RANGE, Filter, Filters
+from app.json_schema import shown
 from app.listing import Table
 from app.operations import describe
 from app.provision import new_token
-from app.schemas import shown
 from app.values import BOOL, ID, INSTANT, PHRASE
 from domain import token
 from projections.condition import Condition, Order

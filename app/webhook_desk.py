@@ -1,13 +1,13 @@
 """What the API does with webhooks beside the commands on endpoints: it shows secrets, judges addresses and asks for deliveries.
 
-Each request opens a connection of its own, for they are rare. Refuses to send anything: it fills the queue.
+Each request to the queue has a connection of its own, for they are rare. Refuses to send anything: that is the sender's.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -18,15 +18,16 @@ from app.call import Http
 from app.committer import Unavailable
 from app.settings import Settings
 from consumers import database
-from consumers.webhooks import guard, once, signing
+from consumers.webhooks import deliveries, guard, once, signing
 from consumers.webhooks.once import Key
-from domain.errors import Invalid, Unauthenticated
+from domain.errors import Invalid
 from domain.event import Actor
 from domain.permissions import require_admin
 from domain.webhook_url import url_error
 
+T = TypeVar("T")
 Work = Callable[[Cursor[Any]], tuple[UUID, str]]
-"""What is to be done, and the id and the JSON that answer it."""
+"""What is to be done; it gives the id and the JSON of the answer."""
 
 
 class Desk:
@@ -39,19 +40,20 @@ class Desk:
         self.rules = settings.webhook_rules()
 
     async def secret(self, endpoint_id: UUID, generation: int) -> str:
-        """Raises ``Unavailable``."""
+        """As it is shown to an admin, once. Raises ``Unavailable``."""
         if not self._key:
-            self._key = await self._in_thread(_key)
+            self._key = await self._in_transaction(deliveries.key)
         return signing.shown(signing.secret(self._key, endpoint_id, generation))
 
     async def judge(self, url: object) -> None:
-        """Where a URL leads today. What is wrong with it by itself is left to the command. Raises ``Invalid``."""
-        if isinstance(url, str) and url_error(url.strip(), self.rules) is None:
-            if message := await guard.name_error(url.strip(), self.rules):
-                raise Invalid({"url": [message]})
+        """Whether the name in a URL leads where nothing may be sent; the rest of it the command judges. Raises ``Invalid``."""
+        if not isinstance(url, str) or url_error(url.strip(), self.rules):
+            return
+        if message := await guard.name_error(url.strip(), self.rules):
+            raise Invalid({"url": [message]})
 
     async def ask(self, request: Http, work: Work) -> tuple[str, bool]:
-        """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it is an old one."""
+        """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it was given before."""
         this = call.of(request)
         key: Key | None = None
         if this.idempotency_key is not None:
@@ -66,13 +68,24 @@ class Desk:
                 once.keep(cursor, key, id_, body)
             return body, False
 
-        return await self._in_thread(run)
+        return await self._in_transaction(run)
 
-    async def _in_thread[T](self, work: Callable[[Cursor[Any]], T]) -> T: ...
+    async def _in_transaction(self, work: Callable[[Cursor[Any]], T]) -> T:
+        def run() -> T:
+            with (
+                database.connect(self._url, "webhook desk", statement_timeout_ms=self._timeout) as connection,
+                connection.transaction(),
+                connection.cursor() as cursor,
+            ):
+                return work(cursor)
+
+        try:
+            return await asyncio.to_thread(run)
+        except psycopg.OperationalError as error:
+            raise Unavailable(str(error)) from error
 
 
-def _key(cursor: Cursor[Any]) -> bytes: ...
-
-
-async def admin(request: Http) -> None:
-    """Raises ``Forbidden``, ``Unauthenticated``: by what the token is worth now."""
+async def require_an_admin(request: Http) -> None:
+    """By what the token is worth at this moment. Raises ``Forbidden``, ``Unauthenticated``."""
+    identity = await request.app.state.reads.current(call.of(request).identity)
+    require_admin(Actor(identity.user_id, identity.role, identity.email))

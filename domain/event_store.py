@@ -77,9 +77,7 @@ class EventMapper(Mapper[UUID]):
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         assert isinstance(stored_event.originator_id, UUID)
-        return decode(
-            stored_event.topic, stored_event.state, stored_event.originator_id, stored_event.originator_version
-        )
+        return decode(stored_event.topic, stored_event.state, stored_event.originator_id, stored_event.originator_version)
 
 
 class Recorder(PostgresApplicationRecorder):

@@ -28,6 +28,22 @@ class Rules:
 
 STRICT = Rules()
 
+
+def rules(http: bool, ports: str, networks: str) -> Rules:
+    """From texts: ports separated by commas, or ``any``; networks as ``10.1.0.0/16``. Raises ``ValueError`` with a sentence."""
+    numbers: frozenset[int] | None = None
+    if ports.strip() != "any":
+        texts = [text.strip() for text in ports.split(",")]
+        if any(not text.isdecimal() or not 0 < int(text) < 65_536 for text in texts):
+            raise ValueError(f"The ports are {ports!r}, but must be numbers separated by commas, or any.")
+        numbers = frozenset(map(int, texts))
+    try:
+        allowed = tuple(ip_network(text.strip()) for text in networks.split(",") if text.strip())
+    except ValueError as error:
+        raise ValueError(f"The networks must be like 10.1.0.0/16, separated by commas: {error}.") from None
+    return Rules(http, numbers, allowed)
+
+
 # Special-purpose and other networks that no endpoint of a stranger is in, whatever this Python's ``is_global`` knows of.
 _CLOSED: tuple[Network, ...] = tuple(
     ip_network(text)

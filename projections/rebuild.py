@@ -8,6 +8,7 @@ beside another rebuild of the same database.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ SCHEMA = "rebuild"
 CHUNK = 2_000
 # Rebuilds of one database meet here.
 LOCK = 7_240_511_807
+SWAPS, SWAP_SECONDS = 300, 0.2
 
 Progress = Callable[[int, int], None]
 """Called with the events done and the events there are."""
@@ -114,9 +116,7 @@ class _Shadows:
             for table in model.tables:
                 name = sql.Identifier(SCHEMA, table)
                 self._control.execute(sql.SQL("SELECT public.isolate({}::regclass)").format(f"{SCHEMA}.{table}"))
-                self._control.execute(
-                    sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name)
-                )
+                self._control.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name))
                 self._control.execute(sql.SQL("ANALYZE {}").format(name))
         with self._control.cursor() as cursor:
             while caught := self._catch_up(cursor):
@@ -142,10 +142,7 @@ class _Shadows:
                 changes, state = _changes(chunk, state)
                 for future in running:
                     future.result()
-                running = [
-                    pool.submit(_write, target, model, changes)
-                    for target, model in zip(targets, self._models, strict=True)
-                ]
+                running = [pool.submit(_write, target, model, changes) for target, model in zip(targets, self._models, strict=True)]
                 done += len(chunk)
                 progress(done, total)
             for future in running:
@@ -176,22 +173,43 @@ class _Shadows:
         return len(events)
 
     def swap(self) -> None:
-        """Put the shadows in the place of the live tables, at a moment when nobody appends."""
-        with self._control.transaction(), self._control.cursor() as cursor:
-            event_store.lock(cursor)
-            while self._catch_up(cursor):
-                pass
-            for model in self._models:
-                for table in model.tables:
-                    cursor.execute(sql.SQL("DROP TABLE IF EXISTS public.{}").format(sql.Identifier(table)))
-                    cursor.execute(sql.SQL("ALTER TABLE {} SET SCHEMA public").format(sql.Identifier(SCHEMA, table)))
-                cursor.execute(
-                    """
-                    INSERT INTO read_models (name, version) VALUES (%s, %s)
-                    ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()
-                    """,
-                    (model.name, model.version),
-                )
+        """Put the shadows in the place of the live tables, at a moment when nobody appends or reads.
+
+        Raises ``RebuildError`` where that moment does not come.
+        """
+        for _ in range(SWAPS):
+            position = self._position
+            try:
+                with self._control.transaction(), self._control.cursor() as cursor:
+                    self._swap(cursor)
+                return
+            except psycopg.errors.LockNotAvailable:
+                self._position = position
+            time.sleep(SWAP_SECONDS)  # let those through who had to wait meanwhile
+        raise RebuildError("The tables to be replaced are in use all the time: end long statements and run it again.")
+
+    def _swap(self, cursor: psycopg.Cursor[Any]) -> None:
+        event_store.lock(cursor)
+        while self._catch_up(cursor):
+            pass
+        tables = [table for model in self._models for table in model.tables]
+        live = [sql.Identifier("public", table) for table in tables if _exists(cursor, table)]
+        if live:
+            # Readers take these locks in an order of their own. Waiting for less than deadlock_timeout, we give way.
+            cursor.execute(f"SET LOCAL lock_timeout = '{SWAP_SECONDS}s'")
+            cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(live)))
+        for name in live:
+            cursor.execute(sql.SQL("DROP TABLE {}").format(name))
+        for table in tables:
+            cursor.execute(sql.SQL("ALTER TABLE {} SET SCHEMA public").format(sql.Identifier(SCHEMA, table)))
+        for model in self._models:
+            cursor.execute(
+                """
+                INSERT INTO read_models (name, version) VALUES (%s, %s)
+                ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()
+                """,
+                (model.name, model.version),
+            )
 
     def compare(self) -> list[Difference]:
         """Compare at one position: the snapshot is taken while nobody can append, the comparison after that."""
@@ -213,12 +231,17 @@ class _Shadows:
             ]
 
 
+def _exists(cursor: psycopg.Cursor[Any], table: str) -> bool:
+    row = cursor.execute("SELECT to_regclass('public.' || quote_ident(%s)) IS NOT NULL", (table,)).fetchone()
+    return bool(row and row[0])
+
+
 def _difference(snapshot: Connection[Any], table: str, nothing: str) -> Difference | None:
     name, shadow = sql.Identifier("public", table), sql.Identifier(SCHEMA, table)
     statement = sql.SQL(
         "SELECT x::text FROM (SELECT * FROM {} WHERE NOT ({}) EXCEPT ALL SELECT * FROM {} WHERE NOT ({})) x LIMIT 5"
     )
-    condition = sql.SQL(nothing)  # type: ignore[arg-type]
+    condition = sql.SQL(nothing)
     live = [row[0] for row in snapshot.execute(statement.format(name, condition, shadow, condition))]
     rebuilt = [row[0] for row in snapshot.execute(statement.format(shadow, condition, name, condition))]
     return Difference(table, live, rebuilt) if live or rebuilt else None

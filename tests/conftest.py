@@ -25,6 +25,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reporter.write_line(f"PostgreSQL: {described}")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "long" not in config.option.markexpr:
+        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+
+
 @pytest.fixture(scope="session")
 def template_database() -> str:
     """The name of a migrated, empty database to copy."""

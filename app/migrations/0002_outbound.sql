@@ -130,9 +130,9 @@ BEGIN
         SELECT 'lag', substring(c.name FROM 10), coalesce((c.detail ->> 'lag')::double precision, 0)
         FROM checkpoints c WHERE c.name LIKE 'webhooks/%'
         UNION ALL
-        SELECT 'unseen_seconds', substring(c.name FROM 10),
-               extract(epoch FROM clock_timestamp() - c.updated_at)::double precision
-        FROM checkpoints c WHERE c.name LIKE 'webhooks/%';
+        SELECT 'unseen_seconds', CASE WHEN c.name LIKE 'webhooks/%' THEN 'consumer' ELSE 'sender' END,
+               min(extract(epoch FROM clock_timestamp() - c.updated_at))::double precision
+        FROM checkpoints c WHERE c.name LIKE 'webhooks%' GROUP BY 2;
 END $$;
 REVOKE ALL ON FUNCTION webhook_gauges() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION webhook_gauges() TO opportunities_reader;

@@ -265,9 +265,20 @@ async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
     return gone
 
 
-async def key(cursor: AsyncCursor[Any]) -> bytes:
-    """What secrets are derived from."""
-    await cursor.execute("SELECT key FROM webhook_keys")
-    row = await cursor.fetchone()
+SHOW_LIFE = """
+    INSERT INTO checkpoints (name, position) VALUES ('webhooks.sender', 0)
+    ON CONFLICT (name) DO UPDATE SET updated_at = clock_timestamp()
+"""
+"""Statement by which a sender shows that it is at work."""
+
+GAUGES = "SELECT name, label, value FROM webhook_gauges()"
+"""Statement for (name, label, value) of what Prometheus is told."""
+
+KEY = "SELECT key FROM webhook_keys"
+"""Statement for what secrets are derived from."""
+
+
+def key(cursor: Cursor[Any]) -> bytes:
+    row = cursor.execute(KEY).fetchone()
     assert row is not None
     return bytes(row[0])

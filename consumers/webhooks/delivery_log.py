@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import Raw, Struct
+from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
-from projections.condition import Condition
-from projections.opportunity_queries import Query
+from projections.condition import Condition, Query
 
 MAX_ATTEMPTS = 20
 """How many of its attempts a delivery in a list shows."""
@@ -61,7 +61,7 @@ class DeliveryRecord(Delivery, kw_only=True):
 
 class Page(NamedTuple):
     rows: Query
-    count: Query
+    total: Query
 
 
 def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit: int, offset: int) -> Page:
@@ -112,6 +112,15 @@ def by_delivery(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Attempt]]:
 
 def delivery(row: tuple[Any, ...], attempts: list[Attempt]) -> Delivery:
     return Delivery(**dict(zip(Delivery.__struct_fields__, (*row, attempts), strict=True)))
+
+
+def now(cursor: Cursor[Any], org_id: UUID, id_: UUID) -> Delivery:
+    """One delivery, as a connection sees it that sees all orgs."""
+    found = record(org_id, id_)
+    row = cursor.execute(found.text, found.params).fetchone()
+    assert row is not None
+    tried = attempts(org_id, [id_], MAX_ATTEMPTS)
+    return delivery(row[:-1], by_delivery(cursor.execute(tried.text, tried.params).fetchall()).get(id_, []))
 
 
 def full(row: tuple[Any, ...], attempts: list[Attempt]) -> DeliveryRecord:

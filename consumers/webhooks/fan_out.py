@@ -114,14 +114,13 @@ class FanOut:
         stop: Event,
         *,
         keep: timedelta,
-        wake: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._url = database_url
         self._config = config
         self._stop = stop
         self._oldest = keep - SAFETY if keep > SAFETY else keep
-        self._wake = wake
+        self.wake: Callable[[], None] = lambda: None
         self._now = now
         self._connection: Connection[Any] | None = None
         self._consumer: Consumer | None = None
@@ -157,7 +156,7 @@ class FanOut:
             queued = self._take(self._connection, consumer, self._untaken)
             self._untaken = []
             if queued:
-                self._wake()
+                self.wake()
             try:
                 consumer.commit()
             except _MOVED as error:

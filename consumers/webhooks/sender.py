@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ CONCURRENCY = 256
 POLL_SECONDS = 0.1
 LEASE_SPARE_SECONDS = 45.0
 SWEEP_SECONDS = 600.0
+HEARTBEAT_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 5.0
 
 Disable = Callable[[UUID, UUID, Reason, str], Awaitable[None]]
@@ -68,16 +70,14 @@ class Sender:
         self._woken = asyncio.Event()
         self._connection: AsyncConnection[Any] | None = None
         self._key = b""
-        self._swept_at = 0.0
+        self._swept_at = self._shown_at = -SWEEP_SECONDS
 
     def wake(self) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def run(self, stop: asyncio.Event, grace: float = 10.0) -> None:
+    async def run(self, stop: threading.Event, grace: float = 10.0) -> None:
         """Until told to stop; then what is under way has ``grace`` seconds to end and is else left to others."""
-        stopping = asyncio.ensure_future(stop.wait())
-        stopping.add_done_callback(lambda _: self._woken.set())
         errors = 0
         while not stop.is_set():
             try:
@@ -89,9 +89,9 @@ class Sender:
                 pause = min(POLL_SECONDS * 2 ** min(errors, 10), MAX_BACKOFF_SECONDS)
                 await self._disconnect()
                 log.warning("sender.failed", error=type(error).__name__, reason=reason(error), again_in=pause)
-            if pause:
-                await self._wait(pause)
-        stopping.cancel()
+            until = monotonic() + pause
+            while (left := until - monotonic()) > 0 and not self._woken.is_set() and not stop.is_set():
+                await self._wait(min(left, POLL_SECONDS))
         await self._end(grace)
 
     async def step(self) -> bool:
@@ -100,6 +100,9 @@ class Sender:
         connection = await self._connected()
         settled = await self._settle(connection)
         begun = await self._begin(connection)
+        if monotonic() - self._shown_at > HEARTBEAT_SECONDS:
+            self._shown_at = monotonic()
+            await connection.execute(deliveries.SHOW_LIFE)
         if monotonic() - self._swept_at > SWEEP_SECONDS:
             self._swept_at = monotonic()
             async with connection.transaction(), connection.cursor() as cursor:
@@ -227,8 +230,9 @@ class Sender:
             )
             connection.prepare_threshold = 0
             await connection.execute("SET ROLE opportunities_writer")
-            async with connection.cursor() as cursor:
-                self._key = await deliveries.key(cursor)
+            row = await (await connection.execute(deliveries.KEY)).fetchone()
+            assert row is not None
+            self._key = bytes(row[0])
             self._connection = connection
         return self._connection
 

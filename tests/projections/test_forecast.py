@@ -226,6 +226,25 @@ def test_bounds_inside_a_month_do_not_mix_up_the_rates_of_its_days(books: Books)
     assert books.forecast(until="2026-05-12")["months"][0]["won"] == sum(range(1, 13))
 
 
+@pytest.mark.parametrize("from_deals", [False, True])
+def test_the_first_of_a_month_is_counted_once_whatever_the_rates_and_bounds(books: Books, from_deals: bool) -> None:
+    won = {"status": "won", "currency": "EUR", "probability": 100, "actual_amount": Decimal(100)}
+    books.record([quoted("EUR", "2026-01-01", "1", JAN), quoted("EUR", "2026-05-05", "2", JAN)])
+    for number, (month, day) in enumerate([(5, 1), (5, 4), (5, 5), (6, 1), (6, 2)]):
+        books.record([Happening(number, created(actual_close_date=date(2026, month, day), **won), JAN)])
+
+    def won_by_month(since: str | None, until: str | None) -> list[int]:
+        months = books.forecast(since=since, until=until, from_deals=from_deals)["months"]
+        return [month["won"] for month in months]
+
+    assert won_by_month(None, None) == [400, 400]
+    assert won_by_month("2026-05-01", "2026-06-30") == [400, 400]
+    assert won_by_month("2026-05-01", "2026-05-31") == [400]
+    assert won_by_month("2026-05-04", None) == [300, 400]
+    assert won_by_month("2026-05-02", "2026-06-01") == [300, 200]
+    assert won_by_month("2026-04-20", "2026-06-01") == [0, 400, 200]
+
+
 def test_what_has_no_rate_is_told_apart_and_never_added(books: Books) -> None:
     books.record([open_deal(1, "100", JUNE), open_deal(2, "500", JUNE, currency="JPY")])
     answer = books.forecast()

@@ -103,19 +103,43 @@ def test_containers_start_in_order_and_are_watched() -> None:
     assert services["postgres"]["image"].startswith("postgres:18")
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert services["api"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
-    for name in ("postgres", "api"):
+    assert services["kafka"]["image"].startswith("apache/kafka:4.")
+    assert services["relay"]["depends_on"] == {
+        "migrate": {"condition": "service_completed_successfully"},
+        "kafka": {"condition": "service_healthy"},
+    }
+    for name in ("postgres", "kafka", "api", "relay"):
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
 def test_containers_run_verbs_and_settings_that_exist() -> None:
     known = {settings.variable(name) for name in settings.Settings.__struct_fields__}
-    for name in ("migrate", "api"):
+    for name in ("migrate", "api", "relay"):
         service = COMPOSE["services"][name]
         verb, *options = service["command"]
         command = cli.cli.commands[verb]
         given = {option for option in options if option.startswith("--")}
         assert given <= {option for parameter in command.params for option in parameter.opts}
         assert service["environment"].keys() <= known
+
+
+def test_the_containers_find_each_other_where_they_listen() -> None:
+    """Kafka tells its clients where to go: within the network by the service's name, from this machine by the published port."""
+    services = COMPOSE["services"]
+    kafka = services["kafka"]["environment"]
+    listening = dict(re.findall(r"(\w+)://\w*:(\d+)", kafka["KAFKA_LISTENERS"]))
+    advertised = {
+        name: (host, port) for name, host, port in re.findall(r"(\w+)://(\w+):(\d+)", kafka["KAFKA_ADVERTISED_LISTENERS"])
+    }
+    assert {name: port for name, (_, port) in advertised.items()}.items() <= listening.items()
+    assert services["relay"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"] == ":".join(advertised["PLAINTEXT"])
+    assert advertised["PLAINTEXT"][0] in services
+    port = advertised["HOST"][1]
+    assert services["kafka"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert services["relay"]["healthcheck"]["test"][1:] == ["opportunities", "relay", "--check"]
+    port = str(settings.load({"DATABASE_URL": "postgresql://nowhere/none"}).port)
+    assert services["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/" in services["api"]["healthcheck"]["test"][-1]
 
 
 def test_only_loopback_is_published() -> None:

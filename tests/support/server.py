@@ -89,9 +89,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            self._command, env=self._environment, stdout=subprocess.DEVNULL, start_new_session=True
-        )
+        self.process = subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while not self.ready():
             if self.process.poll() is not None:
