@@ -103,7 +103,7 @@ def cli() -> None:
 @click.option("--database-url", metavar="URL", help="Use this PostgreSQL instead of an embedded one.")
 @click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Use this Kafka instead of an embedded broker.")
 def dev(port: int, data_dir: Path, no_demo: bool, database_url: str | None, kafka_bootstrap_servers: str | None) -> None:
-    """Run everything on this machine: an embedded PostgreSQL and broker, the API, the relay, a demo org. Loopback only."""
+    """Run everything on this machine: embedded PostgreSQL and broker, API, relay, webhooks, a demo org. Loopback only."""
     from app.dev import run
 
     run(

@@ -38,11 +38,18 @@ LOOK_SECONDS = 0.1
 STEADY_SECONDS = 10
 """A process that lived shorter than this after each of ``MAX_DEATHS`` starts is not brought back again."""
 MAX_DEATHS = 3
-WORKERS = ("relay",)
+WORKERS = ("relay", "webhooks")
 """The verbs that run beside the API."""
 
 # The embedded broker makes whoever joins a group wait for half the session, and a reader for as long as it may.
 EMBEDDED_KAFKA = {"OPPORTUNITIES_KAFKA_SESSION_TIMEOUT_MS": "2000", "OPPORTUNITIES_KAFKA_FETCH_WAIT_MS": "50"}
+
+# On a machine of one's own, what receives webhooks is on it too. Nowhere else are such addresses allowed unless asked for.
+OPEN_WEBHOOKS = {
+    "OPPORTUNITIES_WEBHOOK_ALLOW_HTTP": "true",
+    "OPPORTUNITIES_WEBHOOK_PORTS": "any",
+    "OPPORTUNITIES_WEBHOOK_NETWORKS": "0.0.0.0/0,::/0",
+}
 
 log = structlog.get_logger("dev")
 
@@ -76,7 +83,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         for line in migrations.migrate(database_url):
             log.info("database.migrated", step=line)
         org = remembered(folder) or create(folder, database_url, demo)
-        environ = scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
+        environ = OPEN_WEBHOOKS | scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
         if bootstrap_servers is None:
             broker = Broker.start(folder)
             stack.callback(broker.stop)

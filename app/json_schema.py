@@ -7,12 +7,16 @@ description of a record: what an answer shows follows from the state it is rende
 from __future__ import annotations
 
 from functools import cache
+from inspect import cleandoc
 from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from app.bodies import without
+from domain.custom_field import MAX_OPTIONS
+from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_STAKEHOLDERS, MAX_TAGS, MAX_TEXT
+from domain.pipeline import MAX_CODE, MAX_REASONS, MAX_STAGES
 from projections.directory import _HIDDEN as HIDDEN
 
 Json = dict[str, Any]
@@ -23,6 +27,30 @@ DECIMAL_SENT: Json = {
     "description": "A number, or a decimal in a string.",
 }
 DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
+
+
+def _text(limit: int) -> Json:
+    return {"minLength": 1, "maxLength": limit, "pattern": r"\S"}
+
+
+# What the domain bounds beside the type, by the key of a body; nothing here bounds anything itself.
+BOUNDS: dict[str, Json] = {
+    **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _text(MAX_NAME)),
+    "email": {**_text(MAX_NAME), "format": "email"},
+    "key": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+    "code": _text(MAX_CODE),
+    "currency": {"pattern": "^[A-Za-z]{3}$"},
+    "probability": {"minimum": 0, "maximum": 100},
+    "lost_reason": _text(MAX_TEXT),
+    "comment": {"maxLength": MAX_TEXT},
+    "body": {"maxLength": MAX_TEXT},
+    "tags": {"maxItems": MAX_TAGS},
+    "stakeholder_ids": {"maxItems": MAX_STAKEHOLDERS},
+    "custom_fields": {"maxProperties": MAX_CUSTOM_FIELDS},
+    "options": {"maxItems": MAX_OPTIONS},
+    "stages": {"minItems": 3, "maxItems": MAX_STAGES},
+    "lost_reasons": {"maxItems": MAX_REASONS},
+}
 
 
 class Problem(Struct, kw_only=True):
@@ -72,6 +100,7 @@ class Schemas:
             components[name] = _mended(schema, decimal)
             if name in sent:
                 components[name]["additionalProperties"] = False
+                components[name]["properties"] = _bounded(components[name]["properties"])
         return components
 
 
@@ -87,12 +116,22 @@ def _structs(type_: Any) -> set[type[Struct]]:
     return set().union(*(_structs(argument) for argument in get_args(type_)))
 
 
+def _bounded(properties: Json) -> Json:
+    return {
+        name: schema if "enum" in schema or "$ref" in schema else {**schema, **BOUNDS.get(name, {})}
+        for name, schema in properties.items()
+    }
+
+
 def _mended(node: Any, decimal: Json) -> Any:
-    """With decimals as they may be sent or as they are shown, and without what says nothing."""
+    """With decimals as they may be sent or as they are shown, descriptions in Markdown, and without what says nothing."""
     if isinstance(node, list):
         return [_mended(item, decimal) for item in node]
     if not isinstance(node, dict):
         return node
     if node.get("type") == "string" and node.get("format") == "decimal":
         return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
-    return {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    mended = {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    if isinstance(text := mended.get("description"), str):  # a docstring of ours
+        mended["description"] = cleandoc(text).replace("``", "`")
+    return mended

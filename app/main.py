@@ -65,7 +65,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
                 "arrivals": Arrivals(settings.database_url, draining),
                 "webhooks": Desk(settings),
                 "public_url": settings.public_url,
-                "metrics_token": getattr(settings, "metrics_token", ""),
+                "metrics_token": settings.metrics_token,
             }
         ),
         lifespan=[_lifespan(settings, reads)],

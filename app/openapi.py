@@ -59,6 +59,9 @@ OPERATORS = {
 }
 
 
+_VERBS = ("get", "post", "put", "patch", "delete")
+
+
 def document(app: Litestar, public_url: str = "") -> Json:
     """The whole document. Raises ``LookupError`` for a route without an ``Operation``."""
     schemas = Schemas()
@@ -88,7 +91,7 @@ def document(app: Litestar, public_url: str = "") -> Json:
         "servers": [{"url": public_url or "/"}],
         "security": [{"bearer": []}],
         "tags": [{"name": tag} for tag in tags],
-        "paths": paths,
+        "paths": {path: dict(sorted(verbs.items(), key=lambda item: _VERBS.index(item[0]))) for path, verbs in paths.items()},
         "components": {
             "schemas": schemas.components(),
             "responses": {str(status): _problem(status) for status in ERRORS},

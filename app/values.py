@@ -109,7 +109,11 @@ EMAIL = Kind(
     {"type": "string", "format": "email"},
 )
 DATE = Kind(_date, "Must be a date such as 2026-06-30.", {"type": "string", "format": "date"})
-INSTANT = Kind(_instant_or_date, "Must be an instant such as 2026-06-30T12:00:00Z, or a date.", {"type": "string"})
+INSTANT = Kind(
+    _instant_or_date,
+    "Must be an instant such as 2026-06-30T12:00:00Z, or a date.",
+    {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]},
+)
 NUMBER = Kind(lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"})
 INTEGER = Kind(lambda text: int(_matched(_INTEGER, text)), "Must be a whole number.", {"type": "integer"})
 BOOL = Kind(lambda text: _BOOL[text.lower()], "Must be true or false.", {"type": "boolean"})

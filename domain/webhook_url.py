@@ -55,9 +55,10 @@ _CLOSED: tuple[Network, ...] = tuple(
     )
 )  # fmt: skip
 _UNICAST = ip_network("2000::/3")
-_NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
+_NAT64 = ip_network("64:ff9b::/96")
 
 _PRINTABLE = re.compile(r"[!-~]+")
+_PLACE = re.compile(r"(\[[0-9a-f:.]*:[0-9a-f:.]*\]|[^\[\]:@]+)(:\d{1,5})?", re.IGNORECASE)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE)
 # What a resolver takes for an address though it is not written as one: 2130706433, 0177.0.0.1, 0x7f.1, 127.1.
 _NUMERIC = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
@@ -86,7 +87,7 @@ def _scheme_error(parts: SplitResult, rules: Rules) -> str | None:
         return "Must begin with https://."
     if "@" in parts.netloc:
         return "Must not contain a user or password: requests are signed instead."
-    return None
+    return None if _PLACE.fullmatch(parts.netloc) else "The host is neither a name nor an address."
 
 
 def _port_error(parts: SplitResult, port: int | None, rules: Rules) -> str | None:
@@ -132,6 +133,6 @@ def unwrapped(address: Address) -> Address:
         return address.ipv4_mapped
     if address.sixtofour is not None:
         return address.sixtofour
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
@@ -54,6 +54,7 @@ CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL)
 """
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
+_ordered = msgspec.json.Encoder(decimal_format="string", order="deterministic").encode
 
 
 class _Row(Struct):
@@ -92,9 +93,14 @@ def document(state: State) -> str:
     if isinstance(state, custom_field.State):
         return encode(state.definitions).decode()
     shown: dict[str, Any] = {"id": state.id}
-    shown |= {name: getattr(state, name) for name in state.__struct_fields__ if name not in _HIDDEN}
+    shown |= {name: _told(getattr(state, name)) for name in state.__struct_fields__ if name not in _HIDDEN}
     shown |= {"created_at": state.created_at, "updated_at": state.updated_at, "version": state.version}
     return encode(shown).decode()
+
+
+def _told(value: Any) -> Any:
+    """What users name the keys of has them in one order, whatever the one they were sent in: so it is in the log."""
+    return Raw(_ordered(value)) if isinstance(value, dict) else value
 
 
 def _card(state: State) -> str:

@@ -181,7 +181,7 @@ encode = msgspec.json.Encoder(decimal_format="string").encode
 class Forecast:
     name = "forecast"
     version = 1
-    tables = ("forecast_entries", "forecast_balances")
+    tables: tuple[str, ...] = ("forecast_entries", "forecast_balances")
     ddl = DDL
     nothing: Mapping[str, str] = {"forecast_balances": "unweighted = 0 AND weighted = 0 AND n = 0"}
 

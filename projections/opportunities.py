@@ -160,7 +160,8 @@ class _Count(Struct):
     n: int
 
 
-encode = msgspec.json.Encoder(decimal_format="string").encode
+# Keys in one order, whatever the order they were sent in: the log has them so, and so does a rebuild.
+encode = msgspec.json.Encoder(decimal_format="string", order="deterministic").encode
 
 
 def _inside(struct: Struct) -> str:

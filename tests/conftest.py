@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import postgres
+from tests.support import kafka, postgres
+from tests.support.kafka import broker, topic_of_a_test
 from tests.support.scenarios import committer, org, other_org, server
 
-__all__ = ["committer", "org", "other_org", "server"]
+__all__ = ["broker", "committer", "org", "other_org", "server", "topic_of_a_test"]
 
 what = pytest.StashKey[str]()
 
@@ -18,16 +19,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    described, stop = postgres.start()
-    config.add_cleanup(stop)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.write_line(f"PostgreSQL: {described}")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "long" not in config.option.markexpr:
-        items[:] = [item for item in items if item.get_closest_marker("long") is None]
+    for name, start in (("PostgreSQL", postgres.start), ("Kafka", kafka.start)):
+        described, stop = start()
+        config.add_cleanup(stop)
+        if reporter is not None:
+            reporter.write_line(f"{name}: {described}")
 
 
 @pytest.fixture(scope="session")

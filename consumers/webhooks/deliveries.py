@@ -75,7 +75,7 @@ _NEW = """
     SELECT r.id, r.org_id, r.endpoint_id, r.event_id, r.type, r.opportunity_id, r.position, r.body
     FROM json_to_recordset(%s::json) AS r (id uuid, org_id uuid, endpoint_id uuid, event_id text, type text,
         opportunity_id uuid, position bigint, body text)
-    ORDER BY r.endpoint_id, r.event_id
+    ORDER BY r.endpoint_id, r.position, r.event_id
 """
 
 

@@ -27,6 +27,8 @@ from domain.webhook_url import Rules, url_error
 SECONDS = 15.0
 BODY_SECONDS = 2.0
 """How long an answer that has begun may take to show the rest of itself, which is for the log alone."""
+SPARE_SECONDS = 0.1
+"""Of the time for all of it, what is left after the answer has been read as far as it came."""
 MAX_READ = 16 * 1024
 MAX_KEPT = 1024
 KEEPALIVE_SECONDS = 4.0
@@ -118,7 +120,7 @@ class Transport:
             trace_request_ctx=noted,
         ) as response:
             ms = _ms(began)
-            first = await _first_of(response)
+            first = await _first_of(response, min(BODY_SECONDS, self._seconds - (perf_counter() - began) - SPARE_SECONDS))
             now = datetime.now(UTC)
             outcome = schedule.of_status(response.status)
             return Answer(
@@ -135,11 +137,11 @@ async def _note_reuse(session: ClientSession, context: SimpleNamespace, params: 
     context.trace_request_ctx.reused = True
 
 
-async def _first_of(response: ClientResponse) -> bytes:
+async def _first_of(response: ClientResponse, seconds: float) -> bytes:
     """The first bytes of an answer. Where it goes on beyond what we read, the connection ends with it."""
     read = b""
     with suppress(aiohttp.ClientError, ConnectionError, TimeoutError, ValueError):
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while len(read) < MAX_READ and (chunk := await response.content.read(MAX_READ - len(read))):
                 read += chunk
     if not response.content.at_eof():

@@ -17,6 +17,7 @@ for the next. The exit code is 1 if a bar is missed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -25,7 +26,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -39,16 +40,19 @@ TUNING = {"shared_buffers": "2GB", "max_wal_size": "4GB", "random_page_cost": "1
 """Of the embedded server, for ours and the peer alike: everything in memory, as an operator would have it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """A measure's rounds. ``figure`` is the median ratio, or the median of ours where there is no other side."""
 
     measure: Measure
-    ours: tuple[Sample, ...]
-    other: tuple[Sample, ...]
+    ours: list[Sample] = field(default_factory=list)
+    other: list[Sample] = field(default_factory=list)
+    failure: str = ""
 
     @property
     def figure(self) -> float:
+        if self.failure:
+            return math.nan
         if not self.other:
             return statistics.median(sample.value for sample in self.ours)
         pairs = zip(self.ours, self.other, strict=True)
@@ -56,29 +60,37 @@ class Row:
 
     @property
     def passes(self) -> bool:
-        return self.measure.passes(self.figure)
+        return not self.failure and self.measure.passes(self.figure)
 
 
 def measure(rig: Rig, measures: Sequence[Measure], rounds: int) -> list[Row]:
     """Warm everything up, then let the measures take turns; who goes first alternates."""
+    rows = [Row(one) for one in measures]
     seconds, rig.seconds = rig.seconds, min(WARM_UP, rig.seconds)
-    for one in measures:
-        if one.other is not None:
-            one.other(rig)
-            one.ours(rig)
+    for row in rows:
+        if row.measure.other is not None:
+            _round(rig, row, backwards=True)
+            row.ours.clear()
+            row.other.clear()
     rig.seconds = seconds
-    samples: dict[str, tuple[list[Sample], list[Sample]]] = {one.name: ([], []) for one in measures}
     for number in range(rounds):
-        for one in measures:
-            if one.rounds is not None and number >= one.rounds:
-                continue
-            ours, other = samples[one.name]
-            sides = [(one.ours, ours), (one.other, other)]
-            for take, taken in sides if number % 2 == 0 else reversed(sides):
-                if take is not None:
-                    taken.append(take(rig))
+        for row in rows:
+            if row.measure.rounds is None or number < row.measure.rounds:
+                _round(rig, row, backwards=number % 2 == 1)
         rig.report(f"round {number + 1} of {rounds} done")
-    return [Row(one, *(tuple(side) for side in samples[one.name])) for one in measures]
+    return rows
+
+
+def _round(rig: Rig, row: Row, *, backwards: bool) -> None:
+    """One sample of each side. A measure that fails is not tried again, and does not keep the others from theirs."""
+    sides = [(row.measure.ours, row.ours), (row.measure.other, row.other)]
+    try:
+        for take, taken in reversed(sides) if backwards else sides:
+            if take is not None and not row.failure:
+                taken.append(take(rig))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is told in the table
+        row.failure = f"{type(error).__name__}: {error}"
+        rig.report(f"{row.measure.name} failed: {row.failure[:2000]}")
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -87,10 +99,13 @@ def table(rows: Sequence[Row]) -> str:
         one = row.measure
         sign = "≥" if one.holds == "at least" else "≤"
         ratio = f"{row.figure:,.2f}" if row.other else ""
+        verdict = "FAILED" if row.failure else "pass" if row.passes else "MISSED"
         lines.append(
-            f"{one.what:<46}{_value(row.ours):>16}{_value(row.other):>16}{ratio:>10}{f'{sign} {one.bar:,g}':>10}"
-            f"  {'pass' if row.passes else 'MISSED'}"
+            f"{one.what:<46}{_value(row.ours):>16}{_value(row.other):>16}{ratio:>10}{f'{sign} {one.bar:,g}':>10}  {verdict}"
         )
+        if row.failure:
+            lines.append(f"    {row.failure[:500]}")
+            continue
         lines.append(f"    ours   {_cost(row.ours)}")
         if row.other:
             lines.append(f"    other  {_cost(row.other)}  — {one.against}")
@@ -146,7 +161,8 @@ def as_json(rows: Sequence[Row], rig: Rig) -> str:
             "measures": [
                 {
                     "name": row.measure.name,
-                    "figure": row.figure,
+                    "figure": None if row.failure else row.figure,
+                    "failure": row.failure,
                     "bar": row.measure.bar,
                     "holds": row.measure.holds,
                     "passes": row.passes,

@@ -18,7 +18,7 @@ from psycopg import errors, sql
 from uuid_utils.compat import uuid7
 
 from app.committer import Committer
-from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, opportunity
+from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, opportunity, webhook_endpoint
 from domain.event import Meta, Recorded, State
 from tests.support.commands import Company, log, state
 
@@ -36,6 +36,7 @@ def company(database_url: str) -> Iterator[Company]:
     company.do(custom_field.Create(key="seats", label="Seats", type="number"), custom_field.stream_id(company.id))
     euro = exchange_rate.stream_id(company.id, "EUR")
     company.do(exchange_rate.Set(currency="EUR", valid_from=date(2026, 1, 1), rate=Decimal("1.08")), euro)
+    company.do(webhook_endpoint.Create(url="https://hooks.acme.example", events=("opportunity.won",)))
     deal = company.deal(custom_fields={"seats": 5})
     company.do(activity.Log(opportunity_id=deal, type="call", subject="Pricing"))
     company.do(opportunity.ChangeStage(stage="proposal"), deal)

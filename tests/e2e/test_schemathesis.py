@@ -6,7 +6,7 @@ whatever state deals can be, so that what is made up reaches the rules and the S
 
 from __future__ import annotations
 
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 import msgspec
@@ -52,7 +52,7 @@ class Records:
 
     def __init__(self, org: Org) -> None:
         self.org = org
-        org.custom_field("tier", "dropdown", options=["gold", "silver"])
+        self.numbers = count()
         made(org.admin.put("/api/exchange-rates/", {"currency": "EUR", "valid_from": "2026-01-01", "rate": "1.1"}), 200)
         self.account, self.contact, self.user = org.account()["id"], org.contact()["id"], org.user("manager")["id"]
         self.kinds = cycle(("open", "won", "lost", "deleted", "bare"))
@@ -94,7 +94,7 @@ class Records:
                 return self.user
             case "tokens":
                 return str(made(self.org.admin.post("/api/tokens/", {"name": "x", "user_id": self.user}))["id"])
-        return "tier"
+        return str(self.org.custom_field(f"tier{next(self.numbers)}", "dropdown", options=["gold", "silver"])["key"])
 
     def fill(self, case: Any) -> None:
         """Give a made-up request ids of records, and take preconditions from it that would only end it early."""

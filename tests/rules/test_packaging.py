@@ -104,17 +104,19 @@ def test_containers_start_in_order_and_are_watched() -> None:
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert services["api"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert services["kafka"]["image"].startswith("apache/kafka:4.")
-    assert services["relay"]["depends_on"] == {
-        "migrate": {"condition": "service_completed_successfully"},
-        "kafka": {"condition": "service_healthy"},
-    }
-    for name in ("postgres", "kafka", "api", "relay"):
+    for name in ("relay", "webhooks"):
+        assert services[name]["depends_on"] == {
+            "migrate": {"condition": "service_completed_successfully"},
+            "kafka": {"condition": "service_healthy"},
+        }
+        assert services[name]["healthcheck"]["test"][1:] == ["opportunities", name, "--check"]
+    for name in ("postgres", "kafka", "api", "relay", "webhooks"):
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
 def test_containers_run_verbs_and_settings_that_exist() -> None:
     known = {settings.variable(name) for name in settings.Settings.__struct_fields__}
-    for name in ("migrate", "api", "relay"):
+    for name in ("migrate", "api", "relay", "webhooks"):
         service = COMPOSE["services"][name]
         verb, *options = service["command"]
         command = cli.cli.commands[verb]
@@ -136,7 +138,6 @@ def test_the_containers_find_each_other_where_they_listen() -> None:
     assert advertised["PLAINTEXT"][0] in services
     port = advertised["HOST"][1]
     assert services["kafka"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert services["relay"]["healthcheck"]["test"][1:] == ["opportunities", "relay", "--check"]
     port = str(settings.load({"DATABASE_URL": "postgresql://nowhere/none"}).port)
     assert services["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     assert f"http://127.0.0.1:{port}/" in services["api"]["healthcheck"]["test"][-1]

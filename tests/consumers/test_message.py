@@ -1,0 +1,97 @@
+"""What the outside is told of an event, and what not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
+
+from consumers import message
+from consumers.message import Record
+from domain import activity, catalog, opportunity, token, user
+from domain.event import Event, Recorded
+from tests.support.domain import NOW, STREAM, created, fold, recorded, uuid, won
+
+DEAL = b'{"id":"x","name":"Annual 2026"}'
+
+
+def told(event: Event, *past: Event, shown: bytes = DEAL, actor: bytes | None = None) -> Record:
+    before = fold(past) if past else None
+    happened = recorded(event, len(past) + 1)
+    after = catalog.aggregate_of(type(event)).evolve(before, happened)
+    return message.record(happened, before, after, shown, actor)
+
+
+def test_the_id_of_an_event_follows_from_its_stream_and_version_alone() -> None:
+    ids = {message.event_id(recorded(created(), version, stream=stream)) for version in (1, 2) for stream in (uuid(1), uuid(2))}
+    assert len(ids) == 4
+    assert message.event_id(recorded(created())) == "evt_ad5855e8161353cc8aa9c2df7119ae33"
+
+
+def test_secrets_and_people_are_not_published() -> None:
+    assert not message.is_published(recorded(user.Created(email="a@b.example", name="A", role="rep")))
+    assert not message.is_published(recorded(token.Revoked()))
+    assert set(catalog.AGGREGATES) - message.PUBLISHED == {"user", "token", "webhook_endpoint"}
+
+
+def test_a_change_tells_the_record_who_did_it_and_what_it_was() -> None:
+    record = told(won(), created(), actor=b'{"id":"00000000-0000-0000-0000-0000000000c9","email":"ada@acme.example"}')
+    found = msgspec.json.decode(record.value)
+    assert list(found) == ["id", "type", "created_at", "recorded_at", "org_id", "position", "version", "actor", "data", "previous"]
+    assert (found["type"], found["version"]) == ("opportunity.won", 2)
+    assert found["data"] == {"opportunity": msgspec.json.decode(DEAL)}
+    assert found["actor"]["email"] == "ada@acme.example"
+    assert found["previous"]["stage"] == "discovery"
+    assert found["previous"]["actual_amount"] is None
+    assert "name" not in found["previous"]
+
+
+def test_previous_money_is_a_decimal_in_a_string() -> None:
+    cut = opportunity.Updated(changes=opportunity.Changes(amount=Decimal("5.00")))
+    assert msgspec.json.decode(told(cut, created()).value)["previous"] == {"amount": "24000.00"}
+
+
+def test_a_creation_has_nothing_previous_and_the_operator_is_nobody() -> None:
+    found = msgspec.json.decode(told(created()).value)
+    assert (found["previous"], found["actor"]) == ({}, None)
+
+
+def test_a_deleted_record_is_told_as_it_was_and_marked() -> None:
+    found = msgspec.json.decode(told(opportunity.Deleted(), created()).value)
+    assert found["data"]["opportunity"] == {"id": "x", "name": "Annual 2026", "deleted": True}
+
+
+def test_the_key_of_an_activity_is_its_opportunity() -> None:
+    logged = activity.Logged(opportunity_id=uuid(7), type="call", subject="Hi", occurred_at=NOW)
+    assert told(logged).key == str(uuid(7)).encode()
+    assert told(created()).key == str(STREAM).encode()
+
+
+@pytest.mark.parametrize("second", [0, 59])
+def test_the_headers_are_cloudevents(second: int) -> None:
+    """By the judgement of the project's own package."""
+    happened = Recorded(STREAM, 1, created(), recorded(created(), at=datetime(2026, 3, 1, 10, 0, second, tzinfo=UTC)).meta, 42)
+    record = message.record(happened, None, fold([created()]), DEAL, None)
+    headers: dict[str, bytes] = dict(record.headers)
+    event: Any = from_binary_event(KafkaMessage(headers=headers, key=record.key, value=record.value))
+    assert event.get_id() == message.event_id(happened)
+    assert event.get_type() == "opportunity.created"
+    assert event.get_source() == f"urn:opportunities:org:{happened.meta.org_id}"
+    assert event.get_subject() == f"opportunity/{STREAM}"
+    assert event.get_time() == happened.meta.occurred_at
+    assert event.get_datacontenttype() == "application/json"
+    assert (event.get_extension("sequence"), event.get_extension("partitionkey")) == ("42", str(STREAM))
+    assert event.get_data()["id"] == event.get_id()
+    assert all(isinstance(value, bytes) for value in headers.values())
+
+
+def test_a_message_is_read_back_as_it_was_written() -> None:
+    record = told(created())
+    again = message.decode(record.value)
+    assert message.encode(again) == record.value
+    assert isinstance(again.org_id, UUID)

@@ -1,0 +1,193 @@
+"""The Kafka of a test run, topics of a test's own on it, and a broker of a test's own to be killed.
+
+The run's is that of ``KAFKA_BOOTSTRAP_SERVERS``, else Apache Kafka in a container where an engine answers, else the embedded
+broker. Refuses to touch a topic that the run has not made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from app import processes
+from app.broker import Broker
+from consumers import kafka, message, topic
+from consumers.connection import Kafka
+from consumers.kafka import Fetched, TopicPartition
+from consumers.message import Message
+from tests.support.postgres import engine_answers
+
+SERVERS = "TEST_RUN_KAFKA"
+IMAGE = "apache/kafka:4.1.0"
+PORT = 9092
+START_SECONDS = 60
+READ_SECONDS = 60
+
+
+def start() -> tuple[str, Callable[[], None]]:
+    """Find or start the run's Kafka and put it into the environment. What it is, and how to end it."""
+    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        os.environ[SERVERS] = given
+        return "the one of KAFKA_BOOTSTRAP_SERVERS", lambda: None
+    if engine_answers() and (container := in_container()):
+        return container
+    folder = Path(tempfile.mkdtemp(prefix="opportunities-test-kafka-"))
+    broker = Broker.start(folder)
+    os.environ[SERVERS] = broker.bootstrap_servers
+
+    def stop() -> None:
+        broker.stop()
+        shutil.rmtree(folder)
+
+    return "an embedded broker", stop
+
+
+def in_container() -> tuple[str, Callable[[], None]] | None:
+    """Apache Kafka in a container, or None where the image is not to be had."""
+    from docker.errors import DockerException
+    from testcontainers.core.container import DockerContainer
+
+    port = processes.free_port()
+    environ = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_LISTENERS": f"PLAINTEXT://:{PORT},CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://localhost:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+    }
+    try:
+        container = DockerContainer(IMAGE).with_bind_ports(PORT, port)
+        for name, value in environ.items():
+            container.with_env(name, value)
+        container.start()
+    except DockerException:
+        return None
+    os.environ[SERVERS] = f"localhost:{port}"
+    if not processes.until(answers, START_SECONDS):
+        container.stop()
+        raise TimeoutError(f"{IMAGE} did not answer in {START_SECONDS} s")
+    return f"{IMAGE} in a container", container.stop
+
+
+def answers() -> bool:
+    try:
+        kafka.admin(at(os.environ[SERVERS], "")).close()
+    except kafka.KafkaError:
+        return False
+    return True
+
+
+def at(servers: str, name: str) -> Kafka:
+    """A topic of some brokers, with the times that tests have."""
+    return Kafka(bootstrap_servers=servers, topic=name, session_timeout_ms=2_000, fetch_wait_ms=50)
+
+
+def settings(config: Kafka) -> dict[str, str]:
+    """The same for a process."""
+    return {
+        "KAFKA_BOOTSTRAP_SERVERS": config.bootstrap_servers,
+        "OPPORTUNITIES_KAFKA_TOPIC": config.topic,
+        "OPPORTUNITIES_KAFKA_SESSION_TIMEOUT_MS": str(config.session_timeout_ms),
+        "OPPORTUNITIES_KAFKA_FETCH_WAIT_MS": str(config.fetch_wait_ms),
+    }
+
+
+@pytest.fixture(name="kafka")
+def topic_of_a_test() -> Iterator[Kafka]:
+    """A topic of this test's own, not made yet, on the run's Kafka."""
+    config = at(os.environ[SERVERS], f"test-{uuid4().hex}")
+    yield config
+    delete(config)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of this test's own."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = Broker.start(folder)
+    yield broker
+    broker.stop()
+
+
+def delete(config: Kafka) -> None:
+    admin = kafka.admin(config)
+    try:
+        if topic.find(admin, config.topic):
+            admin.delete_topics([config.topic])
+    finally:
+        admin.close()
+
+
+@contextmanager
+def reading(config: Kafka) -> Iterator[kafka.Consumer]:
+    consumer = kafka.consumer(config)
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def records(config: Kafka) -> list[Fetched]:
+    """Every record of the topic, each partition's in order; none where there is no topic."""
+    admin = kafka.admin(config)
+    try:
+        found = topic.find(admin, config.topic)
+    finally:
+        admin.close()
+    if found is None:
+        return []
+    with reading(config) as consumer:
+        partitions = [TopicPartition(config.topic, number) for number in range(found.partitions)]
+        consumer.assign(partitions)
+        for partition in partitions:
+            consumer.seek(partition, 0)
+        taken: list[Fetched] = []
+
+        def done() -> bool:
+            for some in consumer.poll(timeout_ms=100).values():
+                taken.extend(some)
+            ends = {partition: consumer.highwater(partition) for partition in partitions}
+            return all(end is not None and consumer.position(partition) >= end for partition, end in ends.items())
+
+        assert processes.until(done, READ_SECONDS)
+    return taken
+
+
+def messages(config: Kafka) -> list[Message]:
+    return [message.decode(record.value or b"") for record in records(config)]
+
+
+def by_key(config: Kafka) -> dict[bytes, list[Message]]:
+    """What is on the topic, by key, in order."""
+    found: defaultdict[bytes, list[Message]] = defaultdict(list)
+    for record in records(config):
+        found[record.key or b""].append(message.decode(record.value or b""))
+    return found
+
+
+def firsts(told: list[Message]) -> list[int]:
+    """The positions in the order in which they were seen for the first time, as for somebody who ignores what he knows."""
+    return list(dict.fromkeys(one.position for one in told))
+
+
+def shown(told: Message) -> dict[str, object]:
+    """The record in a message."""
+    (data,) = told.data.values()
+    decoded: dict[str, object] = msgspec.json.decode(data)
+    return decoded
