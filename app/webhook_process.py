@@ -22,6 +22,7 @@ from app.settings import Settings
 from consumers import database, kafka, loop
 from consumers.webhooks import deliveries
 from consumers.webhooks.fan_out import FanOut
+from consumers.webhooks.sender import Disable as DisableEndpoint
 from consumers.webhooks.sender import Sender
 from consumers.webhooks.transport import Transport
 from domain.errors import NotFound
@@ -76,16 +77,10 @@ def _consume(fan_out: FanOut, stop: threading.Event) -> None:
 async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None) -> None:
     transport = Transport(config.webhook_rules())
     committer = Committer(config.database_url, statement_timeout_ms=config.statement_timeout_ms)
-
-    async def disable(org_id: UUID, endpoint_id: UUID, reason: Reason, url: str) -> None:
-        command = Disable(reason=reason, url=url)
-        await asyncio.to_thread(_execute, committer, Submission("webhook_endpoint", endpoint_id, command, org_id, OPERATOR))
-        log.warning("endpoint.disabled", endpoint_id=str(endpoint_id), reason=reason)
-
     sender = Sender(
         config.database_url,
         transport,
-        disable,
+        disabling(committer),
         keep=timedelta(days=config.webhook_keep_days),
         concurrency=config.webhook_concurrency,
     )
@@ -102,6 +97,17 @@ async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None)
         committer.close()
         if thread is not None:
             await asyncio.to_thread(thread.join)
+
+
+def disabling(committer: Committer) -> DisableEndpoint:
+    """How a sender disables an endpoint: by a command, like everybody else."""
+
+    async def disable(org_id: UUID, endpoint_id: UUID, reason: Reason, url: str) -> None:
+        command = Disable(reason=reason, url=url)
+        await asyncio.to_thread(_execute, committer, Submission("webhook_endpoint", endpoint_id, command, org_id, OPERATOR))
+        log.warning("endpoint.disabled", endpoint_id=str(endpoint_id), reason=reason)
+
+    return disable
 
 
 def _execute(committer: Committer, submission: Submission) -> None:

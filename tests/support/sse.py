@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -52,4 +53,4 @@ class Events:
                 yield Told(int(block["id"]), block["event"], json.loads(block["data"]))
 
     def take(self, number: int) -> list[Told]:
-        return [told for told, _ in zip(self.told(), range(number), strict=False)]
+        return list(islice(self.told(), number))

@@ -1,0 +1,135 @@
+"""A sender at work on a database, endpoints of an org, and deliveries queued for them without a topic in between.
+
+Refuses mocks: the requests are real, and so are the receivers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from uuid_utils.compat import uuid7
+
+from app import processes
+from app.committer import Committer
+from app.webhook_process import disabling
+from consumers import database
+from consumers.webhooks import deliveries, signing
+from consumers.webhooks.deliveries import Row
+from consumers.webhooks.sender import Sender
+from consumers.webhooks.transport import Transport
+from domain.webhook_endpoint import EVENT_TYPES, Create
+from domain.webhook_url import rules
+from tests.support.commands import Company
+
+LOCAL = rules(True, "any", "127.0.0.0/8")
+SETTINGS = {
+    "OPPORTUNITIES_WEBHOOK_ALLOW_HTTP": "true",
+    "OPPORTUNITIES_WEBHOOK_PORTS": "any",
+    "OPPORTUNITIES_WEBHOOK_NETWORKS": "127.0.0.0/8",
+}
+"""The same for a process."""
+
+
+class State(NamedTuple):
+    """How a delivery stands. ``due`` is in how many seconds."""
+
+    id: UUID
+    event_id: str
+    status: str
+    attempts: int
+    outcomes: list[str]
+    due: float
+
+
+def endpoint(company: Company, url: str, **fields: Any) -> UUID:
+    return company.do(Create(**{"url": url, "events": EVENT_TYPES, "rules": LOCAL, **fields})).stream_id
+
+
+def queue(url: str, company: Company, endpoint_id: UUID, number: int = 1, body: str = '{"some":"body"}') -> list[UUID]:
+    """Deliveries of so many events; their ids."""
+    rows = [Row(uuid7(), company.id, endpoint_id, f"evt_{uuid7().hex}", "opportunity.won", uuid7(), n, body) for n in range(number)]
+    with database.connect(url, "test") as connection, connection.cursor() as cursor:
+        assert deliveries.queue(cursor, rows) == number
+    return [row.id for row in rows]
+
+
+def execute(url: str, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        done = connection.execute(statement, params or None)
+        return done.fetchall() if done.description else []
+
+
+def states(url: str, endpoint_id: UUID) -> list[State]:
+    """How an endpoint's deliveries stand, in the order of their queuing."""
+    rows = execute(
+        url,
+        """
+        SELECT d.id, d.event_id, d.status, d.attempts,
+               ARRAY(SELECT a.outcome FROM webhook_attempts a WHERE a.delivery_id = d.id ORDER BY a.number),
+               extract(epoch FROM d.due_at - clock_timestamp())::float
+        FROM webhook_deliveries d WHERE d.endpoint_id = %s ORDER BY d.id
+        """,
+        endpoint_id,
+    )
+    return [State(*row) for row in rows]
+
+
+def until_attempted(url: str, endpoint_id: UUID, times: int = 1, seconds: float = 20) -> list[State]:
+    """Until each delivery of an endpoint was attempted so often and that was written down."""
+
+    def done() -> bool:
+        return all(state.attempts >= times for state in states(url, endpoint_id))
+
+    assert processes.until(done, seconds), states(url, endpoint_id)
+    return states(url, endpoint_id)
+
+
+def secret(url: str, endpoint_id: UUID, generation: int = 1) -> str:
+    with database.connect(url, "test") as connection, connection.cursor() as cursor:
+        return signing.shown(signing.secret(deliveries.key(cursor), endpoint_id, generation))
+
+
+@contextmanager
+def sending(url: str, *, seconds: float = 2.0, grace: float = 5.0, **options: Any) -> Iterator[Sender]:
+    """A sender at work, in a thread of its own. ``options`` are further ones of ``Sender``."""
+    stop = threading.Event()
+    started = threading.Event()
+    made: list[Sender] = []
+    faults: list[BaseException] = []
+
+    async def work() -> None:
+        transport = Transport(LOCAL, seconds=seconds)
+        committer = Committer(url)
+        usual: dict[str, Any] = {"keep": timedelta(days=30), "seconds": seconds, "chance": lambda: 0.5}
+        made.append(Sender(url, transport, disabling(committer), **{**usual, **options}))
+        started.set()
+        try:
+            await made[0].run(stop, grace)
+        finally:
+            await transport.close()
+            committer.close()
+
+    def run() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as fault:
+            faults.append(fault)
+            raise
+
+    thread = threading.Thread(target=run, name="sender", daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield made[0]
+    finally:
+        stop.set()
+        thread.join(grace + 20)
+    assert not faults
+    assert not thread.is_alive()
