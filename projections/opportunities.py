@@ -35,6 +35,8 @@ NO_DATE = "infinity"
 """In a counter: the deals without a close date."""
 ANY_DATE = "-infinity"
 
+# A range of close dates is judged inside the index that gives the order: bound as parameters its width is unknown to the
+# planner, who would else fetch and sort all of it (seen: 8 ms for a page instead of half a one).
 DDL = """
 CREATE TABLE opportunities (
     id uuid NOT NULL,
@@ -66,15 +68,13 @@ CREATE TABLE opportunities (
     PRIMARY KEY (id, version)
 );
 CREATE UNIQUE INDEX opportunities_current ON opportunities (id) WHERE valid_to = 'infinity';
-CREATE INDEX opportunities_created_at ON opportunities (org_id, created_at DESC, id DESC)
+CREATE INDEX opportunities_created_at ON opportunities (org_id, created_at DESC, id DESC, close_date)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_stage_created_at ON opportunities (org_id, stage, created_at DESC, id DESC, close_date)
     WHERE valid_to = 'infinity' AND NOT deleted;
-CREATE INDEX opportunities_stage_close_date ON opportunities (org_id, stage, close_date)
-    WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_close_date ON opportunities (org_id, close_date, id)
     WHERE valid_to = 'infinity' AND NOT deleted;
-CREATE INDEX opportunities_owner_created_at ON opportunities (org_id, owner_id, created_at DESC, id DESC)
+CREATE INDEX opportunities_owner_created_at ON opportunities (org_id, owner_id, created_at DESC, id DESC, close_date)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_account ON opportunities (org_id, account_id)
     WHERE valid_to = 'infinity' AND NOT deleted;

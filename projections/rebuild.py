@@ -85,6 +85,7 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[_Shadows]:
 def _drop(control: Connection[Any]) -> None:
     if not control.closed:
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        control.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))  # the server may be slow to notice that we have gone
 
 
 def _connect(url: str) -> Connection[Any]:

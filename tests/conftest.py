@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import kafka, postgres
+from tests.support.commands import company, elsewhere
 from tests.support.kafka import broker, topic_of_a_test
 from tests.support.scenarios import committer, org, other_org, server
 
-__all__ = ["broker", "committer", "org", "other_org", "server", "topic_of_a_test"]
+__all__ = ["broker", "committer", "company", "elsewhere", "org", "other_org", "server", "topic_of_a_test"]
 
 what = pytest.StashKey[str]()
 

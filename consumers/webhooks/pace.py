@@ -70,10 +70,12 @@ class Paces:
         self._forget()
 
     def _forget(self) -> None:
-        """Let go of the endpoint not seen for longest, if it has nothing under way."""
-        if len(self._known) > MAX_KNOWN:
+        """Let go of endpoints not seen for longest, but for those that have something under way."""
+        looked = 0
+        while len(self._known) > MAX_KNOWN and looked < MAX_KNOWN:
             oldest = next(iter(self._known))
             if self._known[oldest].under_way:
                 self._known.move_to_end(oldest)
+                looked += 1
             else:
                 del self._known[oldest]

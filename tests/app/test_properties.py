@@ -1,25 +1,20 @@
 """Whatever is done by whomever: the list, the record, the events, the past and the forecast tell one and the same story.
 
-A state machine works through the API and keeps a small model beside it (``tests.support.deals``); then many threads at
-once work on a few deals over HTTP.
+A state machine works through the API and keeps a small model beside it (``tests.support.deals``).
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from random import Random
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import psycopg
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
@@ -31,7 +26,7 @@ from tests.support import deals
 from tests.support.commands import Caller, Company, fold
 from tests.support.deals import Deal, Refused
 from tests.support.inprocess import InProcess, running
-from tests.support.server import Reply, serving
+from tests.support.server import Reply
 
 OPPORTUNITIES = "/api/opportunities/"
 USERS = ("admin", "manager", "rep", "other rep", "reader")
@@ -124,7 +119,8 @@ class Sales(RuleBasedStateMachine):
     def edit(self, by: str, n: int, edit: Deal, closing: Deal | None, whole: bool, owner: str | None) -> None:
         id_, deal = self.pick(n)
         body = edit | (fitting(deal, closing) if closing else {})
-        if deals.STAGES[body.get("stage", deal["stage"])][0] != "open":
+        stage: str = body.get("stage") or deal["stage"]
+        if deals.STAGES[stage][0] != "open":
             body.pop("probability", None)
         if owner:
             body["owner_id"] = owner
@@ -186,7 +182,7 @@ class Sales(RuleBasedStateMachine):
         records = {id_: self.got(f"{OPPORTUNITIES}{id_}/").body for id_ in self.model if not self.model[id_]["deleted"]}
         listed = self.got(f"{OPPORTUNITIES}?page_size=200").json()
         forecasts = {query: self.got(f"{OPPORTUNITIES}forecast/{query}").json() for query in FORECASTS}
-        self.remembered.append(Remembered(quote(now()), records, listed, forecasts))
+        self.remembered.append(Remembered(quote(datetime.now(UTC).isoformat()), records, listed, forecasts))
 
     # What must be so
 
@@ -433,21 +429,12 @@ def shown(item: Deal) -> Deal:
     return wanted | {"stakeholders": [one["id"] for one in item["stakeholders"]]}
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
 def test_list_record_events_past_and_forecast_agree_whatever_is_done(shared_database_url: str) -> None:
     with closing(Committer(shared_database_url)) as committer, running(shared_database_url) as process:
         Sales.process, Sales.committer, Sales.url = process, committer, shared_database_url
         Sales.stranger = Company(committer, "Stranger").admin.token
         run_state_machine_as_test(
             Sales,
-            settings=settings(
-                max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-            ),
+            settings=settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
         )
-    for d in verify(shared_database_url):
-        for l, r in zip(d.live, d.rebuilt):
-            print("LIVE", l); print("REBU", r)
     assert verify(shared_database_url) == []

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,19 +11,13 @@ import pytest
 import time_machine
 
 from app.auth import hashed
-from app.committer import Committer, Unavailable
+from app.committer import Unavailable
 from app.reads import Identity, Reads
 from domain import token, user
 from domain.errors import Unauthenticated
 from projections import directory_queries, opportunity_queries
 from tests.support.commands import Caller, Company
 from tests.support.proxy import proxied
-
-
-@pytest.fixture
-def company(shared_database_url: str) -> Iterator[Company]:
-    with closing(Committer(shared_database_url)) as committer:
-        yield Company(committer)
 
 
 def reading(url: str, scenario: Callable[..., Awaitable[None]], processes: int = 2, **options: Any) -> None:

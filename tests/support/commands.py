@@ -5,11 +5,14 @@ Refuses mocks: the committer, the database and the token are real.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
+import pytest
 from uuid_utils.compat import uuid7
 
 from app.committer import Committer, Outcome, Result, Submission
@@ -17,6 +20,8 @@ from app.provision import create_org, issue_token
 from domain import account, catalog, event_store, opportunity, user
 from domain.event import OPERATOR, Actor, Command, Recorded, State
 from domain.permissions import Role
+
+FINGERPRINT, ANOTHER = b"f" * 32, b"a" * 32
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,40 @@ def log(url: str) -> list[Recorded]:
     """The whole log in order of position."""
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         return event_store.read_after(cursor, 0, 1_000_000)
+
+
+def events_of(url: str, company: Company) -> int:
+    return sum(recorded.meta.org_id == company.id for recorded in log(url))
+
+
+def named(url: str, company: Company) -> list[str]:
+    """The names of the org's live deals, each as often as there are such deals."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT name FROM opportunities WHERE org_id = %s AND valid_to = 'infinity' AND NOT deleted ORDER BY 1",
+            (company.id,),
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+@contextmanager
+def holding_the_log(url: str) -> Iterator[None]:
+    """Somebody else is appending, and takes their time."""
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        event_store.lock(cursor)
+        yield
+        connection.rollback()
+
+
+@pytest.fixture
+def company(shared_database_url: str) -> Iterator[Company]:
+    """An org of the test's own."""
+    with closing(Committer(shared_database_url)) as committer:
+        yield Company(committer)
+
+
+@pytest.fixture
+def elsewhere(shared_database_url: str) -> Iterator[Committer]:
+    """The committer of another process."""
+    with closing(Committer(shared_database_url)) as committer:
+        yield committer

@@ -78,7 +78,7 @@ def changed(deal: Deal, wanted: Mapping[str, Any]) -> Deal:
 
 def replaced(deal: Deal, wanted: Mapping[str, Any]) -> Deal:
     """The deal after a PUT with this body."""
-    cleared = {"amount": None, "currency": "USD", "close_date": None, "stakeholder_ids": [], "tags": []}
+    cleared: Deal = {"amount": None, "currency": "USD", "close_date": None, "stakeholder_ids": [], "tags": []}
     custom_fields = dict.fromkeys(deal["custom_fields"]) | wanted.get("custom_fields", {})
     return changed(deal, {**cleared, **wanted, "custom_fields": custom_fields})
 
@@ -111,9 +111,9 @@ def forecast(items: Iterable[Mapping[str, Any]], rates: Rates, report: str) -> d
         ):
             figures[name] += value
     told: dict[str, dict[str, Figures]] = {"months": {}, "unconverted": {}}
-    for (kind, key), figures in sums.items():
-        places = DECIMALS[key if kind == "unconverted" else report]
-        told[kind][key] = {name: _rounded(value, 0 if name == "count" else places) for name, value in figures.items()}
+    for (part, name), figures in sums.items():
+        places = DECIMALS[name if part == "unconverted" else report]
+        told[part][name] = {each: _rounded(value, 0 if each == "count" else places) for each, value in figures.items()}
     return told
 
 
@@ -129,7 +129,7 @@ def _rate(rates: Rates, currency: str, report: str, day: date) -> Fraction | Non
 
 
 def _rounded(value: Fraction, places: int) -> Decimal:
-    return Decimal(round(value * 10**places)) / 10**places
+    return Decimal(round(value * 10**places)).scaleb(-places)
 
 
 def told(answer: Mapping[str, Any]) -> dict[str, dict[str, Figures]]:

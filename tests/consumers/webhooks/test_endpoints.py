@@ -38,7 +38,7 @@ def version(position: int = 1, *, active: bool = True, events: tuple[str, ...] =
         ({"currency": ("EUR",)}, False),
         ({"amount__gte": Decimal(24000)}, True),
         ({"amount__gte": Decimal("24000.01")}, False),
-        ({"amount__lte": Decimal("24000")}, True),
+        ({"amount__lte": Decimal(24000)}, True),
         ({"amount__lte": Decimal("23999.99")}, False),
         ({"custom_fields": {"region": "EMEA"}}, True),
         ({"custom_fields": {"region": ["NA", "EMEA"]}}, True),
