@@ -68,7 +68,6 @@ HEADERS: dict[str, str] = {
     "ce_subject": "The record, `<kind>/<id>`.",
     "ce_time": "When it occurred.",
     "ce_sequence": "The event's position in the log.",
-    "ce_partitionkey": "The record's key.",
 }
 
 

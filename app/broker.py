@@ -113,8 +113,9 @@ class Broker:
         """End what is left of an earlier start on the folder."""
         if self.process is not None:
             self.process.poll()
-        signal_all(inhabitants(self.name), signal.SIGKILL)
-        processes.until(lambda: not inhabitants(self.name), 5)
+        program = self.program.name
+        signal_all(inhabitants(self.name, program), signal.SIGKILL)
+        processes.until(lambda: not inhabitants(self.name, program), 5)
 
 
 def find() -> Path:

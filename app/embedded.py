@@ -263,17 +263,17 @@ def is_ready(pid_file: Path, pid: int) -> bool:
     return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
-def inhabitants(name: str) -> list[int]:
+def inhabitants(name: str, program: str = "postgres") -> list[int]:
     """The processes of the server whose cluster has this name, of whatever start."""
     if not Path("/proc/self/cmdline").exists():
         listed = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False).stdout
-        return [int(line.split()[0]) for line in listed.splitlines() if name in line and "postgres" in line.split()[1]]
+        return [int(line.split()[0]) for line in listed.splitlines() if name in line and program in line.split()[1]]
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):  # it ended meanwhile
                 command = (entry / "cmdline").read_bytes()
-                if name.encode() in command and b"postgres" in command.split(b"\0")[0]:
+                if name.encode() in command and program.encode() in command.split(b"\0")[0]:
                     found.append(int(entry.name))
     return found
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 
+import psycopg
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -39,7 +40,7 @@ async def exposition(reads: Reads) -> bytes:
     try:
         async with asyncio.timeout(SECONDS):
             rows = await reads.of_nobody(checkpoints.LAG, {"name": checkpoints.RELAY})
-    except (Unavailable, TimeoutError):
+    except (Unavailable, TimeoutError, psycopg.Error):
         return b""
     registry = CollectorRegistry()
     registry.register(_Families(list(_gauges(Lag(*rows[0]))) if rows else []))

@@ -156,6 +156,10 @@ class Reads:
                 self._url,
                 autocommit=True,
                 connect_timeout=5,
+                keepalives_idle=10,  # as of the writer
+                keepalives_interval=5,
+                keepalives_count=3,
+                tcp_user_timeout=25_000,
                 application_name="opportunities reader",
                 options=f"-c statement_timeout={self._timeout} -c search_path=public -c timezone=UTC -c jit=off",
             )

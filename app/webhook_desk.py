@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from socket import getaddrinfo
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from app.committer import Unavailable
 from app.settings import Settings
 from consumers import database
 from consumers.webhooks import deliveries, guard, once, signing
+from consumers.webhooks.guard import Lookup
 from consumers.webhooks.once import Key
 from domain.errors import Invalid
 from domain.event import Actor
@@ -38,6 +40,7 @@ class Desk:
         self._timeout = settings.statement_timeout_ms
         self._key = b""
         self.rules = settings.webhook_rules()
+        self.lookup: Lookup = getaddrinfo
 
     async def secret(self, endpoint_id: UUID, generation: int) -> str:
         """As it is shown to an admin, once. Raises ``Unavailable``."""
@@ -49,7 +52,7 @@ class Desk:
         """Whether the name in a URL leads where nothing may be sent; the rest of it the command judges. Raises ``Invalid``."""
         if not isinstance(url, str) or url_error(url.strip(), self.rules):
             return
-        if message := await guard.name_error(url.strip(), self.rules):
+        if message := await guard.name_error(url.strip(), self.rules, self.lookup):
             raise Invalid({"url": [message]})
 
     async def ask(self, request: Http, work: Work) -> tuple[str, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -66,6 +67,10 @@ def is_kafkas(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """A line for people: the library's errors repeat whole requests."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    """A line for people: the library's errors repeat whole requests, and their own names."""
+    name = type(error).__name__
+    text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ")[:200].rstrip(".")
+    if text.startswith("Unable to bootstrap from"):
+        servers = re.sub(r"[\[\]']", "", text.removeprefix("Unable to bootstrap from "))
+        return f"no broker answers at {servers}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password"
+    return f"{name}: {text}" if text else name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -148,6 +149,7 @@ def admin(config: Kafka) -> Admin:
     return cast("Admin", KafkaAdminClient(**_options(config)))
 
 
+@lru_cache(maxsize=10_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """As every Kafka client has it, so that whoever else writes by key agrees."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)

@@ -21,7 +21,6 @@ PUBLISHED = frozenset(
     {"opportunity", "activity", "account", "contact", "pipeline", "custom_field", "exchange_rate", "organization"}
 )
 CONTENT_TYPE = "application/json"
-SPEC_VERSION = "1.0"
 SOURCE = "urn:opportunities:org:"
 REPUBLISHED = "ce_republished"
 """The header of a record that was sent again by hand."""
@@ -65,6 +64,8 @@ class Record(NamedTuple):
     headers: Headers
 
 
+_ALWAYS: Headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0")]
+
 encode = msgspec.json.Encoder(decimal_format="string").encode
 decode = msgspec.json.Decoder(Message).decode
 """The message of a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
@@ -96,8 +97,8 @@ def record(recorded: Recorded, before: State | None, after: State, shown: bytes,
         data={kind: Raw(shown)},
         previous=Raw(encode(previous(before, after))),
     )
-    partition_key = str(after.opportunity_id if isinstance(after, activity.State) else after.id).encode()
-    return Record(recorded.position, partition_key, encode(message), headers(message, kind, after.id, partition_key))
+    key = str(after.opportunity_id if isinstance(after, activity.State) else after.id).encode()
+    return Record(recorded.position, key, encode(message), headers(message, kind, after.id))
 
 
 def previous(before: State | None, after: State) -> dict[str, object]:
@@ -105,17 +106,15 @@ def previous(before: State | None, after: State) -> dict[str, object]:
     return {} if before is None else {name: old for name, (old, _) in difference(before, after).items()}
 
 
-def headers(message: Message, kind: str, id_: UUID, partition_key: bytes) -> Headers:
+def headers(message: Message, kind: str, id_: UUID) -> Headers:
     """CloudEvents 1.0 in binary mode: the value is the data as it is, all else stands here."""
     time = encode(message.created_at)[1:-1]
     return [
-        ("content-type", CONTENT_TYPE.encode()),
-        ("ce_specversion", SPEC_VERSION.encode()),
+        *_ALWAYS,
         ("ce_id", message.id.encode()),
         ("ce_source", f"{SOURCE}{message.org_id}".encode()),
         ("ce_type", message.type.encode()),
         ("ce_subject", f"{kind}/{id_}".encode()),
         ("ce_time", time),
         ("ce_sequence", str(message.position).encode()),
-        ("ce_partitionkey", partition_key),
     ]

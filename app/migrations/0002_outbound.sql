@@ -135,4 +135,4 @@ BEGIN
         FROM checkpoints c WHERE c.name LIKE 'webhooks%' GROUP BY 2;
 END $$;
 REVOKE ALL ON FUNCTION webhook_gauges() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION webhook_gauges() TO opportunities_reader;
+GRANT EXECUTE ON FUNCTION webhook_gauges() TO opportunities_reader, opportunities_writer;

@@ -33,7 +33,6 @@ from domain.webhook_endpoint import EVENT_TYPES
 
 log = structlog.get_logger("webhooks")
 
-GROUP = "opportunities.webhooks"
 CHECKPOINT = "webhooks"
 MAX_RECORDS = 500
 POLL_MS = 500
@@ -173,9 +172,11 @@ class FanOut:
                 topic.ensure(admin, self._config, self._config.topic)
             finally:
                 admin.close()
-            self._consumer = kafka.consumer(self._config, GROUP)
+            # By topic, so that installations that share a cluster do not take each other for members of one group.
+            group = f"{self._config.topic}.webhooks"
+            self._consumer = kafka.consumer(self._config, group)
             self._consumer.subscribe([self._config.topic])
-            log.info("consumer.started", topic=self._config.topic, group=GROUP)
+            log.info("consumer.started", topic=self._config.topic, group=group)
         return self._consumer
 
     def _leave(self) -> None:

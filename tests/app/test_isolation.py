@@ -19,6 +19,7 @@ from litestar.routes import HTTPRoute
 
 from app.committer import Committer
 from app.reads import Identity, Reads
+from tests.support import postgres
 from tests.support.commands import Company, log
 from tests.support.inprocess import InProcess, running
 from tests.support.server import Reply
@@ -106,10 +107,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(shared_database_url: str) -> Iterator[World]:
+def world(template_database: str) -> Iterator[World]:
     heard: dict[tuple[UUID, str], Statement] = {}
-    with closing(Committer(shared_database_url)) as committer, running(shared_database_url) as process:
-        listening = Listening(shared_database_url)
+    with (
+        postgres.database(template_database) as url,
+        closing(Committer(url)) as committer,
+        running(url) as process,
+    ):
+        listening = Listening(url)
         listening.heard = heard
         process.app.state.reads = listening
         tenants = []
@@ -125,7 +130,7 @@ def world(shared_database_url: str) -> Iterator[World]:
             tenant.fill()
             tenants.append(tenant)
         ours, theirs = tenants
-        yield World(shared_database_url, process, ours, theirs, heard)
+        yield World(url, process, ours, theirs, heard)
         process.wait(listening.close())
 
 

@@ -429,12 +429,12 @@ def shown(item: Deal) -> Deal:
     return wanted | {"stakeholders": [one["id"] for one in item["stakeholders"]]}
 
 
-def test_list_record_events_past_and_forecast_agree_whatever_is_done(shared_database_url: str) -> None:
-    with closing(Committer(shared_database_url)) as committer, running(shared_database_url) as process:
-        Sales.process, Sales.committer, Sales.url = process, committer, shared_database_url
+def test_list_record_events_past_and_forecast_agree_whatever_is_done(database_url: str) -> None:
+    with closing(Committer(database_url)) as committer, running(database_url) as process:
+        Sales.process, Sales.committer, Sales.url = process, committer, database_url
         Sales.stranger = Company(committer, "Stranger").admin.token
         run_state_machine_as_test(
             Sales,
             settings=settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
         )
-    assert verify(shared_database_url) == []
+    assert verify(database_url) == []

@@ -10,7 +10,7 @@ import pytest
 
 from app.committer import Committer
 from app.provision import create_org
-from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
+from tests.support.scenarios import OPPORTUNITIES, Json, Org, made
 from tests.support.server import Client, Reply, serving
 
 CLIENTS = 8
@@ -74,30 +74,6 @@ def test_an_email_is_taken_by_one(ours: Org) -> None:
     body = {"email": "taken@yours.com", "name": "T", "role": "rep"}
     replies = at_once(ours, lambda client, _: client.post("/api/users/", body))
     assert sorted(reply.status for reply in replies) == [201] + [409] * (CLIENTS - 1)
-
-
-def test_whoever_was_answered_finds_it_on_the_other_process(ours: Org) -> None:
-    record = ours.opportunity()
-    for number in range(2, 30):
-        with Client(ours.server.port, ours.token) as writer, Client(ours.server.port, ours.token) as reader:
-            answer = made(writer.patch(path_of(record), {"amount": number}), 200)
-            assert answer["version"] == number
-            assert made(reader.get(path_of(record)), 200) == answer
-            items = made(reader.get(f"{OPPORTUNITIES}?amount={number}&search=Annual"), 200)["results"]
-            assert record["id"] in {item["id"] for item in items}
-
-
-def test_a_revoked_token_is_no_good_on_any_process(ours: Org) -> None:
-    for number in range(10):
-        token = made(ours.admin.post("/api/tokens/", {"name": str(number)}))
-        for _ in range(4):
-            with Client(ours.server.port, token["token"]) as client:
-                assert client.get("/api/users/me/").status == 200
-        with Client(ours.server.port, ours.token) as admin:
-            assert admin.delete(f"/api/tokens/{token['id']}/").status == 204
-        for _ in range(4):
-            with Client(ours.server.port, token["token"]) as client:
-                refused(client.get("/api/users/me/"), 401)
 
 
 def test_a_new_policy_counts_on_every_process(ours: Org) -> None:

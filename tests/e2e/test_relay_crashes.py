@@ -80,13 +80,14 @@ class Load:
             thread.join()
 
     def _work(self) -> None:
+        """Until told to stop, which shows in an answer without an id."""
         account = self._insist("POST", "/api/accounts/", {"name": uuid4().hex})
-        while not self._stop.is_set():
-            deal = self._insist(
-                "POST", "/api/opportunities/", {"name": uuid4().hex, "account_id": account.get("id"), "amount": "5"}
-            )
+        while account:
+            body = {"name": uuid4().hex, "account_id": account["id"], "amount": "5"}
+            deal = self._insist("POST", "/api/opportunities/", body)
             for stage in ("qualification", "proposal", "negotiation"):
-                self._insist("PATCH", f"/api/opportunities/{deal.get('id')}/", {"stage": stage})
+                if not deal or not self._insist("PATCH", f"/api/opportunities/{deal['id']}/", {"stage": stage}):
+                    return
 
     def _insist(self, method: str, path: str, body: dict[str, str]) -> dict[str, str]:
         while not self._stop.is_set():

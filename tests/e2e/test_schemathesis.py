@@ -6,7 +6,8 @@ whatever state deals can be, so that what is made up reaches the rules and the S
 
 from __future__ import annotations
 
-from itertools import count, cycle
+from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ class Records:
 
     def __init__(self, org: Org) -> None:
         self.org = org
-        self.numbers = count()
+        self.kept: dict[str, str] = {}
         made(org.admin.put("/api/exchange-rates/", {"currency": "EUR", "valid_from": "2026-01-01", "rate": "1.1"}), 200)
         self.account, self.contact, self.user = org.account()["id"], org.contact()["id"], org.user("manager")["id"]
         self.kinds = cycle(("open", "won", "lost", "deleted", "bare"))
@@ -91,10 +92,25 @@ class Records:
             case "contacts":
                 return str(self.org.contact()["id"])
             case "users":
-                return self.user
+                return str(self.user)
             case "tokens":
                 return str(made(self.org.admin.post("/api/tokens/", {"name": "x", "user_id": self.user}))["id"])
-        return str(self.org.custom_field(f"tier{next(self.numbers)}", "dropdown", options=["gold", "silver"])["key"])
+            case "webhooks":
+                return self.until_gone("/api/webhooks/", self.endpoint)
+        return self.until_gone("/api/custom-fields/", self.field)
+
+    def field(self) -> str:
+        return str(self.org.custom_field("tier", "dropdown", options=["gold", "silver"])["key"])
+
+    def endpoint(self) -> str:
+        body = {"url": "https://hooks.example.com/x", "events": ["opportunity.won"]}
+        return str(made(self.org.admin.post("/api/webhooks/", body))["id"])
+
+    def until_gone(self, path: str, make: Callable[[], str]) -> str:
+        """The same record for as long as it is there: an org has only so many of these."""
+        if path not in self.kept or self.org.admin.get(f"{path}{self.kept[path]}/").status == 404:
+            self.kept[path] = make()
+        return self.kept[path]
 
     def fill(self, case: Any) -> None:
         """Give a made-up request ids of records, and take preconditions from it that would only end it early."""

@@ -65,13 +65,18 @@ class Dev:
         self.process.kill()
         self.process.wait()
 
+    def brokers(self) -> list[int]:
+        name = f"opportunities-broker-{sha256(str(self.folder).encode()).hexdigest()[:12]}"
+        return embedded.inhabitants(name, "tansu")
+
     def left(self) -> list[str]:
         """What is still there of what it ran, once there was time to end."""
         name = f"opportunities-{sha256(str(self.folder / 'postgres').encode()).hexdigest()[:12]}"
 
         def found() -> list[str]:
             problem = processes.bind_problem("127.0.0.1", self.port)
-            return [f"postgres {pid}" for pid in embedded.inhabitants(name)] + ([problem] if problem else [])
+            left = [f"postgres {pid}" for pid in embedded.inhabitants(name)] + [f"broker {pid}" for pid in self.brokers()]
+            return left + ([problem] if problem else [])
 
         processes.until(lambda: not found(), 10)
         return found()

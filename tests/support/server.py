@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
@@ -82,10 +82,10 @@ def free_port() -> int:
 class Server:
     """``opportunities serve`` on a database that is migrated already."""
 
-    def __init__(self, database_url: str, *, workers: int = 1, port: int | None = None) -> None:
+    def __init__(self, database_url: str, *, workers: int = 1, port: int | None = None, environ: Mapping[str, str] = {}) -> None:
         self.port = port or free_port()
         self._command = [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port), "--workers", str(workers)]
-        self._environment = {**os.environ, "DATABASE_URL": database_url}
+        self._environment = {**os.environ, "DATABASE_URL": database_url, **environ}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -6,8 +6,9 @@ Refuses mocks: the requests are real, and so are the receivers.
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -58,6 +59,18 @@ def queue(url: str, company: Company, endpoint_id: UUID, number: int = 1, body: 
     with database.connect(url, "test") as connection, connection.cursor() as cursor:
         assert deliveries.queue(cursor, rows) == number
     return [row.id for row in rows]
+
+
+def leading_to(*places: str) -> Callable[..., Any]:
+    """A resolver for which every name leads to these addresses, one after the other."""
+    left = list(places)
+
+    def lookup(host: str, port: int, **_: Any) -> list[Any]:
+        place = left.pop(0) if len(left) > 1 else left[0]
+        family = socket.AF_INET6 if ":" in place else socket.AF_INET
+        return [(family, socket.SOCK_STREAM, 6, "", (place, port))]
+
+    return lookup
 
 
 def execute(url: str, statement: str, *params: Any) -> list[tuple[Any, ...]]:

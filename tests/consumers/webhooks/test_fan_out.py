@@ -284,7 +284,7 @@ def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(database_ur
             for at_commit in ("cut before", "cut after", "cut the answer"):
                 company.deal()
                 relay(database_url, stream)
-                proxy.at_commit.append(at_commit)  # type: ignore[arg-type]
+                proxy.at_commit.append(at_commit)
                 consumer.until_caught_up()
             proxy.away()
             company.deal()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ from consumers.webhooks.guard import Lookup, name_error
 from consumers.webhooks.transport import BODY_SECONDS, MAX_KEPT, Answer, Transport
 from domain.webhook_url import STRICT, Rules, rules
 from tests.support.receiver import Receiver, receiving
+from tests.support.webhooks import LOCAL, leading_to
 
-LOCAL = rules(True, "any", "127.0.0.0/8")
 SECONDS = 1.0
 HEADERS = {"webhook-id": "evt_1"}
 BODY = b'{"id":"evt_1"}'
@@ -38,18 +38,6 @@ def post(*urls: str, allowed: Rules = LOCAL, lookup: Lookup = socket.getaddrinfo
             await transport.close()
 
     return asyncio.run(run())
-
-
-def leading_to(*places: str) -> Callable[..., Any]:
-    """A resolver for which every name leads to these addresses, one after the other."""
-    left = list(places)
-
-    def lookup(host: str, port: int, **_: Any) -> list[Any]:
-        place = left.pop(0) if len(left) > 1 else left[0]
-        family = socket.AF_INET6 if ":" in place else socket.AF_INET
-        return [(family, socket.SOCK_STREAM, 6, "", (place, port))]
-
-    return lookup
 
 
 @pytest.mark.parametrize(
