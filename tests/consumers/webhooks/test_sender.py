@@ -194,6 +194,7 @@ def test_for_a_day_after_a_rotation_both_secrets_sign(database_url: str, company
     after.verify(secret(database_url, hooks, 2))
 
 
+@pytest.mark.long
 def test_slow_and_dead_endpoints_do_not_delay_the_others(database_url: str, company: Company, receiver: Receiver) -> None:
     """Four of every five endpoints do their worst, each with a backlog; the fifth hears at once, again and again."""
     worst = ["/never", "/half", "/slow/1.5", "/stalled", "/endless", "/status/500", "/drop", "/later/1", "/huge", "/never"] * 4
@@ -244,6 +245,7 @@ def test_an_endpoint_has_no_more_requests_at_once_than_it_earned(database_url: s
     assert 2 <= max(at_once) <= 8
 
 
+@pytest.mark.long
 def test_two_senders_share_the_work_and_nothing_is_sent_twice(database_url: str, company: Company, receiver: Receiver) -> None:
     hooks = [endpoint(company, receiver.url(f"/shared/{number}")) for number in range(20)]
     for each in hooks:
