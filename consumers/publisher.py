@@ -65,7 +65,7 @@ class Publisher:
         ]
 
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
-        """Wait until all have arrived."""
+        """Wait until all have arrived. Raises ``TopicLost`` as soon as that shows, which the producer would long try to mend."""
         deadline = time.monotonic() + SETTLE_SECONDS
         for one in sent:
             while True:
@@ -78,6 +78,8 @@ class Publisher:
                         deadline, stop = min(deadline, now + STOP_SECONDS), None
                     if _is_done(one) or now > deadline:
                         raise
+                    with suppress(KafkaError):
+                        self.check()
 
     def check(self) -> None:
         """Every now and then, see whether the topic is still the same. Raises ``TopicLost``."""

@@ -44,6 +44,7 @@ class Claimed(NamedTuple):
     body: str
     tries: int
     endpoint: str
+    fast: bool
 
 
 class Settled(Struct, frozen=True):
@@ -114,7 +115,8 @@ def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
     )
 
 
-# Endpoints with pending rows are found by jumping from one to the next in the index, whatever number of rows each has.
+# Endpoints with pending rows are found by jumping from one to the next in the index, whatever number of rows each has. One that
+# the sender knows nothing of is fast until it shows otherwise, unless it failed last.
 _CLAIM = """
     WITH RECURSIVE waiting AS (
         (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
@@ -123,11 +125,12 @@ _CLAIM = """
                 WHERE d.status = 'pending' AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
         FROM waiting w WHERE w.endpoint_id IS NOT NULL
     ), candidates AS (
-        SELECT d.id, d.due_at, coalesce(k.fast, false) AS fast
+        SELECT d.id, d.due_at, coalesce(k.fast, f.endpoint_id IS NULL) AS fast
         FROM waiting w
         JOIN directory e ON e.id = w.endpoint_id AND e.valid_to = 'infinity' AND e.active AND NOT e.deleted
         LEFT JOIN unnest(%(ids)s::uuid[], %(rooms)s::int[], %(fast)s::boolean[]) AS k (endpoint_id, room, fast)
             ON k.endpoint_id = w.endpoint_id
+        LEFT JOIN webhook_failing f ON f.endpoint_id = w.endpoint_id
         CROSS JOIN LATERAL (
             SELECT q.id, q.due_at FROM webhook_deliveries q
             WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= clock_timestamp()
@@ -135,19 +138,18 @@ _CLAIM = """
             ORDER BY q.due_at LIMIT coalesce(k.room, 1)
         ) d
     ), chosen AS (
-        (SELECT id FROM candidates WHERE fast ORDER BY due_at LIMIT %(fast_free)s)
+        (SELECT id, fast FROM candidates WHERE fast ORDER BY due_at LIMIT %(fast_free)s)
         UNION ALL
-        (SELECT id FROM candidates WHERE NOT fast ORDER BY due_at LIMIT %(slow_free)s)
+        (SELECT id, fast FROM candidates WHERE NOT fast ORDER BY due_at LIMIT %(slow_free)s)
     ), locked AS (
-        SELECT q.id FROM webhook_deliveries q
-        WHERE q.id IN (SELECT id FROM chosen) AND q.status = 'pending'
-          AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
-        FOR UPDATE SKIP LOCKED
+        SELECT q.id, c.fast FROM webhook_deliveries q JOIN chosen c ON c.id = q.id
+        WHERE q.status = 'pending' AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
+        FOR UPDATE OF q SKIP LOCKED
     )
     UPDATE webhook_deliveries d SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)
     FROM locked l, directory e
     WHERE d.id = l.id AND e.id = d.endpoint_id AND e.valid_to = 'infinity'
-    RETURNING d.id, d.org_id, d.endpoint_id, d.event_id, d.body, d.tries, e.doc
+    RETURNING d.id, d.org_id, d.endpoint_id, d.event_id, d.body, d.tries, e.doc, l.fast
 """
 
 

@@ -23,9 +23,11 @@ from uuid_utils.compat import uuid7
 
 from consumers import checkpoints, database, kafka, topic
 from consumers.connection import reason
-from consumers.kafka import Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
+from consumers.kafka import Admin, Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
 from consumers.message import Message
 from consumers.message import decode as decode_message
+from consumers.publisher import TopicLost
+from consumers.topic import Topic
 from consumers.webhooks import deliveries, endpoints
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Deal
@@ -33,10 +35,12 @@ from domain.webhook_endpoint import EVENT_TYPES
 
 log = structlog.get_logger("webhooks")
 
+GROUP = "webhooks"
 CHECKPOINT = "webhooks"
 MAX_RECORDS = 500
 POLL_MS = 500
 HEARTBEAT_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 SAFETY = timedelta(days=1)
 _TYPES = frozenset[str](EVENT_TYPES)
 _MOVED = (errors.CommitFailedError, errors.RebalanceInProgressError, errors.IllegalGenerationError, errors.UnknownMemberIdError)
@@ -122,10 +126,12 @@ class FanOut:
         self.wake: Callable[[], None] = lambda: None
         self._now = now
         self._connection: Connection[Any] | None = None
+        self._admin: Admin | None = None
+        self._topic: Topic | None = None
         self._consumer: Consumer | None = None
         self._untaken: list[Fetched] = []
         self._positions: dict[int, int] = {}
-        self._seen_at = 0.0
+        self._seen_at = self._checked_at = 0.0
 
     def step(self) -> bool:
         try:
@@ -133,7 +139,7 @@ class FanOut:
         except psycopg.Error:
             self._disconnect()
             raise
-        except KafkaError:
+        except (KafkaError, TopicLost):
             self._leave()
             raise
 
@@ -147,7 +153,8 @@ class FanOut:
     def _step(self) -> bool:
         if self._connection is None:
             self._connection = database.connect(self._url, "webhooks")
-        consumer = self._join()
+        consumer = self._consumer or self._join(self._connection)
+        self._check()
         if not self._untaken:
             polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
             self._untaken = [record for records in polled.values() for record in records]
@@ -165,25 +172,39 @@ class FanOut:
                 self._save(cursor, _lags(consumer))
         return True
 
-    def _join(self) -> Consumer:
-        if self._consumer is None:
-            admin = kafka.admin(self._config)
-            try:
-                topic.ensure(admin, self._config, self._config.topic)
-            finally:
-                admin.close()
-            # By topic, so that installations that share a cluster do not take each other for members of one group.
-            group = f"{self._config.topic}.webhooks"
-            self._consumer = kafka.consumer(self._config, group)
-            self._consumer.subscribe([self._config.topic])
-            log.info("consumer.started", topic=self._config.topic, group=group)
-        return self._consumer
+    def _join(self, connection: Connection[Any]) -> Consumer:
+        """Become a member of the topic's group. Another topic of the same name has another group, for offsets in the one
+        say nothing of the other."""
+        self._admin = kafka.admin(self._config)
+        self._topic = found = topic.ensure(self._admin, self._config, self._config.topic)
+        group = ".".join([found.name, GROUP, *([found.id] if found.id else [])])
+        self._consumer = consumer = kafka.consumer(self._config, group)
+        consumer.subscribe([found.name])
+        still = [f"{CHECKPOINT}/{partition}" for partition in range(found.partitions)]
+        connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (still,))
+        self._checked_at = time.monotonic()
+        log.info("consumer.started", topic=found.name, group=group)
+        return consumer
+
+    def _check(self) -> None:
+        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``."""
+        if time.monotonic() - self._checked_at < CHECK_SECONDS:
+            return
+        assert self._admin is not None
+        assert self._topic is not None
+        with suppress(KafkaError):  # who does not answer may still have it
+            if not topic.is_there(self._admin, self._topic):
+                raise TopicLost(self._topic.name)
+        self._checked_at = time.monotonic()
 
     def _leave(self) -> None:
         if self._consumer is not None:
             with suppress(KafkaError):
                 self._consumer.close(autocommit=False, timeout_ms=2_000)
-        self._consumer, self._untaken = None, []
+        if self._admin is not None:
+            with suppress(KafkaError):
+                self._admin.close()
+        self._consumer, self._admin, self._topic, self._untaken = None, None, None, []
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -1,5 +1,5 @@
-"""How many attempts at once, and for whom. Half of them are for endpoints that answer within a second, so that those which
-are slow, dead or not known yet wait for each other and never keep a fast one waiting. Refuses to know time or database.
+"""How many attempts at once, and for whom. Half of them are for endpoints that answer within a second, and for those of which
+nothing is known; so the slow and the failing wait for each other and keep nobody else waiting. Refuses to know time or database.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Room(NamedTuple):
 
 
 class Paces:
-    """Of the endpoints seen of late; any other one may have one attempt, among the slow."""
+    """Of the endpoints seen of late; any other one may have one attempt."""
 
     def __init__(self, concurrency: int) -> None:
         self._lane = max(1, concurrency // 2)
@@ -49,19 +49,23 @@ class Paces:
         return self._lane - self._lanes[fast]
 
     def rooms(self) -> list[Room]:
-        """Of every endpoint that may have another number of attempts than one among the slow."""
-        return [Room(id_, max(0, pace.most - pace.under_way), pace.fast) for id_, pace in self._known.items()]
+        """Of the endpoints seen of late. Where the slow are many, each has one attempt."""
+        crowded = self._lanes[False] >= self._lane / 2
 
-    def start(self, endpoint_id: UUID) -> bool:
-        """Whether the attempt counts as one of a fast endpoint; to be told again to ``finish``."""
-        pace = self._known.setdefault(endpoint_id, _Pace())
+        def room(pace: _Pace) -> int:
+            most = pace.most if pace.fast or not crowded else PER_UNPROVEN
+            return max(0, most - pace.under_way)
+
+        return [Room(id_, room(pace), pace.fast) for id_, pace in self._known.items()]
+
+    def start(self, endpoint_id: UUID, *, fast: bool) -> None:
+        """An attempt, counted as one of a fast endpoint or of a slow one; ``finish`` is to be told the same."""
+        pace = self._known.setdefault(endpoint_id, _Pace(fast=fast))
         self._known.move_to_end(endpoint_id)
         pace.under_way += 1
-        self._lanes[pace.fast] += 1
-        return pace.fast
+        self._lanes[fast] += 1
 
     def finish(self, endpoint_id: UUID, *, fast: bool, delivered: bool, seconds: float) -> None:
-        """``fast`` is what ``start`` said of this attempt."""
         self._lanes[fast] -= 1
         pace = self._known.setdefault(endpoint_id, _Pace(under_way=1))
         pace.under_way -= 1

@@ -146,11 +146,11 @@ class Sender:
                 lease=self._lease,
             )
         for delivery in claimed:
-            fast = self._paces.start(delivery.endpoint_id)
-            self._attempts[delivery.id] = asyncio.create_task(self._attempt(delivery, fast))
+            self._paces.start(delivery.endpoint_id, fast=delivery.fast)
+            self._attempts[delivery.id] = asyncio.create_task(self._attempt(delivery))
         return bool(claimed)
 
-    async def _attempt(self, delivery: Claimed, fast: bool) -> None:
+    async def _attempt(self, delivery: Claimed) -> None:
         began, at = perf_counter(), self._now()
         delivered = False
         try:
@@ -160,7 +160,8 @@ class Sender:
             self._done.append((self._settled(delivery, at, answer), endpoint.url))
             del self._attempts[delivery.id]
         finally:
-            self._paces.finish(delivery.endpoint_id, fast=fast, delivered=delivered, seconds=perf_counter() - began)
+            seconds = perf_counter() - began
+            self._paces.finish(delivery.endpoint_id, fast=delivery.fast, delivered=delivered, seconds=seconds)
             self._woken.set()
 
     async def _send(self, delivery: Claimed, endpoint: endpoints.Document, at: datetime) -> Answer:

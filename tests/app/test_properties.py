@@ -182,6 +182,7 @@ class Sales(RuleBasedStateMachine):
         records = {id_: self.got(f"{OPPORTUNITIES}{id_}/").body for id_ in self.model if not self.model[id_]["deleted"]}
         listed = self.got(f"{OPPORTUNITIES}?page_size=200").json()
         forecasts = {query: self.got(f"{OPPORTUNITIES}forecast/{query}").json() for query in FORECASTS}
+        self.the_forecast_is_the_sum_over_the_list()
         self.remembered.append(Remembered(quote(datetime.now(UTC).isoformat()), records, listed, forecasts))
 
     # What must be so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,19 +21,6 @@ from tests.support.processes import ROOT, command, environment, opportunities
 
 pytestmark = pytest.mark.e2e
 
-SUBSCRIBER = """\
-import json
-from kafka import KafkaConsumer
-
-servers = json.load(open(".data/dev.json"))["kafka_bootstrap_servers"]
-consumer = KafkaConsumer("opportunities.events", bootstrap_servers=servers, group_id="my-report",
-                         auto_offset_reset="earliest", enable_auto_commit=False, session_timeout_ms=6000)
-for record in consumer:
-    event = json.loads(record.value)
-    if event["type"] in ("opportunity.won", "opportunity.lost"):
-        print(event["position"], event["type"], event["data"]["opportunity"]["name"], event["previous"], flush=True)
-    consumer.commit()
-"""
 TOPIC = "opportunities.events"
 SECONDS = 40
 
@@ -50,7 +38,9 @@ def printing(arguments: list[str], folder: Path) -> Iterator[Path]:
     """A process, and the file with what it has printed so far."""
     path = folder / "printed"
     with path.open("wb") as output:
-        process = subprocess.Popen(arguments, cwd=folder, env=environment({"PYTHONPATH": str(ROOT)}), stdout=output)
+        process = subprocess.Popen(
+            arguments, cwd=folder, env=environment({"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}), stdout=output
+        )
         try:
             yield path
         finally:
@@ -77,14 +67,22 @@ def names(ready: Ready) -> list[str]:
     return [str(shown(one)["name"]) for one in told if one.type == "opportunity.won"]
 
 
-def test_ten_lines_read_the_stream(dev: Dev) -> None:
+def subscriber() -> str:
+    """The one of the README."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (found,) = (block for block in blocks if "KafkaConsumer" in block)
+    return str(found)
+
+
+def test_the_ten_lines_of_the_readme_read_the_stream(dev: Dev) -> None:
+    assert subscriber().count("\n") <= 10
     ready = dev.start()
-    close(ready, "Before")
-    (dev.folder.parent / "subscriber.py").write_text(SUBSCRIBER)
+    before = close(ready, "Before")
+    (dev.folder.parent / "subscriber.py").write_text(subscriber())
     with printing([sys.executable, "subscriber.py"], dev.folder.parent) as printed:
-        assert has(printed, "opportunity.won Before")
-        close(ready, "After")
-        assert has(printed, "opportunity.won After")
+        assert has(printed, f"opportunity.won {before}")
+        after = close(ready, "After")
+        assert has(printed, f"opportunity.won {after}")
 
 
 def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
@@ -101,11 +99,13 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
         assert processes.until(seen, SECONDS)
         lines = [json.loads(line) for line in printed.read_text().splitlines()]
     assert "First" not in str(lines)
-    position = lines[-1]["position"]
-    done = opportunities("stream", "--from", str(position - 1), "--topic", "again", "--database-url", ready.database_url, *servers)
+    last = max(lines, key=lambda line: int(line["position"]))
+    done = opportunities(
+        "stream", "--from", str(last["position"] - 1), "--topic", "again", "--database-url", ready.database_url, *servers
+    )
     assert done.returncode == 0, done.stderr
     again = messages(at(ready.kafka_bootstrap_servers, "again"))
-    assert [told.id for told in again][:1] == [lines[-1]["id"]]
+    assert min(again, key=lambda told: told.position).id == last["id"]
     checked = opportunities("relay", "--check", "--database-url", ready.database_url)
     assert (checked.returncode, checked.stdout) == (0, "A relay is at work, 0 events behind.\n")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +27,7 @@ from consumers.connection import Kafka
 from domain.webhook_endpoint import EVENT_TYPES
 from projections.history import public_type
 from tests.support.commands import log
+from tests.support.dev import Dev, ask
 from tests.support.kafka import at, settings
 from tests.support.processes import opportunities
 from tests.support.proxy import proxied
@@ -38,7 +41,7 @@ pytestmark = pytest.mark.e2e
 
 Json = dict[str, Any]
 WON: Json = {"stage": "won", "actual_amount": "90", "actual_close_date": "2026-05-05"}
-SECONDS = 60
+SECONDS = 120
 
 
 class System(NamedTuple):
@@ -74,7 +77,7 @@ class System(NamedTuple):
 
 
 @contextmanager
-def system(url: str, config: Kafka) -> Iterator[System]:
+def system(url: str, config: Kafka, *, relay: bool = True) -> Iterator[System]:
     with closing(Committer(url)) as committer:
         org = create_org(committer, "Yours", "USD", "admin@yours.com")
     env = {"DATABASE_URL": url, **settings(config), **SETTINGS}
@@ -82,7 +85,8 @@ def system(url: str, config: Kafka) -> Iterator[System]:
     with receiving() as receiver, ExitStack() as stack:
         server.start()
         stack.callback(server.stop)
-        stack.enter_context(at_work("relay", env=env))
+        if relay:
+            stack.enter_context(at_work("relay", env=env))
         with server.client(org.token) as client:
             account = made(client.post("/api/accounts/", {"name": "Acme"}))
         yield System(url, env, server, org, receiver, account)
@@ -137,7 +141,7 @@ def complete(system: System, path: str, *types: str) -> None:
     def arrived() -> bool:
         return {one.id for one in system.receiver.at(path)} >= wanted
 
-    assert until(arrived, SECONDS), f"{len(wanted - {one.id for one in system.receiver.at(path)})} of {len(wanted)} are missing"
+    assert until(arrived, SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
     settled = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'delivered'"
     assert until(lambda: execute(system.url, settled) == [(0,)], SECONDS)
     received = system.receiver.at(path)
@@ -145,6 +149,13 @@ def complete(system: System, path: str, *types: str) -> None:
     assert len({(one.id, one.body) for one in received}) == len(wanted), "the bytes differ"
     twice = "SELECT endpoint_id, event_id FROM webhook_deliveries GROUP BY 1, 2 HAVING count(*) > 1"
     assert execute(system.url, twice) == []
+
+
+def missing(system: System, ids: set[str]) -> str:
+    """Where those are that did not arrive."""
+    queued = execute(system.url, "SELECT status, count(*) FROM webhook_deliveries WHERE event_id = ANY(%s) GROUP BY 1", list(ids))
+    followers = execute(system.url, "SELECT name, position, detail FROM checkpoints")
+    return f"{len(ids)} are missing; queued of these: {queued}; {followers}"
 
 
 def test_a_deal_closed_over_the_api_arrives_signed_and_only_what_was_subscribed_to(database_url: str, kafka: Kafka) -> None:
@@ -164,6 +175,35 @@ def test_a_deal_closed_over_the_api_arrives_signed_and_only_what_was_subscribed_
         assert sorted(heard) == ["opportunity.created", "opportunity.created", "opportunity.won", "opportunity.won"]
         checked = opportunities("webhooks", "--check", env=it.env)
         assert (checked.returncode, checked.stdout.startswith("Webhooks are at work: 0 records behind")) == (0, True), checked
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_in_dev_a_deal_closed_arrives_on_this_machine_and_a_killed_sender_is_brought_back(tmp_path: Path) -> None:
+    dev = Dev(tmp_path / "data", "--no-demo")
+    try:
+        with receiving() as receiver:
+            ready = dev.start()
+            hooks = ask(ready, "POST", "/api/webhooks/", {"url": receiver.url("/hooks"), "events": ["opportunity.won"]})
+            account = ask(ready, "POST", "/api/accounts/", {"name": "Acme"})
+            deal = {"name": "Annual", "account_id": account["id"], **WON}
+            won = ask(ready, "POST", "/api/opportunities/", deal)
+            (received,) = receiver.wait(1)
+            assert received.verify(hooks["secret"])["data"]["opportunity"]["id"] == won["id"]
+            for pid in children(dev, "webhooks"):
+                os.kill(pid, signal.SIGKILL)
+            ask(ready, "POST", "/api/opportunities/", deal)
+            receiver.wait(2)
+            assert dev.stop() == 0
+            assert dev.left() == []
+    finally:
+        dev.end()
+
+
+def children(dev: Dev, verb: str) -> list[int]:
+    """The processes of a verb that it runs."""
+    assert dev.process is not None
+    pids = Path(f"/proc/{dev.process.pid}/task/{dev.process.pid}/children").read_text().split()
+    return [int(pid) for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").endswith(verb.encode())]
 
 
 def test_nobody_at_work_is_told_in_a_line(database_url: str, kafka: Kafka) -> None:
@@ -217,6 +257,7 @@ def test_a_sender_killed_between_a_request_and_its_settling_sends_it_again(datab
         assert sender.stop() == 0
 
 
+@pytest.mark.long
 def test_a_consumer_killed_in_the_middle_of_its_commit_takes_it_again(database_url: str, kafka: Kafka) -> None:
     with system(database_url, kafka) as it, proxied(database_url) as proxy:
         it.endpoint("/hooks", "opportunity.created")
@@ -279,20 +320,27 @@ def test_dozens_of_kills_of_everything(tmp_path: Path) -> None:
     postgres = Postgres.start(tmp_path / "data")
     try:
         migrate(postgres.url)
-        with system(postgres.url, at(broker.bootstrap_servers, "opportunities.events")) as it:
+        with system(postgres.url, at(broker.bootstrap_servers, "opportunities.events"), relay=False) as it:
             it.endpoint("/hooks", "opportunity.won")
             relay, consumer, sender = (
                 Worker(*verb, env=it.env)
                 for verb in (("relay",), ("webhooks", "--only", "consumer"), ("webhooks", "--only", "sender"))
             )
 
+            workers = (relay, consumer, sender)
+
             def again(worker: Worker) -> Callable[[], None]:
                 def end() -> None:
                     worker.kill()
                     worker.start()
 
-                worker.start()
                 return end
+
+            def look() -> None:
+                """As a supervisor would: who begins while the database is away ends at once, and is started again."""
+                for worker in workers:
+                    if worker.process is None or worker.process.poll() is not None:
+                        worker.start()
 
             def end_broker() -> None:
                 broker.kill()
@@ -306,11 +354,12 @@ def test_dozens_of_kills_of_everything(tmp_path: Path) -> None:
             ends = [again(consumer), again(sender), again(relay), end_broker, end_postgres]
             with Load(it):
                 for _ in range(40):
-                    chance.choice(ends)()
+                    look()
                     time.sleep(chance.uniform(0.2, 3))
-            time.sleep(30)  # the leases of the last sender that was killed
+                    chance.choice(ends)()
+            look()
             complete(it, "/hooks", "opportunity.won")
-            for worker in (relay, consumer, sender):
+            for worker in workers:
                 assert worker.stop() == 0
     finally:
         postgres.stop()

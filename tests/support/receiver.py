@@ -150,15 +150,21 @@ class Receiver:
         self._started.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
+        self._loop.run_until_complete(asyncio.sleep(0.05))  # what was accepted becomes a task, which can be ended
+        ending = asyncio.all_tasks(self._loop)
+        for task in ending:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0.01))
+        self._loop.run_until_complete(asyncio.gather(*ending, return_exceptions=True))
+        self._loop.run_until_complete(asyncio.sleep(0.05))
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            while await self._answer(reader, writer):
-                await writer.drain()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while await self._answer(reader, writer):
+                    await writer.drain()
+        except asyncio.CancelledError:
+            writer.transport.abort()
         writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: Writer) -> bool:

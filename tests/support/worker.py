@@ -40,4 +40,5 @@ def at_work(*arguments: str, env: Mapping[str, str]) -> Iterator[Worker]:
     try:
         yield worker
     finally:
-        assert worker.stop() == 0
+        code = worker.stop()
+        assert code == 0, f"{arguments} ended with {code}"
