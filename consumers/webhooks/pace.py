@@ -49,14 +49,18 @@ class Paces:
         return self._lane - self._lanes[fast]
 
     def rooms(self) -> list[Room]:
-        """Of the endpoints seen of late. Where the slow are many, each has one attempt."""
-        crowded = self._lanes[False] >= self._lane / 2
-
-        def room(pace: _Pace) -> int:
-            most = pace.most if pace.fast or not crowded else PER_UNPROVEN
-            return max(0, most - pace.under_way)
-
-        return [Room(id_, room(pace), pace.fast) for id_, pace in self._known.items()]
+        """Of the endpoints seen of late. A slow one has more than one attempt only from half of the room of the slow."""
+        spare = self._lane // 2 - self._lanes[False]
+        rooms = []
+        for id_, pace in self._known.items():
+            room = max(0, pace.most - pace.under_way)
+            if not pace.fast:
+                first = PER_UNPROVEN if pace.under_way == 0 else 0
+                more = max(0, min(room - first, spare))
+                spare -= more
+                room = first + more
+            rooms.append(Room(id_, room, pace.fast))
+        return rooms
 
     def start(self, endpoint_id: UUID, *, fast: bool) -> None:
         """An attempt, counted as one of a fast endpoint or of a slow one; ``finish`` is to be told the same."""
