@@ -9,7 +9,7 @@ token.
 from __future__ import annotations
 
 import re
-from secrets import token_hex
+from random import getrandbits
 from time import perf_counter
 from typing import Any
 
@@ -51,7 +51,7 @@ class Access:
         method, path = scope["method"], scope["path"]  # type: ignore[typeddict-item]
         call = Call(method, scope["scheme"], path, scope["headers"])
         given = call.given_id
-        call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else token_hex(16)
+        call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else _new_id()
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         scope["call"] = call  # type: ignore[typeddict-unknown-key]
@@ -103,6 +103,11 @@ class Access:
             headers.append(_CACHE)
         headers.append((b"x-request-id", call.request_id.encode()))
         return headers
+
+
+def _new_id() -> str:
+    """Another one for every request; whoever can guess it can do nothing with it."""
+    return f"{getrandbits(128):032x}"
 
 
 def allowed(routes: list[Any]) -> dict[str, bytes]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar.response.base import ASGIResponse
 from uuid_utils.compat import uuid7
 
 from app import call, etag, filters, idempotency
+from app.answer import Answer, Header
 from app.call import Call, Http
-from app.committer import Outcome, Submission
+from app.submission import Outcome, Submission
 from domain import catalog
 from domain.errors import VersionMismatch
 from domain.event import Actor, Command
@@ -78,25 +78,25 @@ def _expected(this: Call) -> frozenset[int] | None:
     return None if listed is None else listed or frozenset({NO_VERSION})
 
 
-def answer(outcome: Outcome, status: int = 200, *, location: str | None = None) -> ASGIResponse:
+def answer(outcome: Outcome, status: int = 200, *, location: str | None = None) -> Answer:
     """The record as it now stands, or 204 where there is nothing to show.
 
     ``location`` is the collection that a created record is in, with its slash.
     """
-    headers: list[tuple[str, str]] = []
+    headers: list[Header] = []
     if outcome.replayed:
-        headers.append(("idempotent-replayed", "true"))
+        headers.append((b"idempotent-replayed", b"true"))
     if status == 204 or not outcome.body:
-        return ASGIResponse(status_code=204, headers=headers)
-    headers.append(("etag", etag.of(outcome.version)))
+        return Answer(status=204, headers=headers)
+    headers.append((b"etag", etag.of(outcome.version).encode()))
     if location is not None:
-        headers.append(("location", f"{location}{outcome.stream_id}/"))
-    return ASGIResponse(body=outcome.body, status_code=status, headers=headers)
+        headers.append((b"location", f"{location}{outcome.stream_id}/".encode()))
+    return Answer(outcome.body, status, headers)
 
 
-def record(request: Http, version: int, body: bytes) -> ASGIResponse:
+def record(request: Http, version: int, body: bytes) -> Answer:
     """A record that was read, or 304 where the client has this version."""
-    tag = etag.of(version)
+    tag = b"etag", etag.of(version).encode()
     if etag.unchanged(call.of(request).if_none_match, version):
-        return ASGIResponse(status_code=304, headers=[("etag", tag)])
-    return ASGIResponse(body=body, headers=[("etag", tag)])
+        return Answer(status=304, headers=[tag])
+    return Answer(body, headers=[tag])

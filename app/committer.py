@@ -1,29 +1,31 @@
 """Turns commands into committed events: one transaction for a batch of commands.
 
 Under the log's lock it loads, decides, appends, brings the read models up to date and renders the answers; so every command is
-decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. It refuses to guess: a batch whose
-commit was interrupted is looked up by its command id before it is run again.
+decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out in a pipeline: one
+round trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit
+was interrupted is looked up by its command id before it is run again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import groupby
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
 import psycopg
 from msgspec import structs
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, Pipeline
 from uuid_utils.compat import uuid7
 
+from app.submission import Outcome, Result, Status, Submission, Unavailable
 from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
 from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
-from domain.event import Actor, Command, Context, Facts, Meta, Policy, Recorded, State
+from domain.event import Actor, Context, Facts, Meta, Policy, Recorded, State
 from projections import answers, facts, kept_answers
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
@@ -32,53 +34,9 @@ from projections.registry import READ_MODELS
 MAX_BATCH = 256
 ATTEMPTS = 3
 MAX_STATES = 20_000
-ATTEMPTS = 3
 
-Status = Literal["created", "changed", "unchanged"]
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A command on its way. ``expected_version`` is an ``If-Match``; ``idempotency`` a key with the request's fingerprint.
-
-    With a ``token_id`` the actor is read anew under the lock, so a revoked token or a changed role counts at once.
-    ``occurred_at`` dates history (import, demo); it is moved forward where the record already has a later event.
-    """
-
-    kind: str
-    stream_id: UUID
-    command: Command
-    org_id: UUID
-    actor: Actor
-    token_id: UUID | None = None
-    expected_version: int | None = None
-    idempotency: tuple[str, bytes] | None = None
-    request_id: str = ""
-    comment: str | None = None
-    occurred_at: datetime | None = None
-    render: bool = True
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of a command. ``body`` is the record as the API shows it, JSON; empty if it is deleted or not asked for."""
-
-    status: Status
-    stream_id: UUID
-    version: int
-    body: str = ""
-    replayed: bool = False
-
-
-Result = Outcome | Exception
-
-
-class Unavailable(Exception):
-    """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
-
-
-class _Interrupted(Exception):
-    pass
+More = Callable[[int], Sequence[Submission]]
+"""Gives at most so many commands on opportunities."""
 
 
 @dataclass(slots=True)
@@ -88,23 +46,28 @@ class _Batch:
     results: list[Result]
     states: dict[UUID, State]
     appended: list[Change]
+    next_position: int = 0
 
 
 def connect(url: str, *, role: str | None = "opportunities_writer", statement_timeout_ms: int = 15_000) -> Connection[Any]:
-    """A connection for writing, outside autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
+    """A connection for writing, in autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
     connection = psycopg.connect(
         url,
         connect_timeout=5,
         autocommit=True,
         application_name="opportunities writer",
-        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction.
+        # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
+        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a pipeline,
+        # where it is not idle to the server's eyes.
         options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
-        " -c search_path=public -c timezone=UTC",
+        " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+        " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c search_path=public -c timezone=UTC",
     )
+    if connection.info.server_version >= 170_000:
+        connection.execute(f"SET transaction_timeout = {2 * statement_timeout_ms}")
     connection.prepare_threshold = 0
     if role:
         connection.execute(f"SET ROLE {role}")
-    connection.autocommit = False
     return connection
 
 
@@ -122,19 +85,19 @@ class Committer:
             self._connection.close()
             self._connection = None
 
-    def run(self, submissions: Sequence[Submission]) -> list[Result]:
+    def run(self, submissions: Sequence[Submission], more: More = lambda room: []) -> list[Result]:
         """Run commands in order: neighbours on opportunities in one transaction, every other command in its own.
 
-        A command's refusal, or fault, is its result and touches no other; ``Unavailable`` is that of all from there on.
+        When the log's lock is granted, ``more`` is asked for further commands on opportunities, which join the last ones and
+        have their results behind them. A command's refusal, or fault, is its result and touches no other; ``Unavailable`` is
+        that of all from there on.
         """
         results: list[Result] = []
-        for together, group in groupby(submissions, key=lambda s: s.kind == "opportunity"):
-            members = list(group)
-            size = MAX_BATCH if together else 1
-            for start in range(0, len(members), size):
-                results += self._apart(members[start : start + size])
-                if isinstance(results[-1], Unavailable):
-                    return results + results[-1:] * (len(submissions) - len(results))
+        batches = list(_batches(submissions))
+        for batch in batches:
+            results += self._apart(batch, more if batch is batches[-1] and batch[0].kind == "opportunity" else None)
+            if isinstance(results[-1], Unavailable):
+                return results + results[-1:] * (sum(map(len, batches)) - len(results))
         return results
 
     def run_as_one(self, submissions: Sequence[Submission]) -> list[Outcome]:
@@ -145,10 +108,13 @@ class Committer:
         results = self._durably(list(submissions), all_or_nothing=True)
         return cast("list[Outcome]", results)
 
-    def _apart(self, submissions: list[Submission]) -> list[Result]:
-        """In one transaction, or, where a command brings that down, in as many as keep the others from harm."""
+    def _apart(self, submissions: list[Submission], more: More | None = None) -> list[Result]:
+        """In one transaction, or, where a command brings that down, in as many as keep the others from harm.
+
+        What ``more`` gives is added to ``submissions``.
+        """
         try:
-            return self._durably(submissions)
+            return self._durably(submissions, more)
         except Unavailable as error:
             return [error] * len(submissions)
         except Exception as error:  # noqa: BLE001  whatever no rule of the domain refused, but the database or the encoding
@@ -157,15 +123,14 @@ class Committer:
         half = len(submissions) // 2
         return self._apart(submissions[:half]) + self._apart(submissions[half:])
 
-    def _durably(self, submissions: list[Submission], *, all_or_nothing: bool = False) -> list[Result]:
+    def _durably(self, submissions: list[Submission], more: More | None = None, *, all_or_nothing: bool = False) -> list[Result]:
         """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
         for attempt in range(ATTEMPTS):
-            batch: _Batch | None = None
+            batch = _Batch([], {}, [])
             try:
-                connection = self._open()
-                with connection.cursor() as cursor:
-                    batch = self._transact(cursor, submissions, all_or_nothing=all_or_nothing)
-                    connection.commit()
+                with self._open().pipeline() as pipeline:
+                    render = self._transact(pipeline, submissions, batch, more, all_or_nothing=all_or_nothing)
+                render()
                 self._remember(batch)
                 return batch.results
             except psycopg.Error as error:
@@ -176,7 +141,7 @@ class Committer:
                         raise Unavailable(str(error)) from error
                     raise
                 try:
-                    if batch is not None and batch.appended and self._was_committed(batch):
+                    if batch.appended and self._was_committed(submissions, batch):
                         return batch.results
                 except psycopg.Error as again:
                     raise Unavailable(str(again)) from again
@@ -203,12 +168,18 @@ class Committer:
             except psycopg.Error:
                 connection.close()
 
-    def _was_committed(self, batch: _Batch) -> bool:
-        """Whether the interrupted transaction made it. The lock is granted only once that transaction has ended."""
+    def _was_committed(self, submissions: list[Submission], batch: _Batch) -> bool:
+        """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.
+
+        The lock is granted only once that transaction has ended.
+        """
         connection = self._open()
         with connection.cursor() as cursor:
+            cursor.execute("BEGIN")
             event_store.lock(cursor)
             found = event_store.committed(cursor, batch.appended[0].recorded)
+            if found:
+                _rendering(connection.cursor, submissions, batch)()
         connection.rollback()
         return found
 
@@ -219,18 +190,33 @@ class Committer:
         while len(self._cache) > MAX_STATES:
             self._cache.popitem(last=False)
 
-    def _transact(self, cursor: Cursor[Any], submissions: list[Submission], *, all_or_nothing: bool) -> _Batch:
-        event_store.lock(cursor)
-        batch = _Batch([], {}, [])
+    def _transact(
+        self, pipeline: Pipeline, submissions: list[Submission], batch: _Batch, more: More | None, *, all_or_nothing: bool
+    ) -> Callable[[], None]:
+        """Up to and with COMMIT, whose outcome shows when the pipeline ends. What is returned then fills in the bodies.
+
+        Each statement whose rows are awaited has a cursor of its own, for the pipeline brings them later.
+        """
+        new = self._open().cursor
+        cursor = new()
+        cursor.execute("BEGIN", prepare=False)
+        locked = new()
+        event_store.lock(locked)
+        given, found = self._gather(pipeline, submissions, batch)
+        if more and (joining := list(more(MAX_BATCH - len(submissions)))):
+            # Who came while we waited for the lock need not wait for the next transaction.
+            submissions += joining
+            further, seen = self._gather(pipeline, joining, batch)
+            given |= further
+            found |= seen
+        references = cache(partial(facts.of_references, found))
+        batch.next_position = event_store.beginning(locked)
         pending: list[Change] = []
-        self._load(cursor, submissions, batch)
-        given = _given(cursor, submissions)
-        found = facts.existing(cursor, _named(submissions))
         for submission in submissions:
-            known = facts.of_references(found, submission.org_id)
+            known = references(submission.org_id)
             if submission.kind != "opportunity":
                 self._append(cursor, pending, batch)
-                known = facts.of_record(cursor, submission.kind, submission.org_id, submission.stream_id, submission.command)
+                known = facts.of_record(new(), submission.kind, submission.org_id, submission.stream_id, submission.command)
             key = _key(submission)
             result: Result
             try:
@@ -246,12 +232,28 @@ class Committer:
                 result = error
             batch.results.append(result)
         self._append(cursor, pending, batch)
-        _render(cursor, submissions, batch)
-        _keep(cursor, submissions, batch)
-        return batch
+        render = _rendering(new, submissions, batch)
+        if any(submission.idempotency for submission in submissions):
+            render()
+            _keep(cursor, submissions, batch)
+            render = _nothing
+        cursor.execute("COMMIT", prepare=False)
+        return render
 
-    def _load(self, cursor: Cursor[Any], submissions: list[Submission], batch: _Batch) -> None:
-        """Bring the states that the commands concern into the working set, from the cache and the events since."""
+    def _gather(
+        self, pipeline: Pipeline, submissions: list[Submission], batch: _Batch
+    ) -> tuple[dict[Key, tuple[bytes, Outcome]], facts.Existing]:
+        """What decisions need to know, in one round trip: states into the working set, answers given already, references."""
+        new = self._open().cursor
+        given = _given(new(), submissions)
+        found = facts.existing(new(), _named(submissions))
+        load = self._loading(new(), submissions, batch)
+        pipeline.sync()
+        load()
+        return given(), found()
+
+    def _loading(self, cursor: Cursor[Any], submissions: list[Submission], batch: _Batch) -> Callable[[], None]:
+        """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
         wanted: set[UUID] = set()
         for submission in submissions:
             wanted.update(policy_streams(submission.org_id))
@@ -261,14 +263,20 @@ class Committer:
             if submission.actor.user_id:
                 wanted.add(submission.actor.user_id)
         states = batch.states
+        wanted -= states.keys()
         for id_ in wanted:
             if (state := self._cache.get(id_)) is not None:
                 states[id_] = state
         known = {id_: states[id_].version if id_ in states else 0 for id_ in wanted}
-        for recorded in event_store.load(cursor, known):
-            kind = catalog.kind_of_event(type(recorded.event))
-            id_ = recorded.originator_id
-            states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
+        asked = event_store.loading(cursor, known)
+
+        def load() -> None:
+            for recorded in asked():
+                kind = catalog.kind_of_event(type(recorded.event))
+                id_ = recorded.originator_id
+                states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
+
+        return load
 
     def _decide(self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]) -> Outcome:
         state = states.get(submission.stream_id)
@@ -294,7 +302,8 @@ class Committer:
     def _append(self, cursor: Cursor[Any], pending: list[Change], batch: _Batch) -> None:
         if not pending:
             return
-        positions = event_store.append(cursor, [change.recorded for change in pending])
+        positions = event_store.append(cursor, [change.recorded for change in pending], batch.next_position)
+        batch.next_position += len(positions)
         placed = [
             change._replace(recorded=structs.replace(change.recorded, position=position))
             for change, position in zip(pending, positions, strict=True)
@@ -303,6 +312,19 @@ class Committer:
             projection.apply(cursor, placed)
         batch.appended += placed
         pending.clear()
+
+
+def _nothing() -> None:
+    """The bodies are there already."""
+
+
+def _batches(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:
+    """What goes together in a transaction."""
+    for together, group in groupby(submissions, key=lambda s: s.kind == "opportunity"):
+        members = list(group)
+        size = MAX_BATCH if together else 1
+        for start in range(0, len(members), size):
+            yield members[start : start + size]
 
 
 def _named(submissions: Sequence[Submission]) -> set[UUID]:
@@ -382,17 +404,27 @@ def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
     return organization.stream_id(org_id), pipeline.stream_id(org_id), custom_field.stream_id(org_id)
 
 
-def _render(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch) -> None:
-    """Fill in the bodies: each shows its record as that command left it, whatever a later one of the batch did."""
+def _rendering(new: Callable[[], Cursor[Any]], submissions: Sequence[Submission], batch: _Batch) -> Callable[[], None]:
+    """Ask for the bodies, and fill them in when called: each shows its record as that command left it, whatever a later one of
+    the batch did."""
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
     for submission, result in zip(submissions, batch.results, strict=True):
         if submission.render and isinstance(result, Outcome) and not result.replayed:
             key = result.stream_id, result.version
             wanted.setdefault(submission.kind, {}).setdefault(key, []).append(result)
+    asked: list[tuple[Cursor[Any], dict[tuple[UUID, int], list[Outcome]]]] = []
     for kind, outcomes in wanted.items():
-        for id_, version, body in answers.of(cursor, kind, list(outcomes)):
-            for outcome in outcomes.get((id_, version), ()):
-                outcome.body = body
+        cursor = new()
+        answers.ask(cursor, kind, list(outcomes))
+        asked.append((cursor, outcomes))
+
+    def render() -> None:
+        for cursor, outcomes in asked:
+            for id_, version, body in cursor.fetchall():
+                for outcome in outcomes.get((id_, version), ()):
+                    outcome.body = body
+
+    return render
 
 
 def _key(submission: Submission) -> Key | None:
@@ -401,12 +433,12 @@ def _key(submission: Submission) -> Key | None:
     return submission.org_id, submission.actor.user_id or submission.org_id, submission.idempotency[0]
 
 
-def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> dict[Key, tuple[bytes, Outcome]]:
-    """The answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
-    found = kept_answers.find(cursor, [key for submission in submissions if (key := _key(submission))])
-    return {
+def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
+    """Ask for the answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
+    asked = kept_answers.find(cursor, [key for submission in submissions if (key := _key(submission))])
+    return lambda: {
         key: (kept.fingerprint, Outcome("created", kept.stream_id, kept.version, kept.body, replayed=True))
-        for key, kept in found.items()
+        for key, kept in asked().items()
     }
 
 

@@ -12,10 +12,10 @@ from litestar.response.base import ASGIResponse
 
 from app import bodies, call, commands, filters, listing, records
 from app.call import Http
-from app.committer import Outcome
 from app.filters import Filters
 from app.listing import Table
 from app.operations import describe
+from app.submission import Outcome
 from domain import custom_field
 from domain.custom_field import Definition
 from domain.errors import NotFound
@@ -123,7 +123,7 @@ def _one(outcome: Outcome, key: str, status: int = 200) -> ASGIResponse:
     outcome.body = msgspec.json.encode(_find(_definitions.decode(outcome.body), key)).decode()
     answer = commands.answer(outcome, status)
     if status == 201:
-        answer.headers["location"] = f"{PATH}/{key}/"
+        answer.headers.append((b"location", f"{PATH}/{key}/".encode()))
     return answer
 
 

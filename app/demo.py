@@ -15,8 +15,9 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer, Submission
+from app.committer import Committer
 from app.provision import Provisioned, create_org
+from app.submission import Submission
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
 from domain.event import OPERATOR, Actor, Command
 

@@ -17,10 +17,10 @@ from litestar.response.streaming import ASGIStreamingResponse
 
 from app import call, filters, history, paging
 from app.call import Http
-from app.committer import Unavailable
 from app.operations import describe, query
 from app.problems import Refused
 from app.spelling import meant
+from app.submission import Unavailable
 from domain.errors import Errors, Invalid, Unauthenticated
 from projections import feed
 from projections.history import Entry

@@ -10,11 +10,11 @@ import errno
 import psycopg
 from psycopg import errors
 
-from app.committer import Unavailable
 from app.embedded import EmbeddedError
 from app.migrations import SchemaError
 from app.processes import Unusable
 from app.settings import SettingsError
+from app.submission import Unavailable
 from consumers.connection import NoChecksum, is_kafkas, reason
 from domain.errors import DomainError, Invalid
 from projections.rebuild import RebuildError

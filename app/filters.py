@@ -146,7 +146,7 @@ def _values(texts: Sequence[str], kind: Kind, operator: Operator) -> tuple[Any, 
     elif "" in texts:
         raise _Bad("Must not be empty.")
     try:
-        return tuple(dict.fromkeys(kind.read(text) for text in texts))
+        return (kind.read(texts[0]),) if len(texts) == 1 else tuple(dict.fromkeys(kind.read(text) for text in texts))
     except (ValueError, KeyError, ArithmeticError):
         raise _Bad(kind.words) from None
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
 from litestar import Request, get
-from litestar.response.base import ASGIResponse
 from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from app import call, filters, listing, paging
+from app.answer import Answer
 from app.call import Http
 from app.filters import Filters, Pairs
 from app.openapi import filter_parameters
@@ -109,7 +109,7 @@ EXAMPLE = {
         ),
     ),
 )
-async def get_forecast(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
     identity = call.of(request).identity
     errors: Errors = {}
     taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
@@ -127,7 +127,7 @@ async def get_forecast(request: Request[Any, Any, Any]) -> ASGIResponse:
         deals = opportunity_queries.where(opportunity_queries.List(identity.org_id, conditions, as_of=as_of))
     question = Question(identity.org_id, datetime.now(UTC).date(), bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
     row = await request.app.state.reads.row(identity, *queries.forecast(question))
-    return ASGIResponse(body=queries.body(question, row))
+    return Answer(queries.body(question, row))
 
 
 @get(
@@ -144,7 +144,7 @@ async def get_forecast(request: Request[Any, Any, Any]) -> ASGIResponse:
         ),
     ),
 )
-async def get_forecast_changes(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def get_forecast_changes(request: Request[Any, Any, Any]) -> Answer:
     identity = call.of(request).identity
     errors: Errors = {}
     taken, rest = paging.once(filters.pairs(request.scope["query_string"]), CHANGES, errors)
@@ -161,7 +161,7 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> ASGIResponse:
         raise Invalid(errors)
     span = forecast_changes.Span(identity.org_id, start, end, datetime.now(UTC).date(), bounds, currency)
     row = await request.app.state.reads.row(identity, *forecast_changes.changes(span))
-    return ASGIResponse(body=forecast_changes.body(span, row))
+    return Answer(forecast_changes.body(span, row))
 
 
 async def _conditions(

@@ -14,9 +14,9 @@ from msgspec import Struct, json
 
 from app import migrations
 from app.call import Http
-from app.committer import Unavailable
 from app.operations import describe
 from app.problems import Refused
+from app.submission import Unavailable
 
 NOBODY_CACHES = [("cache-control", "no-store")]
 

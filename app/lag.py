@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.committer import Unavailable
 from app.reads import Reads
+from app.submission import Unavailable
 from consumers import checkpoints
 from consumers.checkpoints import Lag
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-
-from litestar.response.base import ASGIResponse
+from functools import cached_property
 
 from app import call, filters, paging
+from app.answer import Answer
 from app.call import Http
 from app.filters import Filters
 from app.paging import PAGING, Page
@@ -31,7 +31,7 @@ class Table:
     cursors: bool = False
     as_of: bool = False
 
-    @property
+    @cached_property
     def others(self) -> tuple[str, ...]:
         """The parameters that are no filters."""
         names = (*(name for name in PAGING if name != "cursor" or self.cursors), "fields")
@@ -90,7 +90,7 @@ async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
-def envelope(request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None) -> ASGIResponse:
+def envelope(request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None) -> Answer:
     """The page as the answer. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
     if items and listing.fields:
         items = paging.picked(items, listing.fields)
@@ -103,4 +103,4 @@ def envelope(request: Http, listing: Listing, items: bytes | None, count: int, n
         count,
         next_cursor,
     )
-    return ASGIResponse(body=body)
+    return Answer(body)

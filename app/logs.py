@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import Processor
 
@@ -17,7 +19,6 @@ LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNI
 def configure(level: str = "info", form: str = "json") -> None:
     """Set up logging for this process. ``form`` is ``json``, or ``console`` for a person at a terminal."""
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -26,7 +27,7 @@ def configure(level: str = "info", form: str = "json") -> None:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         last: list[Processor] = [renderer]
     else:
-        renderer = structlog.processors.JSONRenderer()
+        renderer = structlog.processors.JSONRenderer(serializer=_json)
         last = [structlog.processors.format_exc_info, renderer]
     structlog.configure(
         processors=shared + last,
@@ -44,3 +45,7 @@ def configure(level: str = "info", form: str = "json") -> None:
     root = logging.getLogger()
     root.handlers[:] = [foreign]
     root.setLevel(max(logging.WARNING, LEVELS[level]))
+
+
+def _json(event: Any, default: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=default).decode()

@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 from litestar import Request, delete, get, patch, post, put
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 
 from app import bodies, call, filters, listing, paging
 from app import opportunity_examples as shown
+from app.answer import Answer
 from app.call import Http
 from app.commands import answer, execute, record
 from app.filters import RANGE, Filter, Filters
@@ -67,7 +67,7 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
         description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
     ),
 )  # fmt: skip
-async def list_opportunities(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def list_opportunities(request: Request[Any, Any, Any]) -> Answer:
     asked = await listing.asked(request, TABLE)
     identity = call.of(request).identity
     wanted = queries.List(identity.org_id, asked.conditions, asked.order, asked.as_of)
@@ -91,7 +91,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> ASGIResponse:
         description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
-async def create_opportunity(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def create_opportunity(request: Request[Any, Any, Any]) -> Answer:
     command = await bodies.read(request, opportunity.Create, READ_ONLY)
     return answer(await execute(request, command), 201, location=f"{PATH}/")
 
@@ -103,7 +103,7 @@ async def create_opportunity(request: Request[Any, Any, Any]) -> ASGIResponse:
         versioned=True,
     ),
 )  # fmt: skip
-async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     version, body = await _record(request, id, _as_of(request))
     return record(request, version, body)
 
@@ -116,7 +116,7 @@ async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -
         description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
     ),
 )  # fmt: skip
-async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     command = await bodies.read(request, opportunity.Update, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -129,7 +129,7 @@ async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Optional keys left out are cleared, but `stage`, `owner_id` and `probability` stay.",
     ),
 )  # fmt: skip
-async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     command = await bodies.read(request, opportunity.Replace, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -139,7 +139,7 @@ async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
     status_code=200,
     opt=describe(TAG, "Delete an opportunity", status=204, versioned=True, description="It can be restored."),
 )
-async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     return answer(await execute(request, opportunity.Delete(), stream_id=id), 204)
 
 
@@ -151,7 +151,7 @@ async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
     ),
 )  # fmt: skip
-async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     command = await bodies.read(request, opportunity.ChangeStage)
     return answer(await execute(request, command, stream_id=id, comment=command.comment))
 
@@ -162,7 +162,7 @@ async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[U
         TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True
     ),
 )  # fmt: skip
-async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     return answer(await execute(request, opportunity.Restore(), stream_id=id))
 
 
@@ -173,7 +173,7 @@ async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
         description="With the fields that each asks for.",
     ),
 )  # fmt: skip
-async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     identity = call.of(request).identity
     filters.none(request.scope["query_string"])
     _, body = await _record(request, id, None)
@@ -185,7 +185,7 @@ async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) 
         missing = [path for path in required if custom_value.is_empty(_at(deal, path))]
         possible.append(shown.NextStage(key, stage.label, stage.type, stage.probability, list(required), missing))
     assert identity.org_id == policy.org_id
-    return ASGIResponse(body=msgspec.json.encode(shown.Transitions(deal["stage"], possible)))
+    return Answer(msgspec.json.encode(shown.Transitions(deal["stage"], possible)))
 
 
 async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int, bytes]:

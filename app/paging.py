@@ -43,6 +43,8 @@ class Page:
 
 def page(given: Mapping[str, str], errors: Errors) -> Page:
     """The page that the parameters ask for; what is wrong with them goes into ``errors``."""
+    if given.keys().isdisjoint(PAGING):
+        return Page()
     modes = {"page", "page_size"} & given.keys(), {"limit", "offset"} & given.keys(), {"cursor"} & given.keys()
     if (modes[1] and (modes[0] or modes[2])) or ("cursor" in given and "page" in given):
         for name in sorted(set().union(*modes)):

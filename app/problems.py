@@ -16,7 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from app.committer import Unavailable
+from app.submission import Unavailable
 from domain import errors
 
 MEDIA_TYPE = "application/problem+json"

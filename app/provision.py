@@ -10,7 +10,8 @@ from uuid import UUID
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer, Submission
+from app.committer import Committer
+from app.submission import Submission
 from domain import organization, pipeline, token, user
 from domain.event import OPERATOR, Command
 

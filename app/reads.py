@@ -20,7 +20,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from app.committer import Unavailable
+from app.submission import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
 

@@ -71,7 +71,7 @@ async def create_token(request: Http) -> ASGIResponse:
     shown_once = msgspec.json.encode(None if outcome.replayed else secret).decode()
     outcome.body = f'{outcome.body[:-1]},"token":{shown_once}}}'
     answer = commands.answer(outcome, 201, location=f"{PATH}/")
-    answer.headers["cache-control"] = "no-store"
+    answer.headers.append((b"cache-control", b"no-store"))
     return answer
 
 

@@ -16,8 +16,8 @@ from psycopg import Cursor
 
 from app import call, idempotency
 from app.call import Http
-from app.committer import Unavailable
 from app.settings import Settings
+from app.submission import Unavailable
 from consumers import database
 from consumers.webhooks import deliveries, guard, once, signing
 from consumers.webhooks.guard import Lookup

@@ -15,10 +15,11 @@ from uuid import UUID
 import structlog
 
 from app import logs, migrations
-from app.committer import Committer, Submission
+from app.committer import Committer
 from app.failures import Failure
 from app.relay import UNSEEN_SECONDS, describe, quiet
 from app.settings import Settings
+from app.submission import Submission
 from consumers import database, kafka, loop
 from consumers.webhooks import deliveries
 from consumers.webhooks.fan_out import FanOut

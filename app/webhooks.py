@@ -17,12 +17,12 @@ from psycopg import Cursor
 
 from app import bodies, call, commands, filters, listing, records
 from app.call import Http
-from app.committer import Outcome
 from app.filters import RANGE, Filter, Filters
 from app.json_schema import shown
 from app.listing import Table
 from app.operations import describe
 from app.opportunity_examples import ITEM
+from app.submission import Outcome
 from app.values import BOOL, INSTANT, PHRASE, choice
 from app.webhook_desk import Desk, require_an_admin
 from consumers.webhooks import delivery_log, redelivery
@@ -355,7 +355,7 @@ async def _with_secret(request: Http, outcome: Outcome, status: int) -> ASGIResp
     secret = await _desk(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
     outcome.body = f'{outcome.body[:-1]},"secret":{msgspec.json.encode(secret).decode()}}}'
     answer = commands.answer(outcome, status, location=f"{PATH}/" if status == 201 else None)
-    answer.headers["cache-control"] = "no-store"
+    answer.headers.append((b"cache-control", b"no-store"))
     return answer
 
 

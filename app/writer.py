@@ -1,7 +1,7 @@
 """The group writer: the one thread of a process that writes.
 
-Whatever commands have gathered while a transaction was committing make up the next one, so batches size themselves and a lone
-command waits for nobody. Refuses more than a bounded queue.
+Whatever commands have gathered while a transaction was committing, or while it waited for the log, make up the next one; so
+batches size themselves and a lone command waits for nobody. Refuses more than a bounded queue.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from app.committer import MAX_BATCH, Committer, Outcome, Result, Submission, Unavailable
+from app.committer import MAX_BATCH, Committer
+from app.submission import Outcome, Result, Submission, Unavailable
 
 CAPACITY = 2_000
 
@@ -59,7 +60,7 @@ class Writer:
     def _run(self) -> None:
         try:
             while batch := self._next():
-                self._settle(batch, self._results([submission for submission, _ in batch]))
+                self._settle(batch, self._results(batch))
         finally:
             self._committer.close()
 
@@ -70,11 +71,21 @@ class Writer:
                 self._wake.wait()
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
-    def _results(self, submissions: list[Submission]) -> list[Result]:
+    def _results(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]]) -> list[Result]:
+        """The batch grows by what joins it."""
+
+        def more(room: int) -> list[Submission]:
+            joining: list[Submission] = []
+            with self._wake:
+                while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
+                    batch.append(self._queue.popleft())
+                    joining.append(batch[-1][0])
+            return joining
+
         try:
-            return self._committer.run(submissions)
+            return self._committer.run([submission for submission, _ in batch], more)
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
-            return [error] * len(submissions)
+            return [error] * len(batch)
 
     def _settle(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]], results: list[Result]) -> None:
         assert self._loop is not None

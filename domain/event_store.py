@@ -6,7 +6,7 @@ chance, and to retry an append by itself: the caller's transaction decides, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -90,7 +90,8 @@ class Recorder(PostgresApplicationRecorder):
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
-            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events])
+            lock(cursor)
+            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events], beginning(cursor))
 
 
 _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
@@ -98,33 +99,44 @@ _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
 
 def lock(cursor: Cursor[Any]) -> None:
     """Wait until no other transaction is appending; held to the end of this one."""
-    cursor.execute("SELECT lock_log()")
+    cursor.execute("SELECT lock_log() AS position", prepare=True)
 
 
-def append(cursor: Cursor[Any], events: Sequence[Recorded]) -> list[int]:
-    """Append to the log; the positions in the order of ``events``. Raises ``UniqueViolation`` where a version exists."""
+def beginning(cursor: Cursor[Any]) -> int:
+    """The position of the next event, right after ``lock``."""
+    row: Any = cursor.fetchone()
+    return int(row["position"] if isinstance(row, dict) else row[0])
+
+
+def append(cursor: Cursor[Any], events: Sequence[Recorded], beginning: int) -> list[int]:
+    """Append to the log from the position that ``beginning`` told; the positions in the order of ``events``.
+
+    Raises ``UniqueViolation`` where a version exists, ``SerializationFailure`` where somebody appended without the lock.
+    """
     if not events:
         return []
     cursor.execute(
-        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[]) AS position",
+        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint)",
         (
             [recorded.originator_id for recorded in events],
             [recorded.originator_version for recorded in events],
             [catalog.name_of(type(recorded.event)) for recorded in events],
             [encode(recorded.event, recorded.meta) for recorded in events],
             [recorded.meta.org_id for recorded in events],
+            beginning,
         ),
         prepare=True,
     )
-    return [_first(row) for row in cursor.fetchall()]
-
-
-def _first(row: Any) -> int:
-    return row["position"] if isinstance(row, dict) else row[0]  # type: ignore[no-any-return]
+    return list(range(beginning, beginning + len(events)))
 
 
 def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:
     """The events of the named streams beyond the versions known, each stream's in order."""
+    return loading(cursor, known)()
+
+
+def loading(cursor: Cursor[Any], known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
+    """As ``load``; in a pipeline asked now, and answered when called."""
     cursor.execute(
         """
         SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
@@ -136,7 +148,7 @@ def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:
         prepare=True,
         binary=True,
     )
-    return [decode(*row) for row in cursor.fetchall()]
+    return lambda: [decode(*row) for row in cursor.fetchall()]
 
 
 def read_after(cursor: Cursor[Any], position: int, limit: int) -> list[Recorded]:

@@ -11,13 +11,13 @@ from psycopg import Cursor
 from projections import exchange_rates, opportunity_queries
 
 
-def of(cursor: Cursor[Any], kind: str, wanted: Sequence[tuple[UUID, int]]) -> list[tuple[UUID, int, str]]:
-    """(id, version, JSON) of the wanted (id, version) that are not deleted: of opportunities any, else the latest."""
+def ask(cursor: Cursor[Any], kind: str, wanted: Sequence[tuple[UUID, int]]) -> None:
+    """Ask for (id, version, JSON) of the wanted (id, version) that are not deleted: of opportunities any, else the latest."""
     ids = [id_ for id_, _ in wanted]
     if kind == "opportunity":
         versions = [version for _, version in wanted]
         cursor.execute(opportunity_queries.records(), (ids, versions), prepare=True, binary=True)
-        return cursor.fetchall()
+        return
     if kind == "exchange_rate":
         statement = exchange_rates.LAST_SET
     else:
@@ -26,4 +26,3 @@ def of(cursor: Cursor[Any], kind: str, wanted: Sequence[tuple[UUID, int]]) -> li
             WHERE d.id = ANY(%s::uuid[]) AND d.valid_to = 'infinity' AND NOT d.deleted
         """
     cursor.execute(statement, (ids,), prepare=True, binary=True)
-    return cursor.fetchall()

@@ -5,7 +5,7 @@ Refuses to decide anything; the rules are in the domain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -29,9 +29,12 @@ def named_by(command: Command) -> set[UUID]:
     return ids
 
 
-def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> dict[tuple[UUID, str], set[UUID]]:
-    """Which of the ids are live records (of users: active ones), by (org, kind)."""
-    found: dict[tuple[UUID, str], set[UUID]] = {}
+Existing = set[tuple[UUID, str, UUID]]
+"""Org, kind and id."""
+
+
+def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]:
+    """Ask which of the ids are live records (of users: active ones); the answer when it is called for."""
     wanted = list(ids)
     if wanted:
         cursor.execute(
@@ -43,22 +46,19 @@ def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> dict[tuple[UUID, str],
             prepare=True,
             binary=True,
         )
-        for org_id, kind, id_ in cursor.fetchall():
-            found.setdefault((org_id, kind), set()).add(id_)
-    return found
+    return lambda: set(cursor.fetchall()) if wanted else set()
 
 
-def of_references(found: dict[tuple[UUID, str], set[UUID]], org_id: UUID) -> Facts:
-    return Facts(
-        accounts=frozenset(found.get((org_id, "account"), ())),
-        users=frozenset(found.get((org_id, "user"), ())),
-        contacts=frozenset(found.get((org_id, "contact"), ())),
-    )
+def of_references(found: Existing, org_id: UUID) -> Facts:
+    def of_kind(wanted: str) -> frozenset[UUID]:
+        return frozenset(id_ for org, kind, id_ in found if org == org_id and kind == wanted)
+
+    return Facts(accounts=of_kind("account"), users=of_kind("user"), contacts=of_kind("contact"))
 
 
 def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command) -> Facts:
     """All the facts for a command on a reference record or on settings."""
-    facts = of_references(existing(cursor, named_by(command)), org_id)
+    facts = of_references(existing(cursor, named_by(command))(), org_id)
     if kind == "pipeline":
         cursor.execute(
             """

@@ -5,7 +5,7 @@ Not a read model: no event says what was answered. Refuses to keep anything beyo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,10 +26,10 @@ class Kept(NamedTuple):
     body: str
 
 
-def find(cursor: Cursor[Any], keys: Sequence[Key]) -> dict[Key, Kept]:
-    """Those of the answers that were given already."""
+def find(cursor: Cursor[Any], keys: Sequence[Key]) -> Callable[[], dict[Key, Kept]]:
+    """Ask for those of the answers that were given already; they come when they are called for."""
     if not keys:
-        return {}
+        return dict
     cursor.execute(
         f"""
         SELECT i.org_id, i.actor_id, i.key, i.fingerprint, i.stream_id, i.version, i.body
@@ -40,7 +40,7 @@ def find(cursor: Cursor[Any], keys: Sequence[Key]) -> dict[Key, Kept]:
         _columns(keys),
         binary=True,
     )
-    return {
+    return lambda: {
         (org_id, actor_id, key): Kept(bytes(fingerprint), stream_id, version, body or "")
         for org_id, actor_id, key, fingerprint, stream_id, version, body in cursor.fetchall()
     }

@@ -73,6 +73,10 @@ def term(condition: Condition, name: str, params: dict[str, Any]) -> str:
     column, type_ = COLUMNS[field], ARRAY_TYPES[field]
     if operator in _COMPARE:
         params[name] = values[0]
+        if field == "close_date" and operator in ("lte", "lt"):
+            # Where a plan serves all parameters, two bounds would be taken for a range of a two-hundredth of the deals, which
+            # is then fetched and sorted; so they are not shown as a pair, and the index that gives the order is taken.
+            return f"{column} {_COMPARE[operator]} ANY (ARRAY[%({name})s::{type_}])"
         return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
     if operator == "icontains":
         params[name] = f"%{_like(values[0])}%"

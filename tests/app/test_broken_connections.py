@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.committer import Committer, Unavailable
+from app.committer import Committer
 from app.processes import until
+from app.submission import Unavailable
 from domain import account, opportunity
 from domain.errors import Invalid
 from tests.support.commands import FINGERPRINT, Company, holding_the_log, named, outcome, stream

@@ -14,7 +14,8 @@ import pytest
 import time_machine
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer, Unavailable
+from app.committer import MAX_BATCH, Committer
+from app.submission import Submission, Unavailable
 from domain import account, contact, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch
 from tests.support.commands import FINGERPRINT, Company, events_of, log, named, outcome, state, stream
@@ -193,6 +194,36 @@ def test_a_command_that_breaks_its_transaction_does_not_hurt_its_neighbours(
     assert [json.loads(outcome(result).body)["name"] for result in results] == [f"Deal {n:02}" for n in range(20)]
     assert named(shared_database_url, company) == [f"Deal {n:02}" for n in range(20)]
     assert company.do(company.creation("Later")).status == "created"
+
+
+@pytest.mark.parametrize("place", [0, 2, 3])
+def test_who_comes_while_the_log_is_awaited_joins_the_transaction(shared_database_url: str, company: Company, place: int) -> None:
+    """With a fault among those that were there, or among those that joined, each still has an effect and an answer of its own."""
+    deal = company.deal("Deal")
+    commands = [
+        company.submission(opportunity.Update(name="First"), deal),
+        company.submission(opportunity.ChangeStage(stage="nowhere"), deal),
+        company.submission(opportunity.Update(name="Second"), deal),
+        company.submission(company.creation("Joined")),
+    ]
+    commands.insert(place, company.submission(company.creation("\udc80")))  # no UTF-8, so no JSON
+    asked: list[int] = []
+
+    def more(room: int) -> list[Submission]:
+        asked.append(room)
+        return commands[2:] if len(asked) == 1 else []
+
+    results = company.committer.run(commands[:2], more)
+    assert asked[0] == MAX_BATCH - 2
+    broken = results.pop(place)
+    assert isinstance(broken, Exception)
+    assert not isinstance(broken, Unavailable)
+    first, refused, second, joined = results
+    assert isinstance(refused, Invalid)
+    assert [json.loads(outcome(result).body)["name"] for result in (first, second, joined)] == ["First", "Second", "Joined"]
+    assert named(shared_database_url, company) == ["Joined", "Second"]
+    versions = [recorded.originator_version for recorded in stream(shared_database_url, deal)]
+    assert versions == [1, 2, 3]
 
 
 def test_all_or_nothing_leaves_nothing(shared_database_url: str, company: Company) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from app import problems
-from app.committer import Unavailable
 from app.problems import Problem, Refused
+from app.submission import Unavailable
 from domain import errors
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, KeyReused, NotFound, Unauthenticated, VersionMismatch
 

@@ -11,8 +11,8 @@ import pytest
 import time_machine
 
 from app.auth import hashed
-from app.committer import Unavailable
 from app.reads import Identity, Reads
+from app.submission import Unavailable
 from domain import token, user
 from domain.errors import Unauthenticated
 from projections import directory_queries, opportunity_queries
@@ -173,6 +173,6 @@ def test_a_reader_cannot_write(shared_database_url: str, company: Company) -> No
     async def scenario(reads: Reads) -> None:
         identity = await known(reads, company.admin)
         with pytest.raises(Exception, match="permission denied"):
-            await reads.rows(identity, "SELECT append_events('{}', '{}', '{}', '{}', '{}')", {})
+            await reads.rows(identity, "SELECT append_events('{}', '{}', '{}', '{}', '{}', 1)", {})
 
     reading(shared_database_url, scenario, processes=1)

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.committer import Committer, Outcome
+from app.committer import Committer
+from app.submission import Outcome
 from domain import opportunity
 from domain.errors import Invalid, KeyReused
 from tests.support.commands import ANOTHER, FINGERPRINT, Company, events_of, named, outcome

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.committer import Outcome, Unavailable
 from app.processes import until
+from app.submission import Outcome, Unavailable
 from app.writer import Writer
 from domain.errors import Invalid
 from tests.support.commands import Company, holding_the_log, named

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, get
-from litestar.response.base import ASGIResponse
 
 from app import listing, logs, settings
+from app.answer import Answer
 from app.main import Application, create_app
 from app.operations import HIDDEN
 from app.opportunities import TABLE
@@ -22,9 +22,9 @@ PATH = "/api/bench/"
 
 
 @get(PATH, opt={"operation": HIDDEN})
-async def answer(request: Request[Any, Any, Any]) -> ASGIResponse:
+async def answer(request: Request[Any, Any, Any]) -> Answer:
     await listing.asked(request, TABLE)
-    return ASGIResponse(body=BODY)
+    return Answer(BODY)
 
 
 def create() -> Application:

@@ -134,6 +134,17 @@ def noted(company: Company, stream_id: UUID, version: int) -> Recorded:
     return Recorded(stream_id, version, contact.Created(first_name="Omar", last_name="Ferreira"), meta)
 
 
+def test_positions_that_others_took_without_the_lock_undo_the_append(shared_database_url: str, company: Company) -> None:
+    before = log(shared_database_url)
+    with psycopg.connect(shared_database_url) as connection, connection.cursor() as cursor:
+        event_store.lock(cursor)
+        beginning = event_store.beginning(cursor)
+        cursor.execute("SELECT nextval('opportunities_events_notification_id_seq')")
+        with pytest.raises(errors.SerializationFailure):
+            event_store.append(cursor, [noted(company, uuid7(), 1)], beginning)
+    assert log(shared_database_url) == before
+
+
 def test_a_follower_that_asks_beyond_the_last_position_misses_nothing(database_url: str, company: Company) -> None:
     writers, per_writer = 6, 40
     begun = [recorded.position for recorded in log(database_url)]
@@ -145,7 +156,8 @@ def test_a_follower_that_asks_beyond_the_last_position_misses_nothing(database_u
             for n in range(per_writer):
                 batch = [noted(company, uuid7(), 1) for _ in range(1 + (n + number) % 3)]
                 with connection.cursor() as cursor:
-                    event_store.append(cursor, batch)
+                    event_store.lock(cursor)
+                    event_store.append(cursor, batch, event_store.beginning(cursor))
                     if n % 5 == number % 5:  # positions that are taken and never used
                         connection.rollback()
                     else:

@@ -15,8 +15,9 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer, Outcome, Result, Submission
+from app.committer import Committer
 from app.provision import create_org, issue_token
+from app.submission import Outcome, Result, Submission
 from domain import account, catalog, event_store, opportunity, user
 from domain.event import OPERATOR, Actor, Command, Recorded, State
 from domain.permissions import Role

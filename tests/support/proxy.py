@@ -109,7 +109,7 @@ class _Pair:
                 self._end()
             case "cut the answer":
                 self._deaf = True
-                self._server.sendall(data)
+                return True
             case "hang":
                 self._hangs = True
                 self._proxy.hanging.set()

@@ -1,0 +1,52 @@
+"""A command on its way to the log, and what became of it. Refuses to run one: that is the committer's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from domain.event import Actor, Command
+
+Status = Literal["created", "changed", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A command on its way. ``expected_version`` is an ``If-Match``; ``idempotency`` a key with the request's fingerprint.
+
+    With a ``token_id`` the actor is read anew under the lock, so a revoked token or a changed role counts at once.
+    ``occurred_at`` dates history (import, demo); it is moved forward where the record already has a later event.
+    """
+
+    kind: str
+    stream_id: UUID
+    command: Command
+    org_id: UUID
+    actor: Actor
+    token_id: UUID | None = None
+    expected_version: int | None = None
+    idempotency: tuple[str, bytes] | None = None
+    request_id: str = ""
+    comment: str | None = None
+    occurred_at: datetime | None = None
+    render: bool = True
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a command. ``body`` is the record as the API shows it, JSON; empty if it is deleted or not asked for."""
+
+    status: Status
+    stream_id: UUID
+    version: int
+    body: str = ""
+    replayed: bool = False
+
+
+Result = Outcome | Exception
+
+
+class Unavailable(Exception):
+    """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
