@@ -137,6 +137,9 @@ class Committer:
                 lost = self._connection is None or self._connection.closed or self._connection.broken
                 self._reset()
                 if not lost:
+                    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                        self.close()  # a standby now: a new connection may lead to the primary
+                        raise Unavailable(str(error)) from error
                     if isinstance(error, psycopg.OperationalError):  # a timeout or a full disk: all is undone
                         raise Unavailable(str(error)) from error
                     raise

@@ -49,7 +49,8 @@ class EventPage(msgspec.Struct, frozen=True):
     opt=describe(
         TAG,
         "Read the event feed",
-        description="Every change in the org, in the order of the log. `changes` has old and new value of each field. "
+        description="Every change in the org, in the order of the log; those of tokens and webhooks only admins see. "
+        "`changes` has old and new value of each field. "
         "With `Accept: text/event-stream` the answer goes on for ever, as server-sent events: `id` is the position, `event` the"
         " type, `data` the entry. It goes on after `Last-Event-ID`, else after `after`.",
         answer=EventPage,
@@ -77,7 +78,9 @@ async def list_events(request: Http) -> ASGIResponse:
 
 async def _beyond(request: Http, after: int, limit: int) -> list[Entry]:
     identity = call.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *feed.streams(identity.org_id, after, limit))
+    rows = await request.app.state.reads.rows(
+        identity, *feed.streams(identity.org_id, after, limit, admin=identity.role == "admin")
+    )
     events = feed.recorded(rows)
     return feed.page(events, after, await history.actors(request, events))
 

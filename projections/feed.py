@@ -17,13 +17,18 @@ BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE no
 """Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
 
 
-def streams(org_id: UUID, after: int, limit: int) -> Query:
+FOR_ADMINS = ("token", "webhook_endpoint")
+"""Kinds of records that nobody else can read, so nor can they be read here."""
+
+
+def streams(org_id: UUID, after: int, limit: int, *, admin: bool) -> Query:
     """The streams of the next ``limit`` events beyond a position, each up to the last of these events, one after the
     other."""
+    hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
     text = f"""
         WITH page AS MATERIALIZED (
             SELECT notification_id, originator_id FROM opportunities_events
-            WHERE org_id = %(org_id)s AND notification_id > %(after)s ORDER BY notification_id LIMIT {limit:d}
+            WHERE org_id = %(org_id)s AND notification_id > %(after)s{hidden} ORDER BY notification_id LIMIT {limit:d}
         )
         SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
         FROM opportunities_events e
@@ -31,7 +36,8 @@ def streams(org_id: UUID, after: int, limit: int) -> Query:
           AND e.notification_id <= (SELECT max(notification_id) FROM page) AND e.org_id = %(org_id)s
         ORDER BY e.originator_id, e.originator_version
     """
-    return Query(text, {"org_id": org_id, "after": after})
+    params: dict[str, Any] = {"org_id": org_id, "after": after}
+    return Query(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
 
 
 def recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:

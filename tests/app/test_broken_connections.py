@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from app.committer import Committer
 from app.processes import until
@@ -146,3 +148,18 @@ def test_a_log_that_stays_locked_is_unavailable_without_effect(shared_database_u
         assert isinstance(result, Unavailable)
         outcome(committer.run([company.submission(company.creation("After"))])[0])
     assert named(shared_database_url, company) == ["After"]
+
+
+def test_a_server_that_has_become_a_standby_is_unavailable_until_there_is_a_primary(database_url: str) -> None:
+    with closing(Committer(database_url)) as committer, psycopg.connect(database_url, autocommit=True) as operator:
+        company = Company(committer)
+        switch = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+        name = sql.Identifier(operator.info.dbname)
+        operator.execute(switch.format(name, sql.SQL("on")))
+        committer.close()
+        (result,) = committer.run([company.submission(company.creation("Meanwhile"))])
+        assert isinstance(result, Unavailable)
+        operator.execute("SET default_transaction_read_only = off")
+        operator.execute(switch.format(name, sql.SQL("off")))
+        outcome(committer.run([company.submission(company.creation("After"))])[0])
+    assert named(database_url, company) == ["After"]

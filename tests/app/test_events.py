@@ -71,6 +71,20 @@ def test_no_secret_is_in_the_feed(org: Org) -> None:
     assert "hash" not in token["changes"]
 
 
+def test_what_only_admins_may_read_only_admins_see_in_the_feed(org: Org) -> None:
+    manager = org.client(org.user("manager"))
+    before = followed(org, 100)[-1]["position"]
+    made(org.admin.post("/api/tokens/", {"name": "export"}))
+    made(org.admin.post("/api/webhooks/", {"url": "https://hooks.example.com/secret", "events": ["opportunity.won"]}))
+    org.account()
+    path = f"{PATH}?after={before}&limit="
+    seen = [event["type"] for event in made(org.admin.get(f"{path}100"), 200)["results"]]
+    assert seen == ["token.issued", "webhook_endpoint.created", "account.created"]
+    page = made(manager.get(f"{path}1"), 200)
+    assert [event["type"] for event in page["results"]] == ["account.created"]
+    assert page["next"] is None
+
+
 def test_bad_parameters_are_refused_by_name(org: Org) -> None:
     assert set(errors(org.admin.get(f"{PATH}?after=x&limit=501&limt=1"))) == {"after", "limit", "limt"}
     assert set(errors(org.admin.get(f"{PATH}?after=-1"))) == {"after"}
