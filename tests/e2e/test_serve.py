@@ -52,3 +52,14 @@ def test_workers_share_what_is_written(database_url: str) -> None:
                 assert client.post("/api/accounts/", {"name": f"Account {number}"}).status == 201
             with server.client(org.token) as client:
                 assert client.get("/api/accounts/").json()["count"] == number + 1
+
+
+def test_who_asks_too_fast_is_told_when_to_come_again(database_url: str) -> None:
+    committer = Committer(database_url)
+    org = create_org(committer, "Acme", "USD", "ada@acme.example")
+    committer.close()
+    with serving(database_url, OPPORTUNITIES_RATE_LIMIT="0.5") as server, server.client(org.token) as client:
+        assert client.get("/api/accounts/").status == 200
+        refused = client.get("/api/accounts/")
+        assert (refused.status, refused.json()["code"]) == (429, "too_many_requests")
+        assert 1 <= int(refused.headers["retry-after"]) <= 2

@@ -123,8 +123,8 @@ class Server:
 
 
 @contextmanager
-def serving(database_url: str, *, workers: int = 1) -> Iterator[Server]:
-    server = Server(database_url, workers=workers)
+def serving(database_url: str, *, workers: int = 1, **environ: str) -> Iterator[Server]:
+    server = Server(database_url, workers=workers, environ=environ)
     server.start()
     try:
         yield server
