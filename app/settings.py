@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     statement_timeout_ms: Annotated[int, Meta(description="The longest a statement may take.", ge=100)] = 15_000
     read_connections: Annotated[
         int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
-    ] = 4
+    ] = 3
     rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
     metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
     shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
