@@ -52,16 +52,22 @@ class Transport:
     def __init__(self, rules: Rules, *, seconds: float = SECONDS, lookup: Lookup = getaddrinfo, tls: ssl.SSLContext | None = None):
         self._rules = rules
         self._seconds = seconds
+        self._lookup = lookup
+        self._tls = tls or ssl.create_default_context()
+        self._session = self._opened(keep=True)
+        self._fresh = self._opened(keep=False)
+
+    def _opened(self, *, keep: bool) -> ClientSession:
         trace = TraceConfig()
         trace.on_connection_reuseconn.append(_note_reuse)
-        self._session = ClientSession(
+        return ClientSession(
             connector=TCPConnector(
                 limit=0,
-                socket_factory=socket_factory(rules),
-                resolver=Resolver(lookup),
+                socket_factory=socket_factory(self._rules),
+                resolver=Resolver(self._lookup),
                 ttl_dns_cache=30,
-                keepalive_timeout=KEEPALIVE_SECONDS,
-                ssl=tls or ssl.create_default_context(),
+                ssl=self._tls,
+                **({"keepalive_timeout": KEEPALIVE_SECONDS} if keep else {"force_close": True}),
             ),
             cookie_jar=DummyCookieJar(),
             timeout=ClientTimeout(total=None),
@@ -73,6 +79,7 @@ class Transport:
 
     async def close(self) -> None:
         await self._session.close()
+        await self._fresh.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """What came of sending ``body`` there, once. Never raises for what the receiver does or does not do."""
@@ -104,15 +111,24 @@ class Transport:
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
         noted = SimpleNamespace(reused=False)
         try:
-            return await self._send(url, headers, body, began, noted)
+            return await self._send(self._session, url, headers, body, began, noted)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not noted.reused:
                 raise
-        # A connection that was kept open and that the receiver had closed meanwhile says nothing about the receiver.
-        return await self._send(url, headers, body, began, SimpleNamespace(reused=False))
+        # A connection that was kept open and that the receiver had closed meanwhile says nothing about the receiver; nor would
+        # the next one that was kept, so it has to be a new one.
+        return await self._send(self._fresh, url, headers, body, began, noted)
 
-    async def _send(self, url: str, headers: Mapping[str, str], body: bytes, began: float, noted: SimpleNamespace) -> Answer:
-        async with self._session.post(
+    async def _send(
+        self,
+        session: ClientSession,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        began: float,
+        noted: SimpleNamespace,
+    ) -> Answer:
+        async with session.post(
             URL(url, encoded=True),
             data=body,
             headers={**HEADERS, **headers},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal
 
-from tests.bench import accounting, databases, load
+from tests.bench import accounting, databases, load, outbound
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -230,4 +230,46 @@ MEASURES = (
         ratio=lambda ours, other: other.value / ours.value,
     ),
     Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
+    Measure("relay", "relay of a whole log", lambda rig: outbound.of(rig).relayed.rate, None, "", 5_000, rounds=1),
+    Measure(
+        "relay-memory",
+        f"relay's memory after {outbound.LATE:,} events",
+        lambda rig: outbound.of(rig).relayed.memory.late,
+        lambda rig: outbound.of(rig).relayed.memory.early,
+        f"after {outbound.EARLY:,}",
+        1.1,
+        "at most",
+        rounds=1,
+    ),
+    Measure(
+        "webhooks-memory",
+        f"webhooks' memory after {outbound.LATE:,} events",
+        lambda rig: outbound.of(rig).taken.late,
+        lambda rig: outbound.of(rig).taken.early,
+        f"after {outbound.EARLY:,}",
+        1.1,
+        "at most",
+        rounds=1,
+    ),
+    Measure(
+        "close",
+        f"close → webhook, {outbound.CLOSES} closes/s, p50",
+        lambda rig: outbound.of(rig).close(),
+        None,
+        "",
+        100,
+        "at most",
+        rounds=3,
+    ),
+    Measure(
+        "close-late",
+        f"close → webhook, {outbound.CLOSES} closes/s, p99",
+        lambda rig: outbound.of(rig).close_late(),
+        None,
+        "",
+        500,
+        "at most",
+        rounds=3,
+    ),
+    Measure("sender", "webhooks to fast endpoints", lambda rig: outbound.of(rig).send(), None, "", 300, rounds=3),
 )

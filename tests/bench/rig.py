@@ -57,6 +57,7 @@ class Rig:
         self.small_name = databases.template(self.server_url, self.deals, self.report)
         self.url = databases.copy(self.server_url, self.small_name, "bench_ours")
         self.rebuilt_url = databases.copy(self.server_url, self.small_name, "bench_rebuilt")
+        self.outbound_url = databases.copy(self.server_url, self.small_name, "bench_outbound")
         if large:
             self.large_name = databases.template(self.server_url, self.deals * GROWTH, self.report)
 

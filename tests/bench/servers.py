@@ -45,6 +45,21 @@ def peer(url: str, logs: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def worker(logs: Path, environment: Mapping[str, str], *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A verb of ours that works until it is told to stop. Refuses one that ends badly."""
+    log = logs / f"{arguments[0]}.log"
+    with log.open("wb") as output:
+        command = databases.opportunities(*arguments)
+        process = processes.spawn(command, cwd=databases.ROOT, env={**os.environ, **environment}, output=output)
+        try:
+            yield process
+        finally:
+            code = processes.stop(process)
+    if code:
+        raise RuntimeError(f"{command!r} ended with {code}:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
 def asgi(application: str, logs: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
     """An ASGI application in one worker, under the server and options of ours."""
     port = processes.free_port()

@@ -24,7 +24,7 @@ from consumers.relay import Relay
 from consumers.republish import republish
 from domain import account, contact, opportunity, organization
 from tests.support.commands import Company, log
-from tests.support.kafka import at, by_key, delete, firsts, messages, records, shown
+from tests.support.kafka import at, by_key, delete, messages, published, records, shown, whole
 
 
 @pytest.fixture
@@ -49,11 +49,6 @@ def drain(url: str, config: Kafka, **more: Any) -> None:
             pass
 
 
-def published(url: str) -> list[int]:
-    """The positions of the events that belong on the topic."""
-    return [recorded.position for recorded in log(url) if message.is_published(recorded)]
-
-
 def checkpoint(url: str) -> tuple[int, dict[str, Any]]:
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         return checkpoints.load(cursor, checkpoints.RELAY)
@@ -71,14 +66,6 @@ def deals(company: Company, number: int = 10, changes: int = 4) -> None:
     for change in range(changes):
         for id_ in ids:
             company.do(opportunity.Update(amount=Decimal(100 + change)), id_)
-
-
-def whole(url: str, config: Kafka) -> None:
-    """Everything that belongs there is on the topic, in order for each key, as a reader sees it who ignores what he knows."""
-    keys = by_key(config)
-    positions = {key: firsts(told) for key, told in keys.items()}
-    assert all(found == sorted(found) for found in positions.values())
-    assert sorted(position for found in positions.values() for position in found) == published(url)
 
 
 def doubled(config: Kafka) -> int:

@@ -1,20 +1,18 @@
-"""Real processes, a real broker, real kills: every event reaches the topic, in order for each key, and nobody waits for it."""
+"""The relay, the consumer and the sender in real processes under a real load, killed again and again, and what they depend on too.
+
+Whatever is killed, in the end everything is on the topic, and has arrived at those who subscribed to it.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import subprocess
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.client import HTTPException
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import product
 from pathlib import Path
-from typing import Self
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -25,88 +23,18 @@ from app.embedded import Postgres
 from app.migrations import migrate
 from app.processes import until
 from app.provision import Provisioned, create_org
-from consumers import checkpoints, message
+from consumers import checkpoints
 from consumers.connection import Kafka
 from tests.support.commands import log
-from tests.support.kafka import at, by_key, firsts, settings
-from tests.support.processes import ROOT, command, environment
-from tests.support.server import Server, serving
+from tests.support.kafka import at, has_the_last, settings, whole
+from tests.support.proxy import AtCommit, Proxy, proxied
+from tests.support.server import serving
+from tests.support.webhooks import System, complete, system
+from tests.support.worker import WON, Load, Worker
 
 pytestmark = [pytest.mark.e2e]
 
 CAUGHT_UP_SECONDS = 90
-
-
-class RelayProcess:
-    """``opportunities relay``, to be killed and started again."""
-
-    def __init__(self, url: str, config: Kafka) -> None:
-        self._environ = environment({"DATABASE_URL": url, **settings(config)})
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(command("relay"), cwd=ROOT, env=self._environ, stderr=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(30)
-
-
-class Load:
-    """Writers over the API; how long each answered write took, by second of the test's choosing."""
-
-    def __init__(self, server: Server, org: Provisioned, writers: int = 3) -> None:
-        self._server = server
-        self._org = org
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(writers)]
-        self.took: defaultdict[str, list[float]] = defaultdict(list)
-        self.label = ""
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        """Until told to stop, which shows in an answer without an id."""
-        account = self._insist("POST", "/api/accounts/", {"name": uuid4().hex})
-        while account:
-            body = {"name": uuid4().hex, "account_id": account["id"], "amount": "5"}
-            deal = self._insist("POST", "/api/opportunities/", body)
-            for stage in ("qualification", "proposal", "negotiation"):
-                if not deal or not self._insist("PATCH", f"/api/opportunities/{deal['id']}/", {"stage": stage}):
-                    return
-
-    def _insist(self, method: str, path: str, body: dict[str, str]) -> dict[str, str]:
-        while not self._stop.is_set():
-            began = time.monotonic()
-            try:
-                with self._server.client(self._org.token) as client:
-                    reply = client.request(method, path, body)
-                    read = client.get("/api/opportunities/?page_size=1")
-            except (OSError, HTTPException):
-                self._stop.wait(0.05)
-                continue
-            self.took[self.label].append(time.monotonic() - began)
-            assert read.status in (200, 503), read.body
-            if reply.status < 300:
-                answer: dict[str, str] = reply.json()
-                return answer
-            assert reply.status == 503, reply.body
-            self._stop.wait(0.05)
-        return {}
 
 
 def organization(url: str) -> Provisioned:
@@ -130,21 +58,18 @@ def caught_up(url: str) -> None:
     assert until(lambda: relayed(url) >= last, CAUGHT_UP_SECONDS), (relayed(url), last)
 
 
-def whole(url: str, config: Kafka) -> None:
-    positions = {key: firsts(told) for key, told in by_key(config).items()}
-    assert all(found == sorted(found) for found in positions.values()), "out of order"
-    expected = [recorded.position for recorded in log(url) if message.is_published(recorded)]
-    assert sorted(position for found in positions.values() for position in found) == expected, "lost, or never there"
-
-
 @contextmanager
-def running(url: str, config: Kafka) -> Iterator[tuple[RelayProcess, Load]]:
-    relay = RelayProcess(url, config)
+def running(url: str, config: Kafka) -> Iterator[tuple[Worker, Load]]:
+    """A relay under a load, and in the end, unless the test has failed already, all that was written relayed."""
+    relay = Worker("relay", env={"DATABASE_URL": url, **settings(config)})
     relay.start()
-    with serving(url) as server, Load(server, organization(url)) as load:
-        yield relay, load
-    caught_up(url)
-    assert relay.stop() == 0
+    try:
+        with serving(url) as server, Load(server, organization(url), writers=3) as load:
+            yield relay, load
+        caught_up(url)
+    finally:
+        ended = relay.stop()
+    assert ended == 0
 
 
 def test_kill_9_of_the_relay(database_url: str, kafka: Kafka) -> None:
@@ -164,14 +89,8 @@ def test_kill_9_of_the_broker_and_its_memory(database_url: str, broker: Broker) 
             wait_for(database_url, 30)
             broker.kill()
             broker.restart()
-    assert until(lambda: complete(database_url, config), CAUGHT_UP_SECONDS)
+    assert until(lambda: has_the_last(database_url, config), CAUGHT_UP_SECONDS)
     whole(database_url, config)
-
-
-def complete(url: str, config: Kafka) -> bool:
-    """Whether the topic has the last event: a checkpoint that is there says nothing of a topic that was lost after it."""
-    last = max(recorded.position for recorded in log(url) if message.is_published(recorded))
-    return any(told.position == last for found in by_key(config).values() for told in found)
 
 
 def test_kill_9_of_postgresql(tmp_path: Path, kafka: Kafka) -> None:
@@ -180,8 +99,7 @@ def test_kill_9_of_postgresql(tmp_path: Path, kafka: Kafka) -> None:
         with running(server.url, kafka):
             for _ in range(2):
                 wait_for(server.url, 30)
-                assert server.process is not None
-                server.process.kill()
+                kill_postgres(server)
                 server.restart()
         whole(server.url, kafka)
 
@@ -193,6 +111,12 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         yield server
     finally:
         server.stop()
+
+
+def kill_postgres(server: Postgres) -> None:
+    """kill -9, on a folder that stays ours."""
+    assert server.process is not None
+    server.process.kill()
 
 
 def test_a_broker_that_is_silent_slows_nobody_down(database_url: str, broker: Broker) -> None:
@@ -210,8 +134,7 @@ def test_a_broker_that_is_silent_slows_nobody_down(database_url: str, broker: Br
     assert relayed(database_url) > before
     assert grown
     whole(database_url, config)
-    usual, silent = (sorted(load.took[label])[len(load.took[label]) // 2] for label in ("with it", "without it"))
-    assert silent < usual * 2 + 0.05
+    assert middle(load.took["without it"]) < middle(load.took["with it"]) * 2 + 0.05
 
 
 def growth(url: str, events: int) -> bool:
@@ -220,8 +143,12 @@ def growth(url: str, events: int) -> bool:
     return until(lambda: time.monotonic() - began > 4 and log(url)[-1].position >= start + events, 60)
 
 
+def middle(took: list[float]) -> float:
+    return sorted(took)[len(took) // 2]
+
+
 def test_of_two_relays_one_works_and_the_other_takes_over(database_url: str, kafka: Kafka) -> None:
-    second = RelayProcess(database_url, kafka)
+    second = Worker("relay", env={"DATABASE_URL": database_url, **settings(kafka)})
     with running(database_url, kafka) as (first, _):
         second.start()
         wait_for(database_url, 30)
@@ -233,43 +160,122 @@ def test_of_two_relays_one_works_and_the_other_takes_over(database_url: str, kaf
     whole(database_url, kafka)
 
 
+PARTS = {"relay": ("relay",), "consumer": ("webhooks", "--only", "consumer"), "sender": ("webhooks", "--only", "sender")}
+POINTS = {"relay": b"UPDATE checkpoints", "consumer": b"COMMIT", "sender": b"COMMIT"}
+"""Where each part has done what others see, and has yet to write it down."""
+
+
+class Everything:
+    """A broker, PostgreSQL, an API with an endpoint, and the parts in between, each with a way of its own to the database."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        (folder / "broker").mkdir()
+        self.broker = Broker.start(folder / "broker")
+        stack.callback(self.broker.stop)
+        self.postgres = stack.enter_context(postgres(folder / "data"))
+        migrate(self.postgres.url)
+        self.config = at(self.broker.bootstrap_servers, "opportunities.events")
+        self.system: System = stack.enter_context(system(self.postgres.url, self.config, relay=False))
+        self.system.endpoint("/hooks", "opportunity.won")
+        self.proxies: dict[str, Proxy] = {}
+        self.workers: dict[str, Worker] = {}
+        for part, verb in PARTS.items():
+            self.proxies[part] = proxy = stack.enter_context(proxied(self.postgres.url, POINTS[part]))
+            env = {**self.system.env, "DATABASE_URL": proxy.url}
+            self.workers[part] = Worker(*verb, env=env, log=folder / f"{part}.log")
+            stack.callback(self.end, part)
+        self.revive()
+
+    def end(self, victim: str) -> None:
+        """kill -9."""
+        match victim:
+            case "broker":
+                self.broker.kill()
+            case "postgres":
+                kill_postgres(self.postgres)
+            case _:
+                self.workers[victim].kill()
+
+    def back(self, victim: str) -> None:
+        match victim:
+            case "broker":
+                self.broker.restart()
+            case "postgres":
+                self.postgres.restart()
+            case _:
+                self.workers[victim].start()
+
+    def revive(self) -> None:
+        """As a supervisor would: who begins while the database is away ends at once, and is started again."""
+        for worker in self.workers.values():
+            if not worker.runs():
+                worker.start()
+
+    def at_work(self, load: Load) -> None:
+        """Until a deal that is closed now has come through all of the parts."""
+        account = load.insist("POST", "/api/accounts/", {"name": "Acme"})
+        deal = load.insist("POST", "/api/opportunities/", {"name": "Annual", "account_id": account["id"], **WON})
+        seen = 0
+
+        def came() -> bool:
+            nonlocal seen
+            self.revive()
+            received = self.system.receiver.received[seen:]
+            seen += len(received)
+            return any(deal["id"].encode() in one.body for one in received)
+
+        assert until(came, CAUGHT_UP_SECONDS)
+
+    def settle(self) -> None:
+        """Whatever has happened, in the end everything is everywhere."""
+        self.revive()
+        complete(self.system, "/hooks", "opportunity.won")
+        caught_up(self.postgres.url)
+        assert until(lambda: has_the_last(self.postgres.url, self.config), CAUGHT_UP_SECONDS)
+        whole(self.postgres.url, self.config)
+        for worker in self.workers.values():
+            assert worker.stop() == 0
+
+
+@pytest.fixture
+def everything(tmp_path: Path) -> Iterator[Everything]:
+    with ExitStack() as stack:
+        yield Everything(tmp_path, stack)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_dozens_of_kills_of_everything(tmp_path: Path) -> None:
-    chance = random.Random(3)
-    (tmp_path / "broker").mkdir()
-    broker = Broker.start(tmp_path / "broker")
-    config = at(broker.bootstrap_servers, "opportunities.events")
-    try:
-        with postgres(tmp_path / "data") as server:
-            url = server.url
-            migrate(url)
-            with running(url, config) as (relay, _):
+def test_two_dozen_kills_of_each_at_any_moment(everything: Everything) -> None:
+    chance = random.Random(7)
+    victims = [*PARTS, "broker", "postgres"] * 24
+    chance.shuffle(victims)
+    with Load(everything.system.server, everything.system.org):
+        for victim in victims:
+            time.sleep(chance.uniform(0.2, 3))
+            everything.revive()
+            everything.end(victim)
+            everything.back(victim)
+    everything.settle()
 
-                def end_relay() -> None:
-                    relay.kill()
-                    relay.start()
 
-                def end_broker() -> None:
-                    broker.kill()
-                    broker.restart()
-
-                def end_postgres() -> None:
-                    assert server.process is not None
-                    server.process.kill()
-                    server.restart()
-
-                def silence_broker() -> None:
-                    assert broker.process is not None
-                    os.kill(broker.process.pid, signal.SIGSTOP)
-                    time.sleep(chance.uniform(0.5, 6))
-                    os.kill(broker.process.pid, signal.SIGCONT)
-
-                ways: list[Callable[[], None]] = [end_relay, end_relay, end_broker, end_postgres, silence_broker]
-                for _ in range(36):
-                    chance.choice(ways)()
-                    time.sleep(chance.uniform(0.2, 4))
-            assert until(lambda: complete(url, config), CAUGHT_UP_SECONDS)
-            whole(url, config)
-    finally:
-        broker.stop()
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_two_dozen_kills_of_each_while_a_part_has_yet_to_write_down_what_it_did(everything: Everything) -> None:
+    """Each part hangs before its note arrives, or after it did and before the part knows; then it dies, or what it works with."""
+    moments: tuple[AtCommit, ...] = ("hang", "hang after")
+    rounds = [
+        (part, moment, victim) for part, moment in product(PARTS, moments) for victim in [part] * 12 + ["broker", "postgres"] * 4
+    ]
+    random.Random(11).shuffle(rounds)
+    with Load(everything.system.server, everything.system.org) as load:
+        for part, moment, victim in rounds:
+            everything.at_work(load)
+            proxy = everything.proxies[part]
+            proxy.hanging.clear()
+            proxy.at_commit.append(moment)
+            proxy.cut()
+            assert proxy.hanging.wait(30), (part, moment, victim)
+            everything.end(victim)
+            proxy.cut()
+            everything.back(victim)
+    everything.settle()

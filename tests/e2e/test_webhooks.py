@@ -1,161 +1,34 @@
-"""Real processes, a real broker, real receivers, real kills: every close subscribed to arrives, with one id and the same bytes."""
+"""Real processes, a real broker and real receivers: everything subscribed to arrives, with one id and the same bytes."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import signal
-import threading
+import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPException
+from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
-from uuid import uuid4
 
 import pytest
+from standardwebhooks import WebhookVerificationError
 
 from app.broker import Broker
-from app.committer import Committer
-from app.embedded import Postgres
-from app.migrations import migrate
 from app.processes import until
-from app.provision import Provisioned, create_org
-from consumers import message
 from consumers.connection import Kafka
 from domain.webhook_endpoint import EVENT_TYPES
-from projections.history import public_type
-from tests.support.commands import log
 from tests.support.dev import Dev, ask
-from tests.support.kafka import at, settings
-from tests.support.processes import opportunities
+from tests.support.kafka import at, has_the_last, settings, whole
+from tests.support.processes import ROOT, opportunities
 from tests.support.proxy import proxied
-from tests.support.receiver import BEHAVIOURS, Receiver, Writer, receiving, reply
-from tests.support.scenarios import made
-from tests.support.server import Server
-from tests.support.webhooks import SETTINGS, execute
-from tests.support.worker import Worker, at_work
+from tests.support.receiver import BEHAVIOURS, Received, Writer, receiving, reply
+from tests.support.webhooks import System, complete, execute, system
+from tests.support.worker import WON, Load, Worker, at_work
 
 pytestmark = pytest.mark.e2e
 
-Json = dict[str, Any]
-WON: Json = {"stage": "won", "actual_amount": "90", "actual_close_date": "2026-05-05"}
 SECONDS = 120
-
-
-class System(NamedTuple):
-    """Everything but the webhooks' own processes."""
-
-    url: str
-    env: dict[str, str]
-    server: Server
-    org: Provisioned
-    receiver: Receiver
-    account: Json
-
-    def post(self, path: str, body: Json, status: int = 201) -> Json:
-        with self.server.client(self.org.token) as client:
-            return made(client.post(path, body), status)
-
-    def endpoint(self, path: str = "/hooks", *types: str) -> Json:
-        return self.post("/api/webhooks/", {"url": self.receiver.url(path), "events": types or list(EVENT_TYPES)})
-
-    def deal(self, **fields: Any) -> Json:
-        return self.post("/api/opportunities/", {"name": "Annual", "account_id": self.account["id"], **fields})
-
-    def won(self) -> Json:
-        return self.post(f"/api/opportunities/{self.deal(amount='100')['id']}/transition/", WON, 200)
-
-    def subscribed(self, *types: str) -> set[str]:
-        """The ids of the events of these types that were ever recorded."""
-        return {message.event_id(one) for one in log(self.url) if public_type(one) in types}
-
-    def expire(self) -> None:
-        """What a killed sender had leased may be taken by another from now on."""
-        execute(self.url, "UPDATE webhook_deliveries SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
-
-
-@contextmanager
-def system(url: str, config: Kafka, *, relay: bool = True) -> Iterator[System]:
-    with closing(Committer(url)) as committer:
-        org = create_org(committer, "Yours", "USD", "admin@yours.com")
-    env = {"DATABASE_URL": url, **settings(config), **SETTINGS}
-    server = Server(url, environ=SETTINGS)
-    with receiving() as receiver, ExitStack() as stack:
-        server.start()
-        stack.callback(server.stop)
-        if relay:
-            stack.enter_context(at_work("relay", env=env))
-        with server.client(org.token) as client:
-            account = made(client.post("/api/accounts/", {"name": "Acme"}))
-        yield System(url, env, server, org, receiver, account)
-
-
-class Load:
-    """Writers who make deals and close them, as long as it lasts."""
-
-    def __init__(self, system: System, writers: int = 2) -> None:
-        self._system = system
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._work) for _ in range(writers)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self) -> None:
-        account = self._system.account["id"]
-        while not self._stop.is_set():
-            deal = self._insist("/api/opportunities/", {"name": uuid4().hex, "account_id": account, "amount": "5"})
-            if deal:
-                self._insist(f"/api/opportunities/{deal['id']}/transition/", WON)
-            self._stop.wait(0.02)
-
-    def _insist(self, path: str, body: Json) -> Json:
-        while not self._stop.is_set():
-            try:
-                with self._system.server.client(self._system.org.token) as client:
-                    reply = client.post(path, body, Idempotency_Key=uuid4().hex)
-            except (OSError, HTTPException):
-                self._stop.wait(0.05)
-                continue
-            if reply.status < 300:
-                answer: Json = reply.json()
-                return answer
-            assert reply.status == 503, reply.body
-            self._stop.wait(0.05)
-        return {}
-
-
-def complete(system: System, path: str, *types: str) -> None:
-    """Wait until everything subscribed to has arrived and was written down; then see how."""
-    wanted = system.subscribed(*types)
-
-    def arrived() -> bool:
-        return {one.id for one in system.receiver.at(path)} >= wanted
-
-    assert until(arrived, SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
-    settled = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'delivered'"
-    assert until(lambda: execute(system.url, settled) == [(0,)], SECONDS)
-    received = system.receiver.at(path)
-    assert {one.id for one in received} == wanted, "something was sent that nobody subscribed to"
-    assert len({(one.id, one.body) for one in received}) == len(wanted), "the bytes differ"
-    twice = "SELECT endpoint_id, event_id FROM webhook_deliveries GROUP BY 1, 2 HAVING count(*) > 1"
-    assert execute(system.url, twice) == []
-
-
-def missing(system: System, ids: set[str]) -> str:
-    """Where those are that did not arrive."""
-    queued = execute(system.url, "SELECT status, count(*) FROM webhook_deliveries WHERE event_id = ANY(%s) GROUP BY 1", list(ids))
-    followers = execute(system.url, "SELECT name, position, detail FROM checkpoints")
-    return f"{len(ids)} are missing; queued of these: {queued}; {followers}"
 
 
 def test_a_deal_closed_over_the_api_arrives_signed_and_only_what_was_subscribed_to(database_url: str, kafka: Kafka) -> None:
@@ -175,6 +48,61 @@ def test_a_deal_closed_over_the_api_arrives_signed_and_only_what_was_subscribed_
         assert sorted(heard) == ["opportunity.created", "opportunity.created", "opportunity.won", "opportunity.won"]
         checked = opportunities("webhooks", "--check", env=it.env)
         assert (checked.returncode, checked.stdout.startswith("Webhooks are at work: 0 records behind")) == (0, True), checked
+
+
+def test_each_endpoint_hears_what_its_filters_let_pass_once_under_its_own_name(database_url: str, kafka: Kafka) -> None:
+    with system(database_url, kafka) as it, at_work("webhooks", env=it.env):
+        me = it.get("/api/users/me/")["id"]
+        it.endpoint("/everything")
+        for path, filters in {
+            "/proposals": {"stage": ["proposal"]},
+            "/large": {"amount__gte": "1000"},
+            "/mine": {"owner": [me]},
+            "/emea": {"custom_fields": {"region": "EMEA"}},
+        }.items():
+            it.endpoint(path, filters=filters)
+        paused = it.endpoint("/paused", active=False)
+        it.deal(name="Small", amount="10", owner_id=it.post("/api/users/", COLLEAGUE)["id"])
+        deal = it.deal(name="Large", amount="2000", custom_fields={"region": "EMEA"})
+        it.patch(f"/api/opportunities/{deal['id']}/", {"stage": "proposal", "name": "Renamed", "amount": "500"})
+        it.patch(f"/api/opportunities/{deal['id']}/", {"name": "Renamed"})
+        it.patch(f"/api/webhooks/{paused['id']}/", {"active": True})
+        rotated = it.post(f"/api/webhooks/{paused['id']}/rotate-secret/", {}, 200)
+        it.post(f"/api/opportunities/{deal['id']}/transition/", WON, 200)
+        complete(it, "/everything", *EVENT_TYPES)
+        small, large, moved, won = "Small created", "Large created", "Renamed stage_changed", "Renamed won"
+        assert heard(it, "/everything") == sorted([small, large, moved, won])
+        assert heard(it, "/proposals") == [moved]
+        assert heard(it, "/large") == [large]
+        assert heard(it, "/mine") == heard(it, "/emea") == sorted([large, moved, won])
+        assert heard(it, "/paused") == [won]
+        (one,) = it.receiver.at("/paused")
+        for secret in (paused["secret"], rotated["secret"]):
+            one.verify(secret)
+        with pytest.raises(WebhookVerificationError):
+            one.verify(it.post(f"/api/webhooks/{paused['id']}/rotate-secret/", {}, 200)["secret"])
+        exposed = metrics(it)
+        assert alerts()
+        assert {name for name in alerts() if not any(line.startswith(name) for line in exposed)} == set()
+
+
+COLLEAGUE = {"email": "colleague@yours.com", "name": "Colleague", "role": "rep"}
+
+
+def heard(it: System, path: str) -> list[str]:
+    """What an endpoint was told, in whatever order."""
+    told = [one.json() for one in it.receiver.at(path)]
+    return sorted(f"{one['data']['opportunity']['name']} {one['type'].removeprefix('opportunity.')}" for one in told)
+
+
+def metrics(it: System) -> list[str]:
+    with it.server.client(it.org.token) as client:
+        return client.get("/metrics").body.decode().splitlines()
+
+
+def alerts() -> set[str]:
+    """The metrics that the README names."""
+    return set(re.findall(r"\b(?:http|relay|webhook)_[a-z_]+\b", (ROOT / "README.md").read_text()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
@@ -223,7 +151,7 @@ def test_kill_9_of_consumer_and_sender_under_load(database_url: str, kafka: Kafk
         consumer, sender = (Worker("webhooks", "--only", part, env=it.env) for part in ("consumer", "sender"))
         for worker in (consumer, sender):
             worker.start()
-        with Load(it):
+        with Load(it.server, it.org):
             for worker in (consumer, sender) * 2:
                 it.receiver.wait(len(it.receiver.received) + chance.randrange(1, 15), seconds=SECONDS)
                 worker.kill()
@@ -312,55 +240,82 @@ def test_receivers_that_do_their_worst_keep_nobody_waiting(database_url: str, ka
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-def test_dozens_of_kills_of_everything(tmp_path: Path) -> None:
-    chance = random.Random(7)
-    (tmp_path / "broker").mkdir()
-    broker = Broker.start(tmp_path / "broker")
-    postgres = Postgres.start(tmp_path / "data")
-    try:
-        migrate(postgres.url)
-        with system(postgres.url, at(broker.bootstrap_servers, "opportunities.events"), relay=False) as it:
-            it.endpoint("/hooks", "opportunity.won")
-            relay, consumer, sender = (
-                Worker(*verb, env=it.env)
-                for verb in (("relay",), ("webhooks", "--only", "consumer"), ("webhooks", "--only", "sender"))
-            )
-
-            workers = (relay, consumer, sender)
-
-            def again(worker: Worker) -> Callable[[], None]:
-                def end() -> None:
-                    worker.kill()
-                    worker.start()
-
-                return end
-
-            def look() -> None:
-                """As a supervisor would: who begins while the database is away ends at once, and is started again."""
-                for worker in workers:
-                    if worker.process is None or worker.process.poll() is not None:
-                        worker.start()
-
-            def end_broker() -> None:
-                broker.kill()
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_broker_away_for_a_minute_slows_nobody_down_and_nothing_is_sent_twice(
+    database_url: str, broker: Broker, *, silent: bool
+) -> None:
+    """A silent one answers nobody and comes back as it was; one that is gone comes back empty."""
+    config = at(broker.bootstrap_servers, "opportunities.events")
+    assert broker.process is not None
+    with system(database_url, config) as it, at_work("webhooks", env=it.env):
+        it.endpoint("/hooks", "opportunity.won")
+        with Load(it.server, it.org) as load:
+            it.receiver.wait(20, seconds=SECONDS)
+            load.label = "with it"
+            time.sleep(AWAY_SECONDS / 2)
+            load.label = "without it"
+            os.kill(broker.process.pid, signal.SIGSTOP if silent else signal.SIGKILL)
+            time.sleep(AWAY_SECONDS)
+            load.label = ""
+            if silent:
+                os.kill(broker.process.pid, signal.SIGCONT)
+            else:
                 broker.restart()
+        complete(it, "/hooks", "opportunity.won")
+        assert until(lambda: has_the_last(database_url, config), SECONDS)
+        whole(database_url, config)
+        assert len(it.receiver.received) == len({one.id for one in it.receiver.received}), "sent again"
+    usual, without = (load.took[label] for label in ("with it", "without it"))
+    for part in (0.5, 0.99):
+        print(f"{part:.0%} of a write and a read within {rank(usual, part):.4f} s with it, {rank(without, part):.4f} s without")
+        assert rank(without, part) < rank(usual, part) * 1.5 + 0.01, part
+    assert len(without) > len(usual) * 2 * 0.75
 
-            def end_postgres() -> None:
-                assert postgres.process is not None
-                postgres.process.kill()
-                postgres.restart()
 
-            ends = [again(consumer), again(sender), again(relay), end_broker, end_postgres]
-            with Load(it):
-                for _ in range(40):
-                    look()
-                    time.sleep(chance.uniform(0.2, 3))
-                    chance.choice(ends)()
-            look()
-            complete(it, "/hooks", "opportunity.won")
-            for worker in workers:
-                assert worker.stop() == 0
-    finally:
-        postgres.stop()
-        broker.stop()
+AWAY_SECONDS = 60
+
+
+def rank(values: list[float], part: float) -> float:
+    """Of the values, the one that such a part of them is below."""
+    return sorted(values)[int(len(values) * part)]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_fifty_dead_endpoints_of_a_thousand_keep_none_of_the_others_waiting(database_url: str, kafka: Kafka) -> None:
+    """Every close is for a hundred endpoints of the thousand, of which five are dead: half of these refuse, half say nothing."""
+    with system(database_url, kafka) as it, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refusing = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        for number in range(1_000):
+            region = {"custom_fields": {"region": number % REGIONS}}
+            dead = number % 20 == number // 20 % 20
+            url = it.receiver.url(f"/well/{number}") if not dead else refusing if number % 40 < 20 else it.receiver.url("/never")
+            it.post("/api/webhooks/", {"url": url, "events": ["opportunity.won"], "filters": region})
+        with at_work("webhooks", env=it.env):
+            it.deal(**WON, custom_fields={"region": 0})
+            assert until(lambda: len(well(it)) == WELL, SECONDS), "the processes are at work"
+            began = time.monotonic()
+            for number in range(CLOSES):
+                time.sleep(max(0.0, began + number / CLOSES_A_SECOND - time.monotonic()))
+                it.deal(**WON, custom_fields={"region": number % REGIONS})
+            assert until(lambda: len(well(it)) == WELL * (1 + CLOSES), SECONDS)
+        took = [one.at - created(one) for one in well(it)[WELL:]]
+        print(f"p50 {rank(took, 0.5):.3f} s, p99 {rank(took, 0.99):.3f} s, last {max(took):.3f} s of {len(took)}")
+        assert rank(took, 0.99) < 1
+
+
+def well(it: System) -> list[Received]:
+    return [one for one in it.receiver.received if one.path.startswith("/well")]
+
+
+WELL = 95
+REGIONS = 10
+CLOSES = 120
+CLOSES_A_SECOND = 2
+
+
+def created(one: Received) -> float:
+    """When the event of a request occurred."""
+    return datetime.fromisoformat(one.json()["created_at"]).timestamp()

@@ -114,15 +114,80 @@ def test_containers_start_in_order_and_are_watched() -> None:
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
+OURS = ("migrate", "api", "relay", "webhooks")
+KAFKA_SETTINGS = {
+    "KAFKA_NODE_ID", "KAFKA_PROCESS_ROLES", "KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+    "KAFKA_INTER_BROKER_LISTENER_NAME", "KAFKA_CONTROLLER_LISTENER_NAMES", "KAFKA_CONTROLLER_QUORUM_VOTERS", "KAFKA_LOG_DIRS",
+    "KAFKA_AUTO_CREATE_TOPICS_ENABLE", "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR",
+    "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR",
+    "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS",
+}  # fmt: skip
+"""As Apache Kafka 4 spells them: its image passes a misspelt one on, and the broker ignores it."""
+
+
 def test_containers_run_verbs_and_settings_that_exist() -> None:
     known = {settings.variable(name) for name in settings.Settings.__struct_fields__}
-    for name in ("migrate", "api", "relay", "webhooks"):
+    for name in OURS:
         service = COMPOSE["services"][name]
-        verb, *options = service["command"]
-        command = cli.cli.commands[verb]
-        given = {option for option in options if option.startswith("--")}
-        assert given <= {option for parameter in command.params for option in parameter.opts}
+        checked = service["healthcheck"].get("test", ["CMD", "python"])
+        assert checked[1] in ("python", *PROJECT["project"]["scripts"])
+        for verb, *options in [service["command"], *([checked[2:]] if checked[1] != "python" else [])]:
+            cli.cli.commands[verb].make_context(verb, list(options))  # an option or a value that is none raises
         assert service["environment"].keys() <= known
+        assert settings.load(at(service["environment"]))
+        assert (service["build"], service["image"]) == (".", "opportunities")
+    assert COMPOSE["services"]["kafka"]["environment"].keys() == KAFKA_SETTINGS
+
+
+def at(environment: dict[str, str]) -> dict[str, str]:
+    """With the password that is there where nobody gives another."""
+    return {name: re.sub(r"\$\{\w+:-(\w+)\}", r"\1", value) for name, value in environment.items()}
+
+
+def test_the_containers_use_the_database_that_is_made() -> None:
+    postgres = COMPOSE["services"]["postgres"]
+    made = at(postgres["environment"])
+    user, database = made["POSTGRES_USER"], made["POSTGRES_DB"]
+    for name in OURS:
+        url = at(COMPOSE["services"][name]["environment"])["DATABASE_URL"]
+        assert url == f"postgresql://{user}:{made['POSTGRES_PASSWORD']}@postgres:5432/{database}"
+    assert postgres["healthcheck"]["test"] == [
+        "CMD", "pg_isready", "--host=127.0.0.1", f"--username={user}", f"--dbname={database}",
+    ]  # fmt: skip
+    assert postgres["volumes"] == ["postgres:/var/lib/postgresql"]
+
+
+def test_the_broker_is_one_node_that_keeps_what_it_is_told() -> None:
+    kafka = COMPOSE["services"]["kafka"]
+    told = kafka["environment"]
+    names = set(re.findall(r"(\w+)://", told["KAFKA_LISTENERS"]))
+    assert dict(re.findall(r"(\w+):(\w+)", told["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"])) == dict.fromkeys(names, "PLAINTEXT")
+    assert {told["KAFKA_INTER_BROKER_LISTENER_NAME"], told["KAFKA_CONTROLLER_LISTENER_NAMES"]} == names - {"HOST"}
+    port = re.search(r"CONTROLLER://:(\d+)", told["KAFKA_LISTENERS"])
+    assert port is not None
+    assert told["KAFKA_CONTROLLER_QUORUM_VOTERS"] == f"{told['KAFKA_NODE_ID']}@localhost:{port[1]}"
+    assert told["KAFKA_PROCESS_ROLES"] == "broker,controller"
+    assert told["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false", "the relay makes the topic, with its own settings"
+    assert {value for name, value in told.items() if name.endswith(("_REPLICATION_FACTOR", "_MIN_ISR"))} == {1}
+    assert kafka["volumes"] == [f"kafka:{told['KAFKA_LOG_DIRS']}"]
+    inside = told["KAFKA_ADVERTISED_LISTENERS"].partition(",")[0].rpartition(":")[2]
+    assert kafka["healthcheck"]["test"] == [
+        "CMD", "/opt/kafka/bin/kafka-broker-api-versions.sh", "--bootstrap-server", f"localhost:{inside}",
+    ]  # fmt: skip
+    assert COMPOSE["volumes"].keys() == {"postgres", "kafka"}
+
+
+def test_containers_come_back_and_are_given_the_time_to_stop() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert service.keys() <= {
+            "image", "build", "environment", "command", "volumes", "ports", "depends_on", "healthcheck", "restart",
+            "stop_grace_period", "stop_signal", "shm_size",
+        }, name  # fmt: skip
+        assert service["healthcheck"].keys() <= {"test", "interval", "timeout", "retries", "start_period", "disable"}, name
+        assert service.get("restart") == (None if name == "migrate" else "unless-stopped")
+        if name in ("api", "relay", "webhooks"):
+            given = int(service["stop_grace_period"].removesuffix("s"))
+            assert given > settings.load({"DATABASE_URL": "postgresql://nowhere/none"}).shutdown_timeout_s
 
 
 def test_the_containers_find_each_other_where_they_listen() -> None:

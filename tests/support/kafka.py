@@ -24,6 +24,7 @@ from consumers import kafka, message, topic
 from consumers.connection import Kafka
 from consumers.kafka import Fetched, TopicPartition
 from consumers.message import Message
+from tests.support.commands import log
 from tests.support.postgres import engine_answers
 
 SERVERS = "TEST_RUN_KAFKA"
@@ -184,6 +185,24 @@ def by_key(config: Kafka) -> dict[bytes, list[Message]]:
 def firsts(told: list[Message]) -> list[int]:
     """The positions in the order in which they were seen for the first time, as for somebody who ignores what he knows."""
     return list(dict.fromkeys(one.position for one in told))
+
+
+def published(url: str) -> list[int]:
+    """The positions of the events of a log that belong on the topic."""
+    return [recorded.position for recorded in log(url) if message.is_published(recorded)]
+
+
+def whole(url: str, config: Kafka) -> None:
+    """Everything that belongs there is on the topic, in order for each key, as a reader sees it who ignores what he knows."""
+    positions = {key: firsts(told) for key, told in by_key(config).items()}
+    assert all(found == sorted(found) for found in positions.values()), "out of order"
+    assert sorted(position for found in positions.values() for position in found) == published(url), "lost, or never there"
+
+
+def has_the_last(url: str, config: Kafka) -> bool:
+    """Whether the topic has the last event: a checkpoint that is there says nothing of a topic that was lost after it."""
+    last = max(published(url))
+    return any(told.position == last for told in messages(config))
 
 
 def shown(told: Message) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that loses connections at the worst moments. Refuses to understand more than ``COMMIT``."""
+"""A TCP proxy in front of PostgreSQL that loses connections at the worst moments. Refuses to understand more than one word."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 # What becomes of a connection that sends COMMIT: it passes; it is cut before the server hears of it, right after it was
-# sent, or when the answer comes back; it hangs, unheard and open; the server is away from then on.
-AtCommit = Literal["pass", "cut before", "cut after", "cut the answer", "hang", "away before", "away after"]
+# sent, or when the answer comes back; it hangs, unheard and open, or done and unanswered; the server is away from then on.
+AtCommit = Literal["pass", "cut before", "cut after", "cut the answer", "hang", "hang after", "away before", "away after"]
 
 
 class Proxy:
-    """``at_commit`` holds what happens at the next commits, one each; when it is empty they pass."""
+    """``at_commit`` holds what happens at the next commits, one each; when it is empty they pass.
 
-    def __init__(self, database_url: str) -> None:
+    ``point`` is what takes the place of COMMIT; a statement that is prepared has its text only once on each connection.
+    """
+
+    def __init__(self, database_url: str, point: bytes = b"COMMIT") -> None:
+        self.point = point
         self._parts = urlsplit(database_url)
         self._target = (self._parts.hostname or "127.0.0.1", self._parts.port or 5432)
         self.at_commit: deque[AtCommit] = deque()
@@ -91,7 +95,7 @@ class _Pair:
         threading.Thread(target=self._answers, daemon=True).start()
         with suppress(OSError):
             while data := self._client.recv(1 << 16):
-                if b"COMMIT" in data and self._proxy.at_commit and not self._commits(data):
+                if self._proxy.point in data and self._proxy.at_commit and not self._commits(data):
                     return
                 self._server.sendall(data)
         self._end()
@@ -113,6 +117,9 @@ class _Pair:
             case "hang":
                 self._hangs = True
                 self._proxy.hanging.set()
+            case "hang after":
+                self._hangs = self._deaf = True
+                self._server.sendall(data)
             case "away before":
                 self._proxy.away()
             case "away after":
@@ -125,6 +132,8 @@ class _Pair:
         with suppress(OSError):
             while data := self._server.recv(1 << 16):
                 if self._deaf:
+                    if self._hangs:
+                        self._proxy.hanging.set()
                     break
                 self._client.sendall(data)
         if not self._hangs:
@@ -142,8 +151,8 @@ def _shut(one: socket.socket) -> None:
 
 
 @contextmanager
-def proxied(database_url: str) -> Iterator[Proxy]:
-    proxy = Proxy(database_url)
+def proxied(database_url: str, point: bytes = b"COMMIT") -> Iterator[Proxy]:
+    proxy = Proxy(database_url, point)
     try:
         yield proxy
     finally:

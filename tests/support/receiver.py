@@ -19,6 +19,8 @@ Writer = asyncio.StreamWriter
 
 
 class Received(NamedTuple):
+    """A request; ``at`` is when its last byte came, in Unix time."""
+
     path: str
     headers: dict[str, str]
     body: bytes
@@ -174,7 +176,7 @@ class Receiver:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         with self._news:
-            self.received.append(Received(path, headers, body, time.monotonic()))
+            self.received.append(Received(path, headers, body, time.time()))
             self._news.notify_all()
         name, _, argument = path.removeprefix("/").partition("/")
         behaviour = self.behaviours.get(name)

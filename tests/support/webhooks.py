@@ -1,4 +1,5 @@
-"""A sender at work on a database, endpoints of an org, and deliveries queued for them without a topic in between.
+"""A sender at work on a database, endpoints of an org, and deliveries queued for them without a topic in between; and all of
+it from the API on, in processes, with what must have come of it in the end.
 
 Refuses mocks: the requests are real, and so are the receivers.
 """
@@ -9,7 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,16 +20,25 @@ from uuid_utils.compat import uuid7
 
 from app import processes
 from app.committer import Committer
+from app.provision import Provisioned, create_org
 from app.webhook_process import disabling
-from consumers import database
+from consumers import database, message
+from consumers.connection import Kafka
 from consumers.webhooks import deliveries, signing
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.sender import Sender
 from consumers.webhooks.transport import Transport
 from domain.webhook_endpoint import EVENT_TYPES, Create
 from domain.webhook_url import rules
-from tests.support.commands import Company
+from projections.history import public_type
+from tests.support.commands import Company, log
+from tests.support.kafka import settings
+from tests.support.receiver import Receiver, receiving
+from tests.support.scenarios import Json, made
+from tests.support.server import Server
+from tests.support.worker import WON, at_work
 
+ARRIVAL_SECONDS = 120
 LOCAL = rules(True, "any", "127.0.0.0/8")
 SETTINGS = {
     "OPPORTUNITIES_WEBHOOK_ALLOW_HTTP": "true",
@@ -146,3 +156,84 @@ def sending(url: str, *, seconds: float = 2.0, grace: float = 5.0, **options: An
         thread.join(grace + 20)
     assert not faults
     assert not thread.is_alive()
+
+
+class System(NamedTuple):
+    """Everything but the webhooks' own processes."""
+
+    url: str
+    env: dict[str, str]
+    server: Server
+    org: Provisioned
+    receiver: Receiver
+    account: Json
+
+    def post(self, path: str, body: Json, status: int = 201) -> Json:
+        with self.server.client(self.org.token) as client:
+            return made(client.post(path, body), status)
+
+    def get(self, path: str) -> Json:
+        with self.server.client(self.org.token) as client:
+            return made(client.get(path), 200)
+
+    def patch(self, path: str, body: Json) -> Json:
+        with self.server.client(self.org.token) as client:
+            return made(client.patch(path, body), 200)
+
+    def endpoint(self, path: str = "/hooks", *types: str, **fields: Any) -> Json:
+        body = {"url": self.receiver.url(path), "events": types or EVENT_TYPES, **fields}
+        return self.post("/api/webhooks/", body)
+
+    def deal(self, **fields: Any) -> Json:
+        return self.post("/api/opportunities/", {"name": "Annual", "account_id": self.account["id"], **fields})
+
+    def won(self) -> Json:
+        return self.post(f"/api/opportunities/{self.deal(amount='100')['id']}/transition/", WON, 200)
+
+    def subscribed(self, *types: str) -> set[str]:
+        """The ids of the events of these types that were ever recorded."""
+        return {message.event_id(one) for one in log(self.url) if public_type(one) in types}
+
+    def expire(self) -> None:
+        """What a killed sender had leased may be taken by another from now on."""
+        execute(self.url, "UPDATE webhook_deliveries SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
+
+
+@contextmanager
+def system(url: str, config: Kafka, *, relay: bool = True) -> Iterator[System]:
+    with closing(Committer(url)) as committer:
+        org = create_org(committer, "Yours", "USD", "admin@yours.com")
+    env = {"DATABASE_URL": url, **settings(config), **SETTINGS}
+    server = Server(url, environ=SETTINGS)
+    with receiving() as receiver, ExitStack() as stack:
+        server.start()
+        stack.callback(server.stop)
+        if relay:
+            stack.enter_context(at_work("relay", env=env))
+        with server.client(org.token) as client:
+            account = made(client.post("/api/accounts/", {"name": "Acme"}))
+        yield System(url, env, server, org, receiver, account)
+
+
+def complete(system: System, path: str, *types: str) -> None:
+    """Wait until everything subscribed to has arrived and was written down; then see how."""
+    wanted = system.subscribed(*types)
+
+    def arrived() -> bool:
+        return {one.id for one in system.receiver.at(path)} >= wanted
+
+    assert processes.until(arrived, ARRIVAL_SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
+    settled = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'delivered'"
+    assert processes.until(lambda: execute(system.url, settled) == [(0,)], ARRIVAL_SECONDS)
+    received = system.receiver.at(path)
+    assert {one.id for one in received} == wanted, "something was sent that nobody subscribed to"
+    assert len({(one.id, one.body) for one in received}) == len(wanted), "the bytes differ"
+    twice = "SELECT endpoint_id, event_id FROM webhook_deliveries GROUP BY 1, 2 HAVING count(*) > 1"
+    assert execute(system.url, twice) == []
+
+
+def missing(system: System, ids: set[str]) -> str:
+    """Where those are that did not arrive."""
+    queued = execute(system.url, "SELECT status, count(*) FROM webhook_deliveries WHERE event_id = ANY(%s) GROUP BY 1", list(ids))
+    followers = execute(system.url, "SELECT name, position, detail FROM checkpoints")
+    return f"{len(ids)} are missing; queued of these: {queued}; {followers}"

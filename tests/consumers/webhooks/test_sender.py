@@ -66,7 +66,9 @@ WORST = {
     "/drop": "unreachable",
     "/half": "timeout",
     "/never": "timeout",
+    "/slow/9": "timeout",
     "/garbage": "broken",
+    "/endless": "broken",
 }
 
 
@@ -97,6 +99,19 @@ def test_a_failure_is_tried_again_with_the_same_id_and_bytes_until_it_is_dead(
         received = receiver.at(path)
         assert len(received) >= tries  # a reset connection may be tried twice
         assert len({(one.id, one.body) for one in received}) == 1
+
+
+def test_an_answer_that_is_slow_huge_or_without_an_end_is_one_all_the_same(
+    database_url: str, company: Company, receiver: Receiver
+) -> None:
+    hooks = [endpoint(company, receiver.url(path)) for path in ("/slow/0.5", "/huge", "/stalled")]
+    for each in hooks:
+        queue(database_url, company, each)
+    with sending(database_url, seconds=5):
+        for each in hooks:
+            (delivered,) = until_attempted(database_url, each)
+            assert (delivered.status, delivered.outcomes) == ("delivered", ["delivered"])
+    assert len(receiver.received) == 3
 
 
 def test_a_retry_after_is_obeyed(database_url: str, company: Company, receiver: Receiver) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -192,24 +193,32 @@ def test_proxies_of_the_environment_are_not_for_us(receiver: Receiver, monkeypat
     assert post(receiver.url("/"))[0].outcome == "delivered"
 
 
-def test_a_connection_that_was_closed_while_it_was_kept_is_no_failure() -> None:
-    """The receiver answers once on each connection, and closes it when it is used again."""
+@pytest.mark.parametrize("kept", [1, 3])
+def test_a_connection_that_was_closed_while_it_was_kept_is_no_failure(kept: int) -> None:
+    """As after a restart of the receiver: whichever is used again, it is a dead one."""
     requests: list[bytes] = []
+    together, again = asyncio.Barrier(kept), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer once, and close the connection when it is used again."""
         requests.append(await reader.readuntil(BODY))
+        if not again.is_set():
+            await together.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        requests.append(await reader.readuntil(BODY))
+        with suppress(asyncio.IncompleteReadError):
+            requests.append(await reader.readuntil(BODY))
         writer.close()
 
-    async def run() -> list[str]:
+    async def run() -> list[Answer]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         transport = Transport(LOCAL, seconds=SECONDS)
-        answers = [(await transport.post(url, HEADERS, BODY)).outcome for _ in range(3)]
+        answers = await asyncio.gather(*(transport.post(url, HEADERS, BODY) for _ in range(kept)))
+        again.set()
+        answers.append(await transport.post(url, HEADERS, BODY))
         await transport.close()
         server.close()
-        return [*answers]
+        return answers
 
-    assert asyncio.run(run()) == ["delivered"] * 3
-    assert len(requests) == 5
+    assert [answer.outcome for answer in asyncio.run(run())] == ["delivered"] * (kept + 1)
+    assert len(requests) == kept + 2, "it was sent once more, and no more than that"
