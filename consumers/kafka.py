@@ -26,6 +26,7 @@ CLIENT_ID = "opportunities"
 BOOTSTRAP_MS = 5_000
 REQUEST_MS = 10_000
 DELIVERY_MS = 20_000
+LEAVE_MS = 2_000
 LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
 HEARTBEATS_A_SESSION = 6
@@ -143,6 +144,15 @@ def consumer(config: Kafka, group: str | None = None) -> Consumer:
             "heartbeat_interval_ms": config.session_timeout_ms // HEARTBEATS_A_SESSION,
         }
     return cast("Consumer", KafkaConsumer(**_options(config), **options))
+
+
+def leave(consumer: Consumer) -> None:
+    """Close it, whether or not its group can be told."""
+    try:
+        consumer.close(autocommit=False, timeout_ms=LEAVE_MS)
+    except KafkaError:  # its own close gives up before it has closed its connections
+        if (client := getattr(consumer, "_client", None)) is not None:
+            client.close()
 
 
 def admin(config: Kafka) -> Admin:

@@ -199,8 +199,7 @@ class FanOut:
 
     def _leave(self) -> None:
         if self._consumer is not None:
-            with suppress(KafkaError):
-                self._consumer.close(autocommit=False, timeout_ms=2_000)
+            kafka.leave(self._consumer)
         if self._admin is not None:
             with suppress(KafkaError):
                 self._admin.close()

@@ -134,7 +134,7 @@ def test_containers_run_verbs_and_settings_that_exist() -> None:
         for verb, *options in [service["command"], *([checked[2:]] if checked[1] != "python" else [])]:
             cli.cli.commands[verb].make_context(verb, list(options))  # an option or a value that is none raises
         assert service["environment"].keys() <= known
-        assert settings.load(at(service["environment"]))
+        settings.load(at(service["environment"]))  # a value that is none raises
         assert (service["build"], service["image"]) == (".", "opportunities")
     assert COMPOSE["services"]["kafka"]["environment"].keys() == KAFKA_SETTINGS
 
