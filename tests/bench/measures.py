@@ -247,7 +247,7 @@ MEASURES = (
         lambda rig: outbound.of(rig).taken.late,
         lambda rig: outbound.of(rig).taken.early,
         f"after {outbound.EARLY:,}",
-        1.1,
+        1.25,  # what is fetched ahead comes and goes: within one run 72 to 89 MiB were seen, and 64 at its end
         "at most",
         rounds=1,
     ),
