@@ -1,9 +1,9 @@
 """Turns commands into committed events: one transaction for a batch of commands.
 
 Under the log's lock it loads, decides, appends, brings the read models up to date and renders the answers; so every command is
-decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out in a pipeline: one
-round trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit
-was interrupted is looked up by its command id before it is run again.
+decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out in bursts: one round
+trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit was
+interrupted is looked up by its command id before it is run again.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from uuid import UUID
 
 import psycopg
 from msgspec import structs
-from psycopg import Connection, Cursor, Pipeline
+from psycopg import Connection, Cursor
 from uuid_utils.compat import uuid7
 
+from app.burst import Burst, Statement
 from app.submission import Outcome, Result, Status, Submission, Unavailable
 from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
 from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
@@ -57,7 +58,7 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
         autocommit=True,
         application_name="opportunities writer",
         # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
-        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a pipeline,
+        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a burst,
         # where it is not idle to the server's eyes.
         options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
@@ -65,7 +66,6 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
     )
     if connection.info.server_version >= 170_000:
         connection.execute(f"SET transaction_timeout = {2 * statement_timeout_ms}")
-    connection.prepare_threshold = 0
     if role:
         connection.execute(f"SET ROLE {role}")
     return connection
@@ -77,13 +77,13 @@ class Committer:
     def __init__(self, url: str, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
-        self._connection: Connection[Any] | None = None
+        self._burst: Burst | None = None
         self._cache: OrderedDict[UUID, State] = OrderedDict()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._burst is not None:
+            self._burst.connection.close()
+            self._burst = None
 
     def run(self, submissions: Sequence[Submission], more: More = lambda room: []) -> list[Result]:
         """Run commands in order: neighbours on opportunities in one transaction, every other command in its own.
@@ -128,13 +128,14 @@ class Committer:
         for attempt in range(ATTEMPTS):
             batch = _Batch([], {}, [])
             try:
-                with self._open().pipeline() as pipeline:
-                    render = self._transact(pipeline, submissions, batch, more, all_or_nothing=all_or_nothing)
+                burst = self._open()
+                render = self._transact(burst, submissions, batch, more, all_or_nothing=all_or_nothing)
+                burst.exchange()
                 render()
                 self._remember(batch)
                 return batch.results
             except psycopg.Error as error:
-                lost = self._connection is None or self._connection.closed or self._connection.broken
+                lost = self._burst is None or self._burst.connection.closed
                 self._reset()
                 if not lost:
                     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -155,35 +156,36 @@ class Committer:
                 raise
         raise AssertionError("unreachable")
 
-    def _open(self) -> Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, statement_timeout_ms=self._timeout)
-        return self._connection
+    def _open(self) -> Burst:
+        if self._burst is None or self._burst.connection.closed:
+            self._burst = Burst(connect(self._url, statement_timeout_ms=self._timeout))
+        return self._burst
 
     def _reset(self) -> None:
         """Undo the transaction and forget what it may have taught us."""
         self._cache.clear()
-        connection, self._connection = self._connection, None
-        if connection is not None and not connection.closed:
+        burst, self._burst = self._burst, None
+        if burst is not None and not burst.connection.closed:
+            burst.forget()
             try:
-                connection.rollback()
-                self._connection = connection
+                burst.connection.rollback()
+                self._burst = burst
             except psycopg.Error:
-                connection.close()
+                burst.connection.close()
 
     def _was_committed(self, submissions: list[Submission], batch: _Batch) -> bool:
         """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.
 
         The lock is granted only once that transaction has ended.
         """
-        connection = self._open()
-        with connection.cursor() as cursor:
-            cursor.execute("BEGIN")
-            event_store.lock(cursor)
-            found = event_store.committed(cursor, batch.appended[0].recorded)
-            if found:
-                _rendering(connection.cursor, submissions, batch)()
-        connection.rollback()
+        burst = self._open()
+        cursor = burst.cursor()
+        cursor.execute("BEGIN")
+        event_store.lock(cursor)
+        found = event_store.committed(cursor, batch.appended[0].recorded)
+        if found:
+            _rendering(burst.cursor, submissions, batch)()
+        burst.connection.rollback()
         return found
 
     def _remember(self, batch: _Batch) -> None:
@@ -194,22 +196,22 @@ class Committer:
             self._cache.popitem(last=False)
 
     def _transact(
-        self, pipeline: Pipeline, submissions: list[Submission], batch: _Batch, more: More | None, *, all_or_nothing: bool
+        self, burst: Burst, submissions: list[Submission], batch: _Batch, more: More | None, *, all_or_nothing: bool
     ) -> Callable[[], None]:
-        """Up to and with COMMIT, whose outcome shows when the pipeline ends. What is returned then fills in the bodies.
+        """Up to and with COMMIT, which goes out with the next exchange. What is returned then fills in the bodies.
 
-        Each statement whose rows are awaited has a cursor of its own, for the pipeline brings them later.
+        Each statement whose rows are awaited has a cursor of its own, for they come later.
         """
-        new = self._open().cursor
+        new = burst.cursor
         cursor = new()
-        cursor.execute("BEGIN", prepare=False)
+        cursor.execute("BEGIN")
         locked = new()
         event_store.lock(locked)
-        given, found = self._gather(pipeline, submissions, batch)
+        given, found = self._gather(burst, submissions, batch)
         if more and (joining := list(more(MAX_BATCH - len(submissions)))):
             # Who came while we waited for the lock need not wait for the next transaction.
             submissions += joining
-            further, seen = self._gather(pipeline, joining, batch)
+            further, seen = self._gather(burst, joining, batch)
             given |= further
             found |= seen
         references = cache(partial(facts.of_references, found))
@@ -240,31 +242,25 @@ class Committer:
             render()
             _keep(cursor, submissions, batch)
             render = _nothing
-        cursor.execute("COMMIT", prepare=False)
+        cursor.execute("COMMIT")
         return render
 
     def _gather(
-        self, pipeline: Pipeline, submissions: list[Submission], batch: _Batch
+        self, burst: Burst, submissions: list[Submission], batch: _Batch
     ) -> tuple[dict[Key, tuple[bytes, Outcome]], facts.Existing]:
         """What decisions need to know, in one round trip: states into the working set, answers given already, references."""
-        new = self._open().cursor
-        given = _given(new(), submissions)
-        found = facts.existing(new(), _named(submissions))
-        load = self._loading(new(), submissions, batch)
-        pipeline.sync()
+        given = _given(burst.cursor(), submissions)
+        found = facts.existing(burst.cursor(), _named(submissions))
+        load = self._loading(burst.cursor(), submissions, batch)
         load()
         return given(), found()
 
     def _loading(self, cursor: Cursor[Any], submissions: list[Submission], batch: _Batch) -> Callable[[], None]:
         """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
-        wanted: set[UUID] = set()
-        for submission in submissions:
-            wanted.update(policy_streams(submission.org_id))
-            wanted.add(submission.stream_id)
-            if submission.token_id:
-                wanted.add(submission.token_id)
-            if submission.actor.user_id:
-                wanted.add(submission.actor.user_id)
+        wanted = {submission.stream_id for submission in submissions}
+        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in submissions}:
+            wanted.update(policy_streams(org_id))
+            wanted.update(id_ for id_ in (token_id, user_id) if id_)
         states = batch.states
         wanted -= states.keys()
         for id_ in wanted:
@@ -407,7 +403,7 @@ def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
     return organization.stream_id(org_id), pipeline.stream_id(org_id), custom_field.stream_id(org_id)
 
 
-def _rendering(new: Callable[[], Cursor[Any]], submissions: Sequence[Submission], batch: _Batch) -> Callable[[], None]:
+def _rendering(new: Callable[[], Statement], submissions: Sequence[Submission], batch: _Batch) -> Callable[[], None]:
     """Ask for the bodies, and fill them in when called: each shows its record as that command left it, whatever a later one of
     the batch did."""
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
@@ -415,7 +411,7 @@ def _rendering(new: Callable[[], Cursor[Any]], submissions: Sequence[Submission]
         if submission.render and isinstance(result, Outcome) and not result.replayed:
             key = result.stream_id, result.version
             wanted.setdefault(submission.kind, {}).setdefault(key, []).append(result)
-    asked: list[tuple[Cursor[Any], dict[tuple[UUID, int], list[Outcome]]]] = []
+    asked: list[tuple[Statement, dict[tuple[UUID, int], list[Outcome]]]] = []
     for kind, outcomes in wanted.items():
         cursor = new()
         answers.ask(cursor, kind, list(outcomes))

@@ -27,6 +27,7 @@ class Writer:
         self._capacity = capacity
         self._queue: deque[tuple[Submission, asyncio.Future[Outcome]]] = deque()
         self._wake = threading.Condition()
+        self._waking = False
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -45,9 +46,10 @@ class Writer:
         if self._closing or len(self._queue) >= self._capacity:
             raise Unavailable("Too many writes are waiting.")
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        with self._wake:
-            self._queue.append((submission, future))
-            self._wake.notify()
+        self._queue.append((submission, future))
+        if not self._waking:  # once for all that this turn of the loop brings
+            self._waking = True
+            self._loop.call_soon(self._awaken)
         return await future
 
     async def close(self) -> None:
@@ -56,6 +58,11 @@ class Writer:
             self._closing = True
             self._wake.notify()
         await asyncio.to_thread(self._thread.join)
+
+    def _awaken(self) -> None:
+        self._waking = False
+        with self._wake:
+            self._wake.notify()
 
     def _run(self) -> None:
         try:
@@ -76,10 +83,9 @@ class Writer:
 
         def more(room: int) -> list[Submission]:
             joining: list[Submission] = []
-            with self._wake:
-                while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
-                    batch.append(self._queue.popleft())
-                    joining.append(batch[-1][0])
+            while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
+                batch.append(self._queue.popleft())
+                joining.append(batch[-1][0])
             return joining
 
         try:
