@@ -13,18 +13,15 @@ from random import getrandbits
 from time import perf_counter
 from typing import Any
 
-import structlog
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from app import problems
+from app import logs, problems
 from app.auth import Identities, authenticate
 from app.call import Call
 from app.metrics import in_flight, observe
 from app.rate_limit import RateLimit
-
-log = structlog.get_logger("access")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADERS = [
@@ -135,15 +132,16 @@ async def _refuse(call: Call, error: Exception, send: Send) -> None:
 
 def _log(call: Call, route: str, status: int, seconds: float) -> None:
     identity = call.known
-    log.info(
-        "http.request",
-        method=call.method,
-        path=call.path,
-        route=route,
-        status=status,
-        ms=round(seconds * 1000, 2),
-        request_id=call.request_id,
-        org_id=str(identity.org_id) if identity else None,
-        user_id=str(identity.user_id) if identity else None,
-        token_id=str(identity.token_id) if identity else None,
+    logs.request(
+        logs.Request(
+            method=call.method,
+            path=call.path,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            request_id=call.request_id,
+            org_id=identity.org_id if identity else None,
+            user_id=identity.user_id if identity else None,
+            token_id=identity.token_id if identity else None,
+        )
     )

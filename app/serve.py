@@ -7,16 +7,17 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import structlog
 import uvicorn
-from litestar import Litestar
 
 from app import logs, migrations, processes, settings
 from app.failures import Failure
-from app.main import create_app
+from app.main import Application, create_app
+from app.routes import ROUTES
 from app.settings import Settings
 
 log = structlog.get_logger("serve")
@@ -67,7 +68,7 @@ def hand_down(config: Settings) -> None:
         os.environ.pop(f"{name}_FILE", None)
 
 
-def worker() -> Litestar:
+def worker() -> Application:
     """The application in one of several processes, with the settings of the one that started it and no longer life."""
     parent = multiprocessing.parent_process()
     processes.die_with_parent(parent=parent.pid if parent else None)
@@ -76,10 +77,10 @@ def worker() -> Litestar:
     return application(config)
 
 
-def application(config: Settings) -> Litestar:
+def application(config: Settings, routes: Sequence[Any] = ROUTES) -> Application:
     """The application of this process, which from here on looks less often for cycles of garbage, and never among what it began
     with: a request leaves next to none, and the search was a tenth of what a write cost."""
-    app = create_app(config)
+    app = create_app(config, routes)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -50,18 +50,26 @@ def _list(rig: Rig) -> Sample:
     return rig.hit(rig.ours, rig.work.lists())
 
 
-def _create(rig: Rig) -> Sample:
-    return rig.hit(rig.ours, rig.work.creates(), expect=b"201")
+def _create_limit(name: str, connections: int, bar: float) -> Measure:
+    """Deals created beside the least that a recorded fact can cost, by as many clients."""
+    return Measure(
+        name,
+        f"create, {connections} connections",
+        lambda rig: rig.hit(rig.ours, rig.work.creates(), expect=b"201", connections=connections),
+        lambda rig: _insert(rig, connections),
+        "pgbench, one durable row",
+        bar,
+    )
 
 
-def _insert(rig: Rig) -> Sample:
-    """One row in a transaction of its own, made durable: the least that a recorded fact can cost."""
+def _insert(rig: Rig, connections: int) -> Sample:
+    """One row in a transaction of its own, made durable."""
     with databases.connect(rig.url) as connection:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS bench.event"
             " (id bigserial PRIMARY KEY, stream uuid NOT NULL, topic text NOT NULL, state bytea NOT NULL)"
         )
-    return rig.pgbench(INSERT, CONNECTIONS)
+    return rig.pgbench(INSERT, connections)
 
 
 def _bench_request(rig: Rig) -> bytes:
@@ -189,7 +197,8 @@ MEASURES = (
         "the SELECT in bare loops",
         0.35,
     ),
-    Measure("create-limit", "create", _create, _insert, "pgbench, one durable row", 0.2),
+    _create_limit("create-limit", 128, 0.2),
+    _create_limit("create-limit-few", CONNECTIONS, 0.05),
     Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
     Measure(
         "list-growth",

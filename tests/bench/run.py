@@ -2,8 +2,9 @@
 
 How to read it. Every line is a measure: ours, the other side, their ratio and the bar that the ratio must hold. All of
 them take turns within a round, and there are several rounds; the ratio is taken within each round and its median
-printed, so what the machine does beside them touches both sides alike. Rates are at 8 connections in a closed loop,
-latencies (ms) the median of one request at a time. Below each stand p50, p99 and the CPU of every process tree per
+printed, so what the machine does beside them touches both sides alike. Rates are at 8 connections in a closed loop unless the
+line says otherwise (commands that wait together share a transaction, so what a create costs depends on how many there are);
+latencies (ms) are the median of one request at a time. Below each stand p50, p99 and the CPU of every process tree per
 request, in microseconds from /proc: of rate and CPU, the CPU repeats better on a busy machine.
 
 The load client, PostgreSQL and the servers share the machine. Ours and the peer use one PostgreSQL, the same deals

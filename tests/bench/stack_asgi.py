@@ -12,10 +12,11 @@ from litestar import Request, get
 
 from app import listing, logs, settings
 from app.answer import Answer
-from app.main import Application, create_app
+from app.main import Application
 from app.operations import HIDDEN
 from app.opportunities import TABLE
 from app.routes import ROUTES
+from app.serve import application
 from tests.bench.raw_asgi import BODY
 
 PATH = "/api/bench/"
@@ -30,4 +31,4 @@ async def answer(request: Request[Any, Any, Any]) -> Answer:
 def create() -> Application:
     config = settings.load()
     logs.configure(config.log_level, config.log_format)
-    return create_app(config, [*ROUTES, answer])
+    return application(config, [*ROUTES, answer])
