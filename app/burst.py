@@ -43,10 +43,16 @@ _Param = tuple[bytes | None, int, pq.Format]
 
 class _Asked(NamedTuple):
     cursor: Statement
-    prepared: _Prepared
+    text: bytes
+    types: tuple[int, ...]
     params: Sequence[bytes | None]
     formats: Sequence[pq.Format]
     rows: pq.Format
+    prepare: bool
+
+    @property
+    def prepared(self) -> _Prepared:
+        return self.text, self.types
 
 
 class Burst:
@@ -65,9 +71,9 @@ class Burst:
         """Send nothing of what has been asked."""
         self._asked.clear()
 
-    def ask(self, cursor: Statement, text: str, values: Sequence[Any], rows: pq.Format) -> None:
+    def ask(self, cursor: Statement, text: str, values: Sequence[Any], rows: pq.Format, *, prepare: bool) -> None:
         params, types, formats = zip(*map(_param, values), strict=True) if values else ((), (), ())
-        self._asked.append(_Asked(cursor, (_numbered(text), types), params, formats, rows))
+        self._asked.append(_Asked(cursor, _numbered(text), types, params, formats, rows, prepare))
 
     def exchange(self) -> None:
         """Send what has been asked, and wait until all of it is answered.
@@ -92,12 +98,15 @@ class Burst:
         names = dict[_Prepared, bytes]()
         awaited: list[tuple[_Asked, bool]] = []
         for one in asked:
-            name = self._names.get(one.prepared) or names.get(one.prepared)
-            if name is None:
-                name = names[one.prepared] = b"burst_%d" % (len(self._names) + len(names))
-                pgconn.send_prepare(name, *one.prepared)
-                awaited.append((one, True))
-            pgconn.send_query_prepared(name, one.params, one.formats, one.rows)
+            if one.prepare:
+                name = self._names.get(one.prepared) or names.get(one.prepared)
+                if name is None:
+                    name = names[one.prepared] = b"burst_%d" % (len(self._names) + len(names))
+                    pgconn.send_prepare(name, one.text, one.types)
+                    awaited.append((one, True))
+                pgconn.send_query_prepared(name, one.params, one.formats, one.rows)
+            else:
+                pgconn.send_query_params(one.text, one.params, one.types, one.formats, one.rows)
             awaited.append((one, False))
         pgconn.pipeline_sync()
         _flush(pgconn)
@@ -130,9 +139,9 @@ class Statement(Cursor[Any]):
     def execute(  # type: ignore[override]
         self, query: str, params: Sequence[Any] = (), *, prepare: bool | None = None, binary: bool | None = None
     ) -> Statement:
-        """Ask. Every statement is prepared, once a connection; parameters come in order, as ``%s`` or ``%b``."""
+        """Ask. Prepares each statement once a connection, unless told not to; parameters come in order, as ``%s`` or ``%b``."""
         self.answer = None
-        self._burst.ask(self, query, params, _BINARY if binary else _TEXT)
+        self._burst.ask(self, query, params, _BINARY if binary else _TEXT, prepare=prepare is not False)
         return self
 
     def fetchall(self) -> list[tuple[Any, ...]]:

@@ -204,7 +204,7 @@ class Committer:
         """
         new = burst.cursor
         cursor = new()
-        cursor.execute("BEGIN")
+        cursor.execute("BEGIN", prepare=False)
         locked = new()
         event_store.lock(locked)
         given, found = self._gather(burst, submissions, batch)
@@ -242,7 +242,7 @@ class Committer:
             render()
             _keep(cursor, submissions, batch)
             render = _nothing
-        cursor.execute("COMMIT")
+        cursor.execute("COMMIT", prepare=False)
         return render
 
     def _gather(

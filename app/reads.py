@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -16,10 +15,11 @@ from uuid import UUID
 
 import psycopg
 from msgspec import Struct
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
+from app.reader import Reader
 from app.submission import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
@@ -47,26 +47,19 @@ class _Bytes(Loader):
         return bytes(data)
 
 
-@dataclass(slots=True)
-class _Reader:
-    connection: AsyncConnection[Any]
-    cursor: AsyncCursor[Any]
-    org_id: UUID | None = None
-
-
 class Reads:
     """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached."""
 
     def __init__(self, url: str, *, connections: int = 4, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
-        self._free: list[_Reader] = []
+        self._free: list[Reader] = []
         self._slots = asyncio.Semaphore(connections)
         self._identities: dict[str, Identity] = {}
 
     async def close(self) -> None:
         while self._free:
-            await self._free.pop().connection.close()
+            await self._free.pop().close()
 
     async def row(self, identity: Identity, text: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
         """The one row of a statement that always gives one. As ``rows``."""
@@ -123,24 +116,23 @@ class Reads:
                 reader, fresh = await self._take(org_id)
                 try:
                     if org_id is not None and reader.org_id != org_id:
-                        await reader.cursor.execute("SELECT set_config('app.org_id', %s, false)", (str(org_id),))
+                        await reader.rows("SELECT set_config('app.org_id', %(org_id)s::text, false)", {"org_id": str(org_id)})
                         reader.org_id = org_id
-                    await reader.cursor.execute(text, params, prepare=True)
-                    rows = await reader.cursor.fetchall()
+                    rows = await reader.rows(text, params)
                 except psycopg.OperationalError as error:
-                    if not reader.connection.closed:  # a timeout: the connection is as good as before
+                    if not reader.closed:  # a timeout: the connection is as good as before
                         self._free.append(reader)
                         raise Unavailable(str(error)) from error
                     if fresh:
                         raise Unavailable(str(error)) from error
                     continue  # it had died while idle: take another
                 except BaseException:
-                    await reader.connection.close()
+                    await reader.close()
                     raise
                 self._free.append(reader)
                 return rows
 
-    async def _take(self, org_id: UUID | None) -> tuple[_Reader, bool]:
+    async def _take(self, org_id: UUID | None) -> tuple[Reader, bool]:
         """A free connection, by preference one that sees the org already, or a new one."""
         for reader in reversed(self._free):
             if reader.org_id == org_id or org_id is None:
@@ -150,7 +142,7 @@ class Reads:
             return self._free.pop(), False
         return await self._open(), True
 
-    async def _open(self) -> _Reader:
+    async def _open(self) -> Reader:
         try:
             connection = await AsyncConnection.connect(
                 self._url,
@@ -167,7 +159,7 @@ class Reads:
             await connection.execute("SET ROLE opportunities_reader")
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
-        return _Reader(connection, connection.cursor())
+        return Reader(connection)
 
 
 @lru_cache(maxsize=2000)
