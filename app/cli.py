@@ -252,6 +252,7 @@ def token_revoke(database_url: str | None, token: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="Every read model.")
 def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) -> None:
     """Rebuild read models from the log beside the live ones, and swap them in under live traffic."""
+    from app import processes
     from projections.rebuild import rebuild as run
     from projections.registry import READ_MODELS
 
@@ -259,6 +260,7 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
     if bool(names) == everything:
         raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or say --all.")
     url = database(database_url)
+    processes.collect_seldom()
     with progress("Rebuilding") as report:
         events = run(url, known if everything else names, report)
     click.echo(f"Rebuilt {', '.join(known if everything else names)} from {events} events.")
@@ -268,10 +270,12 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
 @database_url
 def verify(database_url: str | None) -> None:
     """Compare the live read models with freshly built ones; fails where they differ, and says how."""
+    from app import processes
     from app.failures import Failure
     from projections.rebuild import verify as run
 
     url = database(database_url)
+    processes.collect_seldom()
     with progress("Verifying") as report:
         differences = run(url, report)
     for difference in differences:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -78,10 +77,7 @@ def worker() -> Application:
 
 
 def application(config: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """The application of this process, which from here on looks less often for cycles of garbage, and never among what it began
-    with: a request leaves next to none, and the search was a tenth of what a write cost."""
+    """The application of this process."""
     app = create_app(config, routes)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    processes.collect_seldom()
     return app

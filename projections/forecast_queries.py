@@ -7,6 +7,7 @@ changes. Refuses to round or convert in SQL.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -159,21 +160,21 @@ _decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
 @dataclass(slots=True)
 class _Month:
     all: Figures = field(default_factory=Figures)
-    groups: dict[str | None, Figures] = field(default_factory=dict)
+    groups: dict[str | None, Figures] = field(default_factory=lambda: defaultdict(Figures))
 
     def of(self, row: _Sum) -> Figures:
-        return self.groups.setdefault(row.group, Figures()) if row.grouped else self.all
+        return self.groups[row.group] if row.grouped else self.all
 
 
 def body(question: Question, row: Sequence[Any]) -> bytes:
     """The answer, from the row of ``forecast``. Unconverted deals are in no month's numbers, and in their own list."""
     own, sums, cards = row
     currencies = Currencies(own, question.currency or own)
-    months = {name: _Month() for name in question.bounds.months()}
+    months = defaultdict(_Month, {name: _Month() for name in question.bounds.months()})
     unscheduled = _Month()
     unconverted: dict[str, Figures] = {}
     for each in _decode_sums(sums):
-        at = unscheduled if each.month == INFINITY else months.setdefault(each.month[:7], _Month())
+        at = unscheduled if each.month == INFINITY else months[each.month[:7]]
         figures = at.of(each)
         factor = currencies.factor(each.currency, each.rate, each.report_rate)
         if factor:

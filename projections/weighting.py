@@ -86,20 +86,23 @@ class Total:
 
     def __init__(self) -> None:
         self._whole = ZERO
-        self._divided: dict[Decimal, Decimal] = {}
+        self._divided: dict[Decimal, Decimal] | None = None
 
     def add(self, amount: Decimal, factor: Factor = SAME) -> None:
         times, by = factor
         if by == ONE:
             self._whole = _EXACT.fma(amount, times, self._whole)
         else:
-            self._divided[by] = _EXACT.fma(amount, times, self._divided.get(by, ZERO))
+            divided = self._divided = self._divided or {}
+            divided[by] = _EXACT.fma(amount, times, divided.get(by, ZERO))
 
     def merge(self, *others: Total) -> Total:
         for other in others:
             self._whole = _EXACT.add(self._whole, other._whole)
-            for by, amount in other._divided.items():
-                self._divided[by] = _EXACT.add(amount, self._divided.get(by, ZERO))
+            if other._divided:
+                divided = self._divided = self._divided or {}
+                for by, amount in other._divided.items():
+                    divided[by] = _EXACT.add(amount, divided.get(by, ZERO))
         return self
 
     def rounded(self, currency: str) -> Decimal:
