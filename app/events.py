@@ -78,11 +78,9 @@ async def list_events(request: Http) -> ASGIResponse:
 
 async def _beyond(request: Http, after: int, limit: int) -> list[Entry]:
     identity = call.of(request).identity
-    rows = await request.app.state.reads.rows(
-        identity, *feed.streams(identity.org_id, after, limit, admin=identity.role == "admin")
-    )
-    events = feed.recorded(rows)
-    return feed.page(events, after, await history.actors(request, events))
+    rows = await request.app.state.reads.rows(identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin"))
+    events = feed.happened(rows)
+    return feed.entries(events, await history.actors(request, events))
 
 
 def _stream(request: Http, after: int) -> ASGIResponse:

@@ -18,10 +18,9 @@ from app.filters import Filters
 from app.listing import Table
 from app.operations import describe
 from app.opportunities import PATH, TAG
-from domain import event_store
 from domain.errors import NotFound
-from domain.event import Recorded
-from projections import directory_queries, history
+from projections import directory_queries, feed
+from projections.feed import Happened
 from projections.history import Entry
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -53,23 +52,22 @@ TABLE = Table(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_f
 async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
     asked = await listing.asked(request, TABLE)
     identity = call.of(request).identity
-    reads = request.app.state.reads
-    rows = await reads.rows(identity, event_store.STREAM, {"org_id": identity.org_id, "id": id})
-    events = [event_store.decode(*row) for row in rows]
-    if not events or not history.public_type(events[0]).startswith("opportunity."):
+    page = feed.of_opportunity(identity.org_id, id, asked.page.limit, asked.page.offset)
+    rows = await request.app.state.reads.rows(identity, *page)
+    if not rows:
         raise NotFound(f"There is no opportunity {id}.")
-    told = history.entries(events, await actors(request, events))
-    page = told[asked.page.offset : asked.page.offset + asked.page.limit]
-    return listing.envelope(request, asked, encode(page)[1:-1], len(told))
+    events = feed.happened([row[1:] for row in rows if row[1] is not None])
+    told = feed.entries(events, await actors(request, events))
+    return listing.envelope(request, asked, encode(told)[1:-1], rows[0][0])
 
 
-async def actors(request: Http, events: list[Recorded]) -> dict[UUID, dict[str, Any]]:
+async def actors(request: Http, events: list[Happened]) -> dict[UUID, dict[str, Any]]:
     """The cards of the users behind events, by id."""
-    ids = {recorded.meta.actor_id for recorded in events if recorded.meta.actor_id}
+    ids = feed.actors(events)
     if not ids:
         return {}
     identity = call.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.cards(identity.org_id, list(ids)))
+    rows = await request.app.state.reads.rows(identity, *directory_queries.cards(identity.org_id, ids))
     return {id_: msgspec.json.decode(card) for id_, card in rows}
 
 

@@ -14,7 +14,7 @@ from consumers import message
 from consumers.message import Record
 from domain import catalog, event_store
 from domain.event import Recorded, State
-from projections import message_data
+from projections import before, message_data
 from projections.projection import Change
 
 MAX_STATES = 5_000
@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 
 
 class Log:
-    """Reads on from any position. It keeps states of records from chunk to chunk, for what changed is not in the log."""
+    """Reads on from any position. It keeps states of records from chunk to chunk, for what an event changed is not in it."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[UUID, State] = OrderedDict()
@@ -48,41 +48,31 @@ class Log:
 
     def _fold(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Change]:
         """The events with the states before and after them."""
-        states = self._before(cursor, events)
+        asked = before.states(cursor, self._unknown(events))
         changes = []
         for recorded in events:
-            kind = catalog.kind_of_event(type(recorded.event))
-            before = states.get(recorded.originator_id)
-            after = catalog.AGGREGATES[kind].evolve(before, recorded)
-            changes.append(Change(recorded, before, after))
-            states[recorded.originator_id] = after
-        self._remember(states)
+            id_ = recorded.originator_id
+            key = id_, recorded.originator_version
+            state = asked[key] if key in asked else self._states.pop(id_, None)
+            after = catalog.aggregate_of(type(recorded.event)).evolve(state, recorded)
+            changes.append(Change(recorded, state, after))
+            self._states[id_] = after
+        self._forget()
         return changes
 
-    def _before(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> dict[UUID, State]:
-        """Every stream's state right before its first one of the events."""
-        first: dict[UUID, int] = {}
+    def _unknown(self, events: Sequence[Recorded]) -> list[Recorded]:
+        """Those before which the state is neither kept nor that after one of the others."""
+        found = []
+        versions: dict[UUID, int] = {}
         for recorded in events:
-            first.setdefault(recorded.originator_id, recorded.originator_version)
-        states: dict[UUID, State] = {}
-        for id_, version in first.items():
-            known = self._states.pop(id_, None)
-            if known is not None and known.version < version:
-                states[id_] = known
-        missing = {
-            id_: states[id_].version if id_ in states else 0
-            for id_, version in first.items()
-            if version > 1 and (id_ not in states or states[id_].version < version - 1)
-        }
-        for recorded in event_store.load(cursor, missing) if missing else ():
-            id_ = recorded.originator_id
-            if recorded.originator_version < first[id_]:
-                kind = catalog.kind_of_event(type(recorded.event))
-                states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
-        return states
+            id_, version = recorded.originator_id, recorded.originator_version
+            kept = self._states.get(id_)
+            if versions.get(id_, kept.version if kept else 0) != version - 1 or before.is_part(recorded):
+                found.append(recorded)
+            versions[id_] = version
+        return found
 
-    def _remember(self, states: dict[UUID, State]) -> None:
-        self._states.update(states)
+    def _forget(self) -> None:
         while len(self._states) > MAX_STATES:
             self._states.popitem(last=False)
 

@@ -30,12 +30,6 @@ ENVIRONMENT = {
     "CREATE_TABLE": "no",
 }
 
-# One org's events of a stream, as rows for ``decode``.
-STREAM = """
-    SELECT topic, state, originator_id, originator_version, notification_id
-    FROM opportunities_events WHERE org_id = %(org_id)s AND originator_id = %(id)s ORDER BY originator_version
-"""
-
 T = TypeVar("T")
 
 
@@ -198,3 +192,20 @@ def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[li
         )
         while rows := cursor.fetchmany(chunk):
             yield [decode(*row) for row in rows]
+
+
+def of(connection: Connection[Any], *, org_id: UUID | None, stream_id: UUID | None, chunk: int) -> Iterator[Recorded]:
+    """The events of an org, of a stream, or of a stream if it is the org's, in order of position; read in chunks."""
+    named = {"org_id": org_id, "originator_id": stream_id}
+    where = " AND ".join(f"{column} = %s" for column, value in named.items() if value is not None)
+    with connection.cursor(name="events", binary=True) as cursor:
+        cursor.itersize = chunk
+        cursor.execute(
+            f"""
+            SELECT topic, state, originator_id, originator_version, notification_id
+            FROM opportunities_events WHERE {where} ORDER BY notification_id
+            """,
+            [value for value in named.values() if value is not None],
+        )
+        for row in cursor:
+            yield decode(*row)

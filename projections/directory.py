@@ -100,7 +100,7 @@ def document(state: State) -> str:
 
 def _told(value: Any) -> Any:
     """What users name the keys of has them in one order, whatever the one they were sent in: so it is in the log."""
-    return Raw(_ordered(value)) if isinstance(value, dict) else value
+    return Raw(_ordered(value)) if isinstance(value, dict | Struct) else value
 
 
 def _card(state: State) -> str:

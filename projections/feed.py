@@ -1,49 +1,72 @@
-"""The org's events in order, as the feed shows them. Refuses to guess what changed: it folds the streams the events
-belong to."""
+"""The events of an org, or of one opportunity, in order and as they are shown. What a page costs follows the page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain import event_store
-from domain.event import Recorded
+from domain.event import Recorded, State
+from projections import before
 from projections.condition import Query
-from projections.history import Entry, entries
+from projections.history import Entry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
 BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %s GROUP BY org_id"
 """Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
 
-
 FOR_ADMINS = ("token", "webhook_endpoint")
 """Kinds of records that nobody else can read, so nor can they be read here."""
 
+_EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
 
-def streams(org_id: UUID, after: int, limit: int, *, admin: bool) -> Query:
-    """The streams of the next ``limit`` events beyond a position, each up to the last of these events, one after the
-    other."""
+
+class Happened(NamedTuple):
+    """An event, and the state of its record before it."""
+
+    recorded: Recorded
+    before: State | None
+
+
+def page(org_id: UUID, after: int, limit: int, *, admin: bool) -> Query:
+    """The next events of an org beyond a position, as rows for ``happened``."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
     text = f"""
-        WITH page AS MATERIALIZED (
-            SELECT notification_id, originator_id FROM opportunities_events
-            WHERE org_id = %(org_id)s AND notification_id > %(after)s{hidden} ORDER BY notification_id LIMIT {limit:d}
+        WITH e AS MATERIALIZED (
+            SELECT * FROM opportunities_events
+            WHERE org_id = %(org_id)s AND notification_id > %(after)s{hidden} ORDER BY notification_id LIMIT %(limit)s::int
         )
-        SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
-        FROM opportunities_events e
-        WHERE e.originator_id IN (SELECT originator_id FROM page)
-          AND e.notification_id <= (SELECT max(notification_id) FROM page) AND e.org_id = %(org_id)s
-        ORDER BY e.originator_id, e.originator_version
+        SELECT {_EVENT} FROM e ORDER BY e.notification_id
     """
-    params: dict[str, Any] = {"org_id": org_id, "after": after}
+    params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit}
     return Query(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
 
 
-def recorded(rows: Sequence[tuple[Any, ...]]) -> list[Recorded]:
-    return [event_store.decode(*row) for row in rows]
+def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> Query:
+    """(how many events the opportunity has, then columns for ``happened``): of a part of them, or a row of NULLs where that is
+    empty; no row for an opportunity that never was."""
+    text = f"""
+        SELECT o.version, {_EVENT} FROM opportunities o
+        LEFT JOIN opportunities_events e ON e.originator_id = o.id
+            AND e.originator_version > %(offset)s AND e.originator_version <= %(offset)s + %(limit)s
+        WHERE o.id = %(id)s AND o.org_id = %(org_id)s AND o.valid_to = 'infinity' ORDER BY e.originator_version
+    """
+    return Query(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
 
 
-def page(events: Sequence[Recorded], after: int, actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
-    """The entries beyond ``after`` in order of position, from whole streams."""
-    return sorted((entry for entry in entries(events, actors) if entry.position > after), key=lambda entry: entry.position)
+def happened(rows: Sequence[tuple[Any, ...]]) -> list[Happened]:
+    found = []
+    for *row, state in rows:
+        recorded = event_store.decode(*row)
+        found.append(Happened(recorded, before.state(type(recorded.event), state)))
+    return found
+
+
+def entries(events: Sequence[Happened], actors: Mapping[UUID, dict[str, Any]]) -> list[Entry]:
+    return [entry(recorded, state, actors) for recorded, state in events]
+
+
+def actors(events: Sequence[Happened]) -> list[UUID]:
+    """Those who did it."""
+    return list({id_ for recorded, _ in events if (id_ := recorded.meta.actor_id)})

@@ -5,7 +5,7 @@ Refuses to show secrets: a token's hash never leaves the log, nor does the URL o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,33 +35,22 @@ class Entry(Struct, frozen=True):
     changes: dict[str, tuple[Any, Any]]
 
 
-def entries(streams: Sequence[Recorded], actors: dict[UUID, dict[str, Any]]) -> list[Entry]:
-    """The entries of whole streams, given one after the other; ``actors`` are the cards of the users by id."""
-    told: list[Entry] = []
-    state: State | None = None
-    for recorded in streams:
-        if recorded.originator_version == 1:
-            state = None
-        kind = catalog.kind_of_event(type(recorded.event))
-        after = catalog.AGGREGATES[kind].evolve(state, recorded)
-        meta = recorded.meta
-        told.append(
-            Entry(
-                position=recorded.position,
-                type=public_type(recorded),
-                id=recorded.originator_id,
-                version=recorded.originator_version,
-                occurred_at=meta.occurred_at,
-                recorded_at=meta.recorded_at,
-                actor=actors.get(meta.actor_id, {"id": meta.actor_id}) if meta.actor_id else None,
-                token_id=meta.token_id,
-                request_id=meta.request_id or None,
-                comment=meta.comment,
-                changes=difference(state, after),
-            )
-        )
-        state = after
-    return told
+def entry(recorded: Recorded, before: State | None, actors: Mapping[UUID, dict[str, Any]]) -> Entry:
+    """The entry of an event; ``before`` is the state of its record before it, ``actors`` are the cards of users by id."""
+    meta = recorded.meta
+    return Entry(
+        position=recorded.position,
+        type=public_type(recorded),
+        id=recorded.originator_id,
+        version=recorded.originator_version,
+        occurred_at=meta.occurred_at,
+        recorded_at=meta.recorded_at,
+        actor=actors.get(meta.actor_id, {"id": meta.actor_id}) if meta.actor_id else None,
+        token_id=meta.token_id,
+        request_id=meta.request_id or None,
+        comment=meta.comment,
+        changes=difference(before, catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)),
+    )
 
 
 def public_type(recorded: Recorded) -> str:
@@ -79,7 +68,10 @@ def difference(before: State | None, after: State) -> dict[str, tuple[Any, Any]]
         old = getattr(before, name) if before is not None else None
         if old == new or (before is None and new in (None, (), {}, False, "")):
             continue
-        if name == "custom_fields":
+        if name == "rates":  # those of other days are no part of the change, and there are ever more of them
+            days = [day for day in new if old is None or old.get(day) != new[day]]
+            changes[name] = (old and {day: old[day] for day in days if day in old}, {day: new[day] for day in days})
+        elif name == "custom_fields":
             old = old or {}
             for key in sorted(old.keys() | new.keys()):
                 if old.get(key) != new.get(key):

@@ -16,7 +16,7 @@ from msgspec import structs
 from app import demo
 from app.committer import Committer
 from app.migrations import SchemaError, check, migrate
-from domain import account, opportunity, pipeline, user
+from domain import account, opportunity, pipeline, user, webhook_endpoint
 from projections.rebuild import LOCK, SCHEMA, RebuildError, rebuild, verify
 from projections.registry import READ_MODELS
 from tests.support import postgres
@@ -25,6 +25,7 @@ from tests.support.inprocess import InProcess, running
 
 # What users name keys of, in an order that is not the alphabet's.
 MOVES = {stage.key: tuple(other.key for other in pipeline.DEFAULT.stages) for stage in reversed(pipeline.DEFAULT.stages)}
+CHOSEN = webhook_endpoint.WebhookFilters(custom_fields={"z": 1, "a": 2})
 NAMES = [model.name for model in READ_MODELS]
 TABLES = [table for model in READ_MODELS for table in model.tables]
 
@@ -68,6 +69,7 @@ def filled(url: str) -> Iterator[Company]:
         company.do(account.Update(name="Renamed", custom_fields={"z": 1, "a": {"y": 2, "b": 3}}), company.account_id)
         company.do(opportunity.Update(custom_fields={"z": 1, "a": {"y": 2, "b": 3}}), deals[5])
         company.do(structs.replace(pipeline.DEFAULT, transitions=MOVES), pipeline.stream_id(company.id))
+        company.do(webhook_endpoint.Create(url="https://a.example/", events=("opportunity.won",), filters=CHOSEN))
         yield company
 
 
