@@ -22,6 +22,7 @@ from app.auth import Identities, authenticate
 from app.call import Call
 from app.metrics import in_flight, observe
 from app.rate_limit import RateLimit
+from app.reads import RoleChanged
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADERS = [
@@ -66,7 +67,7 @@ class Access:
         in_flight.inc()
         try:
             await self._admit(call)
-            await self._inner(scope, receive, reply)
+            await self._answer(call, scope, receive, reply)
         except Exception as error:
             if status:  # too late for an answer: the server closes the connection
                 problems.told(error, path, call.request_id)
@@ -78,6 +79,15 @@ class Access:
             route: str = scope.get("path_template") or "(none)"
             observe(method, route, status, seconds)
             _log(call, route, status, seconds)
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+        """For the role that the token has at the moment of reading, though it changed since it was looked up."""
+        try:
+            await self._inner(scope, receive, reply)
+        except RoleChanged as changed:
+            call.identity = changed.identity
+            scope["state"] = {}
+            await self._inner(scope, receive, reply)
 
     async def _admit(self, call: Call) -> None:
         path = call.path if "//" not in call.path else normalize_path(call.path)

@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from app.reads import RoleChanged
 from app.submission import Unavailable
 from domain import errors
 
@@ -118,7 +119,9 @@ def _method_not_allowed(error: MethodNotAllowedException) -> Problem:
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to a request whose handler raised ``error``."""
+    """The answer to a request whose handler raised ``error``. Raises ``RoleChanged`` for a request that can be put again."""
+    if isinstance(error, RoleChanged) and request.method == "GET":
+        raise error
     call = request.scope["call"]  # type: ignore[typeddict-item]
     problem = told(error, call.path, call.request_id)
     return Response(

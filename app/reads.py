@@ -40,6 +40,14 @@ class Identity(Struct, frozen=True):
     expires_at: datetime | None = None
 
 
+class RoleChanged(Unavailable):
+    """The question was put for another role than the token has by now. ``identity`` is the one to ask anew with."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__("the role of the token's user changed while the request was under way")
+        self.identity = identity
+
+
 class _Bytes(Loader):
     """Bodies are cast to varchar in SQL and arrive as bytes, to be sent as they are."""
 
@@ -68,23 +76,32 @@ class Reads:
     async def rows(self, identity: Identity, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement with named parameters, seen by the identity's org.
 
-        Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``Unavailable`` if the
-        database does not answer.
+        Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``RoleChanged`` if it then had
+        another role, ``Unavailable`` if the database does not answer.
         """
         found = await self._fetch(identity.org_id, _with_epoch(text), {**params, "epoch_org": identity.org_id})
         if found[0][0] != identity.epoch:
-            self._identities.pop(identity.hash, None)
-            if await self.identity(identity.hash) is None:
-                raise Unauthenticated("This token is revoked or has expired.")
+            await self._require_the_same(identity, found[0][0])
         return [row[2:] for row in found if row[1]]
 
     async def current(self, identity: Identity) -> Identity:
-        """The identity with the role it has at this moment. Raises as ``rows``."""
-        await self.rows(identity, "SELECT 1", {})
+        """The identity with the role it has at this moment. Raises ``Unauthenticated``, ``Unavailable``."""
+        try:
+            await self.rows(identity, "SELECT 1", {})
+        except RoleChanged as changed:
+            return changed.identity
+        return identity
+
+    async def _require_the_same(self, identity: Identity, epoch: int) -> None:
+        """Look the token up again, unless that was done since the org's identities changed."""
+        known = self._identities.get(identity.hash)
+        if known is not None and known.epoch < epoch:
+            del self._identities[identity.hash]
         current = await self.identity(identity.hash)
         if current is None:
             raise Unauthenticated("This token is revoked or has expired.")
-        return current
+        if current.role != identity.role:
+            raise RoleChanged(current)
 
     async def identity(self, hashed: str) -> Identity | None:
         """Who holds the token with this SHA-256 (hex), or None for an unknown, revoked or expired one."""

@@ -44,7 +44,7 @@ TABLE = Table(
 
 @get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
 async def list_tokens(request: Http) -> ASGIResponse:
-    identity = await request.app.state.reads.current(call.of(request).identity)
+    identity = call.of(request).identity
     own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
     return await records.page(request, "token", TABLE, *own)
 
