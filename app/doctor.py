@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import psycopg
 
-from app import failures, migrations, postgres_binaries, processes, settings
+from app import failures, migrations, postgres_binaries, prerequisites, processes, settings
 
 PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
-OLDEST_POSTGRESQL = 150000
 LITTLE_SPACE = 1 << 30
 
 
@@ -33,25 +32,21 @@ def run(database_url: str | None, say: Callable[[str], object]) -> bool:
 
 def machine() -> Iterator[Finding]:
     yield Finding(sys.version_info >= (3, 11), f"Python {platform.python_version()} on {platform.platform(terse=True)}")
-    for package in (
-        "litestar",
-        "eventsourcing",
-        "psycopg",
-        "psycopg-binary",
-        "msgspec",
-        "uvicorn",
-        "uvloop",
-        "httptools",
-    ):
+    for package in PACKAGES:
         try:
             yield Finding(True, f"{package} {version(package)}")
         except PackageNotFoundError:
             yield Finding(False, f"{package} is missing: install the product anew (make setup)")
-    found = postgres_binaries.candidates()
-    where = f"embedded PostgreSQL for `opportunities dev` in {found[0]}" if found else postgres_binaries.MISSING
-    yield Finding(bool(found), where)
+    yield embedded_postgresql()
     free = shutil.disk_usage(".").free
     yield Finding(free > LITTLE_SPACE, f"{free >> 20} MiB of disk space left here")
+
+
+def embedded_postgresql() -> Finding:
+    for folder in postgres_binaries.candidates():
+        if (version := postgres_binaries.version(folder, None) or 0) >= prerequisites.OLDEST:
+            return Finding(True, f"PostgreSQL {version} for `opportunities dev` in {folder}")
+    return Finding(False, postgres_binaries.MISSING)
 
 
 def database(database_url: str | None) -> Iterator[Finding]:
@@ -66,9 +61,12 @@ def database(database_url: str | None) -> Iterator[Finding]:
     try:
         with psycopg.connect(config.database_url, connect_timeout=5) as connection:
             number = connection.info.server_version
-        yield Finding(number >= OLDEST_POSTGRESQL, f"PostgreSQL {number // 10000}.{number % 10000}; needed is 15 or newer")
+            told = prerequisites.too_old(number)
+            yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")
+            prerequisites.check(connection)
+        yield Finding(True, f"the database user may work as {' and '.join(prerequisites.ROLES)}")
         migrations.check(config.database_url)
         yield Finding(True, "the schema is this version's")
-    except (psycopg.Error, migrations.SchemaError) as error:
+    except (psycopg.Error, migrations.SchemaError, prerequisites.Unmet) as error:
         explained = failures.explain(error)
         yield Finding(False, explained[0] if explained else str(error))

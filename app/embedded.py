@@ -53,7 +53,7 @@ class Postgres:
         self.lock = lock
         self.options = options
         self.user = owner(self.cluster)
-        self.binaries = postgres_binaries.find(self.user)
+        self.binaries = postgres_binaries.find(self.user, made_by(self.cluster))
         self.access = Access(port=0, password="")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -169,7 +169,7 @@ class Postgres:
         fresh.rename(self.cluster)
 
     def initialize(self, folder: Path, password_file: str) -> None:
-        command: list[str | Path] = [self.binaries / "initdb", "-D", place(folder), "-U", "postgres", "-E", "UTF8"]
+        command: list[str | Path] = [self.binaries / "initdb", "-U", "postgres", "-E", "UTF8"]
         command += ["--no-locale", "--no-instructions", "-A", "scram-sha-256", f"--pwfile={password_file}"]
         with self.log.open("ab") as log:
             start = log.tell()
@@ -204,20 +204,28 @@ class Postgres:
             "max_connections": "200",
         } | dict(self.options)
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return [self.binaries / "postgres", "-D", place(self.cluster), *settings]
+        return [self.binaries / "postgres", *settings]
 
     def spawn(self, command: list[str | Path], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a program on the data in ``folder``, which its user may not be allowed to reach by name, as nobody is not allowed
+        through the home of root: on Linux it is given the open folder."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
         group = None if self.user is None else pwd.getpwuid(self.user).pw_gid
-        return processes.spawn(
-            command,
-            stop=signal.SIGINT,
-            env=env | {"LC_ALL": "C", "TZ": "UTC"},
-            cwd=folder,
-            output=log,
-            user=self.user,
-            group=group,
-        )
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        place = f"/proc/self/fd/{opened}" if sys.platform == "linux" else str(folder)
+        try:
+            return processes.spawn(
+                [*command, "-D", place],
+                stop=signal.SIGINT,
+                env=env | {"LC_ALL": "C", "TZ": "UTC"},
+                cwd="/",
+                output=log,
+                user=self.user,
+                group=group,
+                pass_fds=[opened],
+            )
+        finally:
+            os.close(opened)
 
     def ready(self) -> bool:
         """Wait until the server takes connections; False when it ended instead."""
@@ -249,10 +257,12 @@ def owner(cluster: Path) -> int | None:
     return had_by or pwd.getpwnam("nobody").pw_uid
 
 
-def place(folder: Path) -> str:
-    """How the server, started in ``folder``, names it. Its working directory, where that has a name: it may not be
-    allowed to walk there from the top, as nobody is not allowed through the home of root."""
-    return "/proc/self/cwd" if sys.platform == "linux" else str(folder)
+def made_by(cluster: Path) -> int | None:
+    """The major version of PostgreSQL that made the data, if there is any."""
+    try:
+        return int((cluster / "PG_VERSION").read_text().partition(".")[0])
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
 
 
 def is_ready(pid_file: Path, pid: int) -> bool:

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from app.embedded import EmbeddedError
 from app.migrations import SchemaError
+from app.prerequisites import Unmet
 from app.processes import Unusable
 from app.settings import SettingsError
 from app.submission import Unavailable
@@ -37,7 +38,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()), FAILED
         case DomainError():
             return error.detail, FAILED
-        case Failure() | EmbeddedError() | Unusable() | SchemaError() | RebuildError() | NoChecksum():
+        case Failure() | EmbeddedError() | Unusable() | SchemaError() | Unmet() | RebuildError() | NoChecksum():
             return str(error), FAILED
         case Unavailable():
             return of_database(error.__cause__ or error), FAILED

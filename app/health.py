@@ -12,7 +12,7 @@ from litestar import get
 from litestar.response.base import ASGIResponse
 from msgspec import Struct, json
 
-from app import migrations
+from app import migrations, prerequisites
 from app.call import Http
 from app.operations import describe
 from app.problems import Refused
@@ -38,7 +38,7 @@ class SchemaCheck:
                 return
             try:
                 await asyncio.to_thread(migrations.check, self._url)
-            except migrations.SchemaError as error:
+            except (migrations.SchemaError, prerequisites.Unmet) as error:
                 raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
             except psycopg.Error as error:
                 raise Unavailable(str(error)) from error

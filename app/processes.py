@@ -51,10 +51,11 @@ def spawn(
     output: IO[Any] | None = None,
     user: int | None = None,
     group: int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child that gets ``stop`` when we die and no Ctrl-C of our terminal. Call it from the main thread.
 
-    ``user`` and ``group`` are what it runs as when we are root; the folder ``cwd`` is entered before they are given up.
+    ``user`` and ``group`` are what it runs as when we are root; it inherits the open files ``pass_fds``.
     """
     return subprocess.Popen(
         list(command),
@@ -66,6 +67,7 @@ def spawn(
         user=user,
         group=group,
         extra_groups=None if user is None else [],
+        pass_fds=pass_fds,
         start_new_session=True,
         preexec_fn=follower(stop),  # noqa: PLW1509  it makes two system calls
     )

@@ -61,12 +61,13 @@ CREATE TABLE opportunities (
     tags text[] NOT NULL,
     stakeholder_ids uuid[] NOT NULL,
     custom_fields jsonb NOT NULL,
-    head text STORAGE EXTERNAL NOT NULL,
-    middle text STORAGE EXTERNAL NOT NULL,
-    tail text STORAGE EXTERNAL NOT NULL,
+    head text NOT NULL,
+    middle text NOT NULL,
+    tail text NOT NULL,
     detail text NOT NULL,
     PRIMARY KEY (id, version)
 );
+ALTER TABLE opportunities ALTER head SET STORAGE EXTERNAL, ALTER middle SET STORAGE EXTERNAL, ALTER tail SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX opportunities_current ON opportunities (id) WHERE valid_to = 'infinity';
 CREATE INDEX opportunities_created_at ON opportunities (org_id, created_at DESC, id DESC, close_date)
     WHERE valid_to = 'infinity' AND NOT deleted;

@@ -1,11 +1,13 @@
 """The schema: numbered SQL files for the log and what belongs to it, then the read models, which are not migrated but rebuilt.
 
-One migrator at a time (advisory lock), one transaction a file, checksums so that a file cannot change once applied.
+One migrator at a time (advisory lock), one transaction a file, checksums so that a file cannot change once applied. What such a
+file says that not every server and user can follow is said otherwise when it is applied.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
@@ -13,11 +15,21 @@ from typing import Any
 import psycopg
 from psycopg import Connection, sql
 
+from app import prerequisites
 from projections.projection import Projection
 from projections.registry import READ_MODELS
 
 # Any number, the same in every version: what migrators of one database meet at.
 LOCK = 7_240_511_806
+
+
+# What stands in a file, and what is run instead.
+INSTEAD = {
+    # The roles may be there already, for a user who may make none: see prerequisites.
+    "0001_event_store": [(r"DO \$\$.*?END \$\$;", "")],
+    # In CREATE TABLE PostgreSQL 15 takes no STORAGE.
+    "0002_outbound": [(r" STORAGE EXTERNAL", ""), (r"\Z", "ALTER TABLE webhook_deliveries ALTER body SET STORAGE EXTERNAL;")],
+}
 
 
 class SchemaError(Exception):
@@ -32,14 +44,23 @@ def scripts() -> Iterator[tuple[str, str, str]]:
             yield entry.name.removesuffix(".sql"), text, hashlib.sha256(text.encode()).hexdigest()
 
 
+def runnable(name: str, text: str) -> str:
+    """The SQL of a migration in words for every server and user."""
+    for written, said in INSTEAD.get(name, ()):
+        text, found = re.subn(written, said, text, count=1, flags=re.DOTALL)
+        assert found
+    return text
+
+
 def migrate(url: str) -> list[str]:
-    """Bring the schema up to date; what was done, a line each. Raises ``SchemaError``, ``psycopg.Error``.
+    """Bring the schema up to date; what was done, a line each. Raises ``Unmet``, ``SchemaError``, ``psycopg.Error``.
 
     A read model of another version than the code's is rebuilt from the log.
     """
     done: list[str] = []
     with psycopg.connect(url, autocommit=True, options="-c search_path=public") as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        prerequisites.secure(connection)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, checksum text NOT NULL,"
             " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
@@ -49,7 +70,7 @@ def migrate(url: str) -> list[str]:
             if name in applied:
                 continue
             with connection.transaction():
-                connection.execute(text.encode())
+                connection.execute(runnable(name, text).encode())
                 connection.execute("INSERT INTO migrations (name, checksum) VALUES (%s, %s)", (name, checksum))
             done.append(f"applied {name}")
         outdated = [model for model in READ_MODELS if model.name in _versions(connection)]
@@ -73,8 +94,9 @@ def migrate(url: str) -> list[str]:
 
 
 def check(url: str) -> None:
-    """Raises ``SchemaError`` unless the schema is exactly this version's."""
+    """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` where no process can work on it."""
     with psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c search_path=public") as connection:
+        prerequisites.check(connection)
         exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
         if not exists or None in exists:
             raise SchemaError("The database has no schema yet: run `opportunities migrate`.")

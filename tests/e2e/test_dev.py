@@ -42,7 +42,7 @@ def test_a_newcomer_has_a_demo_org_and_three_commands_that_work_as_printed(tmp_p
         assert ready.token in dev.printed()
         assert (dev.folder / "dev.json").stat().st_mode & 0o077 == 0
         with psycopg.connect(ready.database_url) as connection:
-            assert connection.info.server_version >= 180000
+            assert connection.info.server_version >= 150000
     finally:
         dev.end()
 

@@ -1,6 +1,7 @@
 """The PostgreSQL server of a test run and the databases on it.
 
-The server is that of ``DATABASE_URL``, else one in a container where an engine answers, else an embedded one. Whoever
+The server is that of ``DATABASE_URL``, else one in a container where an engine answers, else an embedded one; with
+``PG_BIN_DIR`` an embedded one of these programs. Whoever
 begins the run starts it, before xdist starts its workers, which find it in the environment. A database is migrated
 once, and cloned for each test that asks for one. Refuses to touch a database that the run has not made.
 """
@@ -34,7 +35,7 @@ def start() -> tuple[str, Callable[[], None]]:
     if given := os.environ.get("DATABASE_URL"):
         os.environ[SERVER] = given
         return "the one of DATABASE_URL", drop_all
-    if container := in_container():
+    if "PG_BIN_DIR" not in os.environ and (container := in_container()):
         return container
     folder = Path(tempfile.mkdtemp(prefix=f"opportunities-test-{run}-"))
     server = Postgres.start(folder, durable=False)
@@ -44,7 +45,8 @@ def start() -> tuple[str, Callable[[], None]]:
         server.stop()
         shutil.rmtree(folder)
 
-    return "an embedded one", stop
+    with psycopg.connect(server.url) as connection:
+        return f"an embedded {connection.info.server_version // 10_000}", stop
 
 
 def in_container() -> tuple[str, Callable[[], None]] | None:

@@ -1,0 +1,123 @@
+"""What the product needs of a PostgreSQL server and of the user it connects as, and the SQL that gives what is missing.
+
+The processes work as one of two roles. These belong to the whole cluster, so somebody else may have made them and may have to
+grant them, as where a managed database gives everybody a user without CREATEROLE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import Connection, sql
+
+ROLES = ("opportunities_writer", "opportunities_reader")
+OLDEST = 15
+"""The oldest major version of PostgreSQL that the test suite runs on."""
+
+
+class Unmet(Exception):
+    """What is missing, in a sentence with the remedy."""
+
+
+class Missing(NamedTuple):
+    statement: sql.Composed
+    """What would give it."""
+    ours: bool
+    """Whether the user may run that."""
+    whose: str
+    """Who may."""
+
+
+def check(connection: Connection[Any]) -> None:
+    """Raises ``Unmet`` where processes cannot work on this server as this user."""
+    _check_version(connection)
+    if missing := list(_missing(connection)):
+        raise Unmet(_remedy(connection, missing))
+
+
+def secure(connection: Connection[Any]) -> None:
+    """Make and grant the roles where that is left to do. Raises ``Unmet`` before anything is changed where the user may not."""
+    _check_version(connection)
+    _check_places(connection)
+    missing = list(_missing(connection))
+    if foreign := [one for one in missing if not one.ours]:
+        raise Unmet(_remedy(connection, foreign))
+    for one in missing:
+        # Another database's migration may be doing the same: what came of it is looked at below.
+        with suppress(psycopg.Error), connection.transaction():
+            connection.execute(one.statement)
+    check(connection)
+
+
+def too_old(server_version: int) -> str | None:
+    """Why a server of this version will not do, in a sentence."""
+    if server_version >= OLDEST * 10_000:
+        return None
+    return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000} is too old: {OLDEST} or newer is needed."
+
+
+def _check_version(connection: Connection[Any]) -> None:
+    if told := too_old(connection.info.server_version):
+        raise Unmet(told)
+
+
+def _check_places(connection: Connection[Any]) -> None:
+    """The tables stand in ``public``, and a rebuild makes a schema of its own."""
+    row = connection.execute(
+        """
+        SELECT current_database(),
+               has_database_privilege(current_database(), 'CREATE'), has_schema_privilege('public', 'CREATE')
+        """
+    ).fetchone()
+    assert row is not None
+    database, *allowed = row
+    places = [sql.SQL("DATABASE {}").format(sql.Identifier(database)), sql.SQL("SCHEMA public")]
+    user = sql.Identifier(connection.info.user)
+    grants = [
+        sql.SQL("GRANT CREATE ON {} TO {};").format(place, user) for place, good in zip(places, allowed, strict=True) if not good
+    ]
+    if grants:
+        told = sql.SQL(" ").join(grants).as_string(connection)
+        raise Unmet(f"The database user {connection.info.user} may not make the schema. As the database's owner, run: {told}")
+
+
+def _missing(connection: Connection[Any]) -> Iterator[Missing]:
+    """What the user lacks to work as the roles."""
+    graded = connection.info.server_version >= 160_000
+    """Since 16 a member may do without SET ROLE, and CREATEROLE is no right to grant what others have made."""
+    rows = connection.execute(
+        """
+        SELECT name, r.oid IS NOT NULL, pg_has_role(session_user, r.oid, %(working)s),
+               has_schema_privilege(r.oid, 'public', 'USAGE'), me.rolsuper OR me.rolcreaterole,
+               me.rolsuper OR pg_has_role(session_user, r.oid, 'MEMBER WITH ADMIN OPTION'),
+               has_schema_privilege('public', 'USAGE WITH GRANT OPTION'),
+               ARRAY(SELECT DISTINCT a.rolname::text FROM pg_auth_members m JOIN pg_roles a ON a.oid = m.member
+                     WHERE m.roleid = r.oid AND m.admin_option ORDER BY 1)
+        FROM unnest(%(names)s::text[]) WITH ORDINALITY AS wanted (name, n)
+        JOIN pg_roles me ON me.rolname = session_user LEFT JOIN pg_roles r ON r.rolname = name
+        ORDER BY n
+        """,
+        {"working": "SET" if graded else "MEMBER", "names": list(ROLES)},
+    ).fetchall()
+    user = sql.Identifier(connection.info.user)
+    for name, exists, works, enters, creates, administers, opens, administrators in rows:
+        role = sql.Identifier(name)
+        creator = "a user with CREATEROLE"
+        if not exists:
+            yield Missing(sql.SQL("CREATE ROLE {} NOLOGIN").format(role), creates, creator)
+        if not works:
+            granter = " or ".join([*administrators, "a superuser"]) if graded and exists else creator
+            option = sql.SQL(" WITH SET TRUE" if graded else "")
+            grants = administers if graded and exists else creates or administers
+            yield Missing(sql.SQL("GRANT {} TO {}{}").format(role, user, option), bool(grants), granter)
+        if exists and not enters:
+            yield Missing(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role), opens, "the database's owner")
+
+
+def _remedy(connection: Connection[Any], missing: list[Missing]) -> str:
+    whose = " and ".join(dict.fromkeys(one.whose for one in missing))
+    statements = " ".join(one.statement.as_string(connection) + ";" for one in missing)
+    return f"The database user {connection.info.user} may not work as {' and '.join(ROLES)}. As {whose}, run: {statements}"
