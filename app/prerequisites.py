@@ -91,7 +91,7 @@ def _missing(connection: Connection[Any]) -> Iterator[Missing]:
     rows = connection.execute(
         """
         SELECT name, r.oid IS NOT NULL, pg_has_role(session_user, r.oid, %(working)s),
-               has_schema_privilege(r.oid, 'public', 'USAGE'), me.rolsuper OR me.rolcreaterole,
+               has_schema_privilege(coalesce(r.rolname, 'public'), 'public', 'USAGE'), me.rolsuper OR me.rolcreaterole,
                me.rolsuper OR pg_has_role(session_user, r.oid, 'MEMBER WITH ADMIN OPTION'),
                has_schema_privilege('public', 'USAGE WITH GRANT OPTION'),
                ARRAY(SELECT DISTINCT a.rolname::text FROM pg_auth_members m JOIN pg_roles a ON a.oid = m.member
@@ -113,7 +113,7 @@ def _missing(connection: Connection[Any]) -> Iterator[Missing]:
             option = sql.SQL(" WITH SET TRUE" if graded else "")
             grants = administers if graded and exists else creates or administers
             yield Missing(sql.SQL("GRANT {} TO {}{}").format(role, user, option), bool(grants), granter)
-        if exists and not enters:
+        if not enters:
             yield Missing(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role), opens, "the database's owner")
 
 
