@@ -27,9 +27,9 @@ def test_imports_point_one_way() -> None:
 
 
 def test_statements_stand_beside_what_they_read_and_write() -> None:
-    """SQL in the application would be a second place that knows the tables of a read model. The two named ones own a
-    connection's org and the schema itself."""
-    owners = {Path("app/reads.py"), Path("app/migrations/__init__.py")}
+    """SQL in the application would be a second place that knows the tables of a read model. The named ones own a
+    connection's org, the schema itself, and the server's roles and rights."""
+    owners = {Path("app/reads.py"), Path("app/migrations/__init__.py"), Path("app/prerequisites.py")}
     found = [
         f"{module}:{line}"
         for module in modules("app")
