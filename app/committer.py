@@ -32,6 +32,7 @@ from projections.kept_answers import Kept, Key
 from projections.projection import Change
 from projections.registry import READ_MODELS
 
+APPLICATION = "opportunities writer"
 MAX_BATCH = 256
 ATTEMPTS = 3
 MAX_STATES = 20_000
@@ -56,10 +57,10 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
         url,
         connect_timeout=5,
         autocommit=True,
-        application_name="opportunities writer",
+        application_name=APPLICATION,
         # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
         # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a burst,
-        # where it is not idle to the server's eyes.
+        # where it is not idle to the server's eyes: from PostgreSQL 17 on the server sees to that too, before it whoever waits.
         options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
         " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c search_path=public -c timezone=UTC",
@@ -138,11 +139,11 @@ class Committer:
                 lost = self._burst is None or self._burst.connection.closed
                 self._reset()
                 if not lost:
-                    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-                        self.close()  # a standby now: a new connection may lead to the primary
-                        raise Unavailable(str(error)) from error
-                    if isinstance(error, psycopg.OperationalError):  # a timeout or a full disk: all is undone
-                        raise Unavailable(str(error)) from error
+                    if attempt < ATTEMPTS - 1 and self._evicts(error):
+                        continue
+                    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.OperationalError):
+                        self._seek_primary(error)
+                        raise Unavailable(str(error)) from error  # a standby, a timeout or a full disk: all is undone
                     raise
                 try:
                     if batch.appended and self._was_committed(submissions, batch):
@@ -172,6 +173,23 @@ class Committer:
                 self._burst = burst
             except psycopg.Error:
                 burst.connection.close()
+
+    def _seek_primary(self, error: psycopg.Error) -> None:
+        """Where the server is a standby now, a new connection may lead to the primary."""
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            self.close()
+
+    def _evicts(self, error: psycopg.Error) -> bool:
+        """Whether somebody who fell silent with the log's lock was sent away. From PostgreSQL 17 on the server does it."""
+        if not isinstance(error, psycopg.errors.QueryCanceled) or self._burst is None:
+            return False
+        if self._burst.connection.info.server_version >= 170_000:
+            return False
+        try:
+            with connect(self._url, role=None) as connection, connection.cursor() as cursor:
+                return event_store.evict(cursor, APPLICATION, self._timeout)
+        except psycopg.Error:
+            return False
 
     def _was_committed(self, submissions: list[Submission], batch: _Batch) -> bool:
         """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.

@@ -96,6 +96,23 @@ def lock(cursor: Cursor[Any]) -> None:
     cursor.execute("SELECT lock_log() AS position", prepare=True)
 
 
+def evict(cursor: Cursor[Any], application: str, milliseconds: int) -> bool:
+    """End the session of ``application`` that has kept others from appending for so long and lets the server wait for more of its
+    statements; whether there was one. The user must be the one who opened it."""
+    cursor.execute(
+        """
+        SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objsubid) = (0, 1)
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.objid = 'public.opportunities_events'::regclass
+          AND a.application_name = %s AND a.wait_event = 'ClientRead'
+          AND a.xact_start < clock_timestamp() - %s * interval '1 millisecond'
+        """,
+        (application, milliseconds),
+    )
+    return cursor.fetchone() is not None
+
+
 def beginning(cursor: Cursor[Any]) -> int:
     """The position of the next event, right after ``lock``."""
     row: Any = cursor.fetchone()

@@ -126,15 +126,19 @@ def test_what_was_committed_before_the_database_went_is_told_as_done(
     assert named(shared_database_url, company) == ["Done"]
 
 
-def test_a_writer_that_falls_silent_gives_up_the_log_in_time(shared_database_url: str, company: Company, proxy: Proxy) -> None:
+@pytest.mark.parametrize("silence", ["hang", "hang within"], ids=["between bursts", "within one"])
+def test_a_writer_that_falls_silent_gives_up_the_log_in_time(
+    shared_database_url: str, company: Company, proxy: Proxy, silence: AtCommit
+) -> None:
     with closing(Committer(proxy.url, statement_timeout_ms=500)) as silent:
         outcome(silent.run([company.submission(company.creation("Before"))])[0])
-        proxy.at_commit.append("hang")
+        proxy.at_commit.append(silence)
         told: list[Any] = []
         thread = threading.Thread(target=lambda: told.extend(silent.run([company.submission(company.creation("Hung"))])))
         thread.start()
         assert proxy.hanging.wait(30)
-        assert company.do(company.creation("Others")).status == "created"
+        with closing(Committer(shared_database_url, statement_timeout_ms=1_500)) as others:
+            assert outcome(others.run([company.submission(company.creation("Others"))])[0]).status == "created"
         proxy.cut()
         thread.join()
         assert outcome(told[0]).status == "created"

@@ -11,8 +11,11 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 # What becomes of a connection that sends COMMIT: it passes; it is cut before the server hears of it, right after it was
-# sent, or when the answer comes back; it hangs, unheard and open, or done and unanswered; the server is away from then on.
-AtCommit = Literal["pass", "cut before", "cut after", "cut the answer", "hang", "hang after", "away before", "away after"]
+# sent, or when the answer comes back; it hangs, unheard and open, or with what went before it heard, or done and unanswered;
+# the server is away from then on.
+AtCommit = Literal[
+    "pass", "cut before", "cut after", "cut the answer", "hang", "hang within", "hang after", "away before", "away after"
+]
 
 
 class Proxy:
@@ -114,8 +117,10 @@ class _Pair:
             case "cut the answer":
                 self._deaf = True
                 return True
-            case "hang":
+            case "hang" | "hang within" as how:
                 self._hangs = True
+                if how == "hang within":
+                    self._server.sendall(data[: data.index(self._proxy.point)])
                 self._proxy.hanging.set()
             case "hang after":
                 self._hangs = self._deaf = True
