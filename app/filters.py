@@ -19,6 +19,7 @@ from app.reads import Identity
 from app.spelling import meant
 from app.values import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, Kind
 from domain.errors import Errors, Invalid
+from domain.text import nfc
 from projections.condition import Condition, CustomType, Operator
 
 MAX_PARAMETERS = 200
@@ -206,7 +207,7 @@ _CUSTOM_KINDS: dict[str, Kind] = {"number": NUMBER, "checkbox": BOOL, "date": DA
 
 def _custom(name: str, types: Mapping[str, CustomType | None]) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:
     """The field, filter and type of a ``cf_<key>`` parameter, whose key may itself end like an operator."""
-    key = name.removeprefix("cf_")
+    key = nfc(name.removeprefix("cf_"))
     operator: Operator = "in"
     if key not in types:
         stem, _, suffix = key.rpartition("__")

@@ -17,6 +17,7 @@ from app.bodies import without
 from domain.custom_field import MAX_OPTIONS
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_STAKEHOLDERS, MAX_TAGS, MAX_TEXT
 from domain.pipeline import MAX_CODE, MAX_REASONS, MAX_STAGES
+from domain.text import LINE_PATTERN
 from projections.directory import _HIDDEN as HIDDEN
 
 Json = dict[str, Any]
@@ -29,16 +30,19 @@ DECIMAL_SENT: Json = {
 DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
 
 
-def _text(limit: int) -> Json:
-    return {"minLength": 1, "maxLength": limit, "pattern": r"\S"}
+def _text(limit: int, pattern: str = r"\S") -> Json:
+    return {"minLength": 1, "maxLength": limit, "pattern": pattern}
+
+
+_LINE = _text(MAX_NAME, LINE_PATTERN)
 
 
 # What the domain bounds beside the type, by the key of a body; nothing here bounds anything itself.
 BOUNDS: dict[str, Json] = {
-    **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _text(MAX_NAME)),
-    "email": {**_text(MAX_NAME), "format": "email"},
+    **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _LINE),
+    "email": {**_LINE, "format": "email"},
     "key": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
-    "code": _text(MAX_CODE),
+    "code": _text(MAX_CODE, LINE_PATTERN),
     "currency": {"pattern": "^[A-Za-z]{3}$"},
     "probability": {"minimum": 0, "maximum": 100},
     "lost_reason": _text(MAX_TEXT),

@@ -21,6 +21,7 @@ from app.operations import describe, query
 from app.values import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
+from domain.text import normal
 from projections import cursors, directory_queries
 from projections import opportunity_queries as queries
 from projections.opportunity_terms import ORDERINGS
@@ -28,6 +29,8 @@ from projections.opportunity_terms import ORDERINGS
 TAG = "Opportunities"
 PATH = "/api/opportunities"
 
+SEARCH = """\
+Every word given is in the deal's or its account's name, whatever the case and the accents; one or two letters begin a word."""
 FILTERS = Filters(
     (
         Filter("stage", TEXT, description="By key."),
@@ -43,7 +46,12 @@ FILTERS = Filters(
         Filter("probability", INTEGER, RANGE),
         Filter("created_at", INSTANT, RANGE),
         Filter("updated_at", INSTANT, RANGE),
-        Filter("search", PHRASE, bare="icontains", description="In the deal's or its account's name."),
+        Filter(
+            "search",
+            PHRASE,
+            bare="icontains",
+            description=SEARCH,
+        ),
     ),
     custom=True,
 )
@@ -153,7 +161,7 @@ async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
 )  # fmt: skip
 async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
     command = await bodies.read(request, opportunity.ChangeStage)
-    return answer(await execute(request, command, stream_id=id, comment=command.comment))
+    return answer(await execute(request, command, stream_id=id, comment=normal(command.comment or "") or None))
 
 
 @post(

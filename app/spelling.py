@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from domain.fields import closest
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -12,5 +13,5 @@ def meant(name: str, known: Iterable[str]) -> str:
     stem = name.rpartition("__")[0]
     if stem in names:  # an operator that this filter has not: one that it has
         names, cutoff = [one for one in names if one == stem or one.startswith(f"{stem}__")], 0.0
-    near = difflib.get_close_matches(name[:100], names, n=1, cutoff=cutoff)
-    return f" Did you mean {near[0]}?" if near else ""
+    near = closest(name[:100], names, cutoff)
+    return f" Did you mean {near}?" if near else ""

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.money import decimals
+from domain.text import caseless, nfc
 
 MAX_TEXT = 255
 
@@ -45,7 +46,7 @@ def _matched(pattern: re.Pattern[str], text: str) -> str:
 def _text(text: str) -> str:
     if len(text) > MAX_TEXT or "\0" in text:
         raise ValueError
-    return text
+    return nfc(text)
 
 
 def _date(text: str) -> date:
@@ -73,12 +74,12 @@ def _currency(text: str) -> str:
 
 
 def _user(text: str) -> UUID | str:
-    """An id, an email address in lower case, or ``me``."""
+    """An id, an email address as it is looked up, or ``me``."""
     if _UUID.fullmatch(text):
         return UUID(text)
     if text != "me":
         _matched(_EMAIL, _text(text))
-    return text.lower()
+    return caseless(text)
 
 
 def choice(*options: str) -> Kind:
@@ -104,7 +105,7 @@ ID = Kind(
 USER = Kind(_user, "Must be a user's id, an email address or `me`.", {"type": "string", "minLength": 2})
 CURRENCY = Kind(_currency, "Must be an ISO 4217 code, such as USD.", {"type": "string", "pattern": "^[A-Za-z]{3}$"})
 EMAIL = Kind(
-    lambda text: _matched(_EMAIL, _text(text)).lower(),
+    lambda text: caseless(_matched(_EMAIL, _text(text))),
     "Must be an email address.",
     {"type": "string", "format": "email"},
 )

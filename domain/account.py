@@ -8,8 +8,9 @@ from msgspec import UNSET, UnsetType, field, structs
 
 from domain import custom_value, event
 from domain.errors import Conflict, Errors, Invalid, NotFound
-from domain.fields import MAX_NAME, text_errors, trimmed
+from domain.fields import line_errors
 from domain.permissions import require_writer
+from domain.text import normalised
 
 
 class Created(event.Event, frozen=True):
@@ -74,12 +75,12 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This account exists already.")
-        return (Created(**_checked(event.given(command), {})),)
+        return (Created(**_checked(normalised(event.given(command)), {})),)
     if state is None or state.deleted:
         raise NotFound("No such account.")
     match command:
         case Update():
-            changes = event.changed(state, _checked(event.given(command), state.custom_fields))
+            changes = _checked(event.changed(state, event.given(command)), state.custom_fields)
             if not changes.get("custom_fields", True):
                 del changes["custom_fields"]
             return (Updated(**changes),) if changes else ()
@@ -94,10 +95,9 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     raise TypeError(command)
 
 
-def _checked(given: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    """The given fields as they are kept, of the custom fields those that differ from ``kept``. Raises ``Invalid``."""
-    values = trimmed(given)
-    errors: Errors = text_errors(values, {"name": MAX_NAME, "domain": MAX_NAME})
+def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The values, of the custom fields those that differ from ``kept``. Raises ``Invalid``."""
+    errors: Errors = line_errors(values, ("name", "domain"))
     if "custom_fields" in values:
         wanted = dict.fromkeys(kept) if values["custom_fields"] is None else values["custom_fields"]
         values["custom_fields"] = custom_value.checked({}, kept, wanted, errors)

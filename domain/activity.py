@@ -8,8 +8,9 @@ from uuid import UUID
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import MAX_TEXT, instant_error, text_error
+from domain.fields import instant_error, line_error, text_error
 from domain.permissions import require_deal_writer
+from domain.text import normal
 
 Type = Literal["call", "email", "meeting", "note", "task"]
 
@@ -58,9 +59,10 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     require_deal_writer(context.actor, context.facts.owner_id)
     if state is not None:
         raise Conflict("exists", "This activity is logged already.")
+    subject, body = normal(command.subject), normal(command.body or "")
     found = {
-        "subject": text_error(command.subject),
-        "body": text_error(command.body, MAX_TEXT, blank=True),
+        "subject": line_error(subject),
+        "body": text_error(body, blank=True),
         "occurred_at": instant_error(command.occurred_at),
     }
     if errors := {name: [message] for name, message in found.items() if message}:
@@ -68,8 +70,8 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     logged = Logged(
         opportunity_id=command.opportunity_id,
         type=command.type,
-        subject=command.subject.strip(),
+        subject=subject,
         occurred_at=(command.occurred_at or context.now).astimezone(UTC),
-        body=command.body or None,
+        body=body or None,
     )
     return (logged,)

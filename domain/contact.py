@@ -10,8 +10,9 @@ from msgspec import UNSET, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Errors, Invalid, NotFound
-from domain.fields import MAX_NAME, email_error, text_errors, trimmed
+from domain.fields import email_error, line_errors
 from domain.permissions import require_writer
+from domain.text import normalised
 
 
 class Created(event.Event, frozen=True):
@@ -81,7 +82,7 @@ class Delete(event.Command, frozen=True):
     pass
 
 
-_LIMITS = dict.fromkeys(("first_name", "last_name", "email", "phone", "title"), MAX_NAME)
+_LINES = ("first_name", "last_name", "email", "phone", "title")
 
 
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
@@ -89,14 +90,14 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This contact exists already.")
-        created = trimmed(event.given(command))
+        created = normalised(event.given(command))
         _require_valid(created, context)
         return (Created(**created),)
     if state is None or state.deleted:
         raise NotFound("No such contact.")
     match command:
         case Update():
-            changes = event.changed(state, trimmed(event.given(command)))
+            changes = event.changed(state, event.given(command))
             _require_valid(changes, context)
             return (Updated(**changes),) if changes else ()
         case Delete():
@@ -105,7 +106,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
 
 
 def _require_valid(values: dict[str, Any], context: event.Context) -> None:
-    errors: Errors = text_errors(values, _LIMITS)
+    errors: Errors = line_errors(values, _LINES)
     email, account_id = values.get("email"), values.get("account_id")
     if email and "email" not in errors and (message := email_error(email)):
         errors["email"] = [message]

@@ -6,6 +6,7 @@ Refuses to change the key or the type of a field; what a value may be is in ``cu
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import cached_property
 from typing import Literal
 from uuid import UUID, uuid5
@@ -14,8 +15,9 @@ from msgspec import UNSET, Struct, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import MAX_CUSTOM_FIELDS, key_error, text_error
+from domain.fields import MAX_CUSTOM_FIELDS, key_error, line_error
 from domain.permissions import require_admin
+from domain.text import normal
 
 MAX_OPTIONS = 200
 
@@ -123,16 +125,16 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     require_admin(context.actor)
     match command:
         case Create():
-            definition = Definition(**{**event.given(command), "label": command.label.strip()})
-            _require_valid(definition)
+            definition = _normalised(Definition(**event.given(command)))
+            _require_valid(definition, structs.asdict(definition))
             _require_room(state, definition)
             return (Created(definition=definition),)
         case Update():
             old = _find(state, command.key)
             new = structs.replace(old, **event.given(command))
-            new = structs.replace(new, label=new.label.strip())
-            _require_valid(new)
-            changes = {name: value for name, value in structs.asdict(new).items() if value != getattr(old, name)}
+            wanted = structs.asdict(_normalised(new))
+            changes = {name: value for name, value in wanted.items() if value != getattr(old, name) != getattr(new, name)}
+            _require_valid(structs.replace(old, **changes), changes)
             return (Updated(key=old.key, **changes),) if changes else ()
         case Delete():
             old = _find(state, command.key)
@@ -151,13 +153,22 @@ def _find(state: State | None, key: str) -> Definition:
     return definition
 
 
-def _require_valid(definition: Definition) -> None:
+def _normalised(definition: Definition) -> Definition:
+    options = tuple(
+        normal(option) if isinstance(option, str) else Option(normal(option.value), normal(option.label))
+        for option in definition.options
+    )
+    return structs.replace(definition, label=normal(definition.label), options=options)
+
+
+def _require_valid(definition: Definition, changed: Collection[str]) -> None:
+    """What is not changed is not judged again."""
     found = {
         "key": _key_error(definition.key),
-        "label": text_error(definition.label),
+        "label": line_error(definition.label),
         "options": _options_error(definition),
     }
-    if errors := {name: [message] for name, message in found.items() if message}:
+    if errors := {name: [message] for name, message in found.items() if message and name in changed}:
         raise Invalid(errors)
 
 
@@ -178,7 +189,7 @@ def _options_error(definition: Definition) -> str | None:
     if len(set(values)) < len(values):
         return "Each option may be there only once."
     labels = [option.label for option in definition.options if isinstance(option, Option)]
-    return next((message for text in (*values, *labels) if (message := text_error(text))), None)
+    return next((message for text in (*values, *labels) if (message := line_error(text))), None)
 
 
 def _require_room(state: State | None, definition: Definition) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from domain.custom_field import Definition
 from domain.errors import Errors
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_TEXT, REQUIRED, nearest, text_error
+from domain.text import is_blank, json_nfc, nfc, normal
 
 MAX_KEY = 64
 MAX_DEPTH = 8
@@ -41,10 +42,12 @@ def checked(
     """
     new: dict[str, Any] = {}
     free = False
-    for key, value in wanted.items():
-        if _same(value, kept.get(key)):
-            continue
+    for given_key, given in wanted.items():
+        key = given_key if given_key in kept else nfc(given_key)
         definition = definitions.get(key)
+        value = normal(given) if definition is not None and isinstance(given, str) else json_nfc(given)
+        if _same(given, kept.get(key)) or _same(value, kept.get(key)):
+            continue
         if definition is not None:
             message = value_error(definition, value)
         elif value is None:
@@ -116,7 +119,7 @@ def _number_error(value: Any) -> str | None:
 
 def is_empty(value: Any) -> bool:
     """Whether a value counts as missing where one is required: 0 and false are values."""
-    return value is None or value in ((), []) or (isinstance(value, str) and not value.strip())
+    return value is None or value in ((), []) or (isinstance(value, str) and is_blank(value))
 
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -133,7 +136,7 @@ def _is_date(value: Any) -> bool:
 
 
 def _option_error(definition: Definition, chosen: Sequence[Any]) -> str | None:
-    options = definition.option_values()
+    options = [nfc(option) for option in definition.option_values()]
     for value in chosen:
         if value not in options:
             return f"{str(value)[:MAX_KEY]!r} is not an option. {nearest(str(value)[:MAX_KEY], options)}"

@@ -14,6 +14,7 @@ from uuid import UUID
 from msgspec import UNSET, Struct
 
 from domain.permissions import Role
+from domain.text import normal
 
 if TYPE_CHECKING:
     from domain import custom_field, organization, pipeline
@@ -146,5 +147,11 @@ def given(struct: Struct) -> dict[str, Any]:
 
 
 def changed(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The wanted values, by field, that differ from the state's; empty when there is nothing to change."""
-    return {name: value for name, value in wanted.items() if getattr(state, name) != value}
+    """The wanted values, by field, that differ from the state's, texts in normal form; empty when there is nothing to change."""
+    differing = {name: value for name, value in wanted.items() if getattr(state, name) != value}
+    for name, value in wanted.items():
+        if isinstance(value, str) and name in differing:
+            differing[name] = normal(value)
+            if differing[name] == getattr(state, name):
+                del differing[name]
+    return differing

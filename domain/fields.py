@@ -14,6 +14,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 
 from domain.errors import Errors
+from domain.text import breaking, folded, is_blank
 
 MAX_NAME = 255
 MAX_TEXT = 10_000
@@ -28,17 +29,24 @@ _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 REQUIRED = "This field is required."
 
 
-def text_error(value: str | None, limit: int = MAX_NAME, *, blank: bool = False) -> str | None:
+def text_error(value: str | None, limit: int = MAX_TEXT, *, blank: bool = False) -> str | None:
     """Why a text cannot be kept: blank (unless allowed), longer than ``limit`` or with a NUL character."""
     if value is None:
         return None
-    if not blank and not value.strip():
-        return "Must not be blank."
+    if not blank and is_blank(value):
+        return "Must not be blank: it needs a character that can be seen."
     if len(value) > limit:
         return f"Must have at most {limit} characters; this has {len(value)}."
     if "\0" in value:
         return "Must not contain the NUL character."
     return None
+
+
+def line_error(value: str | None, limit: int = MAX_NAME) -> str | None:
+    """As ``text_error`` of a field of one line: a name, a title, a subject, a label."""
+    if value is not None and (character := breaking(value)):
+        return f"Must be one line, without control characters and direction overrides; this has U+{ord(character):04X}."
+    return text_error(value, limit)
 
 
 def key_error(key: str) -> str | None:
@@ -48,21 +56,16 @@ def key_error(key: str) -> str | None:
     return "Must be at most 64 lower-case letters, digits and underscores, beginning with a letter."
 
 
-def text_errors(values: Mapping[str, Any], limits: Mapping[str, int]) -> Errors:
-    """What is wrong with those of the values, by field, that have a limit."""
-    return {name: [message] for name, limit in limits.items() if name in values and (message := text_error(values[name], limit))}
-
-
-def trimmed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with no space around their texts."""
-    return {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+def line_errors(values: Mapping[str, Any], names: Iterable[str]) -> Errors:
+    """What is wrong with those of the values, by field, that are lines."""
+    return {name: [message] for name in names if name in values and (message := line_error(values[name]))}
 
 
 def tags_error(tags: Sequence[str]) -> str | None:
     if len(tags) > MAX_TAGS:
         return f"At most {MAX_TAGS} tags; these are {len(tags)}."
     for tag in tags:
-        if message := text_error(tag, MAX_TAG):
+        if message := line_error(tag, MAX_TAG):
             return f"Tag {tag[:MAX_TAG]!r}: {message}"
         if "," in tag:
             return f"Tag {tag!r}: must not contain a comma, which separates tags in filters."
@@ -95,5 +98,12 @@ def instant_error(value: datetime | None) -> str | None:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that was meant, if one is near, and at what there is."""
     names = list(known)
-    close = get_close_matches(name, names, n=1)
-    return (f"Did you mean {close[0]!r}? " if close else "") + f"Known: {', '.join(names) or 'none'}."
+    close = closest(name, names)
+    return (f"Did you mean {close!r}? " if close else "") + f"Known: {', '.join(names) or 'none'}."
+
+
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known name most like another one, whatever their case and marks."""
+    by_form = {folded(one): one for one in known}
+    found = get_close_matches(folded(name), by_form, n=1, cutoff=cutoff)
+    return by_form[found[0]] if found else None

@@ -9,9 +9,10 @@ from msgspec import UNSET, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import text_error, trimmed
+from domain.fields import line_error
 from domain.money import currency_error
 from domain.permissions import require_admin
+from domain.text import normal
 
 CustomFieldsMode = Literal["keep", "strict"]
 
@@ -61,16 +62,16 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         case Create():
             if state is not None:
                 raise Conflict("exists", "This organization exists already.")
-            currency = command.currency.upper()
-            found = {"name": text_error(command.name), "currency": currency_error(currency)}
+            name, currency = normal(command.name), command.currency.upper()
+            found = {"name": line_error(name), "currency": currency_error(currency)}
             if errors := {name: [message] for name, message in found.items() if message}:
                 raise Invalid(errors)
-            return (Created(name=command.name.strip(), currency=currency),)
+            return (Created(name=name, currency=currency),)
         case Update():
             if state is None:
                 raise NotFound("No such organization.")
-            if command.name is not UNSET and (message := text_error(command.name)):
+            changed = event.changed(state, event.given(command))
+            if message := line_error(changed.get("name")):
                 raise Invalid({"name": [message]})
-            changed = event.changed(state, trimmed(event.given(command)))
             return (Updated(**changed),) if changed else ()
     raise TypeError(command)

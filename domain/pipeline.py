@@ -14,8 +14,9 @@ from msgspec import Struct, structs
 
 from domain import event
 from domain.errors import Conflict, Errors, Invalid
-from domain.fields import key_error, nearest, text_error
+from domain.fields import key_error, line_error, nearest
 from domain.permissions import require_admin
+from domain.text import folded, normal
 
 MAX_STAGES = 50
 MAX_REASONS = 100
@@ -113,13 +114,13 @@ class State(event.State, frozen=True, dict=True):
         return self.moves.get(key, tuple(self.by_key))
 
     def reason(self, text: str) -> LostReason | None:
-        """The configured reason that a text names by its code or label, whatever the case."""
-        return self._reasons.get(text.casefold())
+        """The configured reason that a text names by its code or label, whatever the case and the marks."""
+        return self._reasons.get(folded(text))
 
     @cached_property
     def _reasons(self) -> dict[str, LostReason]:
-        by_label = {reason.label.casefold(): reason for reason in self.lost_reasons}
-        return by_label | {reason.code.casefold(): reason for reason in self.lost_reasons}
+        by_label = {folded(reason.label): reason for reason in self.lost_reasons}
+        return by_label | {folded(reason.code): reason for reason in self.lost_reasons}
 
 
 def evolve(state: State | None, recorded: event.Recorded) -> State:
@@ -172,13 +173,14 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     require_admin(context.actor)
     if not isinstance(command, Replace):
         raise TypeError(command)
+    command = _normalised(command)
     errors: Errors = {}
     for path, message in (*_stage_errors(command, context), *_transition_errors(command), *_reason_errors(command)):
         errors.setdefault(path, []).append(message)
     if errors:
         raise Invalid(errors)
     new = Replaced(
-        stages=tuple(structs.replace(s, probability=_fixed(s), label=s.label.strip()) for s in command.stages),
+        stages=tuple(structs.replace(stage, probability=_fixed(stage)) for stage in command.stages),
         transitions=command.transitions,
         lost_reasons=command.lost_reasons,
         allow_free_text=command.allow_free_text,
@@ -187,6 +189,14 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         return (new,)
     _require_unused(state, new, context.facts.in_use)
     return (new,) if event.changed(state, event.given(new)) else ()
+
+
+def _normalised(command: Replace) -> Replace:
+    return structs.replace(
+        command,
+        stages=tuple(structs.replace(stage, label=normal(stage.label)) for stage in command.stages),
+        lost_reasons=tuple(LostReason(normal(reason.code), normal(reason.label)) for reason in command.lost_reasons),
+    )
 
 
 def _fixed(stage: Stage) -> int:
@@ -213,7 +223,7 @@ def _stage_errors(command: Replace, context: event.Context) -> Iterator[tuple[st
 def _errors_of(stage: Stage, custom: list[str]) -> Iterator[tuple[str, str]]:
     if message := key_error(stage.key):
         yield "key", message
-    if message := text_error(stage.label):
+    if message := line_error(stage.label):
         yield "label", message
     if not 0 <= stage.probability <= 100:
         yield "probability", "Must be from 0 to 100."
@@ -243,13 +253,13 @@ def _reason_errors(command: Replace) -> Iterator[tuple[str, str]]:
         yield "lost_reasons", f"At most {MAX_REASONS} reasons; these are {len(reasons)}."
     seen: set[str] = set()
     for place, reason in enumerate(reasons):
-        if message := text_error(reason.code, MAX_CODE):
+        if message := line_error(reason.code, MAX_CODE):
             yield f"lost_reasons.{place}.code", message
-        if message := text_error(reason.label):
+        if message := line_error(reason.label):
             yield f"lost_reasons.{place}.label", message
-        if reason.code.casefold() in seen:
+        if folded(reason.code) in seen:
             yield f"lost_reasons.{place}.code", f"There is another reason {reason.code!r}."
-        seen.add(reason.code.casefold())
+        seen.add(folded(reason.code))
 
 
 def _require_unused(state: State, new: Replaced, in_use: Mapping[str, int]) -> None:

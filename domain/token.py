@@ -10,7 +10,8 @@ from msgspec import structs
 
 from domain import event
 from domain.errors import Errors, Forbidden, Invalid, NotFound
-from domain.fields import REQUIRED, instant_error, text_error
+from domain.fields import REQUIRED, instant_error, line_error
+from domain.text import normal
 
 
 class Issued(event.Event, frozen=True):
@@ -80,7 +81,8 @@ def _issued(command: Issue, context: event.Context) -> Issued:
     user_id = command.user_id or context.actor.user_id
     _require_for(user_id, context)
     errors: Errors = {}
-    if message := text_error(command.name):
+    name = normal(command.name)
+    if message := line_error(name):
         errors["name"] = [message]
     if user_id is None:
         errors["user_id"] = [REQUIRED]
@@ -93,7 +95,7 @@ def _issued(command: Issue, context: event.Context) -> Issued:
     if errors or user_id is None:
         raise Invalid(errors)
     return Issued(
-        name=command.name.strip(),
+        name=name,
         user_id=user_id,
         hash=command.hash,
         prefix=command.prefix,

@@ -8,8 +8,9 @@ from msgspec import UNSET, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import MAX_NAME, email_error, text_errors
+from domain.fields import email_error, line_errors
 from domain.permissions import Role, require_admin
+from domain.text import normalised
 
 
 class Created(event.Event, frozen=True):
@@ -62,28 +63,23 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         case Create():
             if state is not None:
                 raise Conflict("exists", "This user exists already.")
-            created = _given(command)
-            _require_valid(created, context)
+            created = normalised(event.given(command))
+            _require_valid(created, command, context)
             return (Created(**created),)
         case Update():
             if state is None:
                 raise NotFound("No such user.")
-            changes = event.changed(state, _given(command))
-            _require_valid(changes, context)
+            changes = event.changed(state, event.given(command))
+            _require_valid(changes, command, context)
             _require_an_admin(state, changes, context)
             return (Updated(**changes),) if changes else ()
     raise TypeError(command)
 
 
-def _given(command: Create | Update) -> dict[str, Any]:
-    """What is given, the name trimmed; an email is taken to the letter, as it is looked up so."""
-    values = event.given(command)
-    return values | {"name": values["name"].strip()} if "name" in values else values
-
-
-def _require_valid(values: dict[str, Any], context: event.Context) -> None:
-    errors = text_errors(values, {"email": MAX_NAME, "name": MAX_NAME})
-    if "email" in values and "email" not in errors and (message := email_error(values["email"])):
+def _require_valid(values: dict[str, Any], command: Create | Update, context: event.Context) -> None:
+    """An email is taken to the letter, with no space around it."""
+    errors = line_errors(values, ("email", "name"))
+    if "email" in values and "email" not in errors and (message := email_error(str(command.email))):
         errors["email"] = [message]
     if errors:
         raise Invalid(errors)

@@ -18,6 +18,7 @@ from domain.errors import Errors, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, text_error
 from domain.money import currency_error
 from domain.permissions import require_admin
+from domain.text import json_nfc, normalised
 from domain.webhook_url import STRICT, Rules, url_error
 
 EventType = Literal[
@@ -189,12 +190,12 @@ def _updated(state: State, command: Update) -> tuple[event.Event, ...]:
 
 
 def _wanted(command: Create | Update) -> dict[str, Any]:
-    """What is given, texts trimmed, every event type once."""
-    wanted = event.given(command)
+    """What is given, texts in normal form, every event type once."""
+    wanted = normalised(event.given(command))
     del wanted["rules"]
-    for name in ("url", "description"):
-        if name in wanted:
-            wanted[name] = wanted[name].strip()
+    if "filters" in wanted:
+        filters = wanted["filters"]
+        wanted["filters"] = structs.replace(filters, custom_fields=json_nfc(filters.custom_fields))
     if "events" in wanted:
         wanted["events"] = tuple(dict.fromkeys(wanted["events"]))
     return wanted
@@ -206,7 +207,7 @@ def _require_valid(values: dict[str, Any], rules: Rules) -> None:
         errors["url"] = [message]
     if "events" in values and not values["events"]:
         errors["events"] = [f"Name at least one of: {', '.join(EVENT_TYPES)}."]
-    if message := text_error(values.get("description"), blank=True):
+    if message := text_error(values.get("description"), MAX_NAME, blank=True):
         errors["description"] = [message]
     if "filters" in values:
         errors |= _filter_errors(values["filters"])

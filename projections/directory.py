@@ -1,7 +1,8 @@
 """The records that opportunities refer to and the org's settings: accounts, contacts, users, tokens, activities, policy.
 
 One row for every version of every record, as in ``opportunities``. ``card`` is the record as it is embedded in
-others, ``doc`` as the API shows it. Refuses secrets: of a token there is the hash alone, and not in ``doc``.
+others, ``doc`` as the API shows it, ``search`` as it is found (see ``projections.search``). Refuses secrets: of a token there
+is the hash alone, and not in ``doc``.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from psycopg import Cursor
 
 from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
 from domain.event import State
+from domain.text import caseless, nfc
 from projections import versions
 from projections.projection import Change
+from projections.search import searchable
 
 DDL = """
 CREATE TABLE directory (
@@ -40,6 +43,7 @@ CREATE TABLE directory (
     expires_at timestamptz,
     card text NOT NULL,
     doc text NOT NULL,
+    search text NOT NULL,
     PRIMARY KEY (id, version)
 );
 CREATE UNIQUE INDEX directory_current ON directory (id) WHERE valid_to = 'infinity';
@@ -76,6 +80,7 @@ class _Row(Struct):
     expires_at: datetime | None
     card: str
     doc: str
+    search: str = ""
 
 
 class _Epoch(Struct):
@@ -141,9 +146,11 @@ def _row(kind: str, state: State, position: int) -> _Row:
         case contact.State():
             row.name = f"{state.first_name} {state.last_name}"
             row.parent_id = state.account_id
-            row.lookup = state.email.lower() if state.email else None
+            row.lookup = caseless(state.email) if state.email else None
+            row.search = searchable(row.name, state.email or "")
         case user.State():
-            row.name, row.lookup = state.name, state.email.lower()
+            row.name, row.lookup = state.name, caseless(state.email)
+            row.search = searchable(state.name, state.email)
             row.active, row.role = state.active, state.role
         case token.State():
             row.name, row.lookup, row.parent_id = state.name, state.hash, state.user_id
@@ -152,12 +159,14 @@ def _row(kind: str, state: State, position: int) -> _Row:
             row.name, row.parent_id, row.sort_at = state.subject, state.opportunity_id, state.occurred_at
         case webhook_endpoint.State():
             row.name, row.active = state.url, state.active
+    row.name = nfc(row.name)
+    row.search = row.search or searchable(row.name)
     return row
 
 
 class Directory:
     name = "directory"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("directory", "identity_epochs")
     ddl = DDL
     nothing: Mapping[str, str] = {}

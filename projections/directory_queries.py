@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from projections import search
 from projections.condition import Condition, CustomType, Order, Query
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
@@ -133,13 +134,11 @@ def _order_by(order: tuple[Order, ...]) -> str:
 def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
     field, operator, values, _ = condition
     if field == "search":
-        params[name] = f"%{like(values[0])}%"
-        # A token is looked up by its hash, which nobody may feel their way along.
-        return f"(d.name ILIKE %({name})s OR (d.kind <> 'token' AND d.lookup ILIKE %({name})s))"
+        return search.words(values[0], name, params, lambda pattern: f"d.search LIKE {pattern}")
     column, type_ = COLUMNS[field]
     if operator == "icontains":
-        params[name] = f"%{like(values[0])}%"
-        return f"{column} ILIKE %({name})s"
+        params[name] = search.containing_name(values[0])
+        return f"split_part(d.search, E'\\n', 1) LIKE %({name})s"
     if operator == "isnull":
         return f"{column} IS {'NULL' if values[0] else 'NOT NULL'}"
     if operator in _COMPARE:
@@ -147,8 +146,3 @@ def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
         return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
     params[name] = list(values)
     return f"{column} = ANY(%({name})s::{type_}[])"
-
-
-def like(text: str) -> str:
-    """A text to be found as it is by LIKE."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from psycopg import Cursor
 
 from domain.event import Command, Facts
+from domain.text import caseless, normal
 
 
 def named_by(command: Command) -> set[UUID]:
@@ -87,7 +88,7 @@ def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, com
             FROM directory
             WHERE org_id = %s AND kind = 'user' AND id <> %s AND valid_to = 'infinity' AND NOT deleted
             """,
-            (email.lower() if isinstance(email, str) else None, org_id, stream_id),
+            (caseless(normal(email)) if isinstance(email, str) else None, org_id, stream_id),
         )
         taken, admins = cursor.fetchone() or (0, 0)
         return replace(facts, email_taken=taken > 0, other_admins=admins)

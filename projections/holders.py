@@ -7,17 +7,19 @@ from uuid import UUID
 
 from psycopg import Cursor
 
+from domain.text import caseless, normal
+
 
 def user(cursor: Cursor[Any], email: str, org_id: UUID | None = None) -> list[tuple[UUID, UUID]]:
     """(org, user) of every active user with this email, of one org where it is given."""
     cursor.execute(
         """
         SELECT org_id, id FROM directory
-        WHERE kind = 'user' AND lookup = lower(%(email)s) AND valid_to = 'infinity' AND active AND NOT deleted
+        WHERE kind = 'user' AND lookup = %(email)s AND valid_to = 'infinity' AND active AND NOT deleted
           AND (%(org_id)s::uuid IS NULL OR org_id = %(org_id)s)
         ORDER BY created_at
         """,
-        {"email": email, "org_id": org_id},
+        {"email": caseless(normal(email)), "org_id": org_id},
     )
     return cursor.fetchall()
 

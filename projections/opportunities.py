@@ -22,8 +22,10 @@ from psycopg import Cursor
 
 from domain.money import quantized
 from domain.opportunity.events import ProbabilitySource, State, Status
+from domain.text import folded, json_nfc, nfc
 from projections import versions
 from projections.projection import Change
+from projections.search import searchable
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.
 LIVE = "o.valid_to = 'infinity' AND NOT o.deleted"
@@ -65,6 +67,8 @@ CREATE TABLE opportunities (
     middle text NOT NULL,
     tail text NOT NULL,
     detail text NOT NULL,
+    search text NOT NULL,
+    custom_search jsonb,
     PRIMARY KEY (id, version)
 );
 ALTER TABLE opportunities ALTER head SET STORAGE EXTERNAL, ALTER middle SET STORAGE EXTERNAL, ALTER tail SET STORAGE EXTERNAL;
@@ -150,6 +154,8 @@ class _Row(Struct):
     middle: str
     tail: str
     detail: str
+    search: str
+    custom_search: dict[str, str] | None
 
 
 class _Count(Struct):
@@ -175,7 +181,9 @@ def _money(value: Decimal | None, currency: str) -> str | None:
 
 
 def render(state: State, position: int) -> _Row:
-    """The row of a version that is the last one so far."""
+    """The row of a version that is the last one so far. What is shown is shown as it is, what is compared is in NFC."""
+    tail = "," + _inside(_tail(state))
+    plain = tail.isascii()
     return _Row(
         id=state.id,
         version=state.version,
@@ -185,7 +193,7 @@ def render(state: State, position: int) -> _Row:
         valid_to=versions.INFINITY,
         deleted=state.deleted,
         created_at=state.created_at,
-        name=state.name,
+        name=nfc(state.name),
         account_id=state.account_id,
         owner_id=state.owner_id,
         stage=state.stage,
@@ -196,30 +204,39 @@ def render(state: State, position: int) -> _Row:
         close_date=state.close_date,
         actual_amount=state.actual_amount,
         actual_close_date=state.actual_close_date,
-        tags=state.tags,
+        tags=state.tags if plain else tuple(map(nfc, state.tags)),
         stakeholder_ids=state.stakeholder_ids,
-        custom_fields=state.custom_fields,
+        custom_fields=state.custom_fields if plain else json_nfc(state.custom_fields),
         head=f'{{"id":"{state.id}","name":{encode(state.name).decode()},"account":',
         middle=","
         + _inside(_Middle(_money(state.amount, state.currency), state.currency, state.stage, state.probability, state.close_date))
         + ',"owner":',
-        tail=","
-        + _inside(
-            _Tail(
-                state.custom_fields,
-                state.created_at,
-                state.status,
-                state.tags,
-                _money(state.actual_amount, state.currency),
-                state.actual_close_date,
-                state.lost_reason,
-                state.lost_reason_code,
-                state.updated_at,
-                state.version,
-            )
-        ),
+        tail=tail,
         detail="," + _inside(_Detail(state.probability_source, state.stage_entered_at)),
+        search=searchable(state.name),
+        custom_search=None if plain else _custom_search(state.custom_fields),
     )
+
+
+def _tail(state: State) -> _Tail:
+    return _Tail(
+        state.custom_fields,
+        state.created_at,
+        state.status,
+        state.tags,
+        _money(state.actual_amount, state.currency),
+        state.actual_close_date,
+        state.lost_reason,
+        state.lost_reason_code,
+        state.updated_at,
+        state.version,
+    )
+
+
+def _custom_search(values: Mapping[str, Any]) -> dict[str, str] | None:
+    """The folded texts of custom fields, by key, of those that are more than ASCII."""
+    texts = {nfc(key): value if isinstance(value, str) else encode(value).decode() for key, value in values.items()}
+    return {key: folded(text) for key, text in texts.items() if not text.isascii()} or None
 
 
 @cache
@@ -238,7 +255,7 @@ def _count(counts: Counter[tuple[UUID, UUID, str, str, str]], state: State | Non
 
 class Opportunities:
     name = "opportunities"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("opportunities", "opportunity_counts")
     ddl = DDL
     nothing: Mapping[str, str] = {"opportunity_counts": "n = 0"}

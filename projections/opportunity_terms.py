@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from projections import search
 from projections.condition import Condition
 
 # Field in a condition or an ordering → column; those that may be null.
@@ -58,18 +59,14 @@ def term(condition: Condition, name: str, params: dict[str, Any]) -> str:
         params[name] = list(values)
         return f"o.tags {'@>' if operator == 'all' else '&&'} %({name})s::text[]"
     if field == "owner_email":
-        params[name] = [value.lower() for value in values]
+        params[name] = list(values)
         return (
             "o.owner_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s AND d.kind = 'user'"
             f" AND d.valid_to = 'infinity' AND NOT d.deleted"
             f" AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
         )
     if field == "search":
-        params[name] = f"%{_like(values[0])}%"
-        return (
-            f"(o.name ILIKE %({name})s OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
-            f" AND d.kind = 'account' AND d.valid_to = 'infinity' AND d.name ILIKE %({name})s))"
-        )
+        return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
     column, type_ = COLUMNS[field], ARRAY_TYPES[field]
     if operator in _COMPARE:
         params[name] = values[0]
@@ -78,9 +75,6 @@ def term(condition: Condition, name: str, params: dict[str, Any]) -> str:
             # is then fetched and sorted; so they are not shown as a pair, and the index that gives the order is taken.
             return f"{column} {_COMPARE[operator]} ANY (ARRAY[%({name})s::{type_}])"
         return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
-    if operator == "icontains":
-        params[name] = f"%{_like(values[0])}%"
-        return f"{column} ILIKE %({name})s"
     if len(values) == 1:
         params[name] = values[0]
         return f"{column} = %({name})s::{type_}"
@@ -88,8 +82,16 @@ def term(condition: Condition, name: str, params: dict[str, Any]) -> str:
     return f"{column} = ANY(%({name})s::{type_}[])"
 
 
-def _like(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _in_a_name(pattern: str, valid: str = "d.valid_to = 'infinity'") -> str:
+    """Found in the name of the deal or in that of its account, which is looked up where it stands: a rename shows at once."""
+    return (
+        f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
+        f" AND d.kind = 'account' AND {valid} AND d.search LIKE {pattern}))"
+    )
+
+
+def _in_a_name_as_of(pattern: str) -> str:
+    return _in_a_name(pattern, "d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s")
 
 
 _CUSTOM_CASTS = {"number": ("number", "numeric"), "date": ("string", "text"), "checkbox": ("boolean", "boolean")}
@@ -101,12 +103,13 @@ def _custom_term(key: str, operator: str, values: tuple[Any, ...], custom_type: 
     text = f"o.custom_fields ->> %({name}k)s"
     if operator == "isnull":
         return f"({text}) IS {'NULL' if values[0] else 'NOT NULL'}"
+    if operator == "icontains":
+        params[name] = search.containing(values[0])
+        # What is ASCII needs no form of its own; lower() of the C collation is the same in every database.
+        return f'coalesce(o.custom_search ->> %({name}k)s, lower(({text}) COLLATE "C")) LIKE %({name})s'
     if custom_type == "multiselect":
         params[name] = list(values)
         return f"(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ?| %({name})s::text[] ELSE false END)"
-    if operator == "icontains":
-        params[name] = f"%{_like(values[0])}%"
-        return f"({text}) ILIKE %({name})s"
     json_type, cast = _CUSTOM_CASTS.get(custom_type, ("", "text"))
     # ISO dates compare as text; a stored value of another JSON type (kept from before the definition) never matches.
     operand = (

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 
+from domain.text import json_nfc
 from domain.webhook_endpoint import WebhookFilters
 
 
@@ -96,8 +97,12 @@ def passes(filters: WebhookFilters, of: Deal) -> bool:
         and (not filters.currency or of.currency in filters.currency)
         and (filters.amount__gte is None or (of.amount is not None and of.amount >= filters.amount__gte))
         and (filters.amount__lte is None or (of.amount is not None and of.amount <= filters.amount__lte))
-        and all(_is_one_of(of.custom_fields.get(key), wanted) for key, wanted in filters.custom_fields.items())
+        and (not filters.custom_fields or _has(json_nfc(of.custom_fields), json_nfc(filters.custom_fields)))
     )
+
+
+def _has(values: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return all(_is_one_of(values.get(key), one) for key, one in wanted.items())
 
 
 def _is_one_of(value: Any, wanted: Any) -> bool:

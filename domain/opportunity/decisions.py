@@ -13,7 +13,7 @@ from typing import Any
 from domain import event
 from domain.custom_value import is_empty
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.fields import MAX_TEXT, nearest, text_error
+from domain.fields import nearest, text_error
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.draft import CLOSING, NOTHING, Draft
@@ -46,7 +46,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
             return _changed(Draft(state, event.given(command), context))
         case ChangeStage():
             wanted = event.given(command)
-            if message := text_error(wanted.pop("comment"), MAX_TEXT, blank=True):
+            if message := text_error(wanted.pop("comment"), blank=True):
                 raise Invalid({"comment": [message]})
             return _changed(Draft(state, wanted, context))
         case Replace():

@@ -14,10 +14,11 @@ from uuid import UUID
 from domain import custom_value
 from domain.errors import Errors
 from domain.event import Context
-from domain.fields import MAX_STAKEHOLDERS, MAX_TEXT, REQUIRED, date_error, nearest, tags_error, text_error
+from domain.fields import MAX_STAKEHOLDERS, REQUIRED, date_error, line_error, nearest, tags_error, text_error
 from domain.money import amount_error, currency_error, quantized
 from domain.opportunity.events import ProbabilitySource, State
 from domain.pipeline import Stage
+from domain.text import normal
 
 CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
 
@@ -133,14 +134,14 @@ def _stakeholders_error(ids: tuple[UUID, ...], known: frozenset[UUID], kept: tup
 
 def set_texts_and_dates(draft: Draft) -> None:
     state, wanted, new, errors = draft.state, draft.wanted, draft.new, draft.errors
-    if "name" in wanted:
-        name = wanted["name"].strip()
+    if "name" in wanted and (wanted["name"] != state.name or state is NOTHING):
+        name = normal(wanted["name"])
         if name != state.name:
             new["name"] = name
-        if message := text_error(name):
+        if message := line_error(name):
             errors["name"] = [message]
-    if "tags" in wanted:
-        tags = tuple(dict.fromkeys([tag.strip() for tag in wanted["tags"] or ()]))
+    if "tags" in wanted and wanted["tags"] != state.tags:
+        tags = tuple(dict.fromkeys([normal(tag) for tag in wanted["tags"] or ()]))
         if tags != state.tags:
             new["tags"] = tags
             if message := tags_error(tags):
@@ -195,10 +196,10 @@ def set_lost_reason(draft: Draft) -> None:
     text: str | None = wanted["lost_reason"]
     reason = None
     if text is not None:
-        text = text.strip()
+        text = normal(text)
         pipeline = draft.context.policy.pipeline
         reason = pipeline.reason(text)
-        message = text_error(text, MAX_TEXT)
+        message = text_error(text)
         if not message and reason is None and not pipeline.allow_free_text:
             message = f"Must be one of the reasons. {nearest(text[:64], [one.code for one in pipeline.lost_reasons])}"
         if message:

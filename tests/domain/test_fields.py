@@ -6,15 +6,27 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from domain.fields import date_error, email_error, instant_error, key_error, nearest, tags_error, text_error, trimmed
+from domain.fields import date_error, email_error, instant_error, key_error, line_error, nearest, tags_error, text_error
+from domain.text import normalised
 
 
-@pytest.mark.parametrize("text", ["", "  ", "x" * 256, "a\0b"])
+@pytest.mark.parametrize("text", ["", "  ", "\u200b", "x" * 10_001, "a\0b"])
 def test_what_is_no_text_is_explained(text: str) -> None:
     assert text_error(text)
 
 
+@pytest.mark.parametrize("text", ["x" * 256, "a\nb", "a\tb", "a\u2028b", "a\u202eb", "\u2066a", "a\x7f", "\u200b\ufeff", "\u3164"])
+def test_what_is_no_line_is_explained(text: str) -> None:
+    assert line_error(text)
+
+
+@pytest.mark.parametrize("text", ["שלום\u200f עולם", "👩‍👩‍👧", "日本", "a\u00adb", "a\u00a0b", "½", None])
+def test_a_line_has_any_other_character(text: str | None) -> None:
+    assert line_error(text) is None
+
+
 def test_a_text_is_anything_else() -> None:
+    assert text_error("one\ntwo\u202e") is None
     assert text_error("Acme — Annual 2026 ✓") is None
     assert text_error(None) is None
     assert text_error("", blank=True) is None
@@ -57,4 +69,4 @@ def test_the_nearest_name_is_offered_with_all_there_are() -> None:
 
 
 def test_space_around_texts_goes() -> None:
-    assert trimmed({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}
+    assert normalised({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}
