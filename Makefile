@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres check fix bench lock help
+.PHONY: setup run test test-postgres test-clients check fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -21,6 +21,9 @@ test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 
 test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test
 	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.postgres_versions $(ARGS)
+
+test-clients: .venv/complete ## generate clients of the API and type-check them, lint its documents; needs node with npm, and fetches packages once
+	@$(PY) -m pytest -m node tests/clients $(ARGS)
 
 check: .venv/complete ## format, lint, types, import layers, dead dependencies, tests
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -29,7 +29,7 @@ from consumers.message import Actor, Message
 from domain import account, catalog, contact
 from domain.custom_field import Definition
 
-VERSION = "3.0.0"
+VERSION = "3.1.0"
 BINDING = "0.5.0"
 CHANNEL = "events"
 DESCRIPTION = """\

@@ -6,6 +6,7 @@ description of a record: what an answer shows follows from the state it is rende
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from inspect import cleandoc
 from typing import Any, get_args
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from app.bodies import without
+from app.complaints import alternatives
 from domain.custom_field import MAX_OPTIONS
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_STAKEHOLDERS, MAX_TAGS, MAX_TEXT
 from domain.pipeline import MAX_CODE, MAX_REASONS, MAX_STAGES
@@ -83,11 +85,18 @@ class Schemas:
     def __init__(self) -> None:
         self._types: list[Any] = [Problem]
         self._bodies: dict[tuple[type[Struct], frozenset[str], str], type[Struct]] = {}
+        self._further: dict[str, Json] = {}
+
+    def add(self, name: str, schema: Json) -> Json:
+        """A reference to a schema that no type stands for."""
+        self._further[name] = schema
+        return {"$ref": REF.format(name=name)}
 
     def of(self, type_: Any) -> Json:
         self._types.append(type_)
         (schema,), _ = msgspec.json.schema_components([type_], ref_template=REF)
-        return schema
+        mended: Json = _mended(schema, DECIMAL_SHOWN)
+        return mended
 
     def of_body(self, command: type[Struct], given: frozenset[str], name: str) -> Json:
         key = (command, given, name)
@@ -98,14 +107,16 @@ class Schemas:
     def components(self) -> Json:
         _, found = msgspec.json.schema_components(self._types, ref_template=REF)
         sent = {cls.__name__ for body in self._bodies.values() for cls in _structs(body)}
+        classes = {cls.__name__: cls for type_ in self._types for cls in _structs(type_)}
         components = {}
         for name, schema in sorted(found.items()):
+            _mark_instants(schema, classes[name])
             decimal = DECIMAL_SENT if schema.get("additionalProperties") is False else DECIMAL_SHOWN
             components[name] = _mended(schema, decimal)
             if name in sent:
                 components[name]["additionalProperties"] = False
                 components[name]["properties"] = _bounded(components[name]["properties"])
-        return components
+        return dict(sorted({**components, **self._further}.items()))
 
 
 def _noun(command: type[Struct]) -> str:
@@ -118,6 +129,16 @@ def _structs(type_: Any) -> set[type[Struct]]:
     if isinstance(type_, type) and issubclass(type_, Struct):
         return {type_}.union(*(_structs(field.type) for field in msgspec.structs.fields(type_)))
     return set().union(*(_structs(argument) for argument in get_args(type_)))
+
+
+def _mark_instants(schema: Json, cls: type[Struct]) -> None:
+    """Say which texts are instants: msgspec does so only of times that must have a zone, and ours are given theirs later."""
+    for field in msgspec.structs.fields(cls):
+        if datetime in alternatives(field.type):
+            node = schema["properties"][field.encode_name]
+            for one in node.get("anyOf", [node]):
+                if one.get("type") == "string":
+                    one["format"] = "date-time"
 
 
 def _bounded(properties: Json) -> Json:
@@ -136,6 +157,15 @@ def _mended(node: Any, decimal: Json) -> Any:
     if node.get("type") == "string" and node.get("format") == "decimal":
         return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
     mended = {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    if mended.get("default", ...) is None:
+        del mended["default"]  # as good as left out, and no reason for generators to ask for the key
+    if "enum" in mended:
+        mended.setdefault("type", "string")
+    if mended.get("type") == "object" and "properties" not in mended:
+        mended.setdefault("additionalProperties", True)
+    if mended.get("type") == "array" and not isinstance(mended.get("items"), dict):  # of any values; pairs too, for generators
+        mended.pop("prefixItems", None)
+        mended["items"] = {}
     if isinstance(text := mended.get("description"), str):  # a docstring of ours
         mended["description"] = cleandoc(text).replace("``", "`")
     return mended

@@ -6,14 +6,16 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID
 
 from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from app import openapi_webhooks
 from app.filters import LISTS, MAX_VALUES, Filters
 from app.json_schema import REF, Schemas
 from app.listing import Table
@@ -58,28 +60,37 @@ OPERATORS = {
     "icontains": "Contains, whatever the case.",
 }
 
+TAGS = {
+    "Opportunities": "Deals: the list with its filters, the record and its verbs, its history.",
+    "Forecast": "Sales by month, now or as of any instant, and what changed between two instants.",
+    "Activities": "Calls, emails, meetings, notes and tasks on a deal.",
+    "Accounts": "The companies that deals are made with.",
+    "Contacts": "People, of an account or of none, who may be stakeholders of deals.",
+    "Users": "Who works in the org, and with which role.",
+    "Pipeline": "Stages, the moves between them, what each asks for, and the reasons to lose.",
+    "Custom fields": "The fields that the org adds to its deals.",
+    "Exchange rates": "What one unit of a currency is worth in the org's, from a day on.",
+    "Organization": "The org itself.",
+    "Tokens": "API tokens, shown once.",
+    "Webhooks": "Endpoints that are told of deals, their deliveries, and the requests that they get.",
+    "Events": "Everything that happened in the org, in order, as pages or as a stream.",
+    "Documentation": "This document, and that of the event stream.",
+    "Operations": "For those who run the product.",
+}
+"""In the order of what a reader looks for first."""
 
+_ORDER = {tag: place for place, tag in enumerate(TAGS)}
 _VERBS = ("get", "post", "put", "patch", "delete")
 
 
 def document(app: Litestar, public_url: str = "") -> Json:
-    """The whole document. Raises ``LookupError`` for a route without an ``Operation``."""
+    """The whole document. Raises ``LookupError`` for a route without an ``Operation``, ``KeyError`` for a tag of no place."""
     schemas = Schemas()
     paths: dict[str, Json] = {}
-    tags: dict[str, None] = {}
-    for route in sorted((route for route in app.routes if isinstance(route, HTTPRoute)), key=lambda route: route.path):
-        for handler in route.route_handlers:
-            if handler.http_methods == {"OPTIONS"}:
-                continue
-            operation = handler.opt.get("operation")
-            if operation is None:
-                raise LookupError(f"{handler} does not describe itself.")
-            if operation is HIDDEN:
-                continue
-            tags[operation.tag] = None
-            for method in handler.http_methods:
-                verbs = paths.setdefault(_path(route), {})
-                verbs[method.lower()] = _Described(operation, method, route, schemas).json(handler.handler_name)
+    for route, handler, operation in sorted(_operations(app), key=lambda each: (_ORDER[each[2].tag], each[0].path)):
+        for method in handler.http_methods:
+            verbs = paths.setdefault(_path(route), {})
+            verbs[method.lower()] = _Described(operation, method, route, schemas).json(handler.handler_name)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -90,14 +101,27 @@ def document(app: Litestar, public_url: str = "") -> Json:
         },
         "servers": [{"url": public_url or "/"}],
         "security": [{"bearer": []}],
-        "tags": [{"name": tag} for tag in tags],
+        "tags": [{"name": tag, "description": text} for tag, text in TAGS.items()],
         "paths": {path: dict(sorted(verbs.items(), key=lambda item: _VERBS.index(item[0]))) for path, verbs in paths.items()},
+        "webhooks": openapi_webhooks.described(schemas),
         "components": {
             "schemas": schemas.components(),
             "responses": {str(status): _problem(status) for status in ERRORS},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _operations(app: Litestar) -> Iterator[tuple[HTTPRoute, HTTPRouteHandler, Operation]]:
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        for handler in route.route_handlers:
+            operation = handler.opt.get("operation")
+            if operation is None and handler.http_methods != {"OPTIONS"}:
+                raise LookupError(f"{handler} does not describe itself.")
+            if operation is not None and operation is not HIDDEN and route.path not in operation.aliases:
+                yield route, handler, operation
 
 
 def product_version() -> str:
@@ -136,6 +160,7 @@ class _Described:
             described["requestBody"] = self._body()
         described["responses"] = {
             **self._success(),
+            **({} if self.secured else {"400": {"description": "The request is not well-formed HTTP."}}),
             **{str(status): {"$ref": f"#/components/responses/{status}"} for status in self._errors()},
         }
         return described
@@ -192,23 +217,30 @@ class _Described:
         item = self.schemas.of(self.operation.answer)
         if self.operation.table is None:
             return item
+        noun = self.operation.answer.__name__
         some = {
             "type": "object",
             "description": "With `fields`: only those keys.",
             "propertyNames": {"enum": list(self.operation.table.fields)},
             "maxProperties": len(self.operation.table.fields) - 1,
+            "additionalProperties": True,
         }
         url = {"type": ["string", "null"], "format": "uri"}
-        return {
+        page = {
             "type": "object",
             "properties": {
                 "count": {"type": "integer", "minimum": 0},
                 "next": url,
                 "previous": url,
-                "results": {"type": "array", "items": {"anyOf": [item, some]}, "maxItems": MAX_PAGE_SIZE},
+                "results": {
+                    "type": "array",
+                    "items": {"anyOf": [item, self.schemas.add(f"Some{noun}", some)]},
+                    "maxItems": MAX_PAGE_SIZE,
+                },
             },
             "required": ["count", "next", "previous", "results"],
         }
+        return self.schemas.add(f"{noun}Page", page)
 
     def _errors(self) -> list[int]:
         errors = set(self.operation.errors)

@@ -18,7 +18,8 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type of the answer's body, None for none; with ``table`` a page of such. ``body`` is the command
     that the body decodes into, less the fields in ``given``. ``versioned`` answers have an ETag and heed preconditions.
-    A record that is created is ``located`` by its answer. ``errors`` come on top of those that every such verb can
+    A record that is created is ``located`` by its answer. ``aliases`` are further paths of the handler, which
+    are not told. ``errors`` come on top of those that every such verb can
     give.
     """
 
@@ -38,6 +39,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     media_type: str = "application/json"
     versioned: bool = False
     located: bool = True
+    aliases: frozenset[str] = frozenset()
 
 
 HIDDEN = Operation(tag="", summary="")

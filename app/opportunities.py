@@ -177,7 +177,7 @@ async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
 @get(
     PATH + "/{id:uuid}/transitions",
     opt=describe(
-        TAG, "The stages an opportunity may move to", answer=shown.Transitions,
+        TAG, "The stages an opportunity may move to", answer=shown.PossibleTransitions,
         description="With the fields that each asks for.",
     ),
 )  # fmt: skip
@@ -193,7 +193,7 @@ async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) 
         missing = [path for path in required if custom_value.is_empty(_at(deal, path))]
         possible.append(shown.NextStage(key, stage.label, stage.type, stage.probability, list(required), missing))
     assert identity.org_id == policy.org_id
-    return Answer(msgspec.json.encode(shown.Transitions(deal["stage"], possible)))
+    return Answer(msgspec.json.encode(shown.PossibleTransitions(deal["stage"], possible)))
 
 
 async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int, bytes]:

@@ -87,7 +87,7 @@ class NextStage(Struct):
     missing_fields: list[str]
 
 
-class Transitions(Struct):
+class PossibleTransitions(Struct):
     """Where a deal stands and where the policy lets it go."""
 
     stage: str

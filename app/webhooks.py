@@ -38,7 +38,10 @@ from projections.condition import Order
 TAG = "Webhooks"
 PATH = "/api/webhooks"
 ONE = "/api/webhooks/{id:uuid}"
-DELIVERY = "/api/webhooks/deliveries/{id:uuid}"
+DELIVERY = ONE + "/deliveries/{delivery_id:uuid}"
+DELIVERY_ALONE = "/api/webhooks/deliveries/{id:uuid}"
+"""The same, for who has a delivery's id and nothing else; OpenAPI tells of it in words, for it is ambiguous beside ``DELIVERY``."""
+ALSO = "Also at `/api/webhooks/deliveries/<delivery id>"
 RULES = frozenset({"rules"})
 MAX_POSITION = 2**62
 Endpoint = shown(webhook_endpoint.State, "WebhookEndpoint")
@@ -233,9 +236,13 @@ async def list_webhook_deliveries(request: Http) -> ASGIResponse:
 
 
 @get(
-    DELIVERY,
+    [DELIVERY, DELIVERY_ALONE],
     opt=describe(
-        TAG, "Get a webhook delivery", description="With every attempt and the body as it is sent.", answer=DeliveryRecord
+        TAG,
+        "Get a webhook delivery",
+        description=f"With every attempt and the body as it is sent. {ALSO}/`.",
+        answer=DeliveryRecord,
+        aliases=frozenset({DELIVERY_ALONE}),
     ),
 )
 async def get_webhook_delivery(request: Http) -> ASGIResponse:
@@ -243,34 +250,51 @@ async def get_webhook_delivery(request: Http) -> ASGIResponse:
     filters.none(request.scope["query_string"])
     identity = call.of(request).identity
     reads = request.app.state.reads
-    id_ = request.path_params["id"]
+    id_ = _delivery_id(request)
     rows = await reads.rows(identity, *delivery_log.record(identity.org_id, id_))
     if not rows:
         raise NotFound("No such delivery.")
     attempts = delivery_log.by_delivery(await reads.rows(identity, *delivery_log.attempts(identity.org_id, [id_], None)))
-    return ASGIResponse(body=msgspec.json.encode(delivery_log.full(rows[0], attempts.get(id_, []))))
+    delivery = delivery_log.full(rows[0], attempts.get(id_, []))
+    _require_of_endpoint(request, delivery)
+    return ASGIResponse(body=msgspec.json.encode(delivery))
 
 
 @post(
-    DELIVERY + "/redeliver",
+    [f"{DELIVERY}/redeliver", f"{DELIVERY_ALONE}/redeliver"],
     status_code=202,
     opt=describe(
         TAG,
         "Send a webhook delivery again",
-        description="At once, whatever became of it, with the same id and the same bytes, and all retries before it.",
+        description=(
+            f"At once, whatever became of it, with the same id and the same bytes, and all retries before it. {ALSO}/redeliver/`."
+        ),
         status=202,
         answer=Delivery,
+        aliases=frozenset({f"{DELIVERY_ALONE}/redeliver"}),
     ),
 )
 async def redeliver_webhook(request: Http) -> ASGIResponse:
-    id_ = request.path_params["id"]
+    id_ = _delivery_id(request)
     org_id = call.of(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
         redelivery.redeliver(cursor, org_id, id_)
+        _require_of_endpoint(request, delivery_log.now(cursor, org_id, id_))
         return _shown(cursor, org_id, id_)
 
     return await _asked(request, work)
+
+
+def _delivery_id(request: Http) -> UUID:
+    named: UUID = request.path_params.get("delivery_id") or request.path_params["id"]
+    return named
+
+
+def _require_of_endpoint(request: Http, delivery: Delivery) -> None:
+    """Raises ``NotFound`` where the path names another endpoint than the delivery's."""
+    if "delivery_id" in request.path_params and request.path_params["id"] != delivery.endpoint_id:
+        raise NotFound("No such delivery.")
 
 
 @post(

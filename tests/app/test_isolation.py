@@ -153,6 +153,8 @@ def routes(process: InProcess, *, writing: bool) -> list[tuple[str, str, Any]]:
 
 def paths(template: str, tenant: Tenant) -> list[str]:
     """The paths of a template with every id the tenant has, and some it does not."""
+    if "{delivery_id:uuid}" in template:
+        template = template.replace("{id:uuid}", tenant.ids["endpoint"]).replace("delivery_id", "id")
     if "{id:uuid}" in template:
         return [template.replace("{id:uuid}", id_) for id_ in [*tenant.ids.values(), str(uuid4())]]
     if "{key:str}" in template:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import jsonschema_rs
@@ -12,6 +13,8 @@ from app import openapi
 from app.main import create_app
 from app.operations import HIDDEN, Operation
 from app.settings import Settings
+from consumers.webhooks.redelivery import TEST
+from domain.webhook_endpoint import EVENT_TYPES
 
 Json = dict[str, Any]
 VERBS = {"get", "post", "put", "patch", "delete"}
@@ -50,6 +53,51 @@ def test_every_route_describes_itself() -> None:
                 operation = handler.opt.get("operation")
                 assert isinstance(operation, Operation), handler
                 assert operation is HIDDEN or operation.summary, handler
+
+
+def test_tags_come_in_the_order_of_what_a_reader_looks_for_and_say_what_they_hold(document: Json) -> None:
+    names = [tag["name"] for tag in document["tags"]]
+    assert (names[:2], names[-1]) == (["Opportunities", "Forecast"], "Operations")
+    assert all(tag["description"].endswith(".") for tag in document["tags"])
+    told = dict.fromkeys(operation["tags"][0] for _, _, operation in operations(document))
+    assert list(told) == names
+
+
+def nodes(node: Any) -> Iterator[Json]:
+    if isinstance(node, dict):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from nodes(value)
+
+
+def test_instants_enums_lists_and_maps_are_of_a_type_that_generators_know(document: Json) -> None:
+    for node in nodes({name: document[name] for name in ("paths", "webhooks")} | document["components"]):
+        assert not isinstance(node.get("items"), bool), node
+        if node.get("type") == "object":
+            assert "properties" in node or "additionalProperties" in node, node
+    for schema in document["components"]["schemas"].values():
+        for name, field in schema.get("properties", {}).items():
+            kinds = field.get("anyOf", [field])
+            assert all("type" in one for one in kinds if "enum" in one), (name, field)
+            assert not name.endswith("_at") or "date-time" in [one.get("format") for one in kinds], (name, field)
+
+
+def test_no_two_paths_are_ambiguous(document: Json) -> None:
+    def fit(one: list[str], other: list[str]) -> bool:
+        same = len(one) == len(other) and all(a == b or "{" in a + b for a, b in zip(one, other, strict=True))
+        return same and sum("{" in part for part in one) == sum("{" in part for part in other)
+
+    paths = [path.split("/") for path in document["paths"]]
+    assert [(one, other) for one, other in combinations(paths, 2) if fit(one, other)] == []
+
+
+def test_every_type_of_event_has_the_request_that_an_endpoint_is_sent(document: Json) -> None:
+    assert set(document["webhooks"]) == {*EVENT_TYPES, TEST}
+    for type_, item in document["webhooks"].items():
+        body = item["post"]["requestBody"]["content"]["application/json"]
+        validator(document, body["schema"]).validate(body["example"])
+        assert body["example"]["type"] == type_
+        assert {"webhook-id", "webhook-timestamp", "webhook-signature"} == {each["name"] for each in item["post"]["parameters"]}
 
 
 def test_operation_ids_are_unique(document: Json) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
+import jsonschema_rs
 import psycopg
 import pytest
 
+from app import openapi
 from app.committer import Committer
+from app.main import create_app
 from app.provision import create_org
+from app.settings import Settings
 from consumers import database
 from consumers.log import Log
 from consumers.webhooks import deliveries, fan_out
@@ -262,6 +266,25 @@ def test_a_test_is_sent_like_any_other_and_its_answer_told(shop: Shop) -> None:
     assert delivery["next_attempt_at"] > attempt["at"]
     (listed,) = shop.listed(hooks, "type=webhook.test&status=pending")["results"]
     assert listed == {name: value for name, value in delivery.items() if name != "body"}
+
+
+def test_every_request_is_as_the_document_says_and_its_delivery_is_at_two_addresses(shop: Shop) -> None:
+    document = openapi.document(create_app(Settings(database_url="postgresql://nowhere/none")))
+    hooks, other = shop.endpoint(), shop.endpoint("/other", events=["opportunity.won"])
+    deal = shop.deal(amount="5")
+    assert shop.ask("DELETE", f"/api/opportunities/{deal['id']}/").status == 204
+    made(shop.ask("POST", one(hooks, "test/")), 202)
+    shop.fan_out()
+    listed = shop.listed(hooks)["results"]
+    assert {delivery["type"] for delivery in listed} == {"opportunity.created", "opportunity.deleted", "webhook.test"}
+    for delivery in listed:
+        record = shop.delivery(delivery["id"])
+        assert made(shop.ask("GET", one(hooks, f"deliveries/{delivery['id']}/")), 200) == record
+        refused(shop.ask("GET", one(other, f"deliveries/{delivery['id']}/")), 404)
+        body = document["webhooks"][delivery["type"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        jsonschema_rs.validator_for({**body, "components": document["components"]}, validate_formats=True).validate(record["body"])
+    made(shop.ask("POST", one(hooks, f"deliveries/{listed[0]['id']}/redeliver/")), 202)
+    refused(shop.ask("POST", one(other, f"deliveries/{listed[0]['id']}/redeliver/")), 404)
 
 
 def test_a_redelivery_has_the_same_id_and_bytes_and_is_one_more_attempt(shop: Shop) -> None:
