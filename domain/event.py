@@ -148,10 +148,10 @@ def given(struct: Struct) -> dict[str, Any]:
 
 def changed(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The wanted values, by field, that differ from the state's, texts in normal form; empty when there is nothing to change."""
-    differing = {name: value for name, value in wanted.items() if getattr(state, name) != value}
+    differing: dict[str, Any] = {}
     for name, value in wanted.items():
-        if isinstance(value, str) and name in differing:
-            differing[name] = normal(value)
-            if differing[name] == getattr(state, name):
-                del differing[name]
+        old = getattr(state, name)
+        new = normal(value) if isinstance(value, str) and value != old else value
+        if new != old:
+            differing[name] = new
     return differing

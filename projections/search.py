@@ -1,6 +1,7 @@
 """How texts are found whatever their case and marks: the form they are stored in, and the LIKE patterns that look into it.
 
-A stored text begins every word with a space, so the beginning of a word is found like any other part of the text, by one index.
+In a stored text a space stands before every word, so LIKE finds beginnings of words as it finds any other part, and one
+trigram index could serve both.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _folded(text: str) -> str:
 
 
 def _begins(word: str) -> bool:
-    """Whether a word is looked for at beginnings only: it is short, and no sign and of no script without spaces between words."""
+    """Whether a word is looked for at beginnings only: a short one, unless it is a sign or of a script that sets no spaces."""
     return len(word) <= SHORT and word[0].isalnum() and east_asian_width(word[0]) != "W"
 
 
