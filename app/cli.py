@@ -228,12 +228,17 @@ def token_group() -> None:
 @click.option("--email", required=True, help="Of the user whose rights the token has.")
 @click.option("--name", default="command line", show_default=True)
 @click.option("--expires-at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="UTC; never where left out.")
-def token_create(database_url: str | None, org_id: UUID | None, email: str, name: str, expires_at: datetime | None) -> None:
+@click.option(
+    "--role", type=click.Choice(["read_only", "rep", "manager", "admin"]), help="At most this; the user's where left out."
+)
+def token_create(
+    database_url: str | None, org_id: UUID | None, email: str, name: str, expires_at: datetime | None, role: Any
+) -> None:
     """Make a token for a user; prints it, the only time it is shown."""
     from app.operator import create_token
 
     url = database(database_url)
-    show(create_token(url, email, name, org_id, expires_at.replace(tzinfo=UTC) if expires_at else None))
+    show(create_token(url, email, name, org_id, expires_at.replace(tzinfo=UTC) if expires_at else None, role))
 
 
 @token_group.command(name="revoke")

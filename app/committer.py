@@ -27,6 +27,7 @@ from app.submission import Outcome, Result, Status, Submission, Unavailable
 from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
 from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
 from domain.event import Actor, Context, Facts, Meta, Policy, Recorded, State
+from domain.permissions import weaker
 from projections import answers, facts, kept_answers
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
@@ -239,7 +240,9 @@ class Committer:
             known = references(submission.org_id)
             if submission.kind != "opportunity":
                 self._append(cursor, pending, batch)
-                known = facts.of_record(new(), submission.kind, submission.org_id, submission.stream_id, submission.command)
+                known = facts.of_record(
+                    new(), submission.kind, submission.org_id, submission.stream_id, submission.command, submission.token_id
+                )
             key = _key(submission)
             result: Result
             try:
@@ -247,6 +250,8 @@ class Committer:
                     result = _again(submission, *given[key], batch.states)
                 else:
                     result = self._decide(submission, known, batch.states, pending)
+                    if known.issued_tokens and result.status == "changed":
+                        self._revoke_issued(burst, submission, known, batch, pending)
                     if key and submission.idempotency:
                         given[key] = submission.idempotency[1], result
             except Exception as error:  # a refusal, or a fault of ours that concerns this command alone
@@ -316,6 +321,16 @@ class Committer:
             pending += changes
         return Outcome(status, submission.stream_id, state.version if state else 0)
 
+    def _revoke_issued(self, burst: Burst, submission: Submission, known: Facts, batch: _Batch, pending: list[Change]) -> None:
+        """Revoke the tokens that were issued with a revoked one as well."""
+        further = [
+            replace(submission, stream_id=id_, command=token.Revoke(following=True), expected_version=None)
+            for id_ in known.issued_tokens
+        ]
+        self._loading(burst.cursor(), further, batch)()
+        for one in further:
+            self._decide(one, Facts(), batch.states, pending)
+
     def _append(self, cursor: Cursor[Any], pending: list[Change], batch: _Batch) -> None:
         if not pending:
             return
@@ -384,7 +399,7 @@ def _context(submission: Submission, known: Facts, states: Mapping[UUID, State],
             custom_fields=cast("custom_field.State", states.get(custom_field_id)),
         ),
         facts=known,
-        token_id=submission.token_id,
+        token=cast("token.State | None", submission.token_id and states.get(submission.token_id)),
         request_id=submission.request_id,
         comment=submission.comment,
     )
@@ -400,7 +415,7 @@ def _actor(submission: Submission, states: Mapping[UUID, State], now: datetime) 
     holder = states.get(submission.actor.user_id) if submission.actor.user_id else None
     if not isinstance(holder, user.State) or not holder.active or issued.user_id != holder.id:
         raise Unauthenticated("The user of this token is not active.")
-    return Actor(user_id=holder.id, role=holder.role, email=holder.email)
+    return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)
 
 
 def _meta(context: Context) -> Meta:
@@ -410,7 +425,7 @@ def _meta(context: Context) -> Meta:
         occurred_at=context.now,
         recorded_at=context.recorded_at,
         actor_id=context.actor.user_id,
-        token_id=context.token_id,
+        token_id=context.token.id if context.token else None,
         request_id=context.request_id,
         comment=context.comment,
     )

@@ -10,6 +10,7 @@ from uuid import UUID
 from app import provision
 from app.committer import Committer, connect
 from app.failures import Failure
+from domain.permissions import Role
 from projections import holders
 
 
@@ -19,7 +20,9 @@ def create_org(url: str, name: str, currency: str, admin_email: str) -> dict[str
     return {"org_id": str(made.org_id), "user_id": str(made.user_id), "token": made.token}
 
 
-def create_token(url: str, email: str, name: str, org_id: UUID | None, expires_at: datetime | None) -> dict[str, str]:
+def create_token(
+    url: str, email: str, name: str, org_id: UUID | None, expires_at: datetime | None, role: Role | None
+) -> dict[str, str | None]:
     """A further token for the user with this email; the org may be left out where only one has such a user."""
     with connect(url) as connection, connection.cursor() as cursor:
         found = holders.user(cursor, email, org_id)
@@ -29,8 +32,8 @@ def create_token(url: str, email: str, name: str, org_id: UUID | None, expires_a
         raise Failure(f"Several orgs have a user {email}: choose one with --org: {', '.join(str(org) for org, _ in found)}.")
     ((org, user_id),) = found
     with committing(url) as committer:
-        token_id, secret = provision.issue_token(committer, org, user_id, name, expires_at)
-    return {"org_id": str(org), "user_id": str(user_id), "token_id": str(token_id), "token": secret}
+        token_id, secret = provision.issue_token(committer, org, user_id, name, expires_at, role)
+    return {"org_id": str(org), "user_id": str(user_id), "token_id": str(token_id), "role": role, "token": secret}
 
 
 def revoke_token(url: str, token: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from app.committer import Committer
 from app.submission import Submission
 from domain import organization, pipeline, token, user
 from domain.event import OPERATOR, Command
+from domain.permissions import Role
 
 PREFIX = "opp_"
 
@@ -58,12 +59,17 @@ def create_org(
 
 
 def issue_token(
-    committer: Committer, org_id: UUID, user_id: UUID, name: str, expires_at: datetime | None = None
+    committer: Committer,
+    org_id: UUID,
+    user_id: UUID,
+    name: str,
+    expires_at: datetime | None = None,
+    role: Role | None = None,
 ) -> tuple[UUID, str]:
     """A further token for a user: its id and the token in clear. Raises ``DomainError``."""
     secret, hash_ = new_token()
     token_id = uuid7()
-    command = token.Issue(name=name, user_id=user_id, hash=hash_, prefix=secret[:8], expires_at=expires_at)
+    command = token.Issue(name=name, user_id=user_id, hash=hash_, prefix=secret[:8], expires_at=expires_at, role=role)
     committer.run_as_one([Submission("token", token_id, command, org_id, OPERATOR, render=False)])
     return token_id, secret
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -28,7 +28,10 @@ MAX_IDENTITIES = 50_000
 
 
 class Identity(Struct, frozen=True):
-    """Whose token a request carries. ``epoch`` is the org's identity epoch when it was looked up by ``hash``."""
+    """Whose token a request carries. ``epoch`` is the org's identity epoch when it was looked up by ``hash``.
+
+    ``role`` is what the token is worth: its user's, or ``cap`` where that is less.
+    """
 
     org_id: UUID
     user_id: UUID
@@ -38,6 +41,7 @@ class Identity(Struct, frozen=True):
     epoch: int
     hash: str
     expires_at: datetime | None = None
+    cap: Role | None = None
 
 
 class RoleChanged(Unavailable):
@@ -110,8 +114,8 @@ class Reads:
             found = await self._fetch(None, "SELECT * FROM identity_of(%(hash)s)", {"hash": hashed})
             if not found:
                 return None
-            org_id, user_id, role, email, token_id, expires_at, epoch = found[0]
-            identity = Identity(org_id, user_id, cast("Role", role), email, token_id, epoch, hashed, expires_at)
+            org_id, user_id, role, email, token_id, expires_at, epoch, cap = found[0]
+            identity = Identity(org_id, user_id, role, email, token_id, epoch, hashed, expires_at, cap)
             if len(self._identities) >= MAX_IDENTITIES:
                 self._identities.clear()
             self._identities[hashed] = identity

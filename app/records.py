@@ -27,13 +27,19 @@ async def page(request: Http, kind: str, table: Table, *conditions: Condition, p
 
 
 async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:
-    """The record with its ETag. Raises ``NotFound``, ``Invalid`` for parameters."""
+    """The record with its ETag. Raises as ``read``."""
+    return commands.record(request, *await read(request, kind, id_))
+
+
+async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
+    """Version and JSON of a record. Raises ``NotFound``, ``Invalid`` for parameters."""
     filters.none(request.scope["query_string"])
     identity = call.of(request).identity
     rows = await request.app.state.reads.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
     if not rows:
         raise NotFound(f"No such {kind}.")
-    return commands.record(request, *rows[0])
+    version, body = rows[0]
+    return version, body
 
 
 async def settings(request: Http, kind: str) -> tuple[int, bytes] | None:

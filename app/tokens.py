@@ -54,11 +54,15 @@ async def list_tokens(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Create a token",
-        description=("The answer has it in `token`, this once: a repeated request gets null there. For other users: by admins."),
+        description=(
+            "The answer has it in `token`, this once: a repeated request gets null there. `role` caps that of its user. Admins may"
+            " create any; others only for themselves, of no other rights and no longer life than the token they use, which are"
+            " also what is left out; with `read_only` none."
+        ),
         status=201,
         body=token.Issue,
         body_name="TokenCreate",
-        body_example={"name": "nightly export", "expires_at": "2027-01-01T00:00:00Z"},
+        body_example={"name": "nightly export", "expires_at": "2027-01-01T00:00:00Z", "role": "read_only"},
         given=MADE_HERE,
         answer=NewToken,
         versioned=True,
@@ -78,7 +82,15 @@ async def create_token(request: Http) -> ASGIResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Revoke a token", description="At once, everywhere.", status=204, versioned=True),
+    opt=describe(
+        TAG,
+        "Revoke a token",
+        description=(
+            "At once, everywhere, and with it those issued with it, and with those, except for the one that the request carries."
+        ),
+        status=204,
+        versioned=True,
+    ),
 )
 async def revoke_token(request: Http) -> ASGIResponse:
     return commands.answer(await commands.execute(request, token.Revoke(), stream_id=request.path_params["id"]), 204)

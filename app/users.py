@@ -3,8 +3,13 @@ deactivated."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
 from litestar import get, patch, post
 from litestar.response.base import ASGIResponse
+from msgspec import Struct, defstruct
 
 from app import bodies, call, commands, records
 from app.call import Http
@@ -14,13 +19,25 @@ from app.listing import Table
 from app.operations import describe
 from app.values import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from domain import user
-from domain.permissions import ROLES
+from domain.permissions import ROLES, Role
 from projections.condition import Order
 
 TAG = "Users"
 PATH = "/api/users"
 ONE = "/api/users/{id:uuid}"
 User = shown(user.State, "User")
+
+
+class CurrentToken(Struct):
+    """``effective_role`` is what it is worth: the weaker one of its own and its user's role."""
+
+    id: UUID
+    role: Role | None
+    effective_role: Role
+    expires_at: datetime | None
+
+
+Me = defstruct("Me", [("token", CurrentToken)], bases=(User,))
 TABLE = Table(
     Filters(
         (
@@ -62,9 +79,21 @@ async def create_user(request: Http) -> ASGIResponse:
     return commands.answer(await commands.execute(request, command), 201, location=f"{PATH}/")
 
 
-@get(f"{PATH}/me", opt=describe(TAG, "Get the token's user", answer=User, versioned=True))
+@get(
+    f"{PATH}/me",
+    opt=describe(
+        TAG,
+        "Get the token's user",
+        description="With the token that the request carries; its `role`, where it has one, caps that of the user.",
+        answer=Me,
+        versioned=True,
+    ),
+)
 async def get_me(request: Http) -> ASGIResponse:
-    return await records.one(request, "user", call.of(request).identity.user_id)
+    identity = call.of(request).identity
+    version, body = await records.read(request, "user", identity.user_id)
+    token = msgspec.json.encode(CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at))
+    return commands.record(request, version, body[:-1] + b',"token":' + token + b"}")
 
 
 @get(ONE, opt=describe(TAG, "Get a user", answer=User, versioned=True))

@@ -17,7 +17,7 @@ from domain.permissions import Role
 from domain.text import normal
 
 if TYPE_CHECKING:
-    from domain import custom_field, organization, pipeline
+    from domain import custom_field, organization, pipeline, token
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -81,7 +81,10 @@ class Recorded(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. ``user_id`` is None for the operator at the command line, who has every right."""
+    """Who acts, with the role that their token leaves them.
+
+    ``user_id`` is None for the operator at the command line, who has every right.
+    """
 
     user_id: UUID | None
     role: Role
@@ -107,7 +110,9 @@ class Facts:
     ``accounts``, ``users`` (active ones), ``contacts`` and ``opportunities`` hold those of the ids named by the
     command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is about the command's email.
     ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many live deals refer to the
-    account; ``other_admins`` how many active admins there are beside the user the command is about.
+    account; ``other_admins`` how many active admins there are beside the user the command is about. ``issued_tokens``
+    are those still good that were issued with the token the command is about, or with one of these; ``last_admin_token`` says
+    that without it and them no token with an admin's rights would be left.
     """
 
     accounts: frozenset[UUID] = frozenset()
@@ -119,6 +124,8 @@ class Facts:
     owner_id: UUID | None = None
     deals: int = 0
     other_admins: int = 0
+    issued_tokens: tuple[UUID, ...] = ()
+    last_admin_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ class Context:
     """Everything outside the aggregate that a decision may depend on.
 
     ``new_id`` is the id of the stream the command is about: fresh for a creation. ``now`` becomes ``occurred_at``.
+    ``token`` is the one the command came with, None for the operator.
     """
 
     org_id: UUID
@@ -136,7 +144,7 @@ class Context:
     new_id: UUID
     policy: Policy
     facts: Facts = Facts()
-    token_id: UUID | None = None
+    token: token.State | None = None
     request_id: str = ""
     comment: str | None = None
 

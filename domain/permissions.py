@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 
 Role = Literal["read_only", "rep", "manager", "admin"]
 ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
+"""From the weakest to the strongest: each may do all that those before it may."""
+
+
+def weaker(role: Role, cap: Role | None) -> Role:
+    """What a role comes to under a cap."""
+    return role if cap is None or exceeds(cap, role) else cap
+
+
+def exceeds(role: Role, other: Role) -> bool:
+    return ROLES.index(role) > ROLES.index(other)
 
 
 def require_admin(actor: Actor) -> None:

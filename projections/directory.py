@@ -41,6 +41,7 @@ CREATE TABLE directory (
     lookup text,
     role text,
     expires_at timestamptz,
+    issued_with uuid,
     card text NOT NULL,
     doc text NOT NULL,
     search text NOT NULL,
@@ -53,6 +54,7 @@ CREATE INDEX directory_parent ON directory (org_id, kind, parent_id, sort_at DES
     WHERE valid_to = 'infinity' AND NOT deleted AND parent_id IS NOT NULL;
 CREATE INDEX directory_lookup ON directory (kind, lookup)
     WHERE valid_to = 'infinity' AND NOT deleted AND lookup IS NOT NULL;
+CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = 'infinity' AND issued_with IS NOT NULL;
 
 CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
 """
@@ -78,6 +80,7 @@ class _Row(Struct):
     lookup: str | None
     role: str | None
     expires_at: datetime | None
+    issued_with: UUID | None
     card: str
     doc: str
     search: str = ""
@@ -137,6 +140,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
         lookup=None,
         role=None,
         expires_at=None,
+        issued_with=None,
         card=_card(state),
         doc=document(state),
     )
@@ -155,6 +159,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
         case token.State():
             row.name, row.lookup, row.parent_id = state.name, state.hash, state.user_id
             row.active, row.expires_at = not state.revoked, state.expires_at
+            row.role, row.issued_with = state.role, state.issued_with
         case activity.State():
             row.name, row.parent_id, row.sort_at = state.subject, state.opportunity_id, state.occurred_at
         case webhook_endpoint.State():

@@ -57,8 +57,10 @@ def of_references(found: Existing, org_id: UUID) -> Facts:
     return Facts(accounts=of_kind("account"), users=of_kind("user"), contacts=of_kind("contact"))
 
 
-def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command) -> Facts:
-    """All the facts for a command on a reference record or on settings."""
+def of_record(
+    cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command, token_id: UUID | None = None
+) -> Facts:
+    """All the facts for a command on a reference record or on settings, that came with a token."""
     facts = of_references(existing(cursor, named_by(command))(), org_id)
     if kind == "pipeline":
         cursor.execute(
@@ -92,6 +94,10 @@ def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, com
         )
         taken, admins = cursor.fetchone() or (0, 0)
         return replace(facts, email_taken=taken > 0, other_admins=admins)
+    if kind == "token":
+        cursor.execute(_ISSUED_TOKENS, (stream_id, token_id, org_id))
+        issued, last = cursor.fetchone() or ([], False)
+        return replace(facts, issued_tokens=tuple(id_ for id_ in issued if id_ != stream_id), last_admin_token=last)
     if kind == "activity":
         opportunity_id = getattr(command, "opportunity_id", None)
         cursor.execute(
@@ -104,6 +110,27 @@ def of_record(cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, com
         row = cursor.fetchone()
         return replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1]) if row else facts
     return facts
+
+
+# Whoever revokes a token with one that was issued with it means to go on with that one.
+_ISSUED_TOKENS = """
+    WITH RECURSIVE ending (id) AS (
+        SELECT %s::uuid
+        UNION
+        SELECT t.id FROM ending e JOIN directory t
+        ON t.issued_with = e.id AND t.valid_to = 'infinity' AND t.id IS DISTINCT FROM %s::uuid
+    ), good AS (
+        SELECT t.id, e.id IS NOT NULL AS ends,
+               coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
+               AND EXISTS (SELECT 1 FROM directory u WHERE u.id = t.parent_id AND u.valid_to = 'infinity' AND u.active
+                           AND u.role = 'admin') AS admin
+        FROM directory t LEFT JOIN ending e ON e.id = t.id
+        WHERE t.org_id = %s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
+    )
+    SELECT coalesce(array_agg(id ORDER BY id) FILTER (WHERE ends), '{}'),
+           coalesce(bool_or(ends AND admin) AND NOT bool_or(NOT ends AND admin), false)
+    FROM good
+"""
 
 
 def _one(cursor: Cursor[Any]) -> int:
