@@ -13,9 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app import embedded, processes
+from app import embedded, postgres_binaries, processes
 from app.embedded import EmbeddedError, Postgres
+from app.postgres_binaries import NoBinaries
 from app.processes import Unusable
+from tests.support.postgres import older_programs
 from tests.support.processes import ROOT
 
 OWNER = """
@@ -161,3 +163,55 @@ def test_a_lost_password_is_told_in_a_sentence(folder: Path) -> None:
     (folder / "postgres.json").unlink()
     with pytest.raises(EmbeddedError, match=r"postgres\.json.*missing"):
         Postgres.start(folder)
+
+
+def test_an_older_postgresql_of_the_system_starts_in_a_folder_that_its_user_cannot_walk_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if (older := older_programs()) is None:
+        pytest.skip("there is one PostgreSQL on this machine")
+    monkeypatch.setenv("PG_BIN_DIR", str(older))
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = Postgres.start(closed / "data", durable=False)
+    try:
+        insert(server.create_database("kept"), 1)
+        server.restart()
+        assert kept(server.create_database("kept")) == [1]
+    finally:
+        server.stop()
+
+
+def programs(folder: Path, version: str) -> Path:
+    """A program that says of itself to be PostgreSQL of this version."""
+    folder.mkdir(parents=True)
+    (folder / "postgres").write_text(f"#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")
+    (folder / "postgres").chmod(0o755)
+    return folder
+
+
+def test_programs_that_are_too_old_are_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PG_BIN_DIR", str(programs(tmp_path / "14", "14.9 (Debian)")))
+    with pytest.raises(NoBinaries, match=r"install PostgreSQL 15 or newer .*14 \(which is version 14\)\.$"):
+        postgres_binaries.find(None)
+
+
+def test_the_newest_is_taken_unless_the_data_was_made_by_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("PG_BIN_DIR", raising=False)
+    monkeypatch.setattr(postgres_binaries, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(postgres_binaries, "SYSTEM", (str(tmp_path / "*").removeprefix("/"),))
+    monkeypatch.setenv("PATH", "")
+    made = {version: programs(tmp_path / str(version), f"{version}.1") for version in (9, 15, 17, 100)}
+    assert postgres_binaries.find(None) == made[100]
+    assert postgres_binaries.find(None, 15) == made[15]
+    with pytest.raises(NoBinaries, match=r"made by PostgreSQL 16, .*: install that"):
+        postgres_binaries.find(None, 16)
+
+
+def test_where_there_are_no_programs_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PG_BIN_DIR", raising=False)
+    monkeypatch.setattr(postgres_binaries, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(postgres_binaries, "SYSTEM", ())
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(NoBinaries, match=r"pip install 'opportunities\[dev\]' .*apt-get install postgresql"):
+        postgres_binaries.find(None)

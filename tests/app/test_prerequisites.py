@@ -10,16 +10,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from app import doctor, migrations, operator, postgres_binaries, prerequisites
+from app import doctor, migrations, operator, prerequisites
 from app.embedded import Postgres
 from app.prerequisites import ROLES, Unmet
 from projections.rebuild import rebuild, verify
-
-
-def oldest() -> str:
-    """The programs of the oldest PostgreSQL of this system, or nothing."""
-    found = {version: folder for folder in postgres_binaries.candidates() if (version := postgres_binaries.version(folder, None))}
-    return str(found[min(found)]) if found and min(found) >= prerequisites.OLDEST else ""
+from tests.support.postgres import older_programs
 
 
 @pytest.fixture(scope="module", params=["of the run", "the oldest"])
@@ -27,9 +22,9 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A cluster of one's own, for roles belong to clusters."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "the oldest":
-            if not oldest() or oldest() == str(postgres_binaries.candidates()[0]):
+            if (oldest := older_programs()) is None:
                 pytest.skip("there is one PostgreSQL on this machine")
-            patch.setenv("PG_BIN_DIR", oldest())
+            patch.setenv("PG_BIN_DIR", str(oldest))
         started = Postgres.start(tmp_path_factory.mktemp("cluster"), durable=False)
     yield started
     started.stop()

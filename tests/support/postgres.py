@@ -21,6 +21,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from app import postgres_binaries, prerequisites
 from app.embedded import Postgres
 
 SERVER = "TEST_RUN_POSTGRES"
@@ -47,6 +48,15 @@ def start() -> tuple[str, Callable[[], None]]:
 
     with psycopg.connect(server.url) as connection:
         return f"an embedded {connection.info.server_version // 10_000}", stop
+
+
+def older_programs() -> Path | None:
+    """The folder of the oldest PostgreSQL here that is promised to work, unless that is the one the run uses."""
+    found: dict[int, Path] = {}
+    for folder in postgres_binaries.candidates():
+        found.setdefault(postgres_binaries.version(folder, None) or 0, folder)
+    used, *others = [version for version in found if version >= prerequisites.OLDEST] or [0]
+    return found[min(others)] if others and min(others) < used else None
 
 
 def in_container() -> tuple[str, Callable[[], None]] | None:
