@@ -31,9 +31,6 @@ class Arrivals:
         self._waiting: dict[UUID, set[asyncio.Event]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
     @contextmanager
     def of(self, org_id: UUID) -> Iterator[asyncio.Event]:
         """An event that is set when there is something; whoever waits clears it before looking."""

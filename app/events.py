@@ -1,27 +1,27 @@
 """The org's events in order, from a position on: a page, or, as server-sent events, all that are and will be.
 
-Positions have gaps and never change: the last one seen is where to go on. Refuses to keep a stream open for a token that is
-no longer good, or for a process that is to stop.
+Positions have gaps and never change: the last one seen is where to go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
 
 import msgspec
 from litestar import get
 from litestar.response.base import ASGIResponse
-from litestar.response.streaming import ASGIStreamingResponse
+from litestar.types import Receive, Scope, Send
 
 from app import call, filters, history, paging
 from app.call import Http
+from app.live_feed import LiveFeed
 from app.operations import describe, query
+from app.org_feed import OrgFeed
 from app.problems import Refused
+from app.reads import Identity
 from app.spelling import meant
-from app.submission import Unavailable
-from domain.errors import Errors, Invalid, Unauthenticated
+from app.subscription import Subscription
+from domain.errors import Errors, Invalid
 from projections import feed
 from projections.history import Entry
 
@@ -31,10 +31,15 @@ MAX_LIMIT = 500
 MAX_POSITION = 2**62
 PARAMETERS = ("after", "limit")
 EVENT_STREAM = "text/event-stream"
-HEARTBEAT_SECONDS = 15.0
-RETRY_SECONDS = 1.0
-MAX_STREAMS = 1_000
-"""Streams that one process keeps open."""
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+RETRY = b"retry: 1000\n\n"
+"""How many milliseconds clients wait before they come back."""
+BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
+"""The end of a stream whose client took too little: where it goes on when it comes back, by ``Last-Event-ID``."""
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -52,7 +57,8 @@ class EventPage(msgspec.Struct, frozen=True):
         description="Every change in the org, in the order of the log; those of tokens and webhooks only admins see. "
         "`changes` has old and new value of each field. "
         "With `Accept: text/event-stream` the answer goes on for ever, as server-sent events: `id` is the position, `event` the"
-        " type, `data` the entry. It goes on after `Last-Event-ID`, else after `after`.",
+        " type, `data` the entry. It goes on after `Last-Event-ID`, else after `after`. It ends with its token, and for a client"
+        " that takes nothing for seconds, which is told where to go on: an `id` without data.",
         answer=EventPage,
         parameters=(
             query("after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
@@ -84,49 +90,61 @@ async def _beyond(request: Http, after: int, limit: int) -> list[Entry]:
 
 
 def _stream(request: Http, after: int) -> ASGIResponse:
-    state = request.app.state
-    if state.draining.is_set() or len(state.arrivals) >= MAX_STREAMS:
+    state, identity = request.app.state, call.of(request).identity
+    if state.draining.is_set():
         raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    if call.of(request).method == "HEAD":
-        return ASGIResponse(media_type=EVENT_STREAM, headers=headers)
+    state.live_feed.require_room(identity)
     # In the metrics its duration is not that of a page.
     request.scope["path_template"] = f"{request.scope['path_template']} (stream)"
-    return ASGIStreamingResponse(iterator=_events(request, after), media_type=EVENT_STREAM, headers=headers)
+    return EventStream(state.live_feed, identity, after)
 
 
-async def _events(request: Http, after: int) -> AsyncIterator[bytes]:
+class EventStream(ASGIResponse):
     """What is beyond a position, and then what arrives, until the token ends, the process drains or the client has gone."""
-    state, this = request.app.state, call.of(request)
-    yield f"retry: {RETRY_SECONDS * 1000:.0f}\n\n".encode()
-    with state.arrivals.of(this.identity.org_id) as arrived:
-        while not state.draining.is_set():
-            arrived.clear()
-            entries: list[Entry] = []
-            patience = HEARTBEAT_SECONDS
-            try:
-                identity = await state.reads.identity(this.identity.hash)
-                if identity is None:
-                    return
-                this.identity = identity
-                entries = await _beyond(request, after, LIMIT)
-            except Unauthenticated:
-                return
-            except Unavailable:
-                patience = RETRY_SECONDS
-            if entries:
-                after = entries[-1].position
-                yield b"".join(_told(entry) for entry in entries)
-                continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await arrived.wait()
-                continue
-            yield b": still here\n\n"
+
+    __slots__ = ("_after", "_feed", "_identity")
+
+    def __init__(self, feed: LiveFeed, identity: Identity, after: int) -> None:
+        self._feed = feed
+        self._identity = identity
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        if scope["call"].method != "HEAD":  # type: ignore[typeddict-item]
+            await _write(send, RETRY)
+            with self._feed.subscribed(self._identity, self._after) as (org, subscription):
+                watching = asyncio.create_task(_end_with_the_client(receive, subscription))
+                try:
+                    await _follow(org, subscription, send)
+                except asyncio.CancelledError:
+                    if not subscription.stalled:
+                        raise
+                    return  # unfinished, for which the server closes the connection
+                finally:
+                    watching.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _told(entry: Entry) -> bytes:
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
+async def _follow(org: OrgFeed, subscription: Subscription, send: Send) -> None:
+    now = asyncio.get_running_loop().time
+    while (text := await org.next(subscription)) is not None:
+        subscription.busy_since = now()
+        await _write(send, text)
+        subscription.busy_since = None
+    if subscription.behind:
+        subscription.busy_since = now()
+        await _write(send, BEHIND % (subscription.sent, subscription.sent))
+
+
+async def _write(send: Send, text: bytes) -> None:
+    await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+async def _end_with_the_client(receive: Receive, subscription: Subscription) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    subscription.end()
 
 
 def _asked(request: Http, streaming: bool) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from app.access import Access
 from app.arrivals import Arrivals
 from app.committer import Committer
 from app.health import SchemaCheck
+from app.live_feed import LiveFeed
 from app.rate_limit import RateLimit
 from app.reads import Reads
 from app.routes import ROUTES
@@ -55,6 +56,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         statement_timeout_ms=settings.statement_timeout_ms,
     )
     draining = asyncio.Event()
+    arrivals = Arrivals(settings.database_url, draining)
     app = Application(
         list(routes),
         state=State(
@@ -62,7 +64,10 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
                 "reads": reads,
                 "schema": SchemaCheck(settings.database_url),
                 "draining": draining,
-                "arrivals": Arrivals(settings.database_url, draining),
+                "arrivals": arrivals,
+                "live_feed": LiveFeed(
+                    reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org
+                ),
                 "webhooks": Desk(settings),
                 "public_url": settings.public_url,
                 "metrics_token": settings.metrics_token,
@@ -95,6 +100,7 @@ def _lifespan(settings: Settings, reads: Reads) -> Callable[[Litestar], Any]:
         try:
             yield
         finally:
+            await app.state.live_feed.close()
             await app.state.arrivals.close()
             await writer.close()
             await reads.close()

@@ -7,7 +7,7 @@ outdated is noticed by the very statement that would have answered it. Refuses t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -25,6 +25,10 @@ from domain.errors import Unauthenticated
 from domain.permissions import Role
 
 MAX_IDENTITIES = 50_000
+_HOLDERS = """
+    SELECT i.org_id, i.user_id, i.role, i.email, i.token_id, i.epoch, h.hash, i.expires_at, i.cap
+    FROM unnest(%(hashes)s::text[]) AS h (hash) CROSS JOIN LATERAL identity_of(h.hash) i
+"""
 
 
 class Identity(Struct, frozen=True):
@@ -83,10 +87,15 @@ class Reads:
         Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``RoleChanged`` if it then had
         another role, ``Unavailable`` if the database does not answer.
         """
-        found = await self._fetch(identity.org_id, _with_epoch(text), {**params, "epoch_org": identity.org_id})
-        if found[0][0] != identity.epoch:
-            await self._require_the_same(identity, found[0][0])
-        return [row[2:] for row in found if row[1]]
+        epoch, rows = await self.of_org(identity.org_id, text, params)
+        if epoch != identity.epoch:
+            await self._require_the_same(identity, epoch)
+        return rows
+
+    async def of_org(self, org_id: UUID, text: str, params: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
+        """The identity epoch of an org and all rows of a statement, seen by the org. Raises ``Unavailable``."""
+        found = await self._fetch(org_id, _with_epoch(text), {**params, "epoch_org": org_id})
+        return found[0][0], [row[2:] for row in found if row[1]]
 
     async def current(self, identity: Identity) -> Identity:
         """The identity with the role it has at this moment. Raises ``Unauthenticated``, ``Unavailable``."""
@@ -111,17 +120,19 @@ class Reads:
         """Who holds the token with this SHA-256 (hex), or None for an unknown, revoked or expired one."""
         identity = self._identities.get(hashed)
         if identity is None:
-            found = await self._fetch(None, "SELECT * FROM identity_of(%(hash)s)", {"hash": hashed})
-            if not found:
-                return None
-            org_id, user_id, role, email, token_id, expires_at, epoch, cap = found[0]
-            identity = Identity(org_id, user_id, role, email, token_id, epoch, hashed, expires_at, cap)
-            if len(self._identities) >= MAX_IDENTITIES:
-                self._identities.clear()
-            self._identities[hashed] = identity
-        if identity.expires_at is not None and identity.expires_at <= datetime.now(UTC):
+            identity = (await self.identities([hashed])).get(hashed)
+        if identity is not None and identity.expires_at is not None and identity.expires_at <= datetime.now(UTC):
             return None
         return identity
+
+    async def identities(self, hashes: Collection[str]) -> dict[str, Identity]:
+        """Who holds the tokens with these SHA-256 at this moment; expired ones are among them. Raises ``Unavailable``."""
+        rows = await self._fetch(None, _HOLDERS, {"hashes": list(hashes)})
+        found = {row[6]: Identity(*row) for row in rows}
+        if len(self._identities) + len(found) > MAX_IDENTITIES:
+            self._identities.clear()
+        self._identities |= found
+        return found
 
     async def of_nobody(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement about no org in particular. Raises ``Unavailable``."""

@@ -49,6 +49,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
     ] = 3
     rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
+    streams_per_token: Annotated[int, Meta(description="Event streams open at once, by token and process.", ge=1)] = 600
+    streams_per_org: Annotated[int, Meta(description="Event streams open at once, by organization and process.", ge=1)] = 1_000
     metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
     shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
     kafka_bootstrap_servers: Annotated[str, Meta(description="The Kafka brokers, `host:port,host:port`; the relay needs them.")] = (

@@ -55,6 +55,12 @@ def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> Query:
     return Query(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
 
 
+def last(org_id: UUID) -> Query:
+    """The position of the org's last event."""
+    text = "SELECT coalesce(max(notification_id), 0) FROM opportunities_events WHERE org_id = %(org_id)s"
+    return Query(text, {"org_id": org_id})
+
+
 def happened(rows: Sequence[tuple[Any, ...]]) -> list[Happened]:
     found = []
     for *row, state in rows:

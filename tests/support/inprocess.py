@@ -42,21 +42,6 @@ class InProcess:
         return self.wait(self._ask(method, path, raw, [(b"host", b"test"), *sent]))
 
     async def _ask(self, method: str, path: str, body: bytes, headers: list[tuple[bytes, bytes]]) -> Reply:
-        parts = urlsplit(path)
-        scope: Any = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": parts.path,
-            "raw_path": parts.path.encode(),
-            "query_string": parts.query.encode(),
-            "root_path": "",
-            "headers": headers,
-            "client": ("127.0.0.1", 1),
-            "server": ("test", 80),
-        }
         got: list[Any] = []
         asked = False
 
@@ -70,9 +55,28 @@ class InProcess:
         async def send(message: Any) -> None:
             got.append(message)
 
-        await self.app(scope, receive, send)
+        await self.app(scope(method, path, headers), receive, send)
         answered = {name.decode().lower(): value.decode() for name, value in got[0]["headers"]}
         return Reply(got[0]["status"], answered, b"".join(message.get("body", b"") for message in got[1:]))
+
+
+def scope(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> Any:
+    """A request as ASGI has it."""
+    parts = urlsplit(path)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": parts.path,
+        "raw_path": parts.path.encode(),
+        "query_string": parts.query.encode(),
+        "root_path": "",
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("test", 80),
+    }
 
 
 @contextmanager

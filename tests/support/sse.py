@@ -32,6 +32,9 @@ class Events:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.response.close()
         self._connection.close()
 
