@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -162,6 +164,23 @@ def test_a_schema_that_is_closed_to_the_public_is_opened_to_the_roles(cluster: C
     url = cluster.database("CREATEROLE")
     cluster.administer("REVOKE ALL ON SCHEMA public FROM PUBLIC", name(url))
     assert works(url)
+
+
+def test_an_owner_who_is_no_superuser_dumps_and_restores(cluster: Cluster, tmp_path: Path) -> None:
+    programs, dump = cluster.server.binaries, tmp_path / "dump.sql"
+    if not (programs / "pg_dump").exists():
+        pytest.skip("this PostgreSQL came without its clients")
+    url, empty = cluster.database("CREATEROLE"), cluster.database()
+    cluster.administer(f'ALTER DATABASE "{name(empty)}" OWNER TO "{name(url)}"')
+    restored = urlunsplit(urlsplit(url)._replace(path=urlsplit(empty).path))
+    migrations.migrate(url)
+    operator.create_org(url, "Acme", "USD", "ada@acme.example")
+    subprocess.run([programs / "pg_dump", "--enable-row-security", f"--file={dump}", url], check=True)
+    subprocess.run([programs / "psql", "-qv", "ON_ERROR_STOP=1", "-f", dump, restored], check=True, stdout=subprocess.DEVNULL)
+    migrations.check(restored)
+    assert verify(restored) == []
+    with psycopg.connect(restored) as connection:
+        assert connection.execute("SELECT count(*) FROM opportunities_events").fetchone() == (4,)
 
 
 def test_two_databases_migrated_at_once_share_the_roles(cluster: Cluster) -> None:
