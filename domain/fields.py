@@ -34,7 +34,7 @@ def text_error(value: str | None, limit: int = MAX_TEXT, *, blank: bool = False)
     if value is None:
         return None
     if not blank and is_blank(value):
-        return "Must not be blank: it needs a character that can be seen."
+        return "Must have a character that can be seen." if value.strip() else "Must not be blank."
     if len(value) > limit:
         return f"Must have at most {limit} characters; this has {len(value)}."
     if "\0" in value:
