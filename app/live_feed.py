@@ -7,13 +7,18 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
+from app import processes
 from app.arrivals import Arrivals
 from app.org_feed import Lanes, OrgFeed
 from app.problems import Refused
 from app.reads import Identity, Reads
 from app.subscription import Subscription
+
+MANY = 50
+"""Subscribers of an org that leave enough memory behind to ask for it back."""
 
 
 class LiveFeed:
@@ -45,7 +50,7 @@ class LiveFeed:
         """A subscription, of this task, to what happens in the identity's org beyond a position."""
         org = self._org(identity.org_id)
         subscription = Subscription(identity, after)
-        org.subscribers.add(subscription)
+        org.add(subscription)
         self._tokens[identity.token_id] += 1
         expiry = identity.expires_at and asyncio.get_running_loop().call_later(
             max(0.0, (identity.expires_at - datetime.now(UTC)).total_seconds()), subscription.end
@@ -68,5 +73,10 @@ class LiveFeed:
         org = self._orgs.get(org_id)
         if org is None:
             org = self._orgs[org_id] = OrgFeed(org_id, self._reads, self._arrivals, self._lanes, self._draining)
-            org.task.add_done_callback(lambda _: self._orgs.pop(org_id))
+            org.task.add_done_callback(partial(self._ended, org))
         return org
+
+    def _ended(self, org: OrgFeed, _: asyncio.Task[None]) -> None:
+        del self._orgs[org.org_id]
+        if org.most >= MANY:
+            asyncio.get_running_loop().run_in_executor(None, processes.return_memory)

@@ -29,7 +29,7 @@ RETRY_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 STALLED_SECONDS = 60.0
 """After how long a client that takes nothing is told to come back, and cut off."""
-PAUSE_SECONDS = 0.00015
+PAUSE_SECONDS = 0.0002
 MAX_PAUSE_SECONDS = 0.15
 """Between two readings, for each subscriber and at the most: the more there are, the more events are sent at once."""
 READ = 200
@@ -67,7 +67,9 @@ class OrgFeed:
 
     def __init__(self, org_id: UUID, reads: Reads, arrivals: Arrivals, lanes: Lanes, draining: asyncio.Event) -> None:
         self.subscribers: set[Subscription] = set()
-        self._org_id = org_id
+        self.most = 0
+        """Subscribers there ever were at once."""
+        self.org_id = org_id
         self._reads = reads
         self._arrivals = arrivals
         self._lanes = lanes
@@ -81,6 +83,10 @@ class OrgFeed:
         self._looked_at = 0.0
         self.task = asyncio.create_task(self._run())
 
+    def add(self, subscriber: Subscription) -> None:
+        self.subscribers.add(subscriber)
+        self.most = max(self.most, len(self.subscribers))
+
     async def next(self, subscriber: Subscription) -> bytes | None:
         """What a subscriber is to be sent, as soon as there is something; None at the end."""
         while not subscriber.ended:
@@ -91,7 +97,7 @@ class OrgFeed:
             elif not self._begun.is_set():
                 await self._begun.wait()
             elif subscriber.identity.epoch >= self._epoch and subscriber.position >= self._since:
-                self._join(subscriber)
+                self._go_live(subscriber)
             elif not await self._catch_up(subscriber):
                 await asyncio.sleep(RETRY_SECONDS)
                 return HEARTBEAT
@@ -100,7 +106,7 @@ class OrgFeed:
     async def _run(self) -> None:
         """Until the process drains, or nobody has subscribed any more."""
         try:
-            with self._arrivals.of(self._org_id) as arrived:
+            with self._arrivals.of(self.org_id) as arrived:
                 while self.subscribers and not self._draining.is_set():
                     arrived.clear()
                     more = await self._read_on()
@@ -109,7 +115,7 @@ class OrgFeed:
                     if not more:
                         await _within(LOOK_SECONDS if self._begun.is_set() else RETRY_SECONDS, arrived)
         except Exception as error:  # clients come back, to another reader
-            log.error("feed.failed", org_id=str(self._org_id), exc_info=error)
+            log.error("feed.failed", org_id=str(self.org_id), exc_info=error)
         finally:
             self._begun.set()
             for subscriber in list(self.subscribers):
@@ -130,20 +136,20 @@ class OrgFeed:
         return len(told) == READ
 
     async def _begin(self) -> None:
-        self._epoch, rows = await self._reads.of_org(self._org_id, *feed.last(self._org_id))
+        self._epoch, rows = await self._reads.of_org(self.org_id, *feed.last(self.org_id))
         self._since = self._head = rows[0][0]
         self._begun.set()
 
     async def _read(self, after: int, limit: int) -> list[Told]:
         """The next events beyond a position. Afterwards every subscriber has the role it had when they were read."""
-        epoch, rows = await self._reads.of_org(self._org_id, *feed.page(self._org_id, after, limit, admin=True))
+        epoch, rows = await self._reads.of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True))
         if epoch != self._epoch:
             self._forget()
             await self._identify(epoch)
             self._epoch = epoch
         events = feed.happened(rows)
         if unknown := [id_ for id_ in feed.actors(events) if id_ not in self._cards]:
-            _, found = await self._reads.of_org(self._org_id, *directory_queries.cards(self._org_id, unknown))
+            _, found = await self._reads.of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
             self._cards |= {id_: msgspec.json.decode(card) for id_, card in found}
         told: list[Told] = []
         for start in range(0, len(events), SLICE):
@@ -204,7 +210,7 @@ class OrgFeed:
             elif subscriber.live and now - subscriber.given_at >= HEARTBEAT_SECONDS:
                 subscriber.give((Piece(subscriber.position, subscriber.position, HEARTBEAT),), subscriber.position)
 
-    def _join(self, subscriber: Subscription) -> None:
+    def _go_live(self, subscriber: Subscription) -> None:
         """Give a piece of the recent events, after the last of which the subscriber is live."""
         beyond = [one for one in self._recent if one.position > subscriber.position]
         ahead = next(_pieces(beyond, admin=subscriber.identity.role == "admin"), None)

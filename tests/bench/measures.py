@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal
 
-from tests.bench import accounting, databases, load, outbound
+from tests.bench import accounting, databases, live, load, outbound
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -238,6 +238,28 @@ MEASURES = (
         50,
         ratio=lambda ours, other: other.value / ours.value,
     ),
+    Measure(
+        "live",
+        f"lag of {live.SUBSCRIBERS} subscribers at {live.EDITS} edits/s, p99",
+        lambda rig: live.of(rig).lived.lag,
+        None,
+        "",
+        300,
+        "at most",
+        rounds=1,
+    ),
+    Measure(
+        "live-list",
+        "list beside them, p99",
+        lambda rig: live.of(rig).lived.list,
+        lambda rig: live.of(rig).lived.alone,
+        "alone",
+        2,
+        "at most",
+        rounds=1,
+    ),
+    Measure("live-memory", "memory for them", lambda rig: live.of(rig).lived.growth, None, "", 40, "at most", rounds=1),
+    Measure("live-memory-left", "… after they have gone", lambda rig: live.of(rig).lived.left, None, "", 15, "at most", rounds=1),
     Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
     Measure("relay", "relay of a whole log", lambda rig: outbound.of(rig).relayed.rate, None, "", 5_000, rounds=1),
     Measure(

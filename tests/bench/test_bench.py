@@ -12,7 +12,9 @@ import pytest
 
 from tests.bench import databases
 
-ARGUMENTS = "--deals 300 --rounds 1 --seconds 1 --only list --only create --only transition --only list-limit --only stack"
+ARGUMENTS = (
+    "--deals 300 --rounds 1 --seconds 1 --only list --only create --only transition --only list-limit --only stack --only live"
+)
 
 
 @pytest.mark.bench
@@ -25,7 +27,7 @@ def test_a_run_reports_every_measure_and_leaves_nothing_running(tmp_path: Path) 
     )
     assert done.returncode in (0, 1), done.stderr  # on so few deals a bar may be missed
     found = {one["name"]: one for one in json.loads(report.read_text())["measures"]}
-    assert set(found) == {"list", "create", "transition", "list-limit", "stack"}
+    assert set(found) == {"list", "create", "transition", "list-limit", "stack", "live"}
     assert [one["failure"] for one in found.values() if one["failure"]] == []
     assert all(one["figure"] > 0 and one["ours"][0]["cpu"] for one in found.values())
     assert not [entry for entry in os.listdir("/proc") if entry.isdigit() and _mentions(entry, str(tmp_path))]
