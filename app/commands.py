@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
 from uuid_utils.compat import uuid7
 
 from app import call, etag, filters, idempotency
@@ -74,29 +75,36 @@ def _expected(this: Call) -> frozenset[int] | None:
     """The versions of ``If-Match``; one that never is, where it lists none of ours."""
     if this.if_match is None:
         return None
-    listed = etag.versions(this.if_match, "If-Match")
+    listed = etag.versions(this.if_match)
     return None if listed is None else listed or frozenset({NO_VERSION})
 
 
-def answer(outcome: Outcome, status: int = 200, *, location: str | None = None) -> Answer:
+def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> Answer:
     """The record as it now stands, or 204 where there is nothing to show.
 
-    ``location`` is the collection that a created record is in, with its slash.
+    ``location`` is the collection that a created record is in, with its slash. What is shown ``once`` stands behind the record,
+    is no part of what the ETag is of, and is null in a repeated answer.
     """
     headers: list[Header] = []
     if outcome.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if status == 204 or not outcome.body:
         return Answer(status=204, headers=headers)
-    headers.append((b"etag", etag.of(outcome.version).encode()))
+    body = outcome.body.encode()
+    headers.append((b"etag", etag.tag(outcome.version, body).encode()))
     if location is not None:
         headers.append((b"location", f"{location}{outcome.stream_id}/".encode()))
-    return Answer(outcome.body, status, headers)
+    if once:
+        headers.append((b"cache-control", b"no-store"))
+        shown = msgspec.json.encode(dict.fromkeys(once) if outcome.replayed else once)
+        body = body[:-1] + b"," + shown[1:]
+    return Answer(body, status, headers)
 
 
 def record(request: Http, version: int, body: bytes) -> Answer:
-    """A record that was read, or 304 where the client has this version."""
-    tag = b"etag", etag.of(version).encode()
-    if etag.unchanged(call.of(request).if_none_match, version):
-        return Answer(status=304, headers=[tag])
-    return Answer(body, headers=[tag])
+    """A record that was read, or 304 where the client has it as it is."""
+    tag = etag.tag(version, body)
+    header = b"etag", tag.encode()
+    if etag.unchanged(call.of(request).if_none_match, tag):
+        return Answer(status=304, headers=[header])
+    return Answer(body, headers=[header])

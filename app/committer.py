@@ -247,7 +247,7 @@ class Committer:
             result: Result
             try:
                 if key in given:
-                    result = _again(submission, *given[key], batch.states)
+                    result = _again(submission, *given[key], known, batch.states)
                 else:
                     result = self._decide(submission, known, batch.states, pending)
                     if known.issued_tokens and result.status == "changed":
@@ -304,7 +304,10 @@ class Committer:
         state = states.get(submission.stream_id)
         aggregate = catalog.AGGREGATES[submission.kind]
         context = _context(submission, known, states, state)
-        if state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind):
+        foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind)
+        if foreign or submission.expected_version is not None:  # of neither is told to whoever may not give the command
+            aggregate.permit(None if foreign else state, submission.command, context)
+        if foreign:
             raise NotFound("No such record.")
         _require_version(state, submission)
         events = aggregate.decide(state, submission.command, context)
@@ -474,9 +477,12 @@ def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> Callable[[
     }
 
 
-def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, states: Mapping[UUID, State]) -> Outcome:
+def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, known: Facts, states: Mapping[UUID, State]) -> Outcome:
+    """The answer given already, to whoever may give the command now."""
     assert submission.idempotency is not None
-    _actor(submission, states, datetime.now(UTC))
+    state = states.get(submission.stream_id)
+    context = _context(submission, known, states, state)
+    catalog.AGGREGATES[submission.kind].permit(state, submission.command, context)
     if submission.idempotency[1] != fingerprint:
         raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
     return outcome

@@ -175,9 +175,13 @@ class _Described:
 
     def _headers(self) -> Iterable[Json]:
         if self.operation.versioned and self.method == "GET":
-            yield _header("If-None-Match", "Answer 304 if the record is at this version.", _TAG, '"3"')
+            yield _header(
+                "If-None-Match", "Answer 304 if the record, and what it embeds, is as it was with this tag.", _TAG, '"3.1f3a90c2"'
+            )
         elif self.operation.versioned and self.operation.status != 201:
-            yield _header("If-Match", "Do it only if the record is at this version.", _TAG, '"3"')
+            yield _header(
+                "If-Match", "Do it only if the record is at this version, whatever stands behind it in the tag.", _TAG, '"3"'
+            )
         if self.secured and self.method == "POST":
             text = "Makes the request safe to repeat: for 24 hours the same key gives the first answer again."
             yield _header("Idempotency-Key", text, {"type": "string", "pattern": "^[!-~]{1,255}$"}, "5b1f0c6e")

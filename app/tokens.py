@@ -72,11 +72,7 @@ async def create_token(request: Http) -> ASGIResponse:
     secret, hashed = new_token()
     command = await bodies.read(request, token.Issue, hash=hashed, prefix=secret[:PREFIX_LENGTH])
     outcome = await commands.execute(request, command)
-    shown_once = msgspec.json.encode(None if outcome.replayed else secret).decode()
-    outcome.body = f'{outcome.body[:-1]},"token":{shown_once}}}'
-    answer = commands.answer(outcome, 201, location=f"{PATH}/")
-    answer.headers.append((b"cache-control", b"no-store"))
-    return answer
+    return commands.answer(outcome, 201, location=f"{PATH}/", token=secret)
 
 
 @delete(

@@ -1,6 +1,6 @@
 """Webhook endpoints over HTTP and what became of their deliveries; all of it for admins alone.
 
-Refuses to show a secret twice, but for a repeated request, which gets its first answer again.
+Refuses to show a secret twice, even to a repeated request.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ RULES = frozenset({"rules"})
 MAX_POSITION = 2**62
 Endpoint = shown(webhook_endpoint.State, "WebhookEndpoint")
 NewEndpoint = msgspec.defstruct(
-    "NewWebhookEndpoint", [(field.name, field.type) for field in msgspec.structs.fields(Endpoint)] + [("secret", str)]
+    "NewWebhookEndpoint", [(field.name, field.type) for field in msgspec.structs.fields(Endpoint)] + [("secret", str | None)]
 )
 EXAMPLE = {
     "url": "https://hooks.example.com/opportunities",
@@ -111,7 +111,7 @@ async def list_webhooks(request: Http) -> ASGIResponse:
         TAG,
         "Create a webhook endpoint",
         description=(
-            "For admins. The answer has the `secret` to verify requests with, this once. "
+            "For admins. The answer has the `secret` to verify requests with, this once: a repeated request gets null there. "
             "`filters` narrow down the deals: all given must hold, of several values any. The address must be public and"
             " https unless this installation allows otherwise.\n\n" + SENT
         ),
@@ -176,7 +176,10 @@ async def delete_webhook(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Rotate the secret of a webhook endpoint",
-        description="The answer has the new `secret`, this once. For a day requests are signed with both.",
+        description=(
+            "The answer has the new `secret`, this once: a repeated request gets null there. For a day requests are"
+            " signed with both."
+        ),
         answer=NewEndpoint,
         versioned=True,
     ),
@@ -376,11 +379,10 @@ _generation = msgspec.json.Decoder(_Secret).decode
 
 async def _with_secret(request: Http, outcome: Outcome, status: int) -> ASGIResponse:
     """The endpoint with the secret of the generation it shows."""
-    secret = await _desk(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
-    outcome.body = f'{outcome.body[:-1]},"secret":{msgspec.json.encode(secret).decode()}}}'
-    answer = commands.answer(outcome, status, location=f"{PATH}/" if status == 201 else None)
-    answer.headers.append((b"cache-control", b"no-store"))
-    return answer
+    secret = None
+    if not outcome.replayed:
+        secret = await _desk(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
+    return commands.answer(outcome, status, location=f"{PATH}/" if status == 201 else None, secret=secret)
 
 
 HANDLERS = (

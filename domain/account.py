@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field, structs
 from domain import custom_value, event
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import line_errors
-from domain.permissions import require_writer
+from domain.permissions import require_manager, require_writer
 from domain.text import normalised
 
 
@@ -70,8 +70,12 @@ class Delete(event.Command, frozen=True):
     pass
 
 
+def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+    (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_writer(context.actor)
+    permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This account exists already.")

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import instant_error, line_error, text_error
-from domain.permissions import require_deal_writer
+from domain.permissions import require_deal_writer, require_writer
 from domain.text import normal
 
 Type = Literal["call", "email", "meeting", "note", "task"]
@@ -51,12 +51,18 @@ class Log(event.Command, frozen=True):
     occurred_at: datetime | None = None
 
 
+def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+    require_writer(context.actor)
+    if context.facts.opportunities:
+        require_deal_writer(context.actor, context.facts.owner_id)
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
     if not isinstance(command, Log):
         raise TypeError(command)
+    permit(state, command, context)
     if command.opportunity_id not in context.facts.opportunities:
         raise NotFound("No such opportunity.")
-    require_deal_writer(context.actor, context.facts.owner_id)
     if state is not None:
         raise Conflict("exists", "This activity is logged already.")
     subject, body = normal(command.subject), normal(command.body or "")

@@ -25,9 +25,14 @@ from domain.event import Command, Context, Event, Recorded, State
 
 
 class Aggregate(Protocol):
-    """What an aggregate's module offers. ``state`` is None before the first event of a stream."""
+    """What an aggregate's module offers. ``state`` is None before the first event of a stream.
+
+    ``permit`` raises ``Forbidden`` where the actor may not give the command, whatever else becomes of it; ``decide`` asks it first.
+    """
 
     def evolve(self, state: Any, recorded: Recorded) -> State: ...
+
+    def permit(self, state: Any, command: Command, context: Context) -> None: ...
 
     def decide(self, state: Any, command: Command, context: Context) -> tuple[Event, ...]: ...
 

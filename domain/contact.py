@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType, structs
 from domain import event
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import email_error, line_errors
-from domain.permissions import require_writer
+from domain.permissions import require_manager, require_writer
 from domain.text import normalised
 
 
@@ -85,8 +85,12 @@ class Delete(event.Command, frozen=True):
 _LINES = ("first_name", "last_name", "email", "phone", "title")
 
 
+def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+    (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_writer(context.actor)
+    permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This contact exists already.")

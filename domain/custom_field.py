@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, key_error, line_error
-from domain.permissions import require_admin
+from domain.permissions import admins_only
 from domain.text import normal
 
 MAX_OPTIONS = 200
@@ -121,8 +121,11 @@ _OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
 _WITH_OPTIONS = ("dropdown", "multiselect")
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     match command:
         case Create():
             definition = _normalised(Definition(**event.given(command)))

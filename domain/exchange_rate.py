@@ -15,7 +15,7 @@ from domain import event
 from domain.errors import Invalid
 from domain.fields import date_error
 from domain.money import currency_error
-from domain.permissions import require_admin
+from domain.permissions import admins_only
 
 MAX_INTEGER_DIGITS = 12
 MAX_DECIMALS = 12
@@ -56,8 +56,11 @@ def stream_id(org_id: UUID, currency: str) -> UUID:
     return uuid5(org_id, f"exchange_rate/{currency.upper()}")
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     if not isinstance(command, Set):
         raise TypeError(command)
     currency = command.currency.upper()

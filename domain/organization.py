@@ -11,7 +11,7 @@ from domain import event
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import line_error
 from domain.money import currency_error
-from domain.permissions import require_admin
+from domain.permissions import admins_only
 from domain.text import normal
 
 CustomFieldsMode = Literal["keep", "strict"]
@@ -56,8 +56,11 @@ def stream_id(org_id: UUID) -> UUID:
     return org_id
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     match command:
         case Create():
             if state is not None:

@@ -1,4 +1,4 @@
-"""Who may do what: the four roles and the three questions asked of them. Refuses anything about HTTP or tokens."""
+"""Who may do what: the four roles and the questions asked of them. Refuses anything about HTTP or tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from domain.errors import Forbidden
 
 if TYPE_CHECKING:
-    from domain.event import Actor
+    from domain.event import Actor, Command, Context, State
 
 Role = Literal["read_only", "rep", "manager", "admin"]
 ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
@@ -30,10 +30,22 @@ def require_admin(actor: Actor) -> None:
         raise Forbidden("Only an admin may do this.")
 
 
+def admins_only(state: State | None, command: Command, context: Context) -> None:
+    """The ``permit`` of an aggregate that is for admins."""
+    require_admin(context.actor)
+
+
 def require_writer(actor: Actor) -> None:
     """Shared records: accounts and contacts."""
     if actor.role == "read_only":
         raise Forbidden("Your role is read_only: it may read everything and change nothing.")
+
+
+def require_manager(actor: Actor) -> None:
+    """Deletion of shared records."""
+    require_writer(actor)
+    if actor.role == "rep":
+        raise Forbidden("A rep may create and change this, and not delete it: ask a manager.")
 
 
 def require_deal_writer(actor: Actor, owner_id: UUID | None) -> None:

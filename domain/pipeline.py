@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from domain import event
 from domain.errors import Conflict, Errors, Invalid
 from domain.fields import key_error, line_error, nearest
-from domain.permissions import require_admin
+from domain.permissions import admins_only
 from domain.text import folded, normal
 
 MAX_STAGES = 50
@@ -169,8 +169,11 @@ def stream_id(org_id: UUID) -> UUID:
     return uuid5(org_id, "pipeline")
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     if not isinstance(command, Replace):
         raise TypeError(command)
     command = _normalised(command)

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, structs
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import email_error, line_errors
-from domain.permissions import Role, require_admin
+from domain.permissions import Role, admins_only
 from domain.text import normalised
 
 
@@ -57,8 +57,11 @@ class Update(event.Command, frozen=True):
     active: bool | UnsetType = UNSET
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     match command:
         case Create():
             if state is not None:

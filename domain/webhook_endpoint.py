@@ -17,7 +17,7 @@ from domain.custom_value import json_error
 from domain.errors import Errors, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, text_error
 from domain.money import currency_error
-from domain.permissions import require_admin
+from domain.permissions import admins_only
 from domain.text import json_nfc, normalised
 from domain.webhook_url import STRICT, Rules, url_error
 
@@ -156,8 +156,11 @@ class Delete(event.Command, frozen=True):
     pass
 
 
+permit = admins_only
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
-    require_admin(context.actor)
+    permit(state, command, context)
     if isinstance(command, Create):
         assert state is None
         wanted = _wanted(command)

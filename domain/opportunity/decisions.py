@@ -29,18 +29,30 @@ from domain.opportunity.events import (
     Updated,
     Won,
 )
-from domain.permissions import require_deal_writer
+from domain.permissions import require_deal_writer, require_writer
 from domain.pipeline import Stage
 
 
+def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+    actor = context.actor
+    if isinstance(command, Create):
+        require_writer(actor)
+        if actor.role == "rep" and command.owner_id not in (None, actor.user_id):
+            raise Forbidden("A rep may create only deals of their own: leave out owner_id, or ask a manager.")
+    elif state is None or (state.deleted and not isinstance(command, Restore)):
+        require_writer(actor)
+    else:
+        require_deal_writer(actor, state.owner_id)
+
+
 def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+    permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This opportunity exists already.")
         return _created(command, context)
     if state is None or (state.deleted and not isinstance(command, Restore)):
         raise NotFound("No such opportunity.")
-    require_deal_writer(context.actor, state.owner_id)
     match command:
         case Update():
             return _changed(Draft(state, event.given(command), context))
@@ -59,14 +71,11 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
 
 
 def _created(command: Create, context: event.Context) -> tuple[event.Event, ...]:
-    actor, policy = context.actor, context.policy
+    policy = context.policy
     wanted = {name: value for name, value in event.given(command).items() if value is not None}
     wanted.setdefault("currency", policy.organization.currency)
     wanted.setdefault("stage", policy.pipeline.initial.key)
-    owner_id = wanted.setdefault("owner_id", actor.user_id)
-    if actor.role == "rep" and owner_id != actor.user_id:
-        raise Forbidden("A rep may create only deals of their own: leave out owner_id, or ask a manager.")
-    require_deal_writer(actor, owner_id)
+    wanted.setdefault("owner_id", context.actor.user_id)
     return _changed(Draft(NOTHING, wanted, context), whole=True)
 
 

@@ -166,7 +166,7 @@ def test_if_match_is_for_every_record(org: Org) -> None:
         refused(org.admin.patch(path, body, If_Match='"7"'), 412)
         reply = org.admin.patch(path, body, If_Match=org.admin.get(path).headers["etag"])
         assert reply.status == 200
-        assert reply.headers["etag"] == '"2"'
+        assert reply.headers["etag"].startswith('"2.')
 
 
 def test_if_match_of_what_is_not_there_is_404(org: Org) -> None:

@@ -24,7 +24,8 @@ def test_an_account_from_its_creation_to_its_end(org: Org) -> None:
     assert (account["name"], account["domain"], account["custom_fields"]) == ("Acme Corp", "acme.example", {"tier": "gold"})
     assert UUID(account["id"]).version == 7
     path = f"{ACCOUNTS}{account['id']}/"
-    assert (reply.headers["location"], reply.headers["etag"]) == (path, '"1"')
+    assert reply.headers["location"] == path
+    assert reply.headers["etag"].startswith('"1.')
     assert made(org.admin.get(path), 200) == account
     body = {"domain": None, "custom_fields": {"tier": None, "size": 5}}
     changed = made(org.admin.patch(path, body), 200)

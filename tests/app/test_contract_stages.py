@@ -46,7 +46,7 @@ def test_a_transition_answers_with_the_full_record(org: Org) -> None:
     assert list(after) == list(record)
     assert (after["stage"], after["probability"], after["version"]) == ("qualification", 40, 2)
     assert after["stage_entered_at"] == after["updated_at"] > record["stage_entered_at"]
-    assert reply.headers["etag"] == '"2"'
+    assert reply.headers["etag"].startswith('"2.')
 
 
 def test_a_transition_needs_a_stage_that_is_there(org: Org) -> None:
@@ -309,7 +309,7 @@ def test_a_stage_in_use_cannot_be_removed(org: Org) -> None:
 
 def test_the_policy_has_a_version_and_a_history(org: Org) -> None:
     reply = org.admin.get("/api/pipeline/")
-    assert reply.headers["etag"] == '"1"'
+    assert reply.headers["etag"].startswith('"1.')
     same = org.admin.put("/api/pipeline/", policy(org))
     assert made(same, 200) == reply.json()
     body = {**policy(org), "transitions": "no_skip"}

@@ -108,7 +108,7 @@ def test_a_deal_created_won_needs_what_the_transition_does_and_is_won_in_the_log
     record = made(reply)
     assert (record["status"], record["probability"], record["actual_amount"]) == ("won", 100, "0.00")
     assert [entry["type"] for entry in org.history(record)] == ["opportunity.created", "opportunity.won"]
-    assert reply.headers["etag"] == f'"{record["version"]}"'
+    assert reply.headers["etag"].startswith(f'"{record["version"]}.')
 
 
 def test_a_deal_created_lost_needs_a_reason_and_is_lost_in_the_log(org: Org) -> None:
@@ -162,7 +162,7 @@ def test_patch_changes_only_the_keys_sent(org: Org) -> None:
     after = made(reply, 200)
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"name", "version", "updated_at"}
-    assert reply.headers["etag"] == '"2"'
+    assert reply.headers["etag"].startswith('"2.')
     assert org.read(before) == after
 
 
@@ -213,7 +213,7 @@ def test_a_write_that_changes_nothing_appends_nothing(org: Org) -> None:
         org.admin.post(f"{path_of(record)}restore/"),
     ):
         assert made(reply, 200) == record
-        assert reply.headers["etag"] == '"1"'
+        assert reply.headers["etag"].startswith('"1.')
     assert len(org.history(record)) == 1
 
 
@@ -309,7 +309,7 @@ def test_restore_brings_it_back_as_it_was(org: Org) -> None:
     reply = org.admin.post(f"{path_of(record)}restore/")
     restored = made(reply, 200)
     assert {name for name in record if record[name] != restored[name]} == {"version", "updated_at"}
-    assert reply.headers["etag"] == '"3"'
+    assert reply.headers["etag"].startswith('"3.')
     assert org.listed()["count"] == 1
     assert [entry["type"].partition(".")[2] for entry in org.history(record)] == ["created", "deleted", "restored"]
 

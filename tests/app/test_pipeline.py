@@ -31,7 +31,7 @@ def test_the_policy_is_replaced_as_a_whole_and_at_a_version(org: Org) -> None:
     policy["transitions"] = "no_skip"
     reply = org.admin.request("PUT", PATH, policy, If_Match='"1"')
     assert made(reply, 200)["stages"][0]["probability"] == 10
-    assert reply.headers["etag"] == '"2"'
+    assert reply.headers["etag"].startswith('"2.')
     refused(org.admin.request("PUT", PATH, policy, If_Match='"1"'), 412)
 
 

@@ -58,10 +58,10 @@ def test_an_endpoint_is_made_and_its_secret_shown_once(org: Org) -> None:
     assert org.listed("search=1.1.1.1&active=true", PATH)["results"] == [read.json()]
 
 
-def test_a_repeated_request_gets_its_first_answer_again_with_the_secret(org: Org) -> None:
+def test_a_repeated_request_gets_its_first_answer_again_without_the_secret(org: Org) -> None:
     body = {"url": URL, "events": ["opportunity.won"]}
     first, again = (made(org.admin.post(PATH, body, Idempotency_Key="once")) for _ in range(2))
-    assert first == again
+    assert again == {**first, "secret": None}
     assert org.listed("", PATH)["count"] == 1
     refused(org.admin.post(PATH, {**body, "description": "x"}, Idempotency_Key="once"), 422)
 
@@ -193,7 +193,7 @@ def test_a_change_is_only_of_what_is_sent_and_heeds_if_match(org: Org) -> None:
 def test_a_rotated_secret_is_another_and_shown_once(org: Org) -> None:
     record = endpoint(org)
     first, again = (made(org.admin.post(one(record, "rotate-secret/"), Idempotency_Key="r"), 200) for _ in range(2))
-    assert first == again
+    assert again == {**first, "secret": None}
     assert first["secret"] != record["secret"]
     assert first["secret_generation"] == 2
     assert "secret" not in org.admin.get(one(record)).json()
