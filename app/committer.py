@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from itertools import groupby
 from typing import Any, cast
 from uuid import UUID
@@ -20,14 +19,13 @@ from uuid import UUID
 import psycopg
 from msgspec import structs
 from psycopg import Connection, Cursor
-from uuid_utils.compat import uuid7
 
+from app import circumstances
 from app.burst import Burst, Statement
 from app.submission import Outcome, Result, Status, Submission, Unavailable
-from domain import catalog, custom_field, event_store, opportunity, organization, pipeline, token, user
-from domain.errors import KeyReused, NotFound, Unauthenticated, VersionMismatch
-from domain.event import Actor, Context, Facts, Meta, Policy, Recorded, State
-from domain.permissions import weaker
+from domain import catalog, event_store, token
+from domain.errors import KeyReused, NotFound
+from domain.event import Facts, Recorded, State
 from projections import answers, facts, kept_answers
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
@@ -282,7 +280,7 @@ class Committer:
         """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
         wanted = {submission.stream_id for submission in submissions}
         for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in submissions}:
-            wanted.update(policy_streams(org_id))
+            wanted.update(circumstances.policy_streams(org_id))
             wanted.update(id_ for id_ in (token_id, user_id) if id_)
         states = batch.states
         wanted -= states.keys()
@@ -303,18 +301,18 @@ class Committer:
     def _decide(self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]) -> Outcome:
         state = states.get(submission.stream_id)
         aggregate = catalog.AGGREGATES[submission.kind]
-        context = _context(submission, known, states, state)
+        context = circumstances.context(submission, known, states, state)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind)
         if foreign or submission.expected_version is not None:  # of neither is told to whoever may not give the command
             aggregate.permit(None if foreign else state, submission.command, context)
         if foreign:
             raise NotFound("No such record.")
-        _require_version(state, submission)
+        circumstances.require_version(state, submission)
         events = aggregate.decide(state, submission.command, context)
         status: Status = "unchanged" if not events else "changed" if state else "created"
         changes: list[Change] = []
         if events:
-            meta = _meta(context)
+            meta = circumstances.meta(context)
             for event in events:
                 recorded = Recorded(submission.stream_id, state.version + 1 if state else 1, event, meta)
                 after = aggregate.evolve(state, recorded)
@@ -369,76 +367,6 @@ def _named(submissions: Sequence[Submission]) -> set[UUID]:
     return ids
 
 
-def _require_version(state: State | None, submission: Submission) -> None:
-    expected = submission.expected_version
-    if expected is None or (state is not None and state.version == expected):
-        return
-    gone = getattr(state, "deleted", False) and not isinstance(submission.command, opportunity.Restore)
-    if state is None or gone:
-        raise NotFound("No such record.")
-    raise VersionMismatch(
-        f"The record is at version {state.version}, not {expected}: read it again and repeat the change.",
-        version=state.version,
-    )
-
-
-def _context(submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None) -> Context:
-    now = recorded_at = datetime.now(UTC)
-    if submission.occurred_at is not None:
-        now = min(submission.occurred_at, now)
-    if state is not None:
-        now = max(now, state.updated_at)
-    organization_id, pipeline_id, custom_field_id = policy_streams(submission.org_id)
-    return Context(
-        org_id=submission.org_id,
-        actor=_actor(submission, states, recorded_at),
-        now=now,
-        recorded_at=recorded_at,
-        command_id=uuid7(),
-        new_id=submission.stream_id,
-        policy=Policy(
-            organization=cast("organization.State", states.get(organization_id)),
-            pipeline=cast("pipeline.State", states.get(pipeline_id)),
-            custom_fields=cast("custom_field.State", states.get(custom_field_id)),
-        ),
-        facts=known,
-        token=cast("token.State | None", submission.token_id and states.get(submission.token_id)),
-        request_id=submission.request_id,
-        comment=submission.comment,
-    )
-
-
-def _actor(submission: Submission, states: Mapping[UUID, State], now: datetime) -> Actor:
-    """The actor as the log has it at this moment; without a token (the operator, history) the one given."""
-    if submission.token_id is None:
-        return submission.actor
-    issued = states.get(submission.token_id)
-    if not isinstance(issued, token.State) or issued.revoked or (issued.expires_at and issued.expires_at <= now):
-        raise Unauthenticated("This token is revoked or has expired.")
-    holder = states.get(submission.actor.user_id) if submission.actor.user_id else None
-    if not isinstance(holder, user.State) or not holder.active or issued.user_id != holder.id:
-        raise Unauthenticated("The user of this token is not active.")
-    return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)
-
-
-def _meta(context: Context) -> Meta:
-    return Meta(
-        org_id=context.org_id,
-        command_id=context.command_id,
-        occurred_at=context.now,
-        recorded_at=context.recorded_at,
-        actor_id=context.actor.user_id,
-        token_id=context.token.id if context.token else None,
-        request_id=context.request_id,
-        comment=context.comment,
-    )
-
-
-@lru_cache(maxsize=10_000)
-def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
-    return organization.stream_id(org_id), pipeline.stream_id(org_id), custom_field.stream_id(org_id)
-
-
 def _rendering(new: Callable[[], Statement], submissions: Sequence[Submission], batch: _Batch) -> Callable[[], None]:
     """Ask for the bodies, and fill them in when called: each shows its record as that command left it, whatever a later one of
     the batch did."""
@@ -481,7 +409,7 @@ def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, known: 
     """The answer given already, to whoever may give the command now."""
     assert submission.idempotency is not None
     state = states.get(submission.stream_id)
-    context = _context(submission, known, states, state)
+    context = circumstances.context(submission, known, states, state)
     catalog.AGGREGATES[submission.kind].permit(state, submission.command, context)
     if submission.idempotency[1] != fingerprint:
         raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
