@@ -63,6 +63,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
             number = connection.info.server_version
             told = prerequisites.too_old(number)
             yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")
+            prerequisites.check_owner(connection)
             prerequisites.check(connection)
         yield Finding(True, f"the database user may work as {' and '.join(prerequisites.ROLES)}")
         migrations.check(config.database_url)

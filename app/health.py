@@ -38,7 +38,10 @@ class SchemaCheck:
                 return
             try:
                 await asyncio.to_thread(migrations.check, self._url)
-            except (migrations.SchemaError, prerequisites.Unmet) as error:
+            except prerequisites.Unmet as error:  # whose text names users and is for the operator
+                told = "The database or its user lacks something: `opportunities doctor` says what."
+                raise Refused(503, "schema", told, {"retry-after": "5"}) from error
+            except migrations.SchemaError as error:
                 raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
             except psycopg.Error as error:
                 raise Unavailable(str(error)) from error

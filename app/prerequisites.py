@@ -34,14 +34,17 @@ class Missing(NamedTuple):
 def check(connection: Connection[Any]) -> None:
     """Raises ``Unmet`` where processes cannot work on this server as this user."""
     _check_version(connection)
-    if missing := list(_missing(connection)):
-        raise Unmet(_remedy(connection, missing))
+    missing = list(_missing(connection))
+    if foreign := [one for one in missing if not one.ours]:
+        raise Unmet(_remedy(connection, foreign))
+    if missing:
+        raise Unmet(f"The roles {' and '.join(ROLES)} are not made or granted yet: run `opportunities migrate`.")
 
 
 def secure(connection: Connection[Any]) -> None:
     """Make and grant the roles where that is left to do. Raises ``Unmet`` before anything is changed where the user may not."""
     _check_version(connection)
-    _check_places(connection)
+    check_owner(connection)
     missing = list(_missing(connection))
     if foreign := [one for one in missing if not one.ours]:
         raise Unmet(_remedy(connection, foreign))
@@ -49,23 +52,12 @@ def secure(connection: Connection[Any]) -> None:
         # Another database's migration may be doing the same: what came of it is looked at below.
         with suppress(psycopg.Error), connection.transaction():
             connection.execute(one.statement)
-    check(connection)
+    if missing := list(_missing(connection)):
+        raise Unmet(_remedy(connection, missing))
 
 
-def too_old(server_version: int) -> str | None:
-    """Why a server of this version will not do, in a sentence."""
-    if server_version >= OLDEST * 10_000:
-        return None
-    return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000} is too old: {OLDEST} or newer is needed."
-
-
-def _check_version(connection: Connection[Any]) -> None:
-    if told := too_old(connection.info.server_version):
-        raise Unmet(told)
-
-
-def _check_places(connection: Connection[Any]) -> None:
-    """The tables stand in ``public``, and a rebuild makes a schema of its own."""
+def check_owner(connection: Connection[Any]) -> None:
+    """Raises ``Unmet`` where the user may not make tables in ``public``, nor the schema that a rebuild works in."""
     row = connection.execute(
         """
         SELECT current_database(),
@@ -82,6 +74,18 @@ def _check_places(connection: Connection[Any]) -> None:
     if grants:
         told = sql.SQL(" ").join(grants).as_string(connection)
         raise Unmet(f"The database user {connection.info.user} may not make the schema. As the database's owner, run: {told}")
+
+
+def too_old(server_version: int) -> str | None:
+    """Why a server of this version will not do, in a sentence."""
+    if server_version >= OLDEST * 10_000:
+        return None
+    return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000} is too old: {OLDEST} or newer is needed."
+
+
+def _check_version(connection: Connection[Any]) -> None:
+    if told := too_old(connection.info.server_version):
+        raise Unmet(told)
 
 
 def _missing(connection: Connection[Any]) -> Iterator[Missing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ import pytest
 
 from app import doctor, migrations, operator, prerequisites
 from app.embedded import Postgres
+from app.health import SchemaCheck
 from app.prerequisites import ROLES, Unmet
-from projections.rebuild import rebuild, verify
+from app.problems import Refused
+from projections.rebuild import verify
 from tests.support.postgres import older_programs
 
 
@@ -53,6 +56,11 @@ class Cluster:
         self.administer(f'CREATE DATABASE "{name}" OWNER "{name}"')
         return urlunsplit(urlsplit(self.server.database(name))._replace(netloc=f"{name}:secret@127.0.0.1:{self.server.port}"))
 
+    def grant(self, url: str, option: str = "") -> None:
+        """Make the roles, and grant them to a database's owner."""
+        for role in ROLES:
+            self.administer(f'CREATE ROLE {role} NOLOGIN; GRANT {role} TO "{name(url)}" {option}')
+
     def clean(self) -> None:
         for name in self.names:
             self.administer(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -72,7 +80,7 @@ def name(url: str) -> str:
 
 
 def works(url: str) -> bool:
-    """Migrates, writes, reads as the reader, rebuilds."""
+    """Migrates, writes, reads as the reader, builds read models anew."""
     migrations.migrate(url)
     migrations.check(url)
     org = operator.create_org(url, "Acme", "USD", "ada@acme.example")
@@ -80,7 +88,6 @@ def works(url: str) -> bool:
         connection.execute("SET ROLE opportunities_reader")
         connection.execute("SELECT set_config('app.org_id', %s, false)", (org["org_id"],))
         found = connection.execute("SELECT count(*) FROM directory").fetchone()
-    rebuild(url, ["directory"])
     return bool(found and found[0]) and verify(url) == []
 
 
@@ -94,15 +101,26 @@ def refused(url: str) -> tuple[str, str]:
     return text, statements
 
 
+def diagnosed(url: str) -> list[str]:
+    """The problems that the doctor finds with the database."""
+    findings: list[str] = []
+    assert not doctor.run(url, lambda line: findings.append(str(line)))
+    return [line.removeprefix("problem  ") for line in findings if line.startswith("problem")]
+
+
 def test_an_owner_who_may_make_roles_makes_them(cluster: Cluster) -> None:
-    assert works(cluster.database("CREATEROLE"))
+    url = cluster.database("CREATEROLE")
+    told = "The roles opportunities_writer and opportunities_reader are not made or granted yet: run `opportunities migrate`."
+    with pytest.raises(Unmet) as unmet:
+        migrations.check(url)
+    assert str(unmet.value) == told
+    assert told in diagnosed(url)
+    assert works(url)
 
 
 def test_an_owner_who_may_make_no_roles_works_with_those_that_are_granted(cluster: Cluster) -> None:
     url = cluster.database()
-    for role in ROLES:
-        cluster.administer(f"CREATE ROLE {role} NOLOGIN")
-        cluster.administer(f'GRANT {role} TO "{name(url)}"')
+    cluster.grant(url)
     assert works(url)
 
 
@@ -113,6 +131,7 @@ def test_an_owner_who_may_make_no_roles_is_told_what_to_run(cluster: Cluster) ->
         f"The database user {name(url)} may not work as opportunities_writer and opportunities_reader. As a user with CREATEROLE"
     )
     assert statements.startswith('CREATE ROLE "opportunities_writer" NOLOGIN; GRANT "opportunities_writer" TO ')
+    assert f"{text}, run: {statements}" in diagnosed(url)
     administrator = name(cluster.database("CREATEROLE"))
     cluster.administer(f'SET ROLE "{administrator}"; {statements}')
     assert works(url)
@@ -133,9 +152,7 @@ def test_a_member_who_may_not_set_the_role_is_told_what_to_run(cluster: Cluster)
     if cluster.version < 160_000:
         pytest.skip("membership has no options there")
     url = cluster.database()
-    for role in ROLES:
-        cluster.administer(f"CREATE ROLE {role} NOLOGIN")
-        cluster.administer(f'GRANT {role} TO "{name(url)}" WITH SET FALSE')
+    cluster.grant(url, "WITH SET FALSE")
     _, statements = refused(url)
     cluster.administer(statements)
     assert works(url)
@@ -144,9 +161,7 @@ def test_a_member_who_may_not_set_the_role_is_told_what_to_run(cluster: Cluster)
 def test_one_who_may_only_administer_the_roles_grants_them_to_itself(cluster: Cluster) -> None:
     url = cluster.database()
     option = "WITH ADMIN TRUE, SET FALSE, INHERIT FALSE" if cluster.version >= 160_000 else "WITH ADMIN OPTION"
-    for role in ROLES:
-        cluster.administer(f"CREATE ROLE {role} NOLOGIN")
-        cluster.administer(f'GRANT {role} TO "{name(url)}" {option}')
+    cluster.grant(url, option)
     assert works(url)
 
 
@@ -155,6 +170,7 @@ def test_one_who_may_not_make_a_schema_is_told_what_to_run(cluster: Cluster) -> 
     url = urlunsplit(urlsplit(url)._replace(path=f"/{name(other)}"))
     text, statements = refused(url)
     assert text.endswith("As the database's owner")
+    assert f"{text}, run: {statements}" in diagnosed(url)
     with psycopg.connect(other, autocommit=True) as connection:
         connection.execute(statements.encode())
     assert works(url)
@@ -197,28 +213,24 @@ def test_two_databases_migrated_at_once_share_the_roles(cluster: Cluster) -> Non
 
 def test_processes_and_the_doctor_see_a_role_that_was_taken_away(cluster: Cluster) -> None:
     url = cluster.database()
-    findings: list[str] = []
-    for role in ROLES:
-        cluster.administer(f"CREATE ROLE {role} NOLOGIN")
-        cluster.administer(f'GRANT {role} TO "{name(url)}"')
+    cluster.grant(url)
     assert works(url)
     cluster.administer(f'REVOKE opportunities_reader FROM "{name(url)}"')
     with pytest.raises(Unmet, match='run: GRANT "opportunities_reader" TO') as told:
         migrations.check(url)
-    assert not doctor.run(url, lambda line: findings.append(str(line)))
-    assert f"problem  {told.value}" in findings
+    assert str(told.value) in diagnosed(url)
+    with pytest.raises(Refused, match="`opportunities doctor` says what"):
+        asyncio.run(SchemaCheck(url).check())
 
 
 @pytest.mark.parametrize("act", [migrations.migrate, migrations.check], ids=["migrate", "check"])
 def test_a_server_that_is_too_old_is_refused(
     monkeypatch: pytest.MonkeyPatch, empty_database_url: str, act: Callable[[str], object]
 ) -> None:
-    findings: list[str] = []
     monkeypatch.setattr(prerequisites, "OLDEST", 99)
     with pytest.raises(Unmet, match=r"^PostgreSQL \d+\.\d+ is too old: 99 or newer is needed\.$") as told:
         act(empty_database_url)
-    assert not doctor.run(empty_database_url, lambda line: findings.append(str(line)))
-    assert f"problem  {told.value}" in findings
+    assert str(told.value) in diagnosed(empty_database_url)
 
 
 RELEASED = {
