@@ -17,6 +17,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import psycopg
+import structlog
 from msgspec import structs
 from psycopg import Connection, Cursor
 
@@ -35,6 +36,12 @@ APPLICATION = "opportunities writer"
 MAX_BATCH = 256
 ATTEMPTS = 3
 MAX_STATES = 20_000
+MAX_FAULTS = 18
+"""Transactions of a batch that may fail before it is given up: enough to find two commands that bring theirs down among 256."""
+OF_ONE_COMMAND = {"21", "22", "23", "54", "P0"}
+"""Classes of SQLSTATE that are about a command's data. A fault of another class would befall every command."""
+
+log = structlog.get_logger("writer")
 
 More = Callable[[int], Sequence[Submission]]
 """Gives at most so many commands on opportunities."""
@@ -109,19 +116,31 @@ class Committer:
         return cast("list[Outcome]", results)
 
     def _apart(self, submissions: list[Submission], more: More | None = None) -> list[Result]:
-        """In one transaction, or, where a command brings that down, in as many as keep the others from harm.
+        """In one transaction, or, where a command brings that down, in as many as keep the others from harm, within bounds.
 
         What ``more`` gives is added to ``submissions``.
         """
-        try:
-            return self._durably(submissions, more)
-        except Unavailable as error:
-            return [error] * len(submissions)
-        except Exception as error:  # noqa: BLE001  whatever no rule of the domain refused, but the database or the encoding
-            if len(submissions) == 1:
-                return [error]
-        half = len(submissions) // 2
-        return self._apart(submissions[:half]) + self._apart(submissions[half:])
+        results: list[Result] = []
+        left = [submissions]
+        faults = 0
+        while left:
+            part = left.pop()
+            try:
+                results += self._durably(part, more)
+            except Unavailable as error:
+                return results + [error] * (len(part) + sum(map(len, left)))
+            except Exception as error:  # noqa: BLE001  whatever no rule of the domain refused, but the database or the encoding
+                faults += 1
+                half = len(part) // 2
+                if not half:
+                    results.append(error)
+                elif faults < MAX_FAULTS:
+                    left += [part[half:], part[:half]]
+                else:
+                    given_up = Unavailable(f"One fault after the other: {error}")
+                    return results + [given_up] * (len(part) + sum(map(len, left)))
+            more = None
+        return results
 
     def _durably(self, submissions: list[Submission], more: More | None = None, *, all_or_nothing: bool = False) -> list[Result]:
         """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
@@ -140,10 +159,11 @@ class Committer:
                 if not lost:
                     if attempt < ATTEMPTS - 1 and self._evicts(error):
                         continue
-                    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction | psycopg.OperationalError):
-                        self._seek_primary(error)
-                        raise Unavailable(str(error)) from error  # a standby, a timeout or a full disk: all is undone
-                    raise
+                    if not error.sqlstate or error.sqlstate[:2] in OF_ONE_COMMAND:
+                        raise
+                    self._seek_primary(error)  # a standby, a timeout, a full disk, a missing column: all is undone
+                    log.error("commands.failed", commands=len(submissions), sqlstate=error.sqlstate, reason=str(error))
+                    raise Unavailable(str(error)) from error
                 try:
                     if batch.appended and self._was_committed(submissions, batch):
                         return batch.results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -14,7 +15,8 @@ import pytest
 import time_machine
 from uuid_utils.compat import uuid7
 
-from app.committer import MAX_BATCH, Committer
+from app.committer import APPLICATION, MAX_BATCH, MAX_FAULTS, Committer
+from app.processes import until
 from app.submission import Submission, Unavailable
 from domain import account, contact, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch
@@ -194,6 +196,39 @@ def test_a_command_that_breaks_its_transaction_does_not_hurt_its_neighbours(
     assert [json.loads(outcome(result).body)["name"] for result in results] == [f"Deal {n:02}" for n in range(20)]
     assert named(shared_database_url, company) == [f"Deal {n:02}" for n in range(20)]
     assert company.do(company.creation("Later")).status == "created"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "most"),
+    [("opportunity_counts", "n", 1), ("opportunities", "detail", 2 * MAX_FAULTS)],
+    ids=["as such", "as the fault of each command"],
+)
+def test_a_fault_that_concerns_every_command_takes_few_transactions(database_url: str, table: str, column: str, most: int) -> None:
+    """A column is missing. PostgreSQL tells so, or that a command left out a value that must be there."""
+    with psycopg.connect(database_url, autocommit=True) as operator:
+        with closing(Committer(database_url)) as committer:
+            company = Company(committer)
+            batch = [company.submission(company.creation(f"Deal {n:03}")) for n in range(MAX_BATCH)]
+        operator.execute(f"ALTER TABLE {table} RENAME {column} TO lost".encode())
+        before = _undone(operator)
+        with closing(Committer(database_url)) as committer:
+            results = committer.run(batch)
+        assert {type(result) for result in results[MAX_FAULTS:]} == {Unavailable}
+        assert len(results) == MAX_BATCH
+        assert 1 <= _undone(operator) - before <= most
+        operator.execute(f"ALTER TABLE {table} RENAME lost TO {column}".encode())
+        with closing(Committer(database_url)) as committer:
+            assert {outcome(result).status for result in committer.run(batch)} == {"created"}
+    assert len(named(database_url, company)) == MAX_BATCH
+
+
+def _undone(operator: psycopg.Connection[Any]) -> int:
+    """The transactions that were rolled back on the database, by connections that are closed."""
+    gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+    assert until(lambda: operator.execute(gone, (APPLICATION,)).fetchall() == [(True,)], 10)
+    row = operator.execute("SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 @pytest.mark.parametrize("place", [0, 2, 3])
