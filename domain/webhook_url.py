@@ -52,6 +52,8 @@ _CLOSED: tuple[Network, ...] = tuple(
         "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
         "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
         "2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20",
+        # Public by their numbers, but a cloud's own services to its machines: Azure's host, IBM's infrastructure and endpoints.
+        "168.63.129.16/32", "161.26.0.0/16", "166.8.0.0/14",
     )
 )  # fmt: skip
 _UNICAST = ip_network("2000::/3")

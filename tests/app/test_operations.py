@@ -45,8 +45,17 @@ def test_requests_are_counted_by_route_and_not_by_what_clients_invent(org: Org, 
     assert nobody.get("/metrics").headers["content-type"].startswith("text/plain")
 
 
-def test_metrics_are_for_this_machine_only_and_not_through_a_proxy(nobody: Client) -> None:
-    refused(nobody.get("/metrics", X_Forwarded_For="203.0.113.7"), 403)
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
+        "X-Forwarded", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP", "CF-Connecting-IP", "CDN-Loop",
+        "X-Original-Host", "X-Original-Forwarded-For", "X-Amzn-Trace-Id",
+    ],
+)  # fmt: skip
+def test_metrics_are_for_this_machine_only_and_not_through_a_proxy(nobody: Client, header: str) -> None:
+    assert nobody.get("/metrics").status == 200
+    refused(nobody.get("/metrics", **{header: "1.1 edge"}), 403)
 
 
 def test_the_index_names_resources_that_are_there(org: Org, nobody: Client) -> None:
