@@ -6,7 +6,7 @@ All of it is read under the log's lock, so none of it can change before the appe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import cast
 from uuid import UUID
@@ -38,8 +38,10 @@ def require_version(state: State | None, submission: Submission) -> None:
     )
 
 
-def context(submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None) -> Context:
-    now = recorded_at = datetime.now(UTC)
+def context(
+    submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
+) -> Context:
+    now = recorded_at
     if submission.occurred_at is not None:
         now = min(submission.occurred_at, now)
     if state is not None:

@@ -9,7 +9,7 @@ interrupted is looked up by its command id before it is run again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
@@ -23,14 +23,13 @@ from psycopg import Connection, Cursor
 
 from app import circumstances
 from app.burst import Burst, Statement
-from app.submission import Outcome, Result, Status, Submission, Unavailable
+from app.submission import OtherVersion, Outcome, Result, Status, Submission, Unavailable
 from domain import catalog, event_store, token
 from domain.errors import KeyReused, NotFound
 from domain.event import Facts, Recorded, State
-from projections import answers, facts, kept_answers
+from projections import answers, facts, kept_answers, registry
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
-from projections.registry import READ_MODELS
 
 APPLICATION = "opportunities writer"
 MAX_BATCH = 256
@@ -46,6 +45,8 @@ log = structlog.get_logger("writer")
 More = Callable[[int], Sequence[Submission]]
 """Gives at most so many commands on opportunities."""
 
+NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -54,7 +55,7 @@ class _Batch:
     results: list[Result]
     states: dict[UUID, State]
     appended: list[Change]
-    next_position: int = 0
+    opening: event_store.Opening = NOT_OPEN
 
 
 def connect(url: str, *, role: str | None = "opportunities_writer", statement_timeout_ms: int = 15_000) -> Connection[Any]:
@@ -252,7 +253,7 @@ class Committer:
             given |= further
             found |= seen
         references = cache(partial(facts.of_references, found))
-        batch.next_position = event_store.beginning(locked)
+        batch.opening = _opening(locked)
         pending: list[Change] = []
         for submission in submissions:
             known = references(submission.org_id)
@@ -265,9 +266,9 @@ class Committer:
             result: Result
             try:
                 if key in given:
-                    result = _again(submission, *given[key], known, batch.states)
+                    result = _again(submission, *given[key], known, batch)
                 else:
-                    result = self._decide(submission, known, batch.states, pending)
+                    result = self._decide(submission, known, batch, pending)
                     if known.issued_tokens and result.status == "changed":
                         self._revoke_issued(burst, submission, known, batch, pending)
                     if key and submission.idempotency:
@@ -318,10 +319,11 @@ class Committer:
 
         return load
 
-    def _decide(self, submission: Submission, known: Facts, states: dict[UUID, State], pending: list[Change]) -> Outcome:
+    def _decide(self, submission: Submission, known: Facts, batch: _Batch, pending: list[Change]) -> Outcome:
+        states = batch.states
         state = states.get(submission.stream_id)
         aggregate = catalog.AGGREGATES[submission.kind]
-        context = circumstances.context(submission, known, states, state)
+        context = circumstances.context(submission, known, states, state, batch.opening.now)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind)
         if foreign or submission.expected_version is not None:  # of neither is told to whoever may not give the command
             aggregate.permit(None if foreign else state, submission.command, context)
@@ -350,21 +352,29 @@ class Committer:
         ]
         self._loading(burst.cursor(), further, batch)()
         for one in further:
-            self._decide(one, Facts(), batch.states, pending)
+            self._decide(one, Facts(), batch, pending)
 
     def _append(self, cursor: Cursor[Any], pending: list[Change], batch: _Batch) -> None:
         if not pending:
             return
-        positions = event_store.append(cursor, [change.recorded for change in pending], batch.next_position)
-        batch.next_position += len(positions)
+        positions = event_store.append(cursor, [change.recorded for change in pending], batch.opening)
+        batch.opening = batch.opening._replace(position=batch.opening.position + len(positions))
         placed = [
             change._replace(recorded=structs.replace(change.recorded, position=position))
             for change, position in zip(pending, positions, strict=True)
         ]
-        for projection in READ_MODELS:
+        for projection in registry.READ_MODELS:
             projection.apply(cursor, placed)
         batch.appended += placed
         pending.clear()
+
+
+def _opening(locked: Cursor[Any]) -> event_store.Opening:
+    """Raises ``OtherVersion`` where what this program writes is not what the database's read models are."""
+    opening = event_store.opening(locked)
+    if told := registry.difference(opening.read_models):
+        raise OtherVersion(told)
+    return opening
 
 
 def _nothing() -> None:
@@ -425,11 +435,11 @@ def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> Callable[[
     }
 
 
-def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, known: Facts, states: Mapping[UUID, State]) -> Outcome:
+def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
     """The answer given already, to whoever may give the command now."""
     assert submission.idempotency is not None
-    state = states.get(submission.stream_id)
-    context = circumstances.context(submission, known, states, state)
+    state = batch.states.get(submission.stream_id)
+    context = circumstances.context(submission, known, batch.states, state, batch.opening.now)
     catalog.AGGREGATES[submission.kind].permit(state, submission.command, context)
     if submission.idempotency[1] != fingerprint:
         raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")

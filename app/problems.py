@@ -17,7 +17,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app.reads import RoleChanged
-from app.submission import Unavailable
+from app.submission import OtherVersion, Unavailable
 from domain import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,6 +86,8 @@ def of(error: Exception, path: str = "") -> Problem:
             return Problem(STATUS[type(error)], error.code, error.detail, extra=error.extra)
         case Refused():
             return Problem(error.status, error.code, error.detail, headers=error.headers)
+        case OtherVersion():
+            return Problem(503, "schema", str(error), headers={"retry-after": "5"})
         case Unavailable():
             detail = "The database is away or overloaded; the request may be sent again."
             return Problem(503, "unavailable", detail, headers={"retry-after": "1"})

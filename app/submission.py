@@ -50,3 +50,7 @@ Result = Outcome | Exception
 
 class Unavailable(Exception):
     """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
+
+
+class OtherVersion(Unavailable):
+    """The database's read models are not those of this program, which must not write then; the text says what to do."""

@@ -7,8 +7,9 @@ chance, and to retry an append by itself: the caller's transaction decides, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -30,7 +31,18 @@ ENVIRONMENT = {
     "CREATE_TABLE": "no",
 }
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 T = TypeVar("T")
+
+
+class Opening(NamedTuple):
+    """What is told to whoever holds the log's lock: position and time of the next event, the time later than that of any
+    before; and the names and versions of the read models that there are."""
+
+    position: int
+    now: datetime
+    read_models: str
 
 
 class Stored(msgspec.Struct, Generic[T], frozen=True):
@@ -85,7 +97,7 @@ class Recorder(PostgresApplicationRecorder):
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
             lock(cursor)
-            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events], beginning(cursor))
+            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events], opening(cursor))
 
 
 _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
@@ -93,7 +105,7 @@ _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
 
 def lock(cursor: Cursor[Any]) -> None:
     """Wait until no other transaction is appending; held to the end of this one."""
-    cursor.execute("SELECT lock_log() AS position", prepare=True)
+    cursor.execute('SELECT "position", instant, read_models FROM open_log()', prepare=True)
 
 
 def evict(cursor: Cursor[Any], application: str, milliseconds: int) -> bool:
@@ -113,32 +125,34 @@ def evict(cursor: Cursor[Any], application: str, milliseconds: int) -> bool:
     return cursor.fetchone() is not None
 
 
-def beginning(cursor: Cursor[Any]) -> int:
-    """The position of the next event, right after ``lock``."""
+def opening(cursor: Cursor[Any]) -> Opening:
+    """What ``lock`` told, right after it."""
     row: Any = cursor.fetchone()
-    return int(row["position"] if isinstance(row, dict) else row[0])
+    position, instant, read_models = row.values() if isinstance(row, dict) else row
+    return Opening(position, EPOCH + timedelta(microseconds=instant), read_models)
 
 
-def append(cursor: Cursor[Any], events: Sequence[Recorded], beginning: int) -> list[int]:
-    """Append to the log from the position that ``beginning`` told; the positions in the order of ``events``.
+def append(cursor: Cursor[Any], events: Sequence[Recorded], opening: Opening) -> list[int]:
+    """Append to the log what was recorded at ``opening``; the positions in the order of ``events``.
 
     Raises ``UniqueViolation`` where a version exists, ``SerializationFailure`` where somebody appended without the lock.
     """
     if not events:
         return []
     cursor.execute(
-        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint)",
+        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint, %b::bigint)",
         (
             [recorded.originator_id for recorded in events],
             [recorded.originator_version for recorded in events],
             [catalog.name_of(type(recorded.event)) for recorded in events],
             [encode(recorded.event, recorded.meta) for recorded in events],
             [recorded.meta.org_id for recorded in events],
-            beginning,
+            opening.position,
+            (opening.now - EPOCH) // timedelta(microseconds=1),
         ),
         prepare=True,
     )
-    return list(range(beginning, beginning + len(events)))
+    return list(range(opening.position, opening.position + len(events)))
 
 
 def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:

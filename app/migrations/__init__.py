@@ -16,8 +16,9 @@ import psycopg
 from psycopg import Connection, sql
 
 from app import prerequisites
+from domain import event_store
+from projections import registry
 from projections.projection import Projection
-from projections.registry import READ_MODELS
 
 # Any number, the same in every version: what migrators of one database meet at.
 LOCK = 7_240_511_806
@@ -55,7 +56,8 @@ def runnable(name: str, text: str) -> str:
 def migrate(url: str) -> list[str]:
     """Bring the schema up to date; what was done, a line each. Raises ``Unmet``, ``SchemaError``, ``psycopg.Error``.
 
-    A read model of another version than the code's is rebuilt from the log.
+    A read model of another version than the code's is rebuilt from the log, and a new one built; until they are swapped in,
+    processes of the version before may write, and then no more.
     """
     done: list[str] = []
     with psycopg.connect(url, autocommit=True, options="-c search_path=public") as connection:
@@ -73,18 +75,7 @@ def migrate(url: str) -> list[str]:
                 connection.execute(runnable(name, text).encode())
                 connection.execute("INSERT INTO migrations (name, checksum) VALUES (%s, %s)", (name, checksum))
             done.append(f"applied {name}")
-        outdated = [model for model in READ_MODELS if model.name in _versions(connection)]
-        outdated = [model for model in outdated if _versions(connection)[model.name] != model.version]
-        for model in READ_MODELS:
-            if model.name not in _versions(connection):
-                # Where there are events it is of no version until it is rebuilt, though we should not live to see that.
-                version = 0 if (behind := _has_events(connection)) else model.version
-                with connection.transaction():
-                    create(connection, model)
-                    connection.execute("INSERT INTO read_models (name, version) VALUES (%s, %s)", (model.name, version))
-                if behind:
-                    outdated.append(model)
-                done.append(f"created read model {model.name} version {model.version}")
+        outdated = _settle(connection, done)
     if outdated:
         from projections.rebuild import rebuild
 
@@ -104,13 +95,26 @@ def check(url: str) -> None:
         known = {name for name, _, _ in scripts()}
         if missing := known - applied.keys():
             raise SchemaError(f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`.")
+        if told := registry.difference(registry.written(_versions(connection))):
+            raise SchemaError(told)
+
+
+def _settle(connection: Connection[Any], done: list[str]) -> list[Projection]:
+    """Make the read models that are new where the log is empty, and forget those that this version does not know; which are to be
+    built from the log. The log's lock keeps those away who write for others than these."""
+    with connection.transaction(), connection.cursor() as cursor:
+        event_store.lock(cursor)
         versions = _versions(connection)
-        for model in READ_MODELS:
-            if versions.get(model.name) != model.version:
-                raise SchemaError(
-                    f"Read model {model.name} is at version {versions.get(model.name)}, this program's is"
-                    f" {model.version}: run `opportunities migrate`."
-                )
+        if not _has_events(connection):
+            for model in (model for model in registry.READ_MODELS if model.name not in versions):
+                create(connection, model)
+                cursor.execute("INSERT INTO read_models (name, version) VALUES (%s, %s)", (model.name, model.version))
+                versions[model.name] = model.version
+                done.append(f"created read model {model.name} version {model.version}")
+        for name in versions.keys() - {model.name for model in registry.READ_MODELS}:
+            cursor.execute("DELETE FROM read_models WHERE name = %s", (name,))
+            done.append(f"gave up read model {name}, which this version does not have")
+    return [model for model in registry.READ_MODELS if versions.get(model.name) != model.version]
 
 
 def create(connection: Connection[Any], model: Projection) -> None:

@@ -138,10 +138,10 @@ def test_positions_that_others_took_without_the_lock_undo_the_append(shared_data
     before = log(shared_database_url)
     with psycopg.connect(shared_database_url) as connection, connection.cursor() as cursor:
         event_store.lock(cursor)
-        beginning = event_store.beginning(cursor)
+        opening = event_store.opening(cursor)
         cursor.execute("SELECT nextval('opportunities_events_notification_id_seq')")
         with pytest.raises(errors.SerializationFailure):
-            event_store.append(cursor, [noted(company, uuid7(), 1)], beginning)
+            event_store.append(cursor, [noted(company, uuid7(), 1)], opening)
     assert log(shared_database_url) == before
 
 
@@ -157,7 +157,7 @@ def test_a_follower_that_asks_beyond_the_last_position_misses_nothing(database_u
                 batch = [noted(company, uuid7(), 1) for _ in range(1 + (n + number) % 3)]
                 with connection.cursor() as cursor:
                     event_store.lock(cursor)
-                    event_store.append(cursor, batch, event_store.beginning(cursor))
+                    event_store.append(cursor, batch, event_store.opening(cursor))
                     if n % 5 == number % 5:  # positions that are taken and never used
                         connection.rollback()
                     else:

@@ -40,7 +40,7 @@ def append(database_url: str, company: Company, deal: UUID, happened: opportunit
     meta = Meta(org_id=company.id, command_id=uuid7(), occurred_at=at, recorded_at=at)
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         event_store.lock(cursor)
-        event_store.append(cursor, [Recorded(deal, 2, happened, meta)], event_store.beginning(cursor))
+        event_store.append(cursor, [Recorded(deal, 2, happened, meta)], event_store.opening(cursor))
 
 
 def test_old_events_are_found_in_any_form_after_migrate(database_url: str) -> None:

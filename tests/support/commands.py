@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -126,6 +127,12 @@ def holding_the_log(url: str) -> Iterator[None]:
         event_store.lock(cursor)
         yield
         connection.rollback()
+
+
+def set_log_clock(url: str, instant: datetime) -> None:
+    """As if the last event had been appended then: later than now, the database's clock has gone back since."""
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT setval('log_clock', (extract(epoch FROM %s::timestamptz) * 1000000)::bigint)", (instant,))
 
 
 @pytest.fixture
