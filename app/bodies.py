@@ -6,30 +6,44 @@ field by field. Refuses other media types, unknown keys, NUL characters, numbers
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
-from app import call
+from app import call, permission
 from app.call import Http
-from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, complain, in_utc
+from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, in_utc
 from app.problems import Refused
 from domain.errors import Errors, Invalid
+from domain.event import Command
 
 C = TypeVar("C", bound=Struct)
 
 ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
 
+BOM = b"\xef\xbb\xbf"
+LARGE = 16_384
+"""Bytes of a body that a thread reads, one after the other: a bad one may take longer than everybody else likes to wait."""
+_aside = ThreadPoolExecutor(1, "bodies")
+MANY = 1_000
+"""Commas in a body whose values are counted."""
+
 _MEDIA_TYPE = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
 _members = msgspec.json.Decoder(dict[str, Raw])
+
+
+class Nothing(Struct):
+    """The body of a request that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class _Form:
     """How a body becomes a command of one class."""
 
     decoder: msgspec.json.Decoder[Any]
+    tolerant: msgspec.json.Decoder[Any]
     fields: dict[str, FieldInfo]
     known: frozenset[str]
     decimals: tuple[str, ...]
@@ -50,6 +65,7 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
     fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
     return _Form(
         decoder=msgspec.json.Decoder(body),
+        tolerant=msgspec.json.Decoder(body, strict=False),
         fields=fields,
         known=frozenset(fields) | read_only | ALWAYS_READ_ONLY,
         decimals=tuple(name for name, field in fields.items() if Decimal in alternatives(field.type)),
@@ -71,8 +87,26 @@ def _default(field: FieldInfo) -> Any:
 
 
 async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
-    """The request's body as ``cls``. As ``decode``."""
-    return decode(await request.body(), call.of(request).content_type, cls, read_only, **given)
+    """The request's body as ``cls``, from whoever may give such a command. As ``decode`` and ``permission.require``."""
+    command = cls if issubclass(cls, Command) else None
+    if command is not None:
+        await permission.require(request, command)
+    raw, content_type = await request.body(), call.of(request).content_type
+    try:
+        if len(raw) > LARGE:
+            reading = partial(decode, raw, content_type, cls, read_only, **given)
+            return await asyncio.get_running_loop().run_in_executor(_aside, reading)
+        return decode(raw, content_type, cls, read_only, **given)
+    except (Invalid, Refused):
+        if command is not None:  # what is wrong is told to whoever may give it at this moment
+            await permission.require_at_present(request, command)
+        raise
+
+
+async def none(request: Http) -> None:
+    """Nothing, or an object of nothing. Raises as ``read``."""
+    if (await request.body()).strip():
+        await read(request, Nothing)
 
 
 def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
@@ -80,6 +114,7 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
 
     Raises ``Refused`` for another media type or what is not JSON, ``Invalid`` with every field's error.
     """
+    raw = raw.removeprefix(BOM)
     if content_type != "application/json" and (content_type is None or not _MEDIA_TYPE.fullmatch(content_type)):
         raise Refused(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
     form = _form(cls, read_only, frozenset(given))
@@ -87,8 +122,9 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
         members = _members.decode(raw)
         command = form.decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        complain(raw, form.fields, form.known)
-    suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH
+        check(raw, form.fields, form.known)
+        members, command = _tolerant(raw, form)
+    suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or raw.count(b",") > MANY
     if suspicious or not form.known.issuperset(members) or not _plain_numbers(members, form):
         check(raw, form.fields, form.known)
     if form.instants:
@@ -96,6 +132,14 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
     if given:
         command = cls(**{name: getattr(command, name) for name in command.__struct_fields__}, **given)
     return cast("C", command)
+
+
+def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
+    """What ``check`` found nothing wrong with, and msgspec takes only so: 60.0 as the integer that it is."""
+    try:
+        return _members.decode(raw), form.tolerant.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.") from None
 
 
 def _plain_numbers(members: Mapping[str, Raw], form: _Form) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
-from app import call, etag, filters, idempotency
+from app import bodies, call, etag, filters, idempotency, permission
 from app.answer import Answer, Header
 from app.call import Call, Http
 from app.submission import Outcome, Submission
@@ -31,8 +31,11 @@ async def execute(
 ) -> Outcome:
     """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
     ``Unavailable``."""
-    filters.none(request.scope["query_string"])
+    await permission.require(request, type(command))
     this = call.of(request)
+    if this.method == "POST" and not command.__struct_fields__:
+        await bodies.none(request)
+    filters.none(request.scope["query_string"])
     identity = this.identity
     key = None
     if this.idempotency_key is not None and this.method == "POST":

@@ -22,14 +22,20 @@ from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
 from app.problems import Refused
-from app.spelling import meant
+from app.spelling import Hints
 from domain.errors import Errors, Invalid
 
 LISTS = (list, tuple, set, frozenset)
 MAPS = (dict, Mapping)
 MAX_DEPTH = 16
-MAX_DIGITS = 400
+MAX_INTEGER = 10**400
 MAX_ERRORS = 50
+MAX_KEY = 100
+MAX_ITEMS = 10_000
+"""Of a list or an object whose type sets no lower limit."""
+MAX_VALUES = 25_000
+"""In one body: more than the largest that is any good, a deal with a hundred fields of two hundred options each."""
+MAX_WHOLE = 2**63
 NUMBER = re.compile(rb'-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,4})?"|null')
 """A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts'
 digits."""
@@ -46,14 +52,11 @@ WORDS: dict[Any, str] = {
 }
 
 
+_surrogate = re.compile("[\ud800-\udfff]")
+
+
 class _Malformed(Exception):
     pass
-
-
-def complain(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> NoReturn:
-    """As ``check`` for a body that did not decode, of which something must be wrong."""
-    check(raw, fields, known)
-    raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.")
 
 
 def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> None:
@@ -64,27 +67,64 @@ def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) ->
     body = _loaded(raw)
     if not isinstance(body, dict):
         raise Refused(400, "malformed_body", 'The body must be a JSON object: {"field": value, …}.')
+    if len(body) > MAX_ITEMS:
+        raise Refused(400, "malformed_body", f"The body has {len(body)} keys.")
     errors: Errors = {}
+    _check_members(body, fields, known, errors)
+    for name, field in fields.items():
+        if name not in body:
+            if field.required:
+                errors.setdefault(name, []).append("This field is required.")
+        elif name not in errors:
+            _check(body[name], field.type, name, errors)
+    if errors:
+        _tell_of_read_only(body, fields, known, errors)
+        raise Invalid({name: messages[:1] for name, messages in islice(errors.items(), MAX_ERRORS)})
+
+
+def _check_members(body: Mapping[str, Any], fields: Mapping[str, FieldInfo], known: frozenset[str], errors: Errors) -> None:
+    """What is wrong with keys, and with values whatever their type."""
+    hints, room = Hints(fields), MAX_VALUES
     for name, value in body.items():
         if _text_error(name):
             raise Refused(400, "malformed_body", "A key has a NUL character or half a surrogate pair.")
-        _check_content(value, name, 2, errors)
-        if name not in known and len(errors) < MAX_ERRORS:
-            errors.setdefault(name[:100], []).append("Unknown field." + meant(name, fields))
-    for name, field in fields.items():
-        if name in body:
-            _check(body[name], field.type, name, errors)
-        elif field.required:
-            errors.setdefault(name, []).append("This field is required.")
-    if errors:
-        raise Invalid({name: messages[:1] for name, messages in islice(errors.items(), MAX_ERRORS)})
+        if name not in known:
+            if len(errors) < MAX_ERRORS:
+                errors.setdefault(name[:MAX_KEY], []).append("Unknown field." + hints.meant(name))
+        elif (field := fields.get(name)) is None or not _too_many(value, field.type, name, errors):
+            room -= _values_in(value)
+            if room >= 0:
+                _check_content(value, name, 2, errors)
+            else:
+                errors.setdefault(name, []).append(f"At most {MAX_VALUES} values in a body; with these there are more.")
+
+
+def _values_in(value: Any) -> int:
+    """How many values are in a list or an object, and in those in it, as far as ``MAX_VALUES``. It looks at no other one."""
+    count, left = 0, [value]
+    while left and count <= MAX_VALUES:
+        found = left.pop()
+        if isinstance(found, dict):
+            found = list(found.values())
+        if isinstance(found, list):
+            count += len(found)
+            left += [one for one in found if isinstance(one, list | dict)]
+    return count
+
+
+def _tell_of_read_only(body: Mapping[str, Any], fields: Mapping[str, FieldInfo], known: frozenset[str], errors: Errors) -> None:
+    """Of what a record shows and takes by its id alone, where it was sent in place of the id."""
+    for name in known & body.keys() - fields.keys():
+        for meant_name in (f"{name}_id", f"{name.removesuffix('s')}_ids"):
+            if meant_name in fields and meant_name not in body:
+                errors.setdefault(name, []).append(f"This is read-only: send {meant_name}.")
 
 
 def _loaded(raw: bytes) -> Any:
     if not raw.strip():
         raise Refused(400, "malformed_body", "The body is empty; it must be a JSON object.")
     try:
-        return json.loads(raw.decode(), parse_constant=_no_number, parse_int=_integer)
+        return json.loads(raw.decode(), parse_constant=_no_number)
     except UnicodeDecodeError as error:
         message = f"it is not UTF-8 (byte {error.start})"
     except RecursionError:
@@ -93,6 +133,8 @@ def _loaded(raw: bytes) -> Any:
         message = str(error)
     except json.JSONDecodeError as error:
         message = f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except ValueError:  # of int, which takes a few thousand
+        message = "a number has too many digits"
     raise Refused(400, "malformed_body", f"The body is not valid JSON: {message}.")
 
 
@@ -100,16 +142,12 @@ def _no_number(text: str) -> NoReturn:
     raise _Malformed(f"{text} is not a number in JSON")
 
 
-def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise _Malformed(f"a number has {len(text)} digits")
-    return int(text)
-
-
 def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
     """What no field may hold, whatever its type."""
     if depth > MAX_DEPTH:
         errors.setdefault(path.partition(".")[0], []).append(f"Is nested deeper than {MAX_DEPTH} levels.")
+    elif len(errors) >= MAX_ERRORS:
+        return
     elif isinstance(value, list):
         for n, item in enumerate(value):
             _check_content(item, f"{path}.{n}", depth + 1, errors)
@@ -118,7 +156,7 @@ def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
             if _text_error(key):
                 errors.setdefault(path, []).append("A key has a NUL character or half a surrogate pair.")
             else:
-                _check_content(item, f"{path}.{key}", depth + 1, errors)
+                _check_content(item, f"{path}.{key[:MAX_KEY]}", depth + 1, errors)
     elif message := _text_error(value) if isinstance(value, str) else _number_error(value):
         errors.setdefault(path, []).append(message)
 
@@ -126,17 +164,20 @@ def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
 def _text_error(text: str) -> str | None:
     if "\0" in text:
         return "Must not contain the NUL character."
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if _surrogate.search(text):
         return "Contains half a surrogate pair, which is not a character."
     return None
 
 
 def _number_error(value: Any) -> str | None:
-    return "This number is too large." if isinstance(value, float) and math.isinf(value) else None
+    too_large = math.isinf(value) if isinstance(value, float) else isinstance(value, int) and abs(value) > MAX_INTEGER
+    return "This number is too large." if too_large else None
 
 
 def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
-    """Every way in which ``value`` is not of ``type_``."""
+    """Every way in which ``value`` is not of ``type_``, as long as there is room for more."""
+    if len(errors) >= MAX_ERRORS or _too_many(value, type_, path, errors):
+        return
     possible = alternatives(type_)
     if value is None:
         if NoneType not in possible and Any not in possible:
@@ -150,6 +191,18 @@ def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
         errors.setdefault(path, []).append(" Or: ".join(words))
 
 
+def _too_many(value: Any, type_: Any, path: str, errors: Errors) -> bool:
+    """Whether a list or an object has more in it than it may; its items are not looked at then."""
+    if not isinstance(value, list | dict):
+        return False
+    limits = [meta.max_length for _, meta in map(_bare, alternatives(type_)) if meta is not None and meta.max_length is not None]
+    limit = max(limits, default=MAX_ITEMS)
+    if len(value) <= limit:
+        return False
+    errors.setdefault(path, []).append(f"At most {limit} {'items' if isinstance(value, list) else 'keys'}; these are {len(value)}.")
+    return True
+
+
 def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
     """As ``_check`` for a type that is no union."""
     type_, meta = _bare(type_)
@@ -160,7 +213,7 @@ def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
             _check(item, arguments[0] if arguments else Any, f"{path}.{n}", errors)
     elif origin in MAPS and isinstance(value, dict):
         for key, item in value.items():
-            _check(item, arguments[1] if arguments else Any, f"{path}.{key}", errors)
+            _check(item, arguments[1] if arguments else Any, f"{path}.{key[:MAX_KEY]}", errors)
     elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Struct):
         _check_struct(value, origin, path, errors)
     elif not _fits(value, type_):
@@ -181,8 +234,9 @@ def _bare(type_: Any) -> tuple[Any, Meta | None]:
 
 def _check_struct(value: dict[str, Any], cls: type[Struct], path: str, errors: Errors) -> None:
     fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
-    for name in sorted(value.keys() - fields.keys())[:MAX_ERRORS]:
-        errors.setdefault(f"{path}.{name}", []).append("Unknown field." + meant(name, fields))
+    hints = Hints(fields)
+    for name in sorted(value.keys() - fields.keys())[: MAX_ERRORS - len(errors)]:
+        errors.setdefault(f"{path}.{name[:MAX_KEY]}", []).append("Unknown field." + hints.meant(name))
     for name, field in fields.items():
         if name in value:
             _check(value[name], field.type, f"{path}.{name}", errors)
@@ -193,6 +247,8 @@ def _check_struct(value: dict[str, Any], cls: type[Struct], path: str, errors: E
 def _fits(value: Any, type_: Any) -> bool:
     if type_ is Any:
         return True
+    if type_ is int and isinstance(value, float):
+        return value.is_integer() and abs(value) < MAX_WHOLE
     if type_ is Decimal and isinstance(value, str):
         return bool(NUMBER.fullmatch(json.dumps(value).encode()))
     try:

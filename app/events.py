@@ -19,7 +19,7 @@ from app.operations import describe, query
 from app.org_feed import OrgFeed
 from app.problems import Refused
 from app.reads import Identity
-from app.spelling import meant
+from app.spelling import Hints
 from app.subscription import Subscription
 from domain.errors import Errors, Invalid
 from projections import feed
@@ -150,8 +150,9 @@ async def _end_with_the_client(receive: Receive, subscription: Subscription) -> 
 def _asked(request: Http, streaming: bool) -> tuple[int, int]:
     errors: Errors = {}
     taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
+    hints = Hints(PARAMETERS)
     for name, _ in rest:
-        errors[name] = ["Unknown parameter." + meant(name, PARAMETERS)]
+        errors[name] = ["Unknown parameter." + hints.meant(name)]
     after = paging.number(taken, "after", 0, 0, MAX_POSITION, errors)
     limit = paging.number(taken, "limit", LIMIT, 1, MAX_LIMIT, errors)
     if streaming and (last := request.headers.get("last-event-id")):

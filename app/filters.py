@@ -16,7 +16,7 @@ from uuid import UUID
 
 from app.problems import Refused
 from app.reads import Identity
-from app.spelling import meant
+from app.spelling import Hints
 from app.values import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, Kind
 from domain.errors import Errors, Invalid
 from domain.text import nfc
@@ -97,6 +97,7 @@ def conditions(
     """
     errors: Errors = {}
     found: list[Condition] = []
+    hints = Hints([*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])
     for name, texts in _grouped(given).items():
         known = table.by_name.get(name)
         custom_type: CustomType | None = None
@@ -104,7 +105,7 @@ def conditions(
         if known is None and table.custom and name.startswith("cf_"):
             field, known, custom_type = _custom(name, custom_types or {})
         if known is None:
-            errors[name] = ["Unknown parameter." + meant(name, [*table.by_name, *others, *(["cf_<key>"] if table.custom else [])])]
+            errors[name] = ["Unknown parameter." + hints.meant(name)]
             continue
         each, operator = known
         try:

@@ -16,9 +16,8 @@ from msgspec import Struct
 
 from app.bodies import without
 from app.complaints import alternatives
-from domain.custom_field import MAX_OPTIONS
-from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_STAKEHOLDERS, MAX_TAGS, MAX_TEXT
-from domain.pipeline import MAX_CODE, MAX_REASONS, MAX_STAGES
+from domain.fields import MAX_NAME, MAX_TEXT
+from domain.pipeline import MAX_CODE
 from domain.text import LINE_PATTERN
 from projections.directory import _HIDDEN as HIDDEN
 
@@ -50,12 +49,7 @@ BOUNDS: dict[str, Json] = {
     "lost_reason": _text(MAX_TEXT),
     "comment": {"maxLength": MAX_TEXT},
     "body": {"maxLength": MAX_TEXT},
-    "tags": {"maxItems": MAX_TAGS},
-    "stakeholder_ids": {"maxItems": MAX_STAKEHOLDERS},
-    "custom_fields": {"maxProperties": MAX_CUSTOM_FIELDS},
-    "options": {"maxItems": MAX_OPTIONS},
-    "stages": {"minItems": 3, "maxItems": MAX_STAGES},
-    "lost_reasons": {"maxItems": MAX_REASONS},
+    "stages": {"minItems": 3},
 }
 
 

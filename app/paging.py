@@ -16,7 +16,7 @@ import msgspec
 from app.call import Call
 from app.filters import Pairs
 from app.problems import Refused
-from app.spelling import meant
+from app.spelling import MAX_HINTS, meant
 from domain.errors import Errors, NotFound
 from projections.condition import Order
 
@@ -93,7 +93,7 @@ def fields(text: str | None, known: Sequence[str], errors: Errors) -> tuple[str,
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in known]
     if unknown:
-        errors["fields"] = [f"No field {name[:100]!r}.{meant(name, known)}" for name in unknown]
+        errors["fields"] = [f"No field {name[:100]!r}.{meant(name, known)}" for name in unknown[:MAX_HINTS]]
         return ()
     return tuple(name for name in known if name in names)
 

@@ -6,12 +6,27 @@ from collections.abc import Iterable
 
 from domain.fields import closest
 
+MAX_HINTS = 10
+
+
+class Hints:
+    """The guesses for one request, of which there are few: each takes a while."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = list(known)
+        self._left = MAX_HINTS
+
+    def meant(self, name: str) -> str:
+        """ " Did you mean x?" for the nearest known name, or nothing where none is near."""
+        self._left -= 1
+        return meant(name, self._known) if self._left >= 0 else ""
+
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """ " Did you mean x?" for the nearest known name, or nothing where none is near."""
+    """The same for a name that is the only one."""
     names, cutoff = list(known), 0.55
     stem = name.rpartition("__")[0]
     if stem in names:  # an operator that this filter has not: one that it has
         names, cutoff = [one for one in names if one == stem or one.startswith(f"{stem}__")], 0.0
-    near = closest(name[:100], names, cutoff)
+    near = closest(name, names, cutoff)
     return f" Did you mean {near}?" if near else ""

@@ -23,8 +23,6 @@ from consumers.webhooks import deliveries, guard, once, signing
 from consumers.webhooks.guard import Lookup
 from consumers.webhooks.once import Key
 from domain.errors import Invalid
-from domain.event import Actor
-from domain.permissions import require_admin
 from domain.webhook_url import url_error
 
 T = TypeVar("T")
@@ -86,9 +84,3 @@ class Desk:
             return await asyncio.to_thread(run)
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
-
-
-async def require_an_admin(request: Http) -> None:
-    """By what the token is worth at this moment. Raises ``Forbidden``, ``Unauthenticated``."""
-    identity = await request.app.state.reads.current(call.of(request).identity)
-    require_admin(Actor(identity.user_id, identity.role, identity.email))

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType, field, structs
 
 from domain import custom_value, event
 from domain.errors import Conflict, Errors, Invalid, NotFound
-from domain.fields import line_errors
+from domain.fields import CustomFields, line_errors
 from domain.permissions import require_manager, require_writer
 from domain.text import normalised
 
@@ -55,7 +55,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 class Create(event.Command, frozen=True):
     name: str
     domain: str | None = None
-    custom_fields: dict[str, Any] | None = None
+    custom_fields: CustomFields | None = None
 
 
 class Update(event.Command, frozen=True):
@@ -63,7 +63,7 @@ class Update(event.Command, frozen=True):
 
     name: str | UnsetType = UNSET
     domain: str | UnsetType | None = UNSET
-    custom_fields: dict[str, Any] | UnsetType | None = UNSET
+    custom_fields: CustomFields | UnsetType | None = UNSET
 
 
 class Delete(event.Command, frozen=True):

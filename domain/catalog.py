@@ -21,7 +21,8 @@ from domain import (
     user,
     webhook_endpoint,
 )
-from domain.event import Command, Context, Event, Recorded, State
+from domain.event import Actor, Command, Context, Event, Recorded, State
+from domain.permissions import admins_only, require_admin, require_writer
 
 
 class Aggregate(Protocol):
@@ -113,6 +114,14 @@ def kind_of(class_: type[Command | State]) -> str:
     if kind not in AGGREGATES:
         raise KeyError(class_)
     return kind
+
+
+def require_role(command: type[Command], actor: Actor) -> None:
+    """Raises ``Forbidden`` where the actor's role rules a command out, whatever is in it and whichever record it is for."""
+    if AGGREGATES[kind_of(command)].permit is admins_only:
+        require_admin(actor)
+    elif command is not token.Revoke:  # which everybody may of their own
+        require_writer(actor)
 
 
 def aggregate_of(named: str | type[Event]) -> Aggregate:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from domain import event
 from domain.errors import Conflict, Invalid, NotFound
@@ -93,11 +93,14 @@ def stream_id(org_id: UUID) -> UUID:
     return uuid5(org_id, "custom_field")
 
 
+Options = Annotated[tuple[str | Option, ...], Meta(max_length=MAX_OPTIONS)]
+
+
 class Create(event.Command, frozen=True, kw_only=True):
     key: str
     label: str
     type: Type
-    options: tuple[str | Option, ...] = ()
+    options: Options = ()
     required: bool = False
     filterable: bool = True
 
@@ -107,7 +110,7 @@ class Update(event.Command, frozen=True):
 
     key: str
     label: str | UnsetType = UNSET
-    options: tuple[str | Option, ...] | UnsetType = UNSET
+    options: Options | UnsetType = UNSET
     required: bool | UnsetType = UNSET
     filterable: bool | UnsetType = UNSET
 

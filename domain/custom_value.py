@@ -12,12 +12,11 @@ from typing import Any
 
 import msgspec
 
-from domain.custom_field import Definition
+from domain.custom_field import MAX_OPTIONS, Definition
 from domain.errors import Errors
-from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, MAX_TEXT, REQUIRED, nearest, text_error
+from domain.fields import MAX_CUSTOM_FIELDS, MAX_KEY, MAX_NAME, MAX_TEXT, REQUIRED, nearest, text_error
 from domain.text import is_blank, json_nfc, nfc, normal
 
-MAX_KEY = 64
 MAX_DEPTH = 8
 MAX_BYTES = 16_384
 MAX_NUMBER = 10**15
@@ -136,6 +135,8 @@ def _is_date(value: Any) -> bool:
 
 
 def _option_error(definition: Definition, chosen: Sequence[Any]) -> str | None:
+    if len(chosen) > MAX_OPTIONS:
+        return f"At most {MAX_OPTIONS} options; these are {len(chosen)}."
     options = [nfc(option) for option in definition.option_values()]
     for value in chosen:
         if value not in options:

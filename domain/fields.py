@@ -9,9 +9,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
-from typing import Any
+from heapq import nlargest
+from typing import Annotated, Any
+from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
+from msgspec import Meta
 
 from domain.errors import Errors
 from domain.text import breaking, folded, is_blank
@@ -23,7 +26,14 @@ MAX_TAG = 64
 MAX_STAKEHOLDERS = 100
 MAX_CUSTOM_FIELDS = 100
 MAX_PER_ORG = 500
+MAX_KEY = 64
+MAX_NAMED = 50
 YEARS = range(1900, 2200)
+
+# What a command may list; a body that lists more is refused before its items are looked at.
+StakeholderIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_STAKEHOLDERS)]
+Tags = Annotated[tuple[str, ...], Meta(max_length=MAX_TAGS)]
+CustomFields = Annotated[dict[str, Any], Meta(max_length=MAX_CUSTOM_FIELDS)]
 
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
 REQUIRED = "This field is required."
@@ -99,11 +109,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that was meant, if one is near, and at what there is."""
     names = list(known)
     close = closest(name, names)
-    return (f"Did you mean {close!r}? " if close else "") + f"Known: {', '.join(names) or 'none'}."
+    listed = ", ".join(names[:MAX_NAMED]) or "none"
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return (f"Did you mean {close!r}? " if close else "") + f"Known: {listed}{more}."
 
 
 def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known name most like another one, whatever their case and marks."""
-    by_form = {folded(one): one for one in known}
-    found = get_close_matches(folded(name), by_form, n=1, cutoff=cutoff)
+    form, by_form = folded(name[:MAX_KEY]), {folded(one[:MAX_KEY]): one for one in known}
+    characters = frozenset(form)
+    # difflib is slow: only those are compared that share the most characters.
+    likely = nlargest(10, by_form, key=lambda one: len(characters & set(one)) / len(characters | set(one) | {""}))
+    found = get_close_matches(form, likely, n=1, cutoff=cutoff)
     return by_form[found[0]] if found else None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Literal
+from itertools import chain, islice
+from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from domain import event
 from domain.errors import Conflict, Errors, Invalid
@@ -21,6 +22,7 @@ from domain.text import folded, normal
 MAX_STAGES = 50
 MAX_REASONS = 100
 MAX_CODE = 64
+MAX_ERRORS = 50
 
 StageType = Literal["open", "won", "lost"]
 Preset = Literal["permissive", "no_skip", "no_backward"]
@@ -140,9 +142,9 @@ class Replace(event.Command, frozen=True):
     open one. ``no_backward``: never to an earlier open stage.
     """
 
-    stages: tuple[Stage, ...]
-    transitions: Transitions = "permissive"
-    lost_reasons: tuple[LostReason, ...] = ()
+    stages: Annotated[tuple[Stage, ...], Meta(max_length=MAX_STAGES)]
+    transitions: Preset | Annotated[dict[str, tuple[str, ...]], Meta(max_length=MAX_STAGES)] = "permissive"
+    lost_reasons: Annotated[tuple[LostReason, ...], Meta(max_length=MAX_REASONS)] = ()
     allow_free_text: bool = True
 
 
@@ -178,7 +180,8 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         raise TypeError(command)
     command = _normalised(command)
     errors: Errors = {}
-    for path, message in (*_stage_errors(command, context), *_transition_errors(command), *_reason_errors(command)):
+    found = chain(_stage_errors(command, context), _transition_errors(command), _reason_errors(command))
+    for path, message in islice(found, MAX_ERRORS):
         errors.setdefault(path, []).append(message)
     if errors:
         raise Invalid(errors)
@@ -245,7 +248,7 @@ def _transition_errors(command: Replace) -> Iterator[tuple[str, str]]:
     for key, targets in command.transitions.items():
         for name in (key, *targets):
             if name not in keys:
-                yield f"transitions.{key[:64]}", f"There is no stage {name[:64]!r}. {nearest(name, keys)}"
+                yield f"transitions.{key[:64]}", f"There is no stage {name[:64]!r}. {nearest(name[:64], keys)}"
 
 
 def _reason_errors(command: Replace) -> Iterator[tuple[str, str]]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType, field, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from domain import event
 from domain.custom_value import json_error
@@ -119,11 +119,14 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     return structs.replace(state, **recorded.tail(), **changes)
 
 
+EventTypes = Annotated[tuple[EventType, ...], Meta(max_length=MAX_CHOICES)]
+
+
 class Create(event.Command, frozen=True, kw_only=True):
     """``rules`` are the deployment's, as in ``Update``."""
 
     url: str
-    events: tuple[EventType, ...]
+    events: EventTypes
     description: str = ""
     filters: WebhookFilters = WebhookFilters()
     active: bool = True
@@ -134,7 +137,7 @@ class Update(event.Command, frozen=True, kw_only=True):
     """Changes what is given; ``filters`` as a whole. ``active`` false pauses, true ends a pause or a disabling."""
 
     url: str | UnsetType = UNSET
-    events: tuple[EventType, ...] | UnsetType = UNSET
+    events: EventTypes | UnsetType = UNSET
     description: str | UnsetType = UNSET
     filters: WebhookFilters | UnsetType = UNSET
     active: bool | UnsetType = UNSET

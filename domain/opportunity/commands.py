@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from domain import event
+from domain.fields import CustomFields, StakeholderIds, Tags
 
 
 class Create(event.Command, frozen=True):
@@ -24,9 +24,9 @@ class Create(event.Command, frozen=True):
     probability: int | None = None
     close_date: date | None = None
     owner_id: UUID | None = None
-    stakeholder_ids: tuple[UUID, ...] | None = None
-    tags: tuple[str, ...] | None = None
-    custom_fields: dict[str, Any] | None = None
+    stakeholder_ids: StakeholderIds | None = None
+    tags: Tags | None = None
+    custom_fields: CustomFields | None = None
     actual_amount: Decimal | None = None
     actual_close_date: date | None = None
     lost_reason: str | None = None
@@ -44,9 +44,9 @@ class Update(event.Command, frozen=True):
     probability: int | UnsetType | None = UNSET
     close_date: date | UnsetType | None = UNSET
     owner_id: UUID | UnsetType = UNSET
-    stakeholder_ids: tuple[UUID, ...] | UnsetType | None = UNSET
-    tags: tuple[str, ...] | UnsetType | None = UNSET
-    custom_fields: dict[str, Any] | UnsetType | None = UNSET
+    stakeholder_ids: StakeholderIds | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    custom_fields: CustomFields | UnsetType | None = UNSET
     actual_amount: Decimal | UnsetType | None = UNSET
     actual_close_date: date | UnsetType | None = UNSET
     lost_reason: str | UnsetType | None = UNSET
@@ -64,9 +64,9 @@ class Replace(event.Command, frozen=True):
     probability: int | UnsetType | None = UNSET
     close_date: date | None = None
     owner_id: UUID | UnsetType = UNSET
-    stakeholder_ids: tuple[UUID, ...] | None = None
-    tags: tuple[str, ...] | None = None
-    custom_fields: dict[str, Any] | None = None
+    stakeholder_ids: StakeholderIds | None = None
+    tags: Tags | None = None
+    custom_fields: CustomFields | None = None
     actual_amount: Decimal | None = None
     actual_close_date: date | None = None
     lost_reason: str | None = None
@@ -84,9 +84,9 @@ class ChangeStage(event.Command, frozen=True):
     amount: Decimal | UnsetType | None = UNSET
     currency: str | UnsetType = UNSET
     close_date: date | UnsetType | None = UNSET
-    stakeholder_ids: tuple[UUID, ...] | UnsetType | None = UNSET
-    tags: tuple[str, ...] | UnsetType | None = UNSET
-    custom_fields: dict[str, Any] | UnsetType | None = UNSET
+    stakeholder_ids: StakeholderIds | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    custom_fields: CustomFields | UnsetType | None = UNSET
 
 
 class Delete(event.Command, frozen=True):

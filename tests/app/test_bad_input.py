@@ -272,7 +272,7 @@ def test_json_by_its_other_names(org: Org, media_type: str) -> None:
     [
         b"", b" ", b"\n", b"{", b"}", b"{]", b'{"name"}', b'{"name":}', b'{"name": "A",}', b'{"name": "A"', b"{'name': 'A'}",
         b'{name: "A"}', b'{"name": "A"} x', b'{"name": "A"}{"name": "B"}', b"\xff\xfe", b'{"name": "\xff"}',
-        b'\xef\xbb\xbf{"name": "A"}', b'{"name": "\n"}', b'{"name": "\\x"}', b'{"name": "\\u12"}', b"name=A", b"<name>A</name>",
+        b"\xef\xbb\xbf", b'{"name": "\n"}', b'{"name": "\\x"}', b'{"name": "\\u12"}', b"name=A", b"<name>A</name>",
         "{}".encode("utf-16"), b"\0", b'{"name": "A"}\0', b"//", b"[]", b"[1]", b'"A"', b"1", b"1.5", b"true", b"null",
         b'[{"name": "A"}]',
     ],
@@ -317,11 +317,7 @@ def test_huge_arrays(org: Org, name: str) -> None:
     many: Any = [NOBODY] * 20_000 if name == "stakeholder_ids" else ["a"] * 100_000
     if name == "custom_fields":
         many = {"a": [0] * 100_000}
-    reply = org.admin.patch(path_of(org.opportunity()), {name: many})
-    if name == "tags":  # the same tag, again and again, is one tag
-        assert made(reply, 200)["tags"] == ["a"]
-    else:
-        named(reply, name)
+    named(org.admin.patch(path_of(org.opportunity()), {name: many}), name)
 
 
 @pytest.mark.parametrize("path", [OPPORTUNITIES, ACCOUNTS, "/api/tokens/"])
@@ -363,10 +359,9 @@ def test_a_wrong_type_is_named(org: Org, body: Json, name: str) -> None:
     named(org.admin.put(path_of(record), complete), name)
 
 
-def test_bodies_where_none_is_asked_for_do_no_harm(org: Org) -> None:
+def test_bodies_that_mean_nothing_do_no_harm(org: Org) -> None:
     record = org.opportunity()
     assert org.admin.request("GET", path_of(record), b"{}").status == 200
-    assert org.admin.post(f"{path_of(record)}restore/", b"rubbish").status == 200
     assert org.admin.request("DELETE", path_of(record), b"rubbish").status == 204
 
 

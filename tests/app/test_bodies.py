@@ -18,6 +18,7 @@ from app.bodies import decode
 from app.problems import Refused
 from domain.errors import Invalid
 from domain.event import Command
+from domain.fields import CustomFields, StakeholderIds, Tags
 
 JSON = "application/json"
 ID = "0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c"
@@ -148,7 +149,7 @@ def test_numbers_beyond_all_bounds_are_refused() -> None:
         (b"{", "line 1, column 2"),
         (b"[]", "object"),
         (b"null", "object"),
-        (b"\xef\xbb\xbf{}", "JSON"),
+        (b"\xef\xbb\xbf", "empty"),
         (b'{"name":"\xff"}', "UTF-8"),
         (b'{"name":NaN}', "NaN"),
         (b'{"name":-Infinity}', "Infinity"),
@@ -230,3 +231,82 @@ def complaint_about(raw: bytes) -> Exception | None:
 def test_any_bytes_are_a_command_or_a_complaint(raw: bytes) -> None:
     with pytest.raises((Invalid, Refused)):
         decode(raw, JSON, Sample)
+
+
+@pytest.mark.parametrize("probability", ["60.0", "6e1", "60.00", "6.0E+1", "600e-1"])
+def test_a_number_without_a_fraction_is_a_whole_number(probability: str) -> None:
+    raw = b'{"name":"x","account_id":"%s","amount":0.10,"probability":%s}' % (ID.encode(), probability.encode())
+    found = decode(raw, JSON, Sample)
+    assert (found.probability, type(found.probability), found.amount) == (60, int, Decimal("0.10"))
+    nested = decode(b'{"parts":[{"key":"a","weight":%s}]}' % probability.encode(), JSON, Nested)
+    assert nested.parts == (Part("a", 60),)
+
+
+@pytest.mark.parametrize("probability", ["60.5", "1e300", "1e19", '"60"', '"60.0"', "true", "[]"])
+def test_what_is_no_whole_number_is_refused_as_before(probability: str) -> None:
+    raw = b'{"name":"x","account_id":"%s","probability":%s}' % (ID.encode(), probability.encode())
+    assert refused(raw) == {"probability": ["Must be a whole number."]}
+
+
+def test_a_whole_number_with_a_point_makes_nothing_else_be_taken_loosely() -> None:
+    raw = body(probability=60.0, close_date="null", name=5)
+    assert set(refused(raw)) == {"close_date", "name"}
+
+
+def test_a_byte_order_mark_before_json_means_nothing() -> None:
+    assert decode(b"\xef\xbb\xbf" + body(), JSON, Sample).name == "Annual"
+
+
+class Capped(Command, frozen=True):
+    ids: StakeholderIds
+    tags: Tags = ()
+    custom_fields: CustomFields = msgspec.field(default_factory=dict)
+
+
+def test_a_list_or_object_that_is_too_long_is_one_complaint_and_its_items_are_none() -> None:
+    raw = json.dumps({"ids": ["x"] * 60_000, "tags": [1] * 51, "custom_fields": {f"k{n}": n for n in range(101)}}).encode()
+    assert refused(raw, Capped) == {
+        "ids": ["At most 100 items; these are 60000."],
+        "tags": ["At most 50 items; these are 51."],
+        "custom_fields": ["At most 100 keys; these are 101."],
+    }
+
+
+def test_a_body_of_too_many_values_is_refused_whatever_it_is_of() -> None:
+    many = body(custom_fields={f"k{n}": [0] * 9_999 for n in range(3)})
+    assert list(refused(many)) == ["custom_fields"]
+    assert "25002 keys" in malformed(body(**{f"k{n}": n for n in range(25_000)}))
+    assert refused(body(custom_fields={"k": [0] * 10_001})) == {"custom_fields.k": ["At most 10000 items; these are 10001."]}
+
+
+def test_complaints_do_not_repeat_long_keys() -> None:
+    long = "k" * 100_000
+    for fields in ({long: 1}, {"custom_fields": {long: "\0"}}):
+        assert all(len(name) < 200 for name in refused(body(**fields)))
+    raw = json.dumps({"parts": [{"key": "a", long: 1}], "moves": {long: ["\0"]}}).encode()
+    assert all(len(name) < 200 for name in refused(raw, Nested))
+
+
+def test_items_are_complained_about_as_long_as_there_is_room() -> None:
+    raw = json.dumps({"parts": [{"key": 1, "weight": "x"}] * 5_000}).encode()
+    assert len(refused(raw, Nested)) == 50
+
+
+class ByReference(Command, frozen=True):
+    name: str
+    account_id: UUID
+    owner_id: UUID | None = None
+    stakeholder_ids: tuple[UUID, ...] = ()
+
+
+def test_who_sends_a_record_in_place_of_its_id_is_told_what_to_send() -> None:
+    read_only = frozenset({"account", "owner", "stakeholders", "status"})
+    raw = json.dumps({"name": "x", "account": {"id": ID}, "owner": {"id": ID}, "stakeholders": [], "status": "open"}).encode()
+    with pytest.raises(Invalid) as caught:
+        decode(raw, JSON, ByReference, read_only)
+    assert caught.value.errors == {
+        "account_id": ["This field is required."],
+        "account": ["This is read-only: send account_id."],
+        "owner": ["This is read-only: send owner_id."],
+        "stakeholders": ["This is read-only: send stakeholder_ids."],
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.permissions import Role
-from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
+from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, refused
 from tests.support.server import Client
 
 HOOK: Json = {"url": "https://1.1.1.1/hooks", "events": ["opportunity.won"]}
@@ -119,3 +119,59 @@ def test_what_is_another_orgs_is_as_if_it_were_not(org: Org, other_org: Org, rol
             assert replies[0].status in (403, 404), (method, path)
             assert replies[0].status == replies[1].status, (method, path)
             assert "version" not in replies[0].json()
+
+
+MALFORMED = b"{" + b'"x":[' * 50_000
+
+
+def test_the_role_is_looked_at_before_the_body(org: Org) -> None:
+    """Whatever a body that nobody may send is, even no JSON at all, is not read."""
+    hook = f"/api/webhooks/{made(org.admin.post('/api/webhooks/', HOOK))['id']}/"
+    bodiless = {("POST", f"{hook}{verb}/") for verb in ("test", "replay", "rotate-secret")}
+    asked = {(method, path) for method, path, _ in writes(org) if "/tokens/" not in path} | bodiless
+    asked |= {("POST", f"/api/{name}/") for name in ("opportunities", "accounts", "contacts", "users", "tokens", "custom-fields")}
+    asked |= {
+        ("POST", "/api/webhooks/"),
+        ("PUT", "/api/exchange-rates/"),
+        ("POST", f"/api/webhooks/deliveries/{NOBODY}/redeliver/"),
+    }
+    asked |= {("POST", f"{OPPORTUNITIES}{org.opportunity()['id']}/activities/")}
+    reader = org.client(org.user("read_only"))
+    for method, path in asked:
+        for query in ("", "?x=1"):
+            refused(reader.request(method, path + query, MALFORMED, Content_Type="text/plain"), 403)
+    rep = org.client(org.user("rep"))
+    for method, path in asked:
+        for_admins = any(f"/api/{name}/" in path for name in ("users", "custom-fields", "webhooks", "exchange-rates", "pipeline"))
+        if for_admins or "/api/organization/" in path:
+            refused(rep.request(method, path, MALFORMED), 403)
+
+
+def test_who_was_promoted_a_moment_ago_may(org: Org) -> None:
+    user = org.user("read_only")
+    client = org.client(user)
+    refused(client.put("/api/pipeline/", {"stages": []}), 403)
+    demote(org, user, "admin")
+    refused(client.put("/api/pipeline/", {"stages": []}), 400)
+    demote(org, user, "read_only")
+    refused(client.put("/api/pipeline/", {"stages": []}), 403)
+
+
+def test_actions_take_neither_parameters_nor_bodies(org: Org) -> None:
+    deal = org.opportunity()
+    hook = f"/api/webhooks/{made(org.admin.post('/api/webhooks/', HOOK))['id']}/"
+    delivery = made(org.admin.post(f"{hook}test/"), 202)["id"]
+    actions = [
+        ("POST", f"{OPPORTUNITIES}{deal['id']}/restore/"),
+        ("POST", f"{hook}rotate-secret/"),
+        ("POST", f"{hook}test/"),
+        ("POST", f"{hook}deliveries/{delivery}/redeliver/"),
+        ("POST", f"/api/webhooks/deliveries/{delivery}/redeliver/"),
+    ]
+    for method, path in actions:
+        assert errors(org.admin.request(method, f"{path}?x=1")) == {"x": "Unknown parameter: there are none here."}, path
+        assert errors(org.admin.request(method, path, {"x": 1})) == {"x": "Unknown field."}, path
+        refused(org.admin.request(method, path, b"x=1", Content_Type="text/plain"), 415)
+    assert errors(org.admin.post(f"{hook}replay/?x=1", {"from_position": 1})) == {"x": "Unknown parameter: there are none here."}
+    for method, path in actions:
+        assert org.admin.request(method, path, {}).status < 300, path
