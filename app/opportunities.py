@@ -88,7 +88,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> Answer:
     except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
     items, count, keys = await reads.row(identity, *statement)
-    return listing.envelope(request, asked, items, count, cursors.encode(keys) if keys else None)
+    return listing.envelope(request, asked, items, count, cursors.encode(keys, wanted.keys) if keys else None)
 
 
 @post(

@@ -1,12 +1,13 @@
-"""Where a walk through a list goes on: the sort keys of the last record seen, as one opaque text.
+"""Where a walk through a list goes on: the ordering and the sort keys of the last record seen, as one opaque text.
 
-Refuses a text that does not fit the ordering. Nothing secret is in it and it opens nothing: the org is a condition of its own.
+Refuses another ordering, and values that are not of their columns' types. Nothing secret is in it and it opens nothing: the org is
+a condition of its own.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -23,22 +24,37 @@ class InvalidCursor(ValueError):
     """The text is no cursor of this list and ordering."""
 
 
-def encode(keys: str) -> str:
-    """The cursor for a page's last keys, as ``cursor_page`` returns them."""
-    return base64.urlsafe_b64encode(keys.encode()).decode().rstrip("=")
+_NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
+MAX_TEXT = 1_000
+
+_values = msgspec.json.Decoder(list[str | None])
 
 
-def decode(cursor: str, keys: Sequence[Order]) -> list[Any]:
+def encode(keys: str, order: Sequence[Order]) -> str:
+    """The cursor for a page's last keys, as ``cursor_page`` returns them, in an ordering."""
+    return base64.urlsafe_b64encode(f"{_named(order)}{keys}".encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, order: Sequence[Order]) -> list[Any]:
+    """The keys it stands for, each of its column's type and of a size that this can hold. Raises ``InvalidCursor``."""
     try:
-        values = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[str | None])
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise InvalidCursor("Not a cursor of this list.") from error
-    if len(values) != len(keys):
-        raise InvalidCursor("This cursor belongs to another ordering.")
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except ValueError as error:
+        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+    name, bracket, values = text.partition("[")
+    if name != _named(order):
+        raise InvalidCursor("This cursor is of another ordering, or an older version: begin again with an empty one.")
     try:
-        return [_typed(key.field, value) for key, value in zip(keys, values, strict=True)]
-    except (ValueError, ArithmeticError) as error:
-        raise InvalidCursor("This cursor belongs to another ordering.") from error
+        given = _values.decode(bracket + values)
+        return [_typed(key.field, value) for key, value in zip(order, given, strict=True)]
+    except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
+        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+
+
+def _named(order: Sequence[Order]) -> str:
+    """As in ``ordering``."""
+    return ",".join(f"{'-' if descending else ''}{field}" for field, descending in order)
 
 
 def _typed(field: str, value: str | None) -> Any:
@@ -50,19 +66,25 @@ def _typed(field: str, value: str | None) -> Any:
         case "uuid":
             return UUID(value)
         case "numeric":
-            number = Decimal(value)
-            if not number.is_finite():
-                raise ValueError(value)
-            return number
+            return Decimal(_matched(_NUMBER, value))
         case "int":
-            return int(value)
+            return int(_matched(_WHOLE, value))
         case "date":
             return date.fromisoformat(value)
         case "timestamptz":
-            return datetime.fromisoformat(value).astimezone(UTC)
-    if "\0" in value:
-        raise ValueError(value)
+            instant = datetime.fromisoformat(value)
+            if instant.tzinfo is None:
+                raise ValueError(value)
+            return instant.astimezone(UTC)
+    if "\0" in value or len(value) > MAX_TEXT:
+        raise ValueError(field)
     return value
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) -> str:

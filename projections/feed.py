@@ -49,7 +49,7 @@ def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> Query:
     text = f"""
         SELECT o.version, {_EVENT} FROM opportunities o
         LEFT JOIN opportunities_events e ON e.originator_id = o.id
-            AND e.originator_version > %(offset)s AND e.originator_version <= %(offset)s + %(limit)s
+            AND e.originator_version > %(offset)s::bigint AND e.originator_version <= %(offset)s::bigint + %(limit)s
         WHERE o.id = %(id)s AND o.org_id = %(org_id)s AND o.valid_to = 'infinity' ORDER BY e.originator_version
     """
     return Query(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
