@@ -12,6 +12,7 @@ from typing import NamedTuple
 import psycopg
 
 from app import failures, migrations, postgres_binaries, prerequisites, processes, settings
+from projections import clock
 
 PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
 LITTLE_SPACE = 1 << 30
@@ -65,6 +66,8 @@ def database(database_url: str | None) -> Iterator[Finding]:
             yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")
             prerequisites.check_owner(connection)
             prerequisites.check(connection)
+            off = clock.asked(connection.cursor()).warning()
+            yield Finding(off is None, off or "the clock of this machine agrees with the database's")
         yield Finding(True, f"the database user may work as {' and '.join(prerequisites.ROLES)}")
         migrations.check(config.database_url)
         yield Finding(True, "the schema is this version's")

@@ -5,7 +5,7 @@ Refuses ranges that would be answered with more months than anybody reads.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast, get_args
 
 from litestar import Request, get
@@ -125,7 +125,8 @@ async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
     deals = None
     if conditions or group_by:
         deals = opportunity_queries.where(opportunity_queries.List(identity.org_id, conditions, as_of=as_of))
-    question = Question(identity.org_id, datetime.now(UTC).date(), bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
+    today = request.app.state.reads.clock.now().date()
+    question = Question(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
     row = await request.app.state.reads.row(identity, *queries.forecast(question))
     return Answer(queries.body(question, row))
 
@@ -151,15 +152,16 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> Answer:
     await _conditions(request, rest, Filters(), CHANGES, errors)
     bounds = _bounds(taken, errors)
     currency = _value(taken, "currency", CURRENCY, errors)
+    now = request.app.state.reads.clock.now()
     start = _instant(taken.get("from"), "from", errors)
-    end = _instant(taken.get("to"), "to", errors) if "to" in taken else datetime.now(UTC)
+    end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
     if "from" not in taken:
         errors["from"] = ["Give the instant to begin at, such as 2026-06-30T12:00:00Z."]
     elif start and end and end < start:
         errors["to"] = ["Must not be before `from`."]
     if errors or start is None or end is None:
         raise Invalid(errors)
-    span = forecast_changes.Span(identity.org_id, start, end, datetime.now(UTC).date(), bounds, currency)
+    span = forecast_changes.Span(identity.org_id, start, end, now.date(), bounds, currency)
     row = await request.app.state.reads.row(identity, *forecast_changes.changes(span))
     return Answer(forecast_changes.body(span, row))
 

@@ -52,6 +52,12 @@ class Health(Struct, frozen=True):
     status: Literal["ok"]
 
 
+class Readiness(Health, frozen=True, omit_defaults=True):
+    """``warnings`` are about what an operator should mend though this process can serve."""
+
+    warnings: list[str] = []
+
+
 @get("/health/live", opt=describe("Operations", "Whether the process lives", answer=Health))
 async def get_live() -> ASGIResponse:
     return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
@@ -62,8 +68,8 @@ async def get_live() -> ASGIResponse:
     opt=describe(
         "Operations",
         "Whether the process can serve",
-        description="Not while the database is away or the process is about to stop.",
-        answer=Health,
+        description="Not while the database is away or of another version, nor when the process is about to stop.",
+        answer=Readiness,
         errors=(503,),
     ),
 )
@@ -72,7 +78,8 @@ async def get_ready(request: Http) -> ASGIResponse:
         raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
     await request.app.state.reads.ping()
     await request.app.state.schema.check()
-    return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
+    warning = request.app.state.reads.clock.warning()
+    return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
 
 
 HANDLERS = (

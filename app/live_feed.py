@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
 
@@ -53,7 +52,7 @@ class LiveFeed:
         org.add(subscription)
         self._tokens[identity.token_id] += 1
         expiry = identity.expires_at and asyncio.get_running_loop().call_later(
-            max(0.0, (identity.expires_at - datetime.now(UTC)).total_seconds()), subscription.end
+            max(0.0, (identity.expires_at - self._reads.clock.now()).total_seconds()), subscription.end
         )
         try:
             yield org, subscription

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from app.reader import Reader
 from app.submission import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
+from projections.clock import NOW, Clock
 
 MAX_IDENTITIES = 50_000
 _HOLDERS = """
@@ -64,7 +66,7 @@ class _Bytes(Loader):
 
 
 class Reads:
-    """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached."""
+    """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached. ``clock`` has the database's time."""
 
     def __init__(self, url: str, *, connections: int = 4, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
@@ -72,6 +74,7 @@ class Reads:
         self._free: list[Reader] = []
         self._slots = asyncio.Semaphore(connections)
         self._identities: dict[str, Identity] = {}
+        self.clock = Clock()
 
     async def close(self) -> None:
         while self._free:
@@ -121,7 +124,7 @@ class Reads:
         identity = self._identities.get(hashed)
         if identity is None:
             identity = (await self.identities([hashed])).get(hashed)
-        if identity is not None and identity.expires_at is not None and identity.expires_at <= datetime.now(UTC):
+        if identity is not None and identity.expires_at is not None and identity.expires_at <= self.clock.now():
             return None
         return identity
 
@@ -139,8 +142,10 @@ class Reads:
         return await self._fetch(None, text, params)
 
     async def ping(self) -> None:
-        """Raises ``Unavailable`` if the database does not answer."""
-        await self._fetch(None, "SELECT 1", {})
+        """Have the database tell the time. Raises ``Unavailable`` if it does not answer."""
+        asked = monotonic()
+        rows = await self._fetch(None, NOW, {})
+        self.clock.tell(rows[0][0], asked)
 
     async def _fetch(self, org_id: UUID | None, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         async with self._slots:
@@ -150,6 +155,9 @@ class Reads:
                     if org_id is not None and reader.org_id != org_id:
                         await reader.rows("SELECT set_config('app.org_id', %(org_id)s::text, false)", {"org_id": str(org_id)})
                         reader.org_id = org_id
+                    if self.clock.due():
+                        asked = monotonic()
+                        self.clock.tell((await reader.rows(NOW, {}))[0][0], asked)
                     rows = await reader.rows(text, params)
                 except psycopg.OperationalError as error:
                     if not reader.closed:  # a timeout: the connection is as good as before

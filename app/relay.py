@@ -15,6 +15,7 @@ from app.settings import Settings
 from consumers import checkpoints, database, kafka, loop
 from consumers.connection import reason
 from consumers.relay import HEARTBEAT_SECONDS, Relay
+from projections import clock
 
 UNSEEN_SECONDS = HEARTBEAT_SECONDS * 6
 
@@ -42,11 +43,12 @@ def check(config: Settings) -> str:
     """A line on the relay that was at work last. Raises ``Failure`` where that was too long ago."""
     with database.connect(config.database_url, "check") as connection, connection.cursor() as cursor:
         lag = checkpoints.lag(cursor, checkpoints.RELAY)
+        off = clock.asked(cursor).warning()
     if lag is None:
         raise Failure("No relay has ever been at work here: start `opportunities relay`.")
     if lag.unseen > UNSEEN_SECONDS:
         raise Failure(f"No relay has been at work for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
-    return f"A relay is at work, {lag.events} events behind."
+    return " ".join(filter(None, [f"A relay is at work, {lag.events} events behind.", off]))
 
 
 def describe(error: Exception) -> str:

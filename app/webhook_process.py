@@ -29,6 +29,7 @@ from consumers.webhooks.transport import Transport
 from domain.errors import NotFound
 from domain.event import OPERATOR
 from domain.webhook_endpoint import Disable, Reason
+from projections import clock
 
 Part = Literal["consumer", "sender"]
 
@@ -52,13 +53,15 @@ def check(config: Settings, only: Part | None = None) -> str:
     """A line on the consumer and the sender. Raises ``Failure`` where one was not at work of late."""
     with database.connect(config.database_url, "check") as connection, connection.cursor() as cursor:
         gauges = {(name, label): value for name, label, value in cursor.execute(deliveries.GAUGES).fetchall()}
+        off = clock.asked(cursor).warning()
     for part in [only] if only else get_args(Part):
         unseen = gauges.get(("unseen_seconds", part))
         if unseen is None or unseen > UNSEEN_SECONDS:
             since = "ever" if unseen is None else f"for {unseen:.0f} s"
             raise Failure(f"No webhook {part} has been at work {since}: start `opportunities webhooks`, or see its log.")
     lag = sum(value for (name, _), value in gauges.items() if name == "lag")
-    return f"Webhooks are at work: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
+    told = f"Webhooks are at work: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
+    return " ".join(filter(None, [told, off]))
 
 
 def consumer(config: Settings, stop: threading.Event) -> FanOut:
@@ -76,7 +79,8 @@ def _consume(fan_out: FanOut, stop: threading.Event) -> None:
 
 
 async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None) -> None:
-    transport = Transport(config.webhook_rules())
+    time = clock.Clock()
+    transport = Transport(config.webhook_rules(), now=time.now)
     committer = Committer(config.database_url, statement_timeout_ms=config.statement_timeout_ms)
     sender = Sender(
         config.database_url,
@@ -84,6 +88,7 @@ async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None)
         disabling(committer),
         keep=timedelta(days=config.webhook_keep_days),
         concurrency=config.webhook_concurrency,
+        clock=time,
     )
     thread: threading.Thread | None = None
     if fan_out is not None:

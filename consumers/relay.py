@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import psycopg
@@ -25,6 +25,7 @@ from consumers.log import Chunk, Log, beginning, id_at
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
 from domain import event_store
+from projections import clock
 
 log = structlog.get_logger("relay")
 
@@ -55,7 +56,7 @@ class Relay:
         stop: threading.Event,
         *,
         chunk: int = CHUNK,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[Cursor[Any]], datetime] = clock.ask,
     ) -> None:
         self._url = database_url
         self._config = config
@@ -148,7 +149,7 @@ class Relay:
     def _retained(self, cursor: Cursor[Any]) -> int:
         """The position from which on the topic would still hold everything."""
         hours = self._config.retention_hours
-        return beginning(cursor, self._now() - timedelta(hours=hours)) if hours else 0
+        return beginning(cursor, self._now(cursor) - timedelta(hours=hours)) if hours else 0
 
     def _forward(self, cursor: Cursor[Any], publisher: Publisher) -> bool:
         position, arrived = self._start

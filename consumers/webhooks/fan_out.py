@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from threading import Event
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from consumers.webhooks import deliveries, endpoints
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Deal
 from domain.webhook_endpoint import EVENT_TYPES
+from projections import clock
 
 log = structlog.get_logger("webhooks")
 
@@ -117,7 +118,7 @@ class FanOut:
         stop: Event,
         *,
         keep: timedelta,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[Cursor[Any]], datetime] = clock.ask,
     ) -> None:
         self._url = database_url
         self._config = config
@@ -227,7 +228,7 @@ class FanOut:
         return sum(self._take(connection, consumer, [record]) for record in records)
 
     def _fan_out(self, cursor: Cursor[Any], records: list[Fetched]) -> int:
-        oldest = self._now() - self._oldest
+        oldest = self._now(cursor) - self._oldest
         events = []
         for record in records:
             try:

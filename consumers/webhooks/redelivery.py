@@ -7,7 +7,7 @@ Refuses endpoints that are not active, whose deliveries would only wait.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from consumers.webhooks.fan_out import row, told
 from domain import event_store
 from domain.errors import Conflict, NotFound
 from domain.event import Recorded
+from projections import clock
 
 TEST = "webhook.test"
 MAX_EVENTS = 10_000
@@ -46,7 +47,7 @@ def test(cursor: Cursor[Any], org_id: UUID, endpoint_id: UUID, opportunity: Mapp
     body = {
         "id": event_id,
         "type": TEST,
-        "created_at": datetime.now(UTC),
+        "created_at": clock.ask(cursor),
         "org_id": org_id,
         "data": {"opportunity": opportunity, "previous": {}},
     }

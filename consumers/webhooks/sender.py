@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from time import monotonic, perf_counter
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from consumers.webhooks.deliveries import Claimed, Settled
 from consumers.webhooks.pace import Paces
 from consumers.webhooks.transport import SECONDS, Answer, Transport
 from domain.webhook_endpoint import Reason
+from projections.clock import NOW, Clock
 
 log = structlog.get_logger("webhooks")
 
@@ -53,7 +54,7 @@ class Sender:
         keep: timedelta,
         concurrency: int = CONCURRENCY,
         seconds: float = SECONDS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._url = database_url
@@ -61,7 +62,7 @@ class Sender:
         self._disable = disable
         self._keep = keep
         self._lease = seconds + LEASE_SPARE_SECONDS
-        self._now = now
+        self._clock = clock or Clock()
         self._chance = chance
         self._paces = Paces(concurrency)
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
@@ -98,6 +99,8 @@ class Sender:
         """Settle what has ended, claim and begin what is due; whether there was anything."""
         self._woken.clear()
         connection = await self._connected()
+        if self._clock.due():
+            await self._set_clock(connection)
         settled = await self._settle(connection)
         begun = await self._begin(connection)
         if monotonic() - self._shown_at > HEARTBEAT_SECONDS:
@@ -151,7 +154,7 @@ class Sender:
         return bool(claimed)
 
     async def _attempt(self, delivery: Claimed) -> None:
-        began, at = perf_counter(), self._now()
+        began, at = perf_counter(), self._clock.now()
         delivered = False
         try:
             endpoint = endpoints.document(delivery.endpoint)
@@ -236,6 +239,12 @@ class Sender:
             self._key = bytes(row[0])
             self._connection = connection
         return self._connection
+
+    async def _set_clock(self, connection: AsyncConnection[Any]) -> None:
+        asked = monotonic()
+        row = await (await connection.execute(NOW)).fetchone()
+        assert row is not None
+        self._clock.tell(row[0], asked)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from socket import getaddrinfo
@@ -49,10 +49,19 @@ class Answer(NamedTuple):
 class Transport:
     """Connections to endpoints, kept open for a moment. To be made and closed on the event loop that uses it."""
 
-    def __init__(self, rules: Rules, *, seconds: float = SECONDS, lookup: Lookup = getaddrinfo, tls: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        seconds: float = SECONDS,
+        lookup: Lookup = getaddrinfo,
+        tls: ssl.SSLContext | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._rules = rules
         self._seconds = seconds
         self._lookup = lookup
+        self._now = now
         self._tls = tls or ssl.create_default_context()
         self._session = self._opened(keep=True)
         self._fresh = self._opened(keep=False)
@@ -137,7 +146,6 @@ class Transport:
         ) as response:
             ms = _ms(began)
             first = await _first_of(response, min(BODY_SECONDS, self._seconds - (perf_counter() - began) - SPARE_SECONDS))
-            now = datetime.now(UTC)
             outcome = schedule.of_status(response.status)
             return Answer(
                 outcome,
@@ -145,7 +153,7 @@ class Transport:
                 response.status,
                 first.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 None if outcome == "delivered" else f"Answered {response.status}.",
-                None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), now),
+                None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), self._now()),
             )
 
 

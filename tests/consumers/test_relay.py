@@ -198,7 +198,7 @@ def test_a_lost_topic_is_filled_with_what_it_would_have_kept(database_url: str, 
     delete(kafka)
     young = before.meta.recorded_at + timedelta(hours=kafka.retention_hours, microseconds=1)
     set_back(database_url, log(database_url)[-1].position)
-    drain(database_url, kafka, now=lambda: young)
+    drain(database_url, kafka, now=lambda cursor: young)
     assert sorted(told.position for told in messages(kafka)) == [p for p in published(database_url) if p > before.position]
 
 

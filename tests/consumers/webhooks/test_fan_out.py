@@ -215,7 +215,7 @@ def test_what_is_older_than_deliveries_are_kept_is_not_sent(database_url: str, c
     hooks = endpoint(company, URL)
     company.deal()
     relay(database_url, stream)
-    late = Consumer(database_url, stream, now=lambda: datetime.now(UTC) + KEEP)
+    late = Consumer(database_url, stream, now=lambda cursor: datetime.now(UTC) + KEEP)
     try:
         late.until_caught_up()
     finally:
