@@ -23,8 +23,7 @@ from domain.errors import NotFound
 TAG = "Custom fields"
 PATH = "/api/custom-fields"
 ONE = "/api/custom-fields/{key:str}"
-KEY = frozenset({"key"})
-FOR_EVER = frozenset({"key", "type"})
+FIELD = frozenset({"field"})
 EXAMPLE = {"key": "competitor", "label": "Competitor", "type": "dropdown", "options": ["incumbent_vendor", "none"]}
 TABLE = Table(Filters(), orderings=(), order=(), fields=Definition.__struct_fields__)
 _definitions = msgspec.json.Decoder(list[dict[str, Any]])
@@ -74,14 +73,14 @@ async def get_custom_field(request: Http) -> ASGIResponse:
         description="For admins. Its key and type are for ever; values that deals already have stay as they are.",
         body=custom_field.Update,
         body_example={"label": "Main competitor", "required": True},
-        given=KEY,
+        given=FIELD,
         answer=Definition,
         versioned=True,
     ),
 )
 async def update_custom_field(request: Http) -> ASGIResponse:
     key = _key(request)
-    command = await bodies.read(request, custom_field.Update, FOR_EVER, key=key)
+    command = await bodies.read(request, custom_field.Update, field=key)
     return _one(await _execute(request, command), key)
 
 

@@ -18,7 +18,7 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
-from app import access, asyncapi, docs, openapi, problems
+from app import access, asyncapi, docs, index, openapi, problems
 from app.access import Access
 from app.arrivals import Arrivals
 from app.committer import Committer
@@ -85,6 +85,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         access.allowed(app.routes),
         RateLimit(settings.rate_limit) if settings.rate_limit else None,
     )
+    app.state.index = index.document(app)
     app.state.openapi = docs.packed(openapi.document(app, settings.public_url))
     app.state.asyncapi = docs.packed(asyncapi.document(settings))
     return app

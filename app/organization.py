@@ -14,7 +14,6 @@ from domain import organization
 
 TAG = "Organization"
 PATH = "/api/organization"
-FOR_EVER = frozenset({"currency"})
 Organization = shown(organization.State, "Organization")
 
 
@@ -28,7 +27,10 @@ async def get_organization(request: Http) -> ASGIResponse:
     opt=describe(
         TAG,
         "Change the organization",
-        description="For admins. With `custom_fields_mode` `strict`, deals may have defined custom fields only.",
+        description=(
+            "For admins. With `custom_fields_mode` `strict`, deals may have defined custom fields only. The `currency` may be"
+            " repeated and not changed."
+        ),
         body=organization.Update,
         body_example={"custom_fields_mode": "strict"},
         answer=Organization,
@@ -36,7 +38,7 @@ async def get_organization(request: Http) -> ASGIResponse:
     ),
 )
 async def update_organization(request: Http) -> ASGIResponse:
-    command = await bodies.read(request, organization.Update, FOR_EVER)
+    command = await bodies.read(request, organization.Update)
     stream_id = organization.stream_id(call.of(request).identity.org_id)
     return commands.answer(await commands.execute(request, command, stream_id=stream_id))
 

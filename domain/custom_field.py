@@ -106,9 +106,11 @@ class Create(event.Command, frozen=True, kw_only=True):
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given. The key and the type of a field are for ever."""
+    """Changes what is given of the ``field`` with that key. ``key`` and ``type`` are for ever; they may be repeated."""
 
-    key: str
+    field: str
+    key: str | UnsetType = UNSET
+    type: Type | UnsetType = UNSET
     label: str | UnsetType = UNSET
     options: Options | UnsetType = UNSET
     required: bool | UnsetType = UNSET
@@ -121,6 +123,7 @@ class Delete(event.Command, frozen=True):
 
 # A key that ends like this could not be told from a filter with an operator.
 _OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
+FOR_EVER = ("key", "type")
 _WITH_OPTIONS = ("dropdown", "multiselect")
 
 
@@ -136,10 +139,14 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
             _require_room(state, definition)
             return (Created(definition=definition),)
         case Update():
-            old = _find(state, command.key)
-            new = structs.replace(old, **event.given(command))
+            old = _find(state, command.field)
+            given = event.given(command)
+            del given["field"]
+            new = structs.replace(old, **given)
             wanted = structs.asdict(_normalised(new))
             changes = {name: value for name, value in wanted.items() if value != getattr(old, name) != getattr(new, name)}
+            if errors := {name: [f"This cannot be changed: it is {getattr(old, name)}."] for name in FOR_EVER if name in changes}:
+                raise Invalid(errors)
             _require_valid(structs.replace(old, **changes), changes)
             return (Updated(key=old.key, **changes),) if changes else ()
         case Delete():

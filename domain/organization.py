@@ -48,7 +48,10 @@ class Create(event.Command, frozen=True):
 
 
 class Update(event.Command, frozen=True):
+    """``currency`` may be repeated and not changed: every forecast, rate and amount of the past is in it."""
+
     name: str | UnsetType = UNSET
+    currency: str | UnsetType = UNSET
     custom_fields_mode: CustomFieldsMode | UnsetType = UNSET
 
 
@@ -74,7 +77,14 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
             if state is None:
                 raise NotFound("No such organization.")
             changed = event.changed(state, event.given(command))
-            if message := line_error(changed.get("name")):
-                raise Invalid({"name": [message]})
+            found = {"name": line_error(changed.get("name")), "currency": _change_error(state, changed.pop("currency", None))}
+            if errors := {name: [message] for name, message in found.items() if message}:
+                raise Invalid(errors)
             return (Updated(**changed),) if changed else ()
     raise TypeError(command)
+
+
+def _change_error(state: State, currency: str | None) -> str | None:
+    if currency is None or currency.upper() == state.currency:
+        return None
+    return f"The currency is {state.currency} for ever: it cannot be changed."

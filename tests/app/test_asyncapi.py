@@ -59,7 +59,7 @@ def test_every_message_is_as_it_says(document: Json, database_url: str) -> None:
         company.do(activity.Log(opportunity_id=deal, type="call", subject="Hi", occurred_at=NOW))
         fields = custom_field.stream_id(company.id)
         company.do(custom_field.Create(key="tier", label="Tier", type="text"), fields)
-        company.do(custom_field.Update(key="tier", label="Level"), fields)
+        company.do(custom_field.Update(field="tier", label="Level"), fields)
         company.do(custom_field.Delete(key="tier"), fields)
         rate = exchange_rate.Set(currency="EUR", valid_from=NOW.date(), rate=Decimal("1.1"))
         company.do(rate, exchange_rate.stream_id(company.id, "EUR"))

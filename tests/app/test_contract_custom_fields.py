@@ -54,8 +54,8 @@ def test_a_key_is_taken_once(org: Org) -> None:
 
 def test_key_and_type_are_for_ever(org: Org) -> None:
     definition = org.custom_field("tier", "text")
-    sent = {"key": "other", "type": "number", "label": "Tier"}
-    assert made(org.admin.patch(f"{FIELDS}tier/", sent), 200) == definition
+    assert made(org.admin.patch(f"{FIELDS}tier/", {"key": "tier", "type": "text", "label": "Tier"}), 200) == definition
+    assert set(errors(org.admin.patch(f"{FIELDS}tier/", {"key": "other", "type": "number"}))) == {"key", "type"}
 
 
 def test_definitions_that_make_no_sense(org: Org) -> None:

@@ -270,11 +270,6 @@ def test_metrics_count_requests_by_route(org: Org) -> None:
     assert NOBODY not in text
 
 
-def test_the_index_leads_to_everything(org: Org) -> None:
-    for name, path in made(org.admin.get("/api/"), 200).items():
-        assert org.admin.get(path).status == 200, name
-
-
 def test_the_documentation_asks_no_other_host_for_anything(org: Org) -> None:
     anybody = org.with_token(None)
     for path in ("/schema/", "/schema", "/"):

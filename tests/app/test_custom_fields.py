@@ -24,7 +24,7 @@ def test_a_field_is_defined_read_changed_and_removed(org: Org) -> None:
         "filterable": True,
     }
     assert made(org.admin.get(path), 200) == field
-    changed = made(org.admin.patch(path, {"label": "Level", "type": "text", "key": "x"}), 200)
+    changed = made(org.admin.patch(path, {"label": "Level", "type": "dropdown", "key": "tier"}), 200)
     assert changed == {**field, "label": "Level"}
     assert org.admin.request("DELETE", path).status == 204
     refused(org.admin.get(path), 404)
@@ -84,3 +84,14 @@ def test_another_org_has_fields_of_its_own(org: Org, other_org: Org) -> None:
     assert other_org.listed("", PATH)["count"] == 0
     other_org.custom_field("tier", "text")
     refused(other_org.admin.get(f"{PATH}nothing/"), 404)
+
+
+def test_what_a_field_is_for_ever_may_be_repeated_and_not_changed(org: Org) -> None:
+    field = org.custom_field("tier", "text")
+    path = "/api/custom-fields/tier/"
+    assert made(org.admin.patch(path, {**field, "label": "Level"}), 200)["label"] == "Level"
+    assert errors(org.admin.patch(path, {"key": "level", "type": "number", "label": "L"})) == {
+        "key": "This cannot be changed: it is tier.",
+        "type": "This cannot be changed: it is text.",
+    }
+    assert made(org.admin.get(path), 200)["label"] == "Level"

@@ -10,9 +10,11 @@ PATH = "/api/organization/"
 def test_it_is_read_and_changed_but_for_its_currency(org: Org) -> None:
     before = made(org.admin.get(PATH), 200)
     assert (before["id"], before["name"], before["currency"], before["custom_fields_mode"]) == (org.id, "Yours", "USD", "keep")
-    after = made(org.admin.patch(PATH, {"name": "Ours", "currency": "EUR"}, If_Match='"1"'), 200)
+    after = made(org.admin.patch(PATH, {"name": "Ours", "currency": "usd"}, If_Match='"1"'), 200)
     assert (after["name"], after["currency"], after["version"]) == ("Ours", "USD", 2)
     refused(org.admin.patch(PATH, {"name": "Theirs"}, If_Match='"1"'), 412)
+    assert list(errors(org.admin.patch(PATH, {"name": "Theirs", "currency": "EUR"}))) == ["currency"]
+    assert made(org.admin.get(PATH), 200) == after
 
 
 def test_in_strict_mode_custom_fields_must_be_defined(org: Org) -> None:

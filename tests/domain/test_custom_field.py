@@ -80,9 +80,9 @@ def test_there_is_an_end_to_custom_fields() -> None:
 
 
 def test_an_update_says_what_changed_and_nothing_if_nothing_did() -> None:
-    given = Given(custom_field.Created(definition=SEATS), by="admin").when(Update(key="seats", label=" Seats ", required=True))
+    given = Given(custom_field.Created(definition=SEATS), by="admin").when(Update(field="seats", label=" Seats ", required=True))
     given.then(custom_field.Updated(key="seats", required=True))
-    given.when(Update(key="seats", label="Seats")).then()
+    given.when(Update(field="seats", label="Seats")).then()
     assert given.state.definitions == (structs.replace(SEATS, required=True),)
 
 
@@ -91,7 +91,7 @@ def test_a_field_that_goes_may_come_again_as_another() -> None:
     given = Given(custom_field.Created(definition=SEATS), others, by="admin").when(Delete(key="seats"))
     given.then(custom_field.Deleted(key="seats"))
     assert [definition.key for definition in given.state.definitions] == ["region"]
-    given.when(Update(key="region", options=(), label="Regions", filterable=False))
+    given.when(Update(field="region", options=(), label="Regions", filterable=False))
     given.when(create(type="text"))
     assert [(one.key, one.label, one.type) for one in given.state.definitions] == [
         ("region", "Regions", "number"),
@@ -100,7 +100,7 @@ def test_a_field_that_goes_may_come_again_as_another() -> None:
 
 
 def test_a_field_that_is_not_there_is_not_found() -> None:
-    for command in (Update(key="no"), Delete(key="no")):
+    for command in (Update(field="no"), Delete(key="no")):
         with pytest.raises(NotFound):
             Given(custom_field.Created(definition=SEATS), by="admin").when(command)
         with pytest.raises(NotFound):

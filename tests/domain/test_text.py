@@ -84,7 +84,7 @@ def test_old_text_that_comes_back_as_it_was_is_no_change() -> None:
     company.when(account.Update(name=OLD, domain=OLD)).then()
     company.when(account.Update(name=OLD, domain="a\n")).then(account.Updated(domain="a"))
     field = Given(custom_field.Created(definition=custom_field.Definition(key="k", label="a\nb", type="text")), by="admin")
-    field.when(custom_field.Update(key="k", label="a\nb", required=True)).then(custom_field.Updated(key="k", required=True))
+    field.when(custom_field.Update(field="k", label="a\nb", required=True)).then(custom_field.Updated(key="k", required=True))
 
 
 def test_a_filter_of_a_webhook_is_compared_in_one_form() -> None:

@@ -83,7 +83,7 @@ class History:
             lambda: (opportunity.Restore(), self._one("opportunity")),
             lambda: (activity.Log(opportunity_id=self._one("opportunity"), type="note", subject=self._text()), None),
             lambda: (custom_field.Create(key=self._text(), label="L", type="dropdown", options=("a", "b")), self._field()),
-            lambda: (custom_field.Update(key=self._text(), label=self._text()), self._field()),
+            lambda: (custom_field.Update(field=self._text(), label=self._text()), self._field()),
             lambda: (custom_field.Delete(key=self._text()), self._field()),
             lambda: (pipeline.Replace(**self._policy()), pipeline.stream_id(org_id)),
             lambda: (organization.Update(name=self._text(), custom_fields_mode="keep"), org_id),
