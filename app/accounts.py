@@ -74,7 +74,9 @@ async def update_account(request: Http) -> ASGIResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Delete an account", description="Not while deals refer to it: 409.", status=204, versioned=True),
+    opt=describe(
+        TAG, "Delete an account", description="For managers. Not while deals refer to it: 409.", status=204, versioned=True
+    ),
 )
 async def delete_account(request: Http) -> ASGIResponse:
     return commands.answer(await commands.execute(request, account.Delete(), stream_id=request.path_params["id"]), 204)

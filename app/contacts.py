@@ -82,7 +82,7 @@ async def update_contact(request: Http) -> ASGIResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Delete a contact", description="Deals that name it show it no more.", status=204, versioned=True),
+    opt=describe(TAG, "Delete a contact", description="For managers. Not while deals name it: 409.", status=204, versioned=True),
 )
 async def delete_contact(request: Http) -> ASGIResponse:
     return commands.answer(await commands.execute(request, contact.Delete(), stream_id=request.path_params["id"]), 204)

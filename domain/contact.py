@@ -1,5 +1,5 @@
-"""A contact: a person, of an account or of none, who may be a stakeholder of deals. Refuses to hold on to one who goes: deals that
-name a deleted contact keep the id in their history and show it no more."""
+"""A contact: a person, of an account or of none, who may be a stakeholder of deals. Refuses to go while live deals name it: those
+deleted before that keep the id, and show it no more when they are restored."""
 
 from __future__ import annotations
 
@@ -105,6 +105,12 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
             _require_valid(changes, context)
             return (Updated(**changes),) if changes else ()
         case Delete():
+            if context.facts.deals:
+                raise Conflict(
+                    "in_use",
+                    f"{context.facts.deals} deals have this contact as a stakeholder: take it out of them or delete them first.",
+                    deals=context.facts.deals,
+                )
             return (Deleted(),)
     raise TypeError(command)
 

@@ -107,16 +107,17 @@ class Policy:
 class Facts:
     """What a decision must know of other records of the same org; only what the command asks about is filled.
 
-    ``accounts``, ``users`` (active ones), ``contacts`` and ``opportunities`` hold those of the ids named by the
-    command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is about the command's email.
-    ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many live deals refer to the
-    account; ``other_admins`` how many active admins there are beside the user the command is about. ``issued_tokens``
-    are those still good that were issued with the token the command is about, or with one of these; ``last_admin_token`` says
-    that without it and them no token with an admin's rights would be left.
+    ``accounts``, ``users`` (active ones), ``owners`` (those of them who may have deals), ``contacts`` and ``opportunities``
+    hold those of the ids named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is
+    about the command's email. ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many
+    live deals name the account or contact to be deleted; ``other_admins`` how many active admins there are beside the
+    user the command is about. ``issued_tokens`` are those still good that were issued with the token the command is about,
+    or with one of these; ``last_admin_token`` says that without it and them no token with an admin's rights would be left.
     """
 
     accounts: frozenset[UUID] = frozenset()
     users: frozenset[UUID] = frozenset()
+    owners: frozenset[UUID] = frozenset()
     contacts: frozenset[UUID] = frozenset()
     opportunities: frozenset[UUID] = frozenset()
     in_use: Mapping[str, int] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import UNSET
 from psycopg import Cursor
 
+from domain import account, contact
 from domain.event import Command, Facts
 from domain.text import caseless, normal
 
@@ -30,8 +31,8 @@ def named_by(command: Command) -> set[UUID]:
     return ids
 
 
-Existing = set[tuple[UUID, str, UUID]]
-"""Org, kind and id."""
+Existing = set[tuple[UUID, str, UUID, str | None]]
+"""Org, kind, id and, of a user, role."""
 
 
 def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]:
@@ -40,7 +41,7 @@ def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]
     if wanted:
         cursor.execute(
             """
-            SELECT org_id, kind, id FROM directory
+            SELECT org_id, kind, id, role FROM directory
             WHERE id = ANY(%b::uuid[]) AND valid_to = 'infinity' AND NOT deleted AND active
             """,
             (wanted,),
@@ -52,9 +53,11 @@ def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]
 
 def of_references(found: Existing, org_id: UUID) -> Facts:
     def of_kind(wanted: str) -> frozenset[UUID]:
-        return frozenset(id_ for org, kind, id_ in found if org == org_id and kind == wanted)
+        return frozenset(id_ for org, kind, id_, _ in found if org == org_id and kind == wanted)
 
-    return Facts(accounts=of_kind("account"), users=of_kind("user"), contacts=of_kind("contact"))
+    users = of_kind("user")
+    readers = {id_ for _, _, id_, role in found if role == "read_only"}
+    return Facts(accounts=of_kind("account"), users=users, owners=users - readers, contacts=of_kind("contact"))
 
 
 def of_record(
@@ -72,13 +75,23 @@ def of_record(
             (org_id,),
         )
         return replace(facts, in_use=dict(cursor.fetchall()))
-    if kind == "account":
+    if isinstance(command, account.Delete):
         cursor.execute(
             """
             SELECT count(*) FROM opportunities
             WHERE org_id = %s AND account_id = %s AND valid_to = 'infinity' AND NOT deleted
             """,
             (org_id, stream_id),
+        )
+        return replace(facts, deals=_one(cursor))
+    if isinstance(command, contact.Delete):
+        cursor.execute(
+            """
+            SELECT count(*) FROM opportunities
+            WHERE org_id = %s AND stakeholder_ids @> %s::uuid[] AND stakeholder_ids <> '{}'
+              AND valid_to = 'infinity' AND NOT deleted
+            """,
+            (org_id, [stream_id]),
         )
         return replace(facts, deals=_one(cursor))
     if kind == "user":

@@ -83,6 +83,8 @@ CREATE INDEX opportunities_owner_created_at ON opportunities (org_id, owner_id, 
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_account ON opportunities (org_id, account_id)
     WHERE valid_to = 'infinity' AND NOT deleted;
+CREATE INDEX opportunities_stakeholders ON opportunities USING gin (stakeholder_ids)
+    WHERE valid_to = 'infinity' AND NOT deleted AND stakeholder_ids <> '{}';
 CREATE INDEX opportunities_updated_at ON opportunities (org_id, valid_from DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_amount ON opportunities (org_id, amount DESC NULLS LAST, id DESC)

@@ -115,8 +115,11 @@ def set_references(draft: Draft) -> None:
         draft.errors["owner_id"] = [REQUIRED]
     elif owner_id != state.owner_id:
         draft.new["owner_id"] = owner_id
-        if owner_id not in facts.users and owner_id != draft.context.actor.user_id:
-            draft.errors["owner_id"] = [f"There is no active user {owner_id}."]
+        if owner_id not in facts.owners and owner_id != draft.context.actor.user_id:
+            reader = owner_id in facts.users
+            draft.errors["owner_id"] = [
+                f"User {owner_id} is read_only and cannot have deals." if reader else f"There is no active user {owner_id}."
+            ]
     if "stakeholder_ids" in wanted:
         ids = tuple(dict.fromkeys(wanted["stakeholder_ids"] or ()))
         if ids != state.stakeholder_ids:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 from tests.support.scenarios import Org, errors, made, refused
 
 PATH = "/api/contacts/"
@@ -29,12 +32,47 @@ def test_all_that_is_wrong_is_told_at_once(org: Org, other_org: Org) -> None:
     assert NOBODY in errors(org.admin.post(PATH, {"first_name": "J", "last_name": "D", "account_id": NOBODY}))["account_id"]
 
 
-def test_deals_show_a_deleted_contact_no_more(org: Org) -> None:
-    contact = org.contact()
-    deal = org.opportunity(stakeholder_ids=[contact["id"]])
-    assert [found["id"] for found in deal["stakeholders"]] == [contact["id"]]
-    assert org.admin.request("DELETE", f"{PATH}{contact['id']}/").status == 204
-    assert org.read(deal)["stakeholders"] == []
+def test_a_contact_that_live_deals_name_stays(org: Org) -> None:
+    jane, omar = org.contact("Jane"), org.contact("Omar")
+    first = org.opportunity(stakeholder_ids=[omar["id"], jane["id"]])
+    second = org.won(stakeholder_ids=[jane["id"]])
+    path = f"{PATH}{jane['id']}/"
+    problem = refused(org.admin.delete(path), 409)
+    assert (problem["code"], problem["deals"]) == ("in_use", 2)
+    assert org.admin.delete(f"/api/opportunities/{second['id']}/").status == 204
+    assert refused(org.admin.delete(path), 409)["deals"] == 1
+    made(org.admin.patch(f"/api/opportunities/{first['id']}/", {"stakeholder_ids": [omar["id"]]}), 200)
+    assert org.admin.delete(path).status == 204
+    assert made(org.admin.post(f"/api/opportunities/{second['id']}/restore/"), 200)["stakeholders"] == []
+
+
+def test_reps_make_and_change_contacts_and_accounts_and_delete_none(org: Org) -> None:
+    rep = org.client(org.user("rep"))
+    for path, body in ((PATH, {"first_name": "J", "last_name": "D"}), ("/api/accounts/", {"name": "Acme"})):
+        own, other = made(rep.post(path, body)), made(org.admin.post(path, body))
+        for record in (own, other):
+            made(rep.patch(f"{path}{record['id']}/", body), 200)
+            refused(rep.delete(f"{path}{record['id']}/"), 403)
+        manager = org.client(org.user("manager"))
+        assert manager.delete(f"{path}{own['id']}/").status == 204
+
+
+def test_a_contact_is_either_named_or_gone_whoever_comes_first(org: Org) -> None:
+    """Deals that name it arrive while it is deleted."""
+    account = org.account()["id"]
+    clients = [org.client(org.user("manager")) for _ in range(4)]
+    for _ in range(10):
+        contact = org.contact()["id"]
+        body = {"name": "A", "account_id": account, "stakeholder_ids": [contact]}
+        asked = [partial(one.post, "/api/opportunities/", body) for one in clients]
+        asked.insert(2, partial(org.admin.delete, f"{PATH}{contact}/"))
+        with ThreadPoolExecutor(len(asked)) as pool:
+            replies = [future.result() for future in [pool.submit(each) for each in asked]]
+        gone = replies.pop(2).status == 204
+        named = [reply for reply in replies if reply.status == 201]
+        assert gone is not bool(named)
+        assert {reply.status for reply in replies} <= {201, 400}
+        assert org.admin.get(f"{PATH}{contact}/").status == (404 if gone else 200)
 
 
 def test_contacts_are_found_by_account_address_and_name(org: Org) -> None:

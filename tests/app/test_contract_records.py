@@ -126,10 +126,14 @@ def test_a_contact_from_its_creation_to_its_end(org: Org) -> None:
     refused(org.admin.get(path), 404)
 
 
-def test_a_deal_shows_a_deleted_contact_no_more(org: Org) -> None:
+def test_a_restored_deal_shows_a_deleted_contact_no_more(org: Org) -> None:
     jane, omar = org.contact("Jane"), org.contact("Omar")
     record = org.opportunity(stakeholder_ids=[jane["id"], omar["id"]])
+    assert refused(org.admin.delete(f"{CONTACTS}{jane['id']}/"), 409)["deals"] == 1
+    path = f"/api/opportunities/{record['id']}/"
+    assert org.admin.delete(path).status == 204
     assert org.admin.delete(f"{CONTACTS}{jane['id']}/").status == 204
+    made(org.admin.post(f"{path}restore/"), 200)
     assert [one["first_name"] for one in org.read(record)["stakeholders"]] == ["Omar"]
     assert [one["first_name"] for one in org.listed()["results"][0]["stakeholders"]] == ["Omar"]
     assert org.history(record)[0]["changes"]["stakeholder_ids"] == [None, [jane["id"], omar["id"]]]

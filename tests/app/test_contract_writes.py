@@ -146,6 +146,27 @@ def test_a_deleted_record_and_an_inactive_user_cannot_be_referred_to(org: Org) -
     assert set(errors(org.admin.post(OPPORTUNITIES, body))) == {"account_id", "owner_id", "stakeholder_ids"}
 
 
+@pytest.mark.parametrize("change", [{"role": "read_only"}, {"active": False}])
+def test_a_deal_is_given_to_nobody_who_cannot_work_on_it(org: Org, change: dict[str, Any]) -> None:
+    user, record = org.user(), org.opportunity()
+    had = org.opportunity(owner_id=user["id"])
+    made(org.admin.patch(f"/api/users/{user['id']}/", change), 200)
+    body = {"name": "A", "account_id": record["account"]["id"], "owner_id": user["id"]}
+    for reply in (
+        org.admin.post(OPPORTUNITIES, body),
+        org.admin.patch(path_of(record), {"owner_id": user["id"]}),
+        org.admin.put(path_of(record), body),
+        org.admin.patch(path_of(record), {"owner_id": user["id"], "stage": "proposal"}),
+    ):
+        wrong = errors(reply)
+        assert set(wrong) == {"owner_id"}
+        assert user["id"] in wrong["owner_id"]
+    # What they have they keep.
+    assert made(org.admin.put(path_of(had), {**body, "name": "B"}), 200)["owner"]["id"] == user["id"]
+    assert org.admin.delete(path_of(had)).status == 204
+    assert made(org.admin.post(f"{path_of(had)}restore/"), 200)["owner"]["id"] == user["id"]
+
+
 def test_tags_and_stakeholders_are_kept_once_in_their_order(org: Org) -> None:
     jane, omar = org.contact("Jane"), org.contact("Omar")
     record = org.opportunity(tags=["b", "a", "b"], stakeholder_ids=[omar["id"], jane["id"], omar["id"]])

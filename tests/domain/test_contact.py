@@ -6,7 +6,7 @@ import pytest
 
 from domain import contact
 from domain.contact import Create, Delete, Update
-from domain.errors import Forbidden, NotFound
+from domain.errors import Conflict, Forbidden, NotFound
 from domain.event import Facts
 from tests.support.domain import ACCOUNT, UNKNOWN, Given
 
@@ -35,6 +35,17 @@ def test_a_deleted_contact_is_not_there() -> None:
     given = Given(JANE).when(Delete()).then(contact.Deleted())
     with pytest.raises(NotFound):
         given.when(Update(title="CEO"))
+
+
+def test_a_contact_that_deals_name_stays() -> None:
+    with pytest.raises(Conflict, match="3 deals") as refusal:
+        Given(JANE, facts=Facts(deals=3)).when(Delete())
+    assert (refusal.value.code, refusal.value.extra) == ("in_use", {"deals": 3})
+
+
+def test_a_rep_deletes_no_contact() -> None:
+    with pytest.raises(Forbidden, match="ask a manager"):
+        Given(JANE).when(Delete(), by="rep")
 
 
 def test_a_reader_changes_nothing() -> None:

@@ -334,6 +334,22 @@ def test_migrate_rebuilds_read_models_of_an_older_version(company: Company, data
     assert migrate(database_url) == []
 
 
+def test_migrate_gives_a_database_in_use_the_index_that_a_rebuilt_one_has(company: Company, database_url: str) -> None:
+    index = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND indexname = 'opportunities_stakeholders'"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        new = connection.execute(index).fetchall()
+        run(
+            database_url,
+            "DROP INDEX opportunities_stakeholders",
+            "DELETE FROM migrations WHERE name = '0005_stakeholders'",
+        )
+        assert migrate(database_url) == ["applied 0005_stakeholders"]
+        assert connection.execute(index).fetchall() == new
+        rebuild(database_url, ["opportunities"])
+        assert connection.execute(index).fetchall() == new
+    assert len(new) == 1
+
+
 def test_migrate_fills_new_read_models_from_the_log(company: Company, database_url: str) -> None:
     for model in READ_MODELS:
         forget(database_url, model)

@@ -32,6 +32,7 @@ UNKNOWN = uuid(999)
 FACTS = Facts(
     accounts=frozenset({ACCOUNT, OTHER_ACCOUNT}),
     users=frozenset({ADMIN, MANAGER, REP, OTHER_REP, READER}),
+    owners=frozenset({ADMIN, MANAGER, REP, OTHER_REP}),
     contacts=frozenset({JANE, OMAR}),
 )
 
