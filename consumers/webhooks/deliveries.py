@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,10 @@ from consumers.webhooks.schedule import Outcome, Status
 
 _encode = msgspec.json.encode
 SWEEP = 5_000
+HELD_SECONDS = 5.0
+"""After this long at most, what an endpoint was sent while it was held goes out once it is active."""
+CHANNEL = "webhook_deliveries"
+"""Notified when something is due before a sleeping sender would look again."""
 
 
 class Row(Struct, frozen=True):
@@ -115,36 +120,64 @@ def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
     )
 
 
-# Endpoints with pending rows are found by jumping from one to the next in the index, whatever number of rows each has. One that
-# the sender knows nothing of is fast until it shows otherwise, unless it failed last.
+# The endpoints whose time has come, and of each what it has room for. One that the sender knows nothing of is fast until it shows
+# otherwise, unless it failed last. An endpoint with nothing left to claim is put off: to when the next delivery is due or the
+# first lease ends, or, if it is not active, by some seconds. Not so where something came in that this statement does not
+# see: ``changes`` differs, or is locked by who is about to commit it.
 _CLAIM = """
-    WITH RECURSIVE waiting AS (
-        (SELECT endpoint_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY endpoint_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT d.endpoint_id FROM webhook_deliveries d
-                WHERE d.status = 'pending' AND d.endpoint_id > w.endpoint_id ORDER BY d.endpoint_id LIMIT 1)
-        FROM waiting w WHERE w.endpoint_id IS NOT NULL
+    WITH looked AS MATERIALIZED (
+        SELECT q.endpoint_id, q.changes, e.id IS NOT NULL AS active
+        FROM webhook_queues q
+        LEFT JOIN directory e ON e.id = q.endpoint_id AND e.valid_to = 'infinity' AND e.active AND NOT e.deleted
+        WHERE q.due_at <= statement_timestamp()
     ), candidates AS (
         SELECT d.id, d.due_at, coalesce(k.fast, f.endpoint_id IS NULL) AS fast
-        FROM waiting w
-        JOIN directory e ON e.id = w.endpoint_id AND e.valid_to = 'infinity' AND e.active AND NOT e.deleted
+        FROM looked w
         LEFT JOIN unnest(%(ids)s::uuid[], %(rooms)s::int[], %(fast)s::boolean[]) AS k (endpoint_id, room, fast)
             ON k.endpoint_id = w.endpoint_id
         LEFT JOIN webhook_failing f ON f.endpoint_id = w.endpoint_id
         CROSS JOIN LATERAL (
             SELECT q.id, q.due_at FROM webhook_deliveries q
-            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= clock_timestamp()
-              AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
+            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
+              AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
             ORDER BY q.due_at LIMIT coalesce(k.room, 1)
         ) d
+        WHERE w.active
     ), chosen AS (
         (SELECT id, fast FROM candidates WHERE fast ORDER BY due_at LIMIT %(fast_free)s)
         UNION ALL
         (SELECT id, fast FROM candidates WHERE NOT fast ORDER BY due_at LIMIT %(slow_free)s)
-    ), locked AS (
+    ), locked AS MATERIALIZED (
         SELECT q.id, c.fast FROM webhook_deliveries q JOIN chosen c ON c.id = q.id
-        WHERE q.status = 'pending' AND (q.leased_until IS NULL OR q.leased_until <= clock_timestamp())
+        WHERE q.status = 'pending' AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
         FOR UPDATE OF q SKIP LOCKED
+    ), resting AS (
+        SELECT w.endpoint_id, w.changes,
+               CASE WHEN w.active THEN least(lease.ends_at, next.due_at, 'infinity')
+                    ELSE statement_timestamp() + make_interval(secs => %(held)s) END AS due_at
+        FROM looked w
+        CROSS JOIN LATERAL (
+            SELECT min(coalesce(q.leased_until, statement_timestamp() + make_interval(secs => %(lease)s))) AS ends_at
+            FROM webhook_deliveries q
+            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
+        ) lease
+        LEFT JOIN LATERAL (
+            SELECT q.due_at FROM webhook_deliveries q
+            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at > statement_timestamp()
+            ORDER BY q.due_at LIMIT 1
+        ) next ON true
+        WHERE NOT w.active OR NOT EXISTS (
+            SELECT 1 FROM webhook_deliveries q
+            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
+              AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
+              AND q.id NOT IN (SELECT id FROM locked)
+        )
+    ), unchanged AS (
+        SELECT q.endpoint_id, r.due_at FROM webhook_queues q JOIN resting r USING (endpoint_id)
+        WHERE q.changes = r.changes
+        FOR UPDATE OF q SKIP LOCKED
+    ), put_off AS (
+        UPDATE webhook_queues q SET due_at = u.due_at FROM unchanged u WHERE q.endpoint_id = u.endpoint_id
     )
     UPDATE webhook_deliveries d SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)
     FROM locked l, directory e
@@ -164,10 +197,18 @@ async def claim(cursor: AsyncCursor[Any], rooms: Sequence[Room], *, fast_free: i
             "fast_free": fast_free,
             "slow_free": slow_free,
             "lease": lease,
+            "held": HELD_SECONDS,
         },
         prepare=True,
     )
     return [Claimed(*row) for row in await cursor.fetchall()]
+
+
+async def seconds_until_due(cursor: AsyncCursor[Any]) -> float:
+    """Until an endpoint has something to send, if nothing new comes in; infinite where none has anything."""
+    statement = "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM webhook_queues WHERE due_at < 'infinity'"
+    row = await (await cursor.execute(statement, prepare=True)).fetchone()
+    return inf if row is None or row[0] is None else float(row[0])
 
 
 _SETTLE = """
@@ -263,6 +304,7 @@ async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
         {"keep": keep, "most": SWEEP},
     )
     gone = cursor.rowcount
+    await cursor.execute("DELETE FROM webhook_queues WHERE due_at = 'infinity'")
     await cursor.execute("DELETE FROM dead_letters WHERE at < clock_timestamp() - %s::interval", (keep,))
     return gone
 

@@ -1,8 +1,8 @@
 """The sender: claims due deliveries, makes the requests, many at once, and writes down what came of them.
 
 While one round of claiming and settling is under way, attempts end; all of these are settled in the next round, so rounds size
-themselves. A sender that dies leaves leases, and when they are over somebody else goes on. Refuses to decide what an answer
-means: see ``schedule``.
+themselves. With nothing due it sleeps until something is, or until PostgreSQL notifies it of what came in. A sender that dies
+leaves leases, and when they are over somebody else goes on. What an answer means is decided in ``schedule``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from psycopg import AsyncConnection
 from consumers.connection import reason
 from consumers.webhooks import deliveries, endpoints, schedule, signing
 from consumers.webhooks.deliveries import Claimed, Settled
-from consumers.webhooks.pace import Paces
+from consumers.webhooks.pace import Paces, Room
 from consumers.webhooks.transport import SECONDS, Answer, Transport
 from domain.webhook_endpoint import Reason
 from projections.clock import NOW, Clock
@@ -33,11 +33,16 @@ log = structlog.get_logger("webhooks")
 
 CONCURRENCY = 256
 POLL_SECONDS = 0.1
+IDLE_SECONDS = 5.0
+"""The longest sleep: a notification may have been lost with its connection."""
 LEASE_SPARE_SECONDS = 10.0
 SWEEP_SECONDS = 600.0
 HEARTBEAT_SECONDS = 5.0
+STOP_SECONDS = 0.5
+"""How often a sleeping sender looks whether it is to stop."""
 MAX_BACKOFF_SECONDS = 5.0
 
+LISTEN = f"LISTEN {deliveries.CHANNEL}"
 Disable = Callable[[UUID, UUID, Reason, str], Awaitable[None]]
 """Disables the endpoint of an org, for a reason, if it still has this URL."""
 
@@ -67,6 +72,7 @@ class Sender:
         self._paces = Paces(concurrency)
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._done: list[tuple[Settled, str]] = []
+        self._disabling: dict[UUID, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._connection: AsyncConnection[Any] | None = None
@@ -84,15 +90,13 @@ class Sender:
             try:
                 busy = await self.step()
                 errors = 0
-                pause = 0.0 if busy else POLL_SECONDS
+                pause = 0.0 if busy else await self._idle_seconds()
             except Exception as error:  # noqa: BLE001  whatever it was, the queue is still there and so is the work
                 errors += 1
                 pause = min(POLL_SECONDS * 2 ** min(errors, 10), MAX_BACKOFF_SECONDS)
                 await self._disconnect()
                 log.warning("sender.failed", error=type(error).__name__, reason=reason(error), again_in=pause)
-            until = monotonic() + pause
-            while (left := until - monotonic()) > 0 and not self._woken.is_set() and not stop.is_set():
-                await self._wait(min(left, POLL_SECONDS))
+            await self._pause(pause, stop)
         await self._end(grace)
 
     async def step(self) -> bool:
@@ -112,29 +116,66 @@ class Sender:
                 await deliveries.sweep(cursor, self._keep)
         return settled or begun
 
-    async def _wait(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
+    async def _idle_seconds(self) -> float:
+        connection = await self._connected()
+        async with connection.cursor() as cursor:
+            left = await deliveries.seconds_until_due(cursor)
+        # What is due and was not claimed has no room yet, or its endpoint is being disabled.
+        return min(max(left, POLL_SECONDS), IDLE_SECONDS)
+
+    async def _pause(self, seconds: float, stop: threading.Event) -> None:
+        """Until something woke us, a notification among it, or it is time to stop; at most so many seconds."""
+        descriptor = None if self._connection is None else self._connection.fileno()
+        if descriptor is not None:
+            self._loop.add_reader(descriptor, self._woken.set)
+        try:
+            until = monotonic() + seconds
+            while (left := until - monotonic()) > 0 and not self._woken.is_set() and not stop.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(left, STOP_SECONDS)):
+                        await self._woken.wait()
+        finally:
+            if descriptor is not None:
+                self._loop.remove_reader(descriptor)
 
     async def _settle(self, connection: AsyncConnection[Any]) -> bool:
         done, self._done = self._done, []
         if not done:
             return False
         try:
-            for settled, url in done:
-                if settled.outcome == "gone":
-                    await self._disable(settled.org_id, settled.endpoint_id, "gone", url)
             async with connection.transaction(), connection.cursor() as cursor:
                 failing = await deliveries.settle(cursor, [settled for settled, _ in done])
         except BaseException:
             self._done = done + self._done
             raise
         urls = {settled.endpoint_id: url for settled, url in done}
+        for settled, url in done:
+            if settled.outcome == "gone":
+                self._begin_disabling(settled.org_id, settled.endpoint_id, "gone", url)
         for endpoint_id, org_id, since, now in failing:
             if now - since >= schedule.FAILING:
-                await self._disable(org_id, endpoint_id, "failing", urls[endpoint_id])
+                self._begin_disabling(org_id, endpoint_id, "failing", urls[endpoint_id])
         return True
+
+    def _begin_disabling(self, org_id: UUID, endpoint_id: UUID, why: Reason, url: str) -> None:
+        """Beside everything else, and with no more attempts for the endpoint until it is done. Where it fails, the next
+        attempt brings it up again."""
+
+        async def disable() -> None:
+            try:
+                await self._disable(org_id, endpoint_id, why, url)
+            except Exception as error:  # noqa: BLE001  nobody else's deliveries depend on it
+                log.warning("endpoint.not_disabled", endpoint_id=str(endpoint_id), error=type(error).__name__, reason=reason(error))
+            finally:
+                del self._disabling[endpoint_id]
+                self._woken.set()
+
+        if endpoint_id not in self._disabling:
+            self._disabling[endpoint_id] = asyncio.create_task(disable())
+
+    def _rooms(self) -> list[Room]:
+        rooms = [room for room in self._paces.rooms() if room.endpoint_id not in self._disabling]
+        return rooms + [Room(endpoint_id, 0, fast=False) for endpoint_id in self._disabling]
 
     async def _begin(self, connection: AsyncConnection[Any]) -> bool:
         fast_free, slow_free = self._paces.free(fast=True), self._paces.free(fast=False)
@@ -143,7 +184,7 @@ class Sender:
         async with connection.transaction(), connection.cursor() as cursor:
             claimed = await deliveries.claim(
                 cursor,
-                self._paces.rooms(),
+                self._rooms(),
                 fast_free=max(0, fast_free),
                 slow_free=max(0, slow_free),
                 lease=self._lease,
@@ -205,8 +246,8 @@ class Sender:
 
     async def _end(self, grace: float) -> None:
         """Let what is under way end, settle it, and give back the rest."""
-        if self._attempts:
-            await asyncio.wait(list(self._attempts.values()), timeout=grace)
+        if under_way := [*self._attempts.values(), *self._disabling.values()]:
+            await asyncio.wait(under_way, timeout=grace)
         left = list(self._attempts.items())
         for _, task in left:
             task.cancel()
@@ -214,6 +255,8 @@ class Sender:
         with suppress(psycopg.Error):
             connection = await self._connected()
             await self._settle(connection)
+            if self._disabling:
+                await asyncio.wait(list(self._disabling.values()), timeout=grace)
             if left:
                 async with connection.transaction(), connection.cursor() as cursor:
                     await deliveries.release(cursor, [id_ for id_, _ in left])
@@ -234,6 +277,8 @@ class Sender:
             )
             connection.prepare_threshold = 0
             await connection.execute("SET ROLE opportunities_writer")
+            connection.add_notify_handler(lambda _: self._woken.set())
+            await connection.execute(LISTEN)
             row = await (await connection.execute(deliveries.KEY)).fetchone()
             assert row is not None
             self._key = bytes(row[0])
