@@ -48,8 +48,8 @@ class Claimed(NamedTuple):
     event_id: str
     body: str
     tries: int
-    endpoint: str
     fast: bool
+    endpoint: str
 
 
 class Settled(Struct, frozen=True):
@@ -123,13 +123,14 @@ def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
 # The endpoints whose time has come, and of each what it has room for. One that the sender knows nothing of is fast until it shows
 # otherwise, unless it failed last. An endpoint with nothing left to claim is put off: to when the next delivery is due or the
 # first lease ends, or, if it is not active, by some seconds. Not so where something came in that this statement does not
-# see: ``changes`` differs, or is locked by who is about to commit it.
+# see: ``changes`` differs, or is locked by who is about to commit it. Rows are reached by LATERAL, ``ANY (ARRAY(...))`` and
+# scalar queries where a join would let the planner read a whole table.
 _CLAIM = """
     WITH looked AS MATERIALIZED (
-        SELECT q.endpoint_id, q.changes, e.id IS NOT NULL AS active
-        FROM webhook_queues q
-        LEFT JOIN directory e ON e.id = q.endpoint_id AND e.valid_to = 'infinity' AND e.active AND NOT e.deleted
-        WHERE q.due_at <= statement_timestamp()
+        SELECT q.endpoint_id, q.changes, coalesce((
+            SELECT e.active AND NOT e.deleted FROM directory e WHERE e.id = q.endpoint_id AND e.valid_to = 'infinity'
+        ), false) AS active
+        FROM webhook_queues q WHERE q.due_at <= statement_timestamp()
     ), candidates AS (
         SELECT d.id, d.due_at, coalesce(k.fast, f.endpoint_id IS NULL) AS fast
         FROM looked w
@@ -148,18 +149,23 @@ _CLAIM = """
         UNION ALL
         (SELECT id, fast FROM candidates WHERE NOT fast ORDER BY due_at LIMIT %(slow_free)s)
     ), locked AS MATERIALIZED (
-        SELECT q.id, c.fast FROM webhook_deliveries q JOIN chosen c ON c.id = q.id
-        WHERE q.status = 'pending' AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
-        FOR UPDATE OF q SKIP LOCKED
+        SELECT q.id, c.fast FROM chosen c CROSS JOIN LATERAL (
+            SELECT q.id FROM webhook_deliveries q
+            WHERE q.id = c.id AND q.status = 'pending' AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
+            FOR UPDATE SKIP LOCKED
+        ) q
     ), resting AS (
         SELECT w.endpoint_id, w.changes,
                CASE WHEN w.active THEN least(lease.ends_at, next.due_at, 'infinity')
                     ELSE statement_timestamp() + make_interval(secs => %(held)s) END AS due_at
         FROM looked w
         CROSS JOIN LATERAL (
-            SELECT min(coalesce(q.leased_until, statement_timestamp() + make_interval(secs => %(lease)s))) AS ends_at
-            FROM webhook_deliveries q
-            WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
+            SELECT min(coalesce(u.leased_until, statement_timestamp() + make_interval(secs => %(lease)s))) AS ends_at
+            FROM (
+                SELECT q.leased_until FROM webhook_deliveries q
+                WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
+                ORDER BY q.due_at LIMIT 1000
+            ) u
         ) lease
         LEFT JOIN LATERAL (
             SELECT q.due_at FROM webhook_deliveries q
@@ -171,18 +177,21 @@ _CLAIM = """
             WHERE q.status = 'pending' AND q.endpoint_id = w.endpoint_id AND q.due_at <= statement_timestamp()
               AND (q.leased_until IS NULL OR q.leased_until <= statement_timestamp())
               AND q.id NOT IN (SELECT id FROM locked)
+            ORDER BY q.due_at
         )
     ), unchanged AS (
-        SELECT q.endpoint_id, r.due_at FROM webhook_queues q JOIN resting r USING (endpoint_id)
-        WHERE q.changes = r.changes
-        FOR UPDATE OF q SKIP LOCKED
+        SELECT q.endpoint_id, r.due_at FROM resting r CROSS JOIN LATERAL (
+            SELECT q.endpoint_id FROM webhook_queues q WHERE q.endpoint_id = r.endpoint_id AND q.changes = r.changes
+            FOR UPDATE SKIP LOCKED
+        ) q
     ), put_off AS (
-        UPDATE webhook_queues q SET due_at = u.due_at FROM unchanged u WHERE q.endpoint_id = u.endpoint_id
+        UPDATE webhook_queues q SET due_at = u.due_at FROM unchanged u
+        WHERE q.endpoint_id = ANY (ARRAY(SELECT endpoint_id FROM unchanged)) AND q.endpoint_id = u.endpoint_id
     )
     UPDATE webhook_deliveries d SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s)
-    FROM locked l, directory e
-    WHERE d.id = l.id AND e.id = d.endpoint_id AND e.valid_to = 'infinity'
-    RETURNING d.id, d.org_id, d.endpoint_id, d.event_id, d.body, d.tries, e.doc, l.fast
+    FROM locked l WHERE d.id = ANY (ARRAY(SELECT id FROM locked)) AND d.id = l.id
+    RETURNING d.id, d.org_id, d.endpoint_id, d.event_id, d.body, d.tries, l.fast,
+        (SELECT e.doc FROM directory e WHERE e.id = d.endpoint_id AND e.valid_to = 'infinity')
 """
 
 

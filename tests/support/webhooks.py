@@ -120,8 +120,11 @@ def secret(url: str, endpoint_id: UUID, generation: int = 1) -> str:
 
 
 @contextmanager
-def sending(url: str, *, seconds: float = 2.0, grace: float = 5.0, **options: Any) -> Iterator[Sender]:
-    """A sender at work, in a thread of its own. ``options`` are further ones of ``Sender``."""
+def sending(
+    url: str, *, seconds: float = 2.0, grace: float = 5.0, commands_url: str | None = None, **options: Any
+) -> Iterator[Sender]:
+    """A sender at work, in a thread of its own. It disables endpoints by way of ``commands_url``, the same address if there is
+    none. ``options`` are further ones of ``Sender``."""
     stop = threading.Event()
     started = threading.Event()
     made: list[Sender] = []
@@ -129,7 +132,7 @@ def sending(url: str, *, seconds: float = 2.0, grace: float = 5.0, **options: An
 
     async def work() -> None:
         transport = Transport(LOCAL, seconds=seconds)
-        committer = Committer(url)
+        committer = Committer(commands_url or url)
         usual: dict[str, Any] = {"keep": timedelta(days=30), "seconds": seconds, "chance": lambda: 0.5}
         made.append(Sender(url, transport, disabling(committer), **{**usual, **options}))
         started.set()
