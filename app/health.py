@@ -31,6 +31,10 @@ class SchemaCheck:
         self._checked_at = -self.SECONDS
         self._lock = asyncio.Lock()
 
+    def forget(self) -> None:
+        """Look it up when asked next."""
+        self._checked_at = -self.SECONDS
+
     async def check(self) -> None:
         """Raises ``Refused``, ``Unavailable``."""
         async with self._lock:

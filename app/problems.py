@@ -124,6 +124,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     """The answer to a request whose handler raised ``error``. Raises ``RoleChanged`` for a request that can be put again."""
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error
+    if isinstance(error, OtherVersion):
+        request.app.state.schema.forget()  # not ready from now on
     call = request.scope["call"]  # type: ignore[typeddict-item]
     problem = told(error, call.path, call.request_id)
     return Response(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -17,14 +17,16 @@ def environment(extra: Mapping[str, str] = {}) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | dict(extra)
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "app.cli", *arguments]
+def command(*arguments: str, program: Sequence[str] = ("app.cli",)) -> list[str]:
+    return [sys.executable, "-m", *program, *arguments]
 
 
-def opportunities(*arguments: str, env: Mapping[str, str] = {}, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a verb to its end."""
+def opportunities(
+    *arguments: str, env: Mapping[str, str] = {}, seconds: float = 60, program: Sequence[str] = ("app.cli",)
+) -> subprocess.CompletedProcess[str]:
+    """Run a verb to its end. ``program`` is what it is run by, as after ``python -m``."""
     return subprocess.run(
-        command(*arguments),
+        command(*arguments, program=program),
         cwd=ROOT,
         env=environment(env),
         capture_output=True,

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 START_SECONDS = 60
+PROGRAM = ("app.cli",)
 
 
 class Reply(NamedTuple):
@@ -80,11 +81,19 @@ def free_port() -> int:
 
 
 class Server:
-    """``opportunities serve`` on a database that is migrated already."""
+    """``opportunities serve`` on a database that is migrated already. ``program`` is what it is run by, as after ``python -m``."""
 
-    def __init__(self, database_url: str, *, workers: int = 1, port: int | None = None, environ: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        workers: int = 1,
+        port: int | None = None,
+        environ: Mapping[str, str] = {},
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self.port = port or free_port()
-        self._command = [sys.executable, "-m", "app.cli", "serve", "--port", str(self.port), "--workers", str(workers)]
+        self._command = [sys.executable, "-m", *program, "serve", "--port", str(self.port), "--workers", str(workers)]
         self._environment = {**os.environ, "DATABASE_URL": database_url, **environ}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -123,8 +132,8 @@ class Server:
 
 
 @contextmanager
-def serving(database_url: str, *, workers: int = 1, **environ: str) -> Iterator[Server]:
-    server = Server(database_url, workers=workers, environ=environ)
+def serving(database_url: str, *, workers: int = 1, program: Sequence[str] = PROGRAM, **environ: str) -> Iterator[Server]:
+    server = Server(database_url, workers=workers, environ=environ, program=program)
     server.start()
     try:
         yield server

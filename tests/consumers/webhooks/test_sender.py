@@ -6,10 +6,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+import time_machine
 
 from app import processes
 from app.committer import Committer
@@ -57,6 +58,18 @@ def test_a_delivery_arrives_once_signed_and_to_the_byte(database_url: str, compa
     assert received.id == delivered.event_id
     assert received.verify(secret(database_url, hooks)) == {"name": "Acme — Annual", "n": 1.5}
     assert (delivered.status, delivered.outcomes) == ("delivered", ["delivered"])
+
+
+def test_an_attempt_is_signed_and_logged_at_the_databases_time(database_url: str, company: Company, receiver: Receiver) -> None:
+    hooks = endpoint(company, receiver.url("/hooks"))
+    queue(database_url, company, hooks)
+    began = datetime.now(UTC)
+    with time_machine.travel(began + timedelta(days=1), tick=True), sending(database_url):
+        until_attempted(database_url, hooks)
+    (received,) = receiver.at("/hooks")
+    ((logged,),) = execute(database_url, "SELECT at FROM webhook_attempts")
+    for instant in (datetime.fromtimestamp(int(received.headers["webhook-timestamp"]) + 1, UTC), logged):
+        assert began < instant < began + timedelta(minutes=2)
 
 
 WORST = {
