@@ -25,8 +25,11 @@ from app.submission import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
 from projections.clock import NOW, Clock
+from projections.rebuild import READER
 
 MAX_IDENTITIES = 50_000
+STEP_ASIDE_SECONDS = 0.05
+"""After a statement was cancelled by somebody who needs the tables, so that they get them."""
 _HOLDERS = """
     SELECT i.org_id, i.user_id, i.role, i.email, i.token_id, i.epoch, h.hash, i.expires_at, i.cap
     FROM unnest(%(hashes)s::text[]) AS h (hash) CROSS JOIN LATERAL identity_of(h.hash) i
@@ -149,8 +152,10 @@ class Reads:
 
     async def _fetch(self, org_id: UUID | None, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         async with self._slots:
+            cancelled = False
             while True:
                 reader, fresh = await self._take(org_id)
+                asked = monotonic()
                 try:
                     if org_id is not None and reader.org_id != org_id:
                         await reader.rows("SELECT set_config('app.org_id', %(org_id)s::text, false)", {"org_id": str(org_id)})
@@ -162,6 +167,10 @@ class Reads:
                 except psycopg.OperationalError as error:
                     if not reader.closed:  # a timeout: the connection is as good as before
                         self._free.append(reader)
+                        if not cancelled and _was_cancelled(error, monotonic() - asked, self._timeout):
+                            cancelled = True
+                            await asyncio.sleep(STEP_ASIDE_SECONDS)
+                            continue
                         raise Unavailable(str(error)) from error
                     if fresh:
                         raise Unavailable(str(error)) from error
@@ -192,7 +201,7 @@ class Reads:
                 keepalives_interval=5,
                 keepalives_count=3,
                 tcp_user_timeout=25_000,
-                application_name="opportunities reader",
+                application_name=READER,
                 options=f"-c statement_timeout={self._timeout} -c search_path=public -c timezone=UTC -c jit=off",
             )
             connection.adapters.register_loader("varchar", _Bytes)
@@ -200,6 +209,11 @@ class Reads:
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
         return Reader(connection)
+
+
+def _was_cancelled(error: psycopg.Error, seconds: float, timeout_ms: int) -> bool:
+    """Whether somebody else cancelled the statement, as a rebuild does to get at the tables, and not its own timeout."""
+    return isinstance(error, psycopg.errors.QueryCanceled) and seconds * 1000 < timeout_ms
 
 
 @lru_cache(maxsize=2000)

@@ -25,9 +25,24 @@ from projections.registry import READ_MODELS
 
 SCHEMA = "rebuild"
 CHUNK = 2_000
+NEAR = 100
+"""Events that are caught up with while writers wait, rather than before: there may be no end of them."""
 # Rebuilds of one database meet here.
 LOCK = 7_240_511_807
-SWAPS, SWAP_SECONDS = 300, 0.2
+PATIENCE_SECONDS = 120.0
+"""How long a swap waits for a moment when nobody is in the middle of a long reading."""
+GENTLE_SECONDS = 20.0
+"""After how long the API's readers are no longer waited for, but cancelled, upon which they read again."""
+READER = "opportunities reader"
+LOOK_SECONDS = 0.05
+LOG_SECONDS = 0.02, 0.045
+"""How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and at last."""
+TABLES_SECONDS = 0.005, 0.02
+"""How long one attempt waits for those who read the tables, and others behind it: likewise."""
+_VERSION = sql.SQL(
+    "INSERT INTO read_models (name, version) VALUES ({}, {})"
+    " ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()"
+)
 
 Progress = Callable[[int, int], None]
 """Called with the events done and the events there are."""
@@ -120,8 +135,7 @@ class _Shadows:
                 self._control.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name))
                 self._control.execute(sql.SQL("ANALYZE {}").format(name))
         with self._control.cursor() as cursor:
-            while caught := self._catch_up(cursor):
-                done += caught
+            done += self._approach(cursor)
         return done
 
     def _fold(self, progress: Progress) -> int:
@@ -152,6 +166,13 @@ class _Shadows:
                 target.commit()
             return done
 
+    def _approach(self, cursor: psycopg.Cursor[Any]) -> int:
+        """Apply what was appended, but for what came during the last step; how many events."""
+        done = caught = self._catch_up(cursor)
+        while caught > NEAR:
+            done += (caught := self._catch_up(cursor))
+        return done
+
     def _catch_up(self, cursor: psycopg.Cursor[Any]) -> int:
         """Apply the next events of the log, if there are any; how many."""
         events = event_store.read_after(cursor, self._position, CHUNK)
@@ -176,41 +197,77 @@ class _Shadows:
     def swap(self) -> None:
         """Put the shadows in the place of the live tables, at a moment when nobody appends or reads.
 
-        Raises ``RebuildError`` where that moment does not come.
+        Nobody waits for it but for some milliseconds: while long statements read the tables it is not even tried, and what is
+        tried is given up at once. Raises ``RebuildError`` where that moment does not come.
         """
-        for _ in range(SWAPS):
-            position = self._position
-            try:
-                with self._control.transaction(), self._control.cursor() as cursor:
-                    self._swap(cursor)
-                return
-            except psycopg.errors.LockNotAvailable:
-                self._position = position
-            time.sleep(SWAP_SECONDS)  # let those through who had to wait meanwhile
-        raise RebuildError("The tables to be replaced are in use all the time: end long statements and run it again.")
+        began = time.monotonic()
+        kept = pause = 0.0
+        with self._control.cursor() as cursor:
+            while self._quiet(cursor, began):
+                gentle = _gentle(began)
+                if kept + TABLES_SECONDS[not gentle] > LOG_SECONDS[not gentle]:
+                    if gentle:
+                        continue
+                    break
+                waited = self._attempt(cursor, gentle=gentle)
+                if waited is None:
+                    return
+                kept += waited
+                pause = pause * 2 or LOOK_SECONDS
+                time.sleep(pause)
+            users = ", ".join(sorted(set(_users(cursor, self._live(cursor)).values()))) or "short statements"
+        raise RebuildError(
+            f"Nothing was changed: the tables to be replaced are in use all the time, now by {users}."
+            " End what takes long there, or choose a quieter hour, and run it again."
+        )
 
-    def _swap(self, cursor: psycopg.Cursor[Any]) -> None:
-        event_store.lock(cursor)
+    def _quiet(self, cursor: psycopg.Cursor[Any], began: float) -> bool:
+        """Wait until nobody who used the tables at one look is still at it at the next; False where that takes too long."""
+        before: dict[str, str] | None = None
+        while time.monotonic() < began + PATIENCE_SECONDS:
+            self._approach(cursor)
+            now = _users(cursor, self._live(cursor), readers=_gentle(began))
+            if before is not None and not before.keys() & now.keys():
+                return True
+            before = now
+            time.sleep(LOOK_SECONDS)
+        return False
+
+    def _attempt(self, cursor: psycopg.Cursor[Any], *, gentle: bool) -> float | None:
+        """None if the shadows are in their place, else for how many seconds the log was kept from writers in vain."""
+        position = self._position
+        began = 0.0
+        try:
+            with self._control.transaction():
+                live = self._live(cursor)
+                event_store.lock(cursor)
+                began = time.monotonic()
+                if not gentle:
+                    cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", (live,))
+                self._swap(cursor, live, TABLES_SECONDS[not gentle])
+        except psycopg.errors.QueryCanceled:
+            self._position = position
+            return time.monotonic() - began
+        return None
+
+    def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
+        """The tables to be replaced; there may be none yet."""
+        return [table for model in self._models for table in model.tables if _exists(cursor, table)]
+
+    def _swap(self, cursor: psycopg.Cursor[Any], live: Sequence[str], seconds: float) -> None:
+        names = sql.SQL(", ").join(sql.Identifier("public", table) for table in live)
+        if live:
+            # Readers take these locks in an order of their own, and may wait for us while we wait for them: we give way.
+            text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = 0"
+            cursor.execute(sql.SQL(text).format(int(seconds * 1000), names))
         while self._catch_up(cursor):
             pass
-        tables = [table for model in self._models for table in model.tables]
-        live = [sql.Identifier("public", table) for table in tables if _exists(cursor, table)]
-        if live:
-            # Readers take these locks in an order of their own. Waiting for less than deadlock_timeout, we give way.
-            cursor.execute(f"SET LOCAL lock_timeout = '{SWAP_SECONDS}s'")
-            cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(live)))
-        for name in live:
-            cursor.execute(sql.SQL("DROP TABLE {}").format(name))
-        for table in tables:
-            cursor.execute(sql.SQL("ALTER TABLE {} SET SCHEMA public").format(sql.Identifier(SCHEMA, table)))
+        statements = [sql.SQL("DROP TABLE {}").format(names)] if live else []
         for model in self._models:
-            cursor.execute(
-                """
-                INSERT INTO read_models (name, version) VALUES (%s, %s)
-                ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()
-                """,
-                (model.name, model.version),
-            )
+            shadows = [sql.Identifier(SCHEMA, table) for table in model.tables]
+            statements += [sql.SQL("ALTER TABLE {} SET SCHEMA public").format(name) for name in shadows]
+            statements.append(_VERSION.format(model.name, model.version))
+        cursor.execute(sql.SQL("; ").join(statements))
 
     def compare(self) -> list[Difference]:
         """Compare at one position: the snapshot is taken while nobody can append, the comparison after that."""
@@ -230,6 +287,32 @@ class _Shadows:
                 for table in model.tables
                 if (difference := _difference(snapshot, table, model.nothing.get(table, "false")))
             ]
+
+
+_USERS = f"""
+    SELECT l.virtualtransaction AS id, l.pid, coalesce(a.application_name = '{READER}', false) AS reader,
+        coalesce(pg_has_role(a.usesysid, 'USAGE'), false) AS ours, coalesce(nullif(a.application_name, ''), a.backend_type) AS name
+    FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE l.relation IN (SELECT to_regclass('public.' || quote_ident(t)) FROM unnest(%s::text[]) t) AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.pid IS DISTINCT FROM pg_backend_pid()
+"""
+
+
+def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool = True) -> dict[str, str]:
+    """The transactions that have locked one of the tables, with the API's ``readers`` or without them, and whose they are."""
+    cursor.execute(
+        f"""
+        SELECT id, coalesce(name, 'a prepared transaction') || coalesce(' (process ' || pid || ')', '')
+        FROM ({_USERS}) u WHERE %s OR NOT (reader AND ours)
+        """,
+        (list(tables), readers),
+    )
+    return dict(cursor.fetchall())
+
+
+def _gentle(began: float) -> bool:
+    return time.monotonic() < began + GENTLE_SECONDS
 
 
 def _exists(cursor: psycopg.Cursor[Any], table: str) -> bool:

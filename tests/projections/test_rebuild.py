@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,7 +17,10 @@ from msgspec import structs
 from app import demo
 from app.committer import Committer
 from app.migrations import SchemaError, check, migrate
+from app.reads import Reads
+from app.submission import Unavailable
 from domain import account, opportunity, pipeline, user, webhook_endpoint
+from projections import rebuild as rebuilding
 from projections.rebuild import LOCK, SCHEMA, RebuildError, rebuild, verify
 from projections.registry import READ_MODELS
 from tests.support import postgres
@@ -223,6 +227,124 @@ def test_a_reader_in_no_hurry_holds_up_the_swap_but_no_other_reader(company: Com
         rebuilding.join()
     assert (faults, load.faults) == ([], [])
     assert relations(database_url) != before
+    assert verify(database_url) == []
+
+
+class Readers:
+    """Readers of the API that ask again and again for what takes a second, until told to stop."""
+
+    def __init__(self, url: str, number: int) -> None:
+        self._url, self._number = url, number
+        self.answered = 0
+        self.faults: list[Unavailable] = []
+
+    def __enter__(self) -> Self:
+        self._stop, begun = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(begun)))
+        self._thread.start()
+        assert begun.wait(30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    async def _run(self, begun: threading.Event) -> None:
+        reads = Reads(self._url, connections=self._number)
+        await asyncio.gather(*(self._read(reads, n / self._number, begun) for n in range(self._number)))
+        await reads.close()
+
+    async def _read(self, reads: Reads, late: float, begun: threading.Event) -> None:
+        await asyncio.sleep(late)
+        begun.set()
+        while not self._stop.is_set():
+            try:
+                await reads.of_nobody("SELECT pg_sleep(1) FROM (SELECT count(*) FROM opportunities) o", {})
+                self.answered += 1
+            except Unavailable as fault:
+                self.faults.append(fault)
+
+
+class Waits:
+    """For how long a rebuild that waited itself kept writers waiting in all, as the server sees it."""
+
+    def __init__(self, url: str) -> None:
+        self.seconds = 0.0
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            seen: datetime | None = None
+            while not self._stop.is_set():
+                now, waiting = connection.execute(
+                    """
+                    SELECT clock_timestamp(), EXISTS (
+                        SELECT FROM pg_stat_activity w JOIN pg_stat_activity r ON r.pid = ANY(pg_blocking_pids(w.pid))
+                        WHERE w.datname = current_database() AND w.wait_event_type = 'Lock' AND r.wait_event_type = 'Lock'
+                          AND w.application_name = 'opportunities writer' AND r.application_name = 'opportunities rebuild')
+                    """
+                ).fetchone() or (None, False)
+                if waiting and seen is not None:
+                    self.seconds += (now - seen).total_seconds()
+                seen = now if waiting else None
+
+
+@pytest.fixture
+def writing(company: Company) -> Iterator[Callable[[], int]]:
+    """Somebody edits a deal without a pause; how often so far."""
+    stop = threading.Event()
+    deal = company.deal("Edited")
+    edits = 0
+
+    def edit() -> None:
+        nonlocal edits
+        while not stop.is_set():
+            company.do(opportunity.Update(name=f"Edited {edits}"), deal)
+            edits += 1
+
+    thread = threading.Thread(target=edit)
+    thread.start()
+    yield lambda: edits
+    stop.set()
+    thread.join()
+
+
+def test_a_swap_keeps_writers_waiting_for_no_more_than_a_moment_though_somebody_reads_all_the_time(
+    writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "GENTLE_SECONDS", 1.5)
+    before = relations(database_url)
+    with Waits(database_url) as waits, Readers(database_url, 3) as readers:
+        rebuild(database_url, NAMES)
+    assert relations(database_url) != before
+    assert writing() > 50
+    assert waits.seconds <= 0.05
+    assert readers.answered > 0
+    assert readers.faults == [], "those who were interrupted asked again"
+    assert verify(database_url) == []
+
+
+def test_a_swap_that_finds_no_moment_says_who_is_in_its_way_and_keeps_nobody_waiting(
+    writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuilding, "PATIENCE_SECONDS", 2)
+    before = relations(database_url)
+    with psycopg.connect(database_url, application_name="a report") as slow, Waits(database_url) as waits:
+        slow.execute("SELECT count(*) FROM forecast_entries")
+        with pytest.raises(RebuildError, match=r"Nothing was changed.*a report \(process \d+\)"):
+            rebuild(database_url, NAMES)
+    assert waits.seconds <= 0.05
+    assert relations(database_url) == before
     assert verify(database_url) == []
 
 
