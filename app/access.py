@@ -17,7 +17,8 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from app import logs, problems
+from app import compression, cors, logs, problems
+from app.answer import Answer, Header
 from app.auth import Identities, authenticate
 from app.call import Call
 from app.metrics import in_flight, observe
@@ -38,11 +39,24 @@ _CACHE = (b"cache-control", b"private, no-cache")
 class Access:
     """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
 
-    def __init__(self, inner: ASGIApp, identities: Identities, allowed: dict[str, bytes], rate_limit: RateLimit | None) -> None:
+    def __init__(
+        self,
+        inner: ASGIApp,
+        identities: Identities,
+        allowed: dict[str, bytes],
+        rate_limit: RateLimit | None,
+        *,
+        origins: frozenset[str] = frozenset(),
+        compressing: bool = False,
+    ) -> None:
         self._inner = inner
         self._identities = identities
         self._allowed = allowed
         self._rate_limit = rate_limit
+        self._origins = origins
+        self._compressing = compressing
+        varying = [name for name, whether in ((b"accept-encoding", compressing), (b"origin", origins)) if whether]
+        self._vary = (b"vary", b", ".join(varying)) if varying else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
@@ -53,21 +67,33 @@ class Access:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         scope["call"] = call  # type: ignore[typeddict-unknown-key]
+        encoding = compression.chosen(call.accept_encoding) if self._compressing and call.accept_encoding else None
         status = 0
+        start: Message | None = None
 
         async def reply(message: Message) -> None:
-            nonlocal status
+            nonlocal status, start
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = self._headers(call, scope, message)
-            elif method == "HEAD" and message["type"] == "http.response.body":
+                if encoding is not None:
+                    start = message  # until its body has come
+                    return
+            elif encoding is not None and start is not None:
+                message = await compression.compressed(start, message, encoding)
+                begun, start = start, None
+                await send(begun)
+            if method == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
         in_flight.inc()
         try:
-            await self._admit(call)
-            await self._answer(call, scope, receive, reply)
+            if call.preflight is not None and method == "OPTIONS" and call.origin in self._origins:
+                await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
+            else:
+                await self._admit(call)
+                await self._answer(call, scope, receive, reply)
         except Exception as error:
             if status:  # too late for an answer: the server closes the connection
                 problems.told(error, path, call.request_id)
@@ -104,12 +130,26 @@ class Access:
             headers = [(name, value) for name, value in headers if name != b"allow"]
             headers.append((b"allow", allowed))
         headers += _HEADERS
+        if self._vary is not None:
+            if b"vary" in names:
+                headers = _varying(headers, self._vary)
+            else:
+                headers.append(self._vary)
+            if call.origin is not None and call.origin in self._origins:
+                headers += cors.allowing(call.origin)
         if _POLICY[0] not in names:
             headers.append(_POLICY)
         if _CACHE[0] not in names:
             headers.append(_CACHE)
         headers.append((b"x-request-id", call.request_id.encode()))
         return headers
+
+
+def _varying(headers: list[Header], vary: Header) -> list[Header]:
+    """With one ``Vary`` of what is in the answer's own and in ours."""
+    own = [value.lower() for name, value in headers if name == b"vary"]
+    names = dict.fromkeys(b", ".join([*own, vary[1]]).split(b", "))
+    return [header for header in headers if header[0] != b"vary"] + [(b"vary", b", ".join(names))]
 
 
 def _new_id() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
-from app import call, permission
+from app import call, compression, permission
 from app.call import Http
 from app.complaints import MAX_DEPTH, NUMBER, WORDS, alternatives, check, in_utc
 from app.problems import Refused
@@ -28,6 +28,7 @@ from domain.errors import Errors, Invalid
 from domain.event import Command
 
 C = TypeVar("C", bound=Struct)
+T = TypeVar("T")
 
 ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
 
@@ -91,11 +92,12 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
     command = cls if issubclass(cls, Command) else None
     if command is not None:
         await permission.require(request, command)
-    raw, content_type = await request.body(), call.of(request).content_type
+    content_type = call.of(request).content_type
     try:
+        raw = await sent(request)
         if len(raw) > LARGE:
             reading = partial(decode, raw, content_type, cls, read_only, **given)
-            return await asyncio.get_running_loop().run_in_executor(_aside, reading)
+            return await _run_aside(reading)
         return decode(raw, content_type, cls, read_only, **given)
     except (Invalid, Refused):
         if command is not None:  # what is wrong is told to whoever may give it at this moment
@@ -103,9 +105,24 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
         raise
 
 
+async def sent(request: Http) -> bytes:
+    """The request's body, inflated. Raises ``Refused`` as ``compression.inflated``."""
+    raw, this = await request.body(), call.of(request)
+    if this.content_encoding is None:
+        return raw
+    if this.inflated is None:
+        limit: int = request.app.state.max_body_bytes
+        this.inflated = await _run_aside(partial(compression.inflated, raw, this.content_encoding, limit))
+    return this.inflated
+
+
+async def _run_aside(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_aside, work)
+
+
 async def none(request: Http) -> None:
     """Nothing, or an object of nothing. Raises as ``read``."""
-    if (await request.body()).strip():
+    if (await sent(request)).strip():
         await read(request, Nothing)
 
 

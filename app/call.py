@@ -24,14 +24,18 @@ HEADERS = {
     b"if-match": "if_match",
     b"if-none-match": "if_none_match",
     b"idempotency-key": "idempotency_key",
+    b"accept-encoding": "accept_encoding",
+    b"content-encoding": "content_encoding",
+    b"origin": "origin",
+    b"access-control-request-method": "preflight",
     b"x-request-id": "given_id",
 }
 
 
 class Call:
-    """One request. Headers are None where they were not sent."""
+    """One request. Headers are None where they were not sent. ``inflated`` is its body where that came compressed."""
 
-    __slots__ = ("_identity", "method", "path", "request_id", "scheme", *HEADERS.values())
+    __slots__ = ("_identity", "inflated", "method", "path", "request_id", "scheme", *HEADERS.values())
 
     authorization: str | None
     content_type: str | None
@@ -40,6 +44,10 @@ class Call:
     if_match: str | None
     if_none_match: str | None
     idempotency_key: str | None
+    accept_encoding: str | None
+    content_encoding: str | None
+    origin: str | None
+    preflight: str | None
     given_id: str | None
 
     def __init__(self, method: str, scheme: str, path: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -48,8 +56,10 @@ class Call:
         self.path = path
         self.request_id = ""
         self._identity: Identity | None = None
+        self.inflated: bytes | None = None
         self.authorization = self.content_type = self.content_length = self.host = None
         self.if_match = self.if_none_match = self.idempotency_key = self.given_id = None
+        self.accept_encoding = self.content_encoding = self.origin = self.preflight = None
         for name, value in headers:
             if attribute := HEADERS.get(name):
                 setattr(self, attribute, value.decode("latin-1"))

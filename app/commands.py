@@ -39,7 +39,7 @@ async def execute(
     identity = this.identity
     key = None
     if this.idempotency_key is not None and this.method == "POST":
-        mark = idempotency.fingerprint(this.method, this.path, await request.body())
+        mark = idempotency.fingerprint(this.method, this.path, await bodies.sent(request))
         key = idempotency.key(this.idempotency_key), mark
     expected = _expected(this) if stream_id is not None else None
 

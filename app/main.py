@@ -71,6 +71,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
                 "webhooks": Desk(settings),
                 "public_url": settings.public_url,
                 "metrics_token": settings.metrics_token,
+                "max_body_bytes": settings.max_body_bytes,
             }
         ),
         lifespan=[_lifespan(settings, reads)],
@@ -84,6 +85,8 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         reads,
         access.allowed(app.routes),
         RateLimit(settings.rate_limit) if settings.rate_limit else None,
+        origins=settings.origins(),
+        compressing=settings.compression,
     )
     app.state.index = index.document(app)
     app.state.openapi = docs.packed(openapi.document(app, settings.public_url))

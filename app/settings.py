@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from app.cors import origins
 from consumers.connection import Kafka, Mechanism, Security, problems
 from domain.webhook_url import Rules, rules
 
@@ -48,6 +49,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     read_connections: Annotated[
         int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
     ] = 3
+    cors_origins: Annotated[
+        str,
+        Meta(
+            description="Origins whose pages may use the API in a browser, such as `https://app.example.com,http://localhost:5173`."
+        ),
+    ] = ""
+    compression: Annotated[bool, Meta(description="Whether answers of 1 KB and more are compressed for clients that take it.")] = (
+        True
+    )
     rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
     streams_per_token: Annotated[int, Meta(description="Event streams open at once, by token and process.", ge=1)] = 600
     streams_per_org: Annotated[int, Meta(description="Event streams open at once, by organization and process.", ge=1)] = 1_000
@@ -116,6 +126,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         except ValueError as error:
             raise SettingsError([f"{variable('webhook_ports')}, {variable('webhook_networks')}: {error}"]) from None
 
+    def origins(self) -> frozenset[str]:
+        """The origins of ``cors_origins``. Raises ``SettingsError`` for what is none."""
+        try:
+            return origins(self.cors_origins)
+        except ValueError as error:
+            raise SettingsError([f"{variable('cors_origins')}: {error}"]) from None
+
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     """The settings of ``environ``; an override that is not None stands before the environment."""
@@ -137,6 +154,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
         raise SettingsError(problems)
     made = Settings(**values)
     made.webhook_rules()
+    made.origins()
     return made
 
 

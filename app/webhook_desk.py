@@ -14,7 +14,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Cursor
 
-from app import call, idempotency
+from app import bodies, call, idempotency
 from app.call import Http
 from app.settings import Settings
 from app.submission import Unavailable
@@ -58,7 +58,7 @@ class Desk:
         this = call.of(request)
         key: Key | None = None
         if this.idempotency_key is not None:
-            mark = idempotency.fingerprint(this.method, this.path, await request.body())
+            mark = idempotency.fingerprint(this.method, this.path, await bodies.sent(request))
             key = Key(this.identity.org_id, this.identity.user_id, idempotency.key(this.idempotency_key), mark)
 
         def run(cursor: Cursor[Any]) -> tuple[str, bool]:
