@@ -31,6 +31,7 @@ from consumers.topic import Topic
 from consumers.webhooks import deliveries, endpoints
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Deal
+from domain import event_store
 from domain.webhook_endpoint import EVENT_TYPES
 from projections import clock
 
@@ -40,6 +41,9 @@ GROUP = "webhooks"
 CHECKPOINT = "webhooks"
 MAX_RECORDS = 500
 POLL_MS = 500
+QUIET_POLL_MS = 50
+QUIET_SECONDS = 2.0
+"""After so long without a record, polls are as far apart as a worker may wait, unless the log tells of something."""
 HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 2.0
 SAFETY = timedelta(days=1)
@@ -132,7 +136,8 @@ class FanOut:
         self._consumer: Consumer | None = None
         self._untaken: list[Fetched] = []
         self._positions: dict[int, int] = {}
-        self._seen_at = self._checked_at = 0.0
+        self._seen_at = self._checked_at = self._active_at = 0.0
+        self._listening = False
 
     def step(self) -> bool:
         try:
@@ -145,7 +150,14 @@ class FanOut:
             raise
 
     def wait(self, seconds: float) -> None:
-        """A poll has waited already."""
+        """Until something was appended: the relay is told of it too, and polls that wait cost more."""
+        assert self._connection is not None
+        try:
+            for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+                self._active_at = time.monotonic()
+        except psycopg.Error:
+            self._disconnect()
+            raise
 
     def close(self) -> None:
         self._leave()
@@ -156,10 +168,13 @@ class FanOut:
             self._connection = database.connect(self._url, "webhooks")
         consumer = self._consumer or self._join(self._connection)
         self._check()
+        quiet = self._quiet(consumer)
+        self._listen(self._connection, quiet)
         if not self._untaken:
-            polled = consumer.poll(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+            polled = consumer.poll(timeout_ms=QUIET_POLL_MS if quiet else POLL_MS, max_records=MAX_RECORDS)
             self._untaken = [record for records in polled.values() for record in records]
         if self._untaken:
+            quiet, self._active_at = False, time.monotonic()
             queued = self._take(self._connection, consumer, self._untaken)
             self._untaken = []
             if queued:
@@ -171,7 +186,17 @@ class FanOut:
         elif time.monotonic() - self._seen_at > HEARTBEAT_SECONDS:
             with self._connection.cursor() as cursor:
                 self._save(cursor, _lags(consumer))
-        return True
+        return not quiet
+
+    def _quiet(self, consumer: Consumer) -> bool:
+        """Who has no partitions yet is waited for by the group, and polls."""
+        return bool(consumer.assignment()) and time.monotonic() - self._active_at > QUIET_SECONDS
+
+    def _listen(self, connection: Connection[Any], quiet: bool) -> None:
+        """While it is busy nobody takes the notifications, which would pile up."""
+        if quiet != self._listening:
+            connection.execute(f"{'LISTEN' if quiet else 'UNLISTEN'} {event_store.CHANNEL}")
+            self._listening = quiet
 
     def _join(self, connection: Connection[Any]) -> Consumer:
         """Become a member of the topic's group. Another topic of the same name has another group, for offsets in the one
@@ -210,7 +235,7 @@ class FanOut:
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
-        self._connection = None
+        self._connection, self._listening = None, False
 
     def _take(self, connection: Connection[Any], consumer: Consumer, records: list[Fetched]) -> int:
         """Queue what the records are about; how many deliveries."""

@@ -12,6 +12,8 @@ import pytest
 from app import processes
 from tests.support.dev import Dev, ask, run
 from tests.support.processes import opportunities
+from tests.support.receiver import receiving
+from tests.support.worker import WON
 
 pytestmark = pytest.mark.e2e
 
@@ -107,3 +109,28 @@ def test_a_plain_install_runs_on_the_systems_postgresql_and_says_what_brings_a_b
         assert ready.kafka_bootstrap_servers == ""
     finally:
         dev.end()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_when_nothing_happens_next_to_nothing_is_used_and_a_webhook_goes_out_all_the_same(dev: Dev) -> None:
+    """The broker's own share aside."""
+    ready = dev.start()
+    with receiving() as receiver:
+        ask(ready, "POST", "/api/webhooks/", {"url": receiver.url("/hooks"), "events": ["opportunity.won"]})
+        account = ask(ready, "POST", "/api/accounts/", {"name": "Acme"})
+        deal = {"name": "Annual", "account_id": account["id"], **WON}
+        ask(ready, "POST", "/api/opportunities/", deal)
+        receiver.wait(1)
+        time.sleep(IDLE_SECONDS)
+        before = dev.cpu_seconds()
+        time.sleep(IDLE_SECONDS)
+        used = {name: seconds - before[name] for name, seconds in dev.cpu_seconds().items()}
+        assert used.keys() >= {"serve", "relay", "webhooks"}
+        assert sum(used.values()) < IDLE_SECONDS * 0.04, used  # usually 0.014
+        began = time.monotonic()
+        ask(ready, "POST", "/api/opportunities/", deal)
+        receiver.wait(2)
+        assert time.monotonic() - began < 1
+
+
+IDLE_SECONDS = 5

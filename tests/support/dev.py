@@ -66,6 +66,18 @@ class Dev:
         self.process.kill()
         self.process.wait()
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """What it has used of a core itself, and each verb that it runs."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        used = {"dev": _cpu_seconds(pid)}
+        for child in map(int, children):
+            arguments = Path(f"/proc/{child}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+            if "app.cli" in arguments:
+                used[arguments[-1]] = _cpu_seconds(child)
+        return used
+
     def brokers(self) -> list[int]:
         name = f"opportunities-broker-{sha256(str(self.folder).encode()).hexdigest()[:12]}"
         return embedded.inhabitants(name, "tansu")
@@ -88,6 +100,11 @@ class Dev:
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.stop()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ask(ready: Ready, method: str, path: str, body: Any = None) -> Any:
