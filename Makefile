@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres test-clients check fix bench lock help
+.PHONY: setup run test test-postgres test-clients test-browser check fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -24,6 +24,9 @@ test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched w
 
 test-clients: .venv/complete ## generate clients of the API and type-check them, lint its documents; needs node with npm, and fetches packages once
 	@$(PY) -m pytest -m node tests/clients $(ARGS)
+
+test-browser: .venv/complete ## use the API from a page of another origin in a real browser; needs Chromium (Debian: apt-get install chromium)
+	@$(PY) -m pytest -m browser tests/clients $(ARGS)
 
 check: .venv/complete ## format, lint, types, import layers, dead dependencies, tests
 	@$(BIN)/ruff format --check $(SOURCES)
