@@ -89,11 +89,7 @@ class Access:
 
         in_flight.inc()
         try:
-            if call.preflight is not None and method == "OPTIONS" and call.origin in self._origins:
-                await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
-            else:
-                await self._admit(call)
-                await self._answer(call, scope, receive, reply)
+            await self._answer(call, scope, receive, reply)
         except Exception as error:
             if status:  # too late for an answer: the server closes the connection
                 problems.told(error, path, call.request_id)
@@ -107,6 +103,15 @@ class Access:
             _log(call, route, status, seconds)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+        if "refused" in scope:  # by app.http_protocol
+            raise scope["refused"]  # type: ignore[typeddict-item]
+        if call.preflight is not None and call.method == "OPTIONS" and call.origin in self._origins:
+            await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
+        else:
+            await self._admit(call)
+            await self._routed(call, scope, receive, reply)
+
+    async def _routed(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
         """For the role that the token has at the moment of reading, though it changed since it was looked up."""
         try:
             await self._inner(scope, receive, reply)
@@ -185,7 +190,7 @@ def _log(call: Call, route: str, status: int, seconds: float) -> None:
     logs.request(
         logs.Request(
             method=call.method,
-            path=call.path,
+            path=call.path[: logs.MAX_PATH],
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),

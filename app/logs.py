@@ -16,6 +16,9 @@ import structlog
 from msgspec import Struct, field
 from structlog.typing import Processor
 
+MAX_PATH = 512
+"""Characters of a path in a line."""
+
 
 class Request(Struct, kw_only=True):
     """The line of an answered request."""

@@ -16,6 +16,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from app import logs
 from app.reads import RoleChanged
 from app.submission import OtherVersion, Unavailable
 from domain import errors
@@ -138,6 +139,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 def told(error: Exception, path: str, request_id: str) -> Problem:
     """As ``of``, and in the log what operators must hear of."""
+    path = path[: logs.MAX_PATH]
     problem = of(error, path)
     if problem.status == 500:
         log.error("request.failed", request_id=request_id, path=path, exc_info=error)

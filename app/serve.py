@@ -15,6 +15,7 @@ import uvicorn
 
 from app import logs, migrations, processes, settings
 from app.failures import Failure
+from app.http_connections import Connections, Limits, raise_descriptors
 from app.main import Application, create_app
 from app.routes import ROUTES
 from app.settings import Settings
@@ -31,6 +32,7 @@ def run(config: Settings) -> None:
     # uvicorn repeats the signal that ended it once it is done: we end by ourselves, with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
+    raise_descriptors(config.max_connections)
     hand_down(config)
     log.info("api.started", host=config.host, port=config.port, workers=config.workers, version=version("opportunities"))
     if config.workers == 1:
@@ -50,7 +52,7 @@ def listen(config: Settings, app: Any) -> None:
         port=config.port,
         workers=config.workers,
         loop="uvloop",
-        http="httptools",
+        http=Connections(Limits.of(config)),  # type: ignore[arg-type]
         ws="none",
         access_log=False,
         log_config=None,

@@ -45,6 +45,22 @@ class Settings(Struct, frozen=True, kw_only=True):
         str, Meta(description="How clients reach the API, for links in answers; empty: as the request's `Host` says.")
     ] = ""
     max_body_bytes: Annotated[int, Meta(description="The largest request body accepted.", ge=1024)] = 1_048_576
+    max_connections: Annotated[
+        int,
+        Meta(description="Client connections per process; beyond it silent ones give way, then only `/health/` is let in.", ge=1),
+    ] = 2_000
+    keep_alive_s: Annotated[
+        float, Meta(description="How long a connection may wait for its next request; longer than a load balancer's.", ge=0.1)
+    ] = 75
+    head_timeout_s: Annotated[
+        float, Meta(description="How long a request's head may take; a third of it without a byte.", ge=0.1)
+    ] = 30
+    body_timeout_s: Annotated[
+        float,
+        Meta(
+            description="How long a request's body may take; a third of it without a byte, as an answer without being read.", ge=0.1
+        ),
+    ] = 60
     statement_timeout_ms: Annotated[int, Meta(description="The longest a statement may take.", ge=100)] = 15_000
     read_connections: Annotated[
         int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
