@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -32,7 +33,8 @@ class Reader:
         self._connection = connection
         self._pgconn = connection.pgconn
         self._transformer = Transformer(connection)
-        self._names: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
+        self._names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()  # the one used last at the end
+        self._prepared = 0
         self._waiting: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
         self._loop = asyncio.get_running_loop()
@@ -58,12 +60,14 @@ class Reader:
         name = self._names.get((query, types))
         if name is None:
             if len(self._names) >= MAX_PREPARED:
-                await self._answer(lambda: pgconn.send_query_params(b"DEALLOCATE ALL", None))
-                self._names.clear()
-            name = b"read_%d" % len(self._names)
-            fresh = name
+                _, oldest = self._names.popitem(last=False)
+                await self._answer(lambda: pgconn.send_query_params(b"DEALLOCATE " + oldest, None))
+            name = fresh = b"read_%d" % self._prepared
+            self._prepared += 1
             await self._answer(lambda: pgconn.send_prepare(fresh, query, types))
             self._names[query, types] = name
+        else:
+            self._names.move_to_end((query, types))
         prepared = name
         result = await self._answer(lambda: pgconn.send_query_prepared(prepared, data, formats, _TEXT))
         transformer.set_pgresult(result)

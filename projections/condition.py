@@ -31,3 +31,15 @@ class Query(NamedTuple):
 
     text: str
     params: dict[str, Any]
+
+
+def part(limit: int, offset: int, params: dict[str, Any]) -> str:
+    """SQL for a page of an ordered list.
+
+    The first one has its limit in the text, for as a parameter it would make PostgreSQL plan anew each time; those beyond share
+    a statement, however many there are.
+    """
+    if not offset:
+        return f"LIMIT {limit:d}"
+    params.update(limit=limit, offset=offset)
+    return "LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint"

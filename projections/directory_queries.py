@@ -1,6 +1,6 @@
 """Lists and records of the directory: SQL text and parameters from typed conditions.
 
-Refuses a value in the text of a statement, except LIMIT and OFFSET, which are integers of ours.
+Refuses a value in the text of a statement, except the LIMIT of a first page, which is an integer of ours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from projections import search
-from projections.condition import Condition, CustomType, Order, Query
+from projections.condition import Condition, CustomType, Order, Query, part
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 
@@ -59,7 +59,7 @@ def page(query: List, limit: int, offset: int = 0) -> Query:
     order = _order_by(query.order)
     text = f"""
         SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, (SELECT count(*) FROM directory d WHERE {where})
-        FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}) d
+        FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)}) d
     """
     return Query(text, params)
 

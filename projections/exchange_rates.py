@@ -17,7 +17,7 @@ from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
 from projections import versions
-from projections.condition import Query
+from projections.condition import Query, part
 from projections.projection import Change
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
@@ -107,7 +107,7 @@ def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = 
         SELECT string_agg(r.doc, ',' ORDER BY r.currency, r.valid_from DESC)::varchar,
                (SELECT count(DISTINCT (r.currency, r.valid_from)) FROM exchange_rates r WHERE {where})
         FROM (SELECT DISTINCT ON (r.currency, r.valid_from) r.* FROM exchange_rates r WHERE {where}
-              ORDER BY r.currency, r.valid_from DESC, r.version DESC LIMIT {limit:d} OFFSET {offset:d}) r
+              ORDER BY r.currency, r.valid_from DESC, r.version DESC {part(limit, offset, params)}) r
     """
     return Query(text, params)
 

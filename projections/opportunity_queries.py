@@ -1,7 +1,7 @@
 """Lists and records of opportunities: SQL text and parameters from typed conditions.
 
-Refuses a value in the text of a statement, except LIMIT and OFFSET, which are integers of ours: bound as parameters they would
-make PostgreSQL plan anew for ever. The text depends on the form of the query alone, so it stays prepared.
+Refuses a value in the text of a statement, except the LIMIT of a first page, which is an integer of ours. The text depends on the
+form of the query alone, so it stays prepared.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from projections import cursors
-from projections.condition import Condition, Order, Query
+from projections.condition import Condition, Order, Query, part
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY
 from projections.opportunity_terms import COLUMNS, NULLABLE, term
 
@@ -157,7 +157,7 @@ def page(query: List, limit: int, offset: int = 0, *, counted: bool = True) -> Q
     if offset:
         source = (
             f"(SELECT o.* FROM (SELECT o.id, o.version FROM opportunities o WHERE {condition.text}"
-            f" ORDER BY {order} LIMIT {limit:d} OFFSET {offset:d}) k JOIN opportunities o USING (id, version))"
+            f" ORDER BY {order} {part(limit, offset, condition.params)}) k JOIN opportunities o USING (id, version))"
         )
     else:
         source = f"(SELECT o.* FROM opportunities o WHERE {condition.text} ORDER BY {order} LIMIT {limit:d})"

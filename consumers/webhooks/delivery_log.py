@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
-from projections.condition import Condition, Query
+from projections.condition import Condition, Query, part
 
 MAX_ATTEMPTS = 20
 """How many of its attempts a delivery in a list shows."""
@@ -77,10 +77,14 @@ def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit
             params[f"p{n}"] = list(values)
             terms.append(f"{column} = ANY(%(p{n})s::{type_}[])")
     where = " AND ".join(terms)
+    paged = dict(params)
     text = f"""
-        SELECT {_SHOWN} FROM webhook_deliveries d WHERE {where} ORDER BY d.id DESC LIMIT {limit:d} OFFSET {offset:d}
+        SELECT {_SHOWN} FROM webhook_deliveries d WHERE {where} ORDER BY d.id DESC {part(limit, offset, paged)}
     """
-    return Page(Query(text, params), Query(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params))
+    return Page(
+        Query(text, paged),
+        Query(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params),
+    )
 
 
 def record(org_id: UUID, id_: UUID) -> Query:

@@ -13,6 +13,9 @@ import pytest
 
 from app import reader as readers
 from app.reader import Reader
+from consumers.webhooks import delivery_log
+from projections import directory_queries, exchange_rates, opportunity_queries
+from projections.condition import Query
 
 
 def reading(url: str, scenario: Callable[[Reader], Awaitable[None]]) -> None:
@@ -87,6 +90,40 @@ def test_statements_beyond_those_it_keeps_prepared_are_prepared_anew(
                 assert await reader.rows(f"SELECT {number} + %(more)s::int", {"more": 1}) == [(number + 1,)]
         ((prepared,),) = await reader.rows("SELECT count(*) FROM pg_prepared_statements", {})
         assert prepared <= 5
+
+    reading(shared_database_url, scenario)
+
+
+def test_statements_that_are_used_again_and_again_stay_prepared_whatever_else_is_asked(
+    shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "MAX_PREPARED", 5)
+
+    async def scenario(reader: Reader) -> None:
+        asked = "SELECT /* this one */ (SELECT prepare_time FROM pg_prepared_statements WHERE statement LIKE '%%this one%%')"
+        ((first,),) = await reader.rows(asked, {})
+        for number in range(30):
+            await reader.rows(f"SELECT {number}", {})
+            assert await reader.rows(asked, {}) == [(first,)]
+
+    reading(shared_database_url, scenario)
+
+
+def test_a_list_walked_by_page_is_one_statement_however_many_pages_there_are(shared_database_url: str) -> None:
+    org_id = UUID(int=1)
+    pages: list[Callable[[int], Query]] = [
+        lambda n: opportunity_queries.page(opportunity_queries.List(org_id), 50, 50 * n),
+        lambda n: directory_queries.page(directory_queries.List(org_id, "account"), 50, 50 * n),
+        lambda n: exchange_rates.page(org_id, 50, 50 * n),
+        lambda n: delivery_log.page(org_id, org_id, (), 50, 50 * n).rows,
+    ]
+
+    async def scenario(reader: Reader) -> None:
+        for page in pages:
+            for number in range(300):
+                await reader.rows(*page(number))
+        ((prepared,),) = await reader.rows("SELECT count(*) FROM pg_prepared_statements", {})
+        assert prepared <= 2 * len(pages) + 1  # first pages have their own
 
     reading(shared_database_url, scenario)
 
