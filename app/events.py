@@ -23,6 +23,7 @@ from app.spelling import Hints
 from app.subscription import Subscription
 from domain.errors import Errors, Invalid
 from projections import feed
+from projections.feed import Happened
 from projections.history import Entry
 
 TAG = "Events"
@@ -30,6 +31,8 @@ LIMIT = 100
 MAX_LIMIT = 500
 MAX_POSITION = 2**62
 PARAMETERS = ("after", "limit")
+SLICE = 50
+"""Events rendered before other requests have their turn."""
 EVENT_STREAM = "text/event-stream"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -62,7 +65,11 @@ class EventPage(msgspec.Struct, frozen=True):
         answer=EventPage,
         parameters=(
             query("after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
-            query("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT}),
+            query(
+                "limit",
+                "How many at the most: of large ones a page has fewer.",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
+            ),
         ),
     ),
 )
@@ -73,20 +80,29 @@ async def list_events(request: Http) -> ASGIResponse:
     if streaming:
         return _stream(request, after)
     # One more than asked for tells whether there is a next page.
-    entries = await _beyond(request, after, limit + 1)
+    found, entries = await _beyond(request, after, limit + 1)
     following = None
-    if len(entries) > limit:
-        entries = entries[:limit]
+    entries = entries[:limit]
+    if found > len(entries):
         base = paging.base(this, request.app.state.public_url)
         following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
     return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
 
 
-async def _beyond(request: Http, after: int, limit: int) -> list[Entry]:
+async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entry]]:
+    """How many events were found, and those of them that a page has room for."""
     identity = call.of(request).identity
     rows = await request.app.state.reads.rows(identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin"))
-    events = feed.happened(rows)
-    return feed.entries(events, await history.actors(request, events))
+    events: list[Happened] = []
+    for start in range(0, len(rows), SLICE):
+        events += feed.happened([row[1:] for row in rows[start : start + SLICE]])
+        await asyncio.sleep(0)
+    actors = await history.actors(request, events)
+    entries: list[Entry] = []
+    for start in range(0, len(events), SLICE):
+        entries += feed.entries(events[start : start + SLICE], actors)
+        await asyncio.sleep(0)
+    return (rows[0][0] if rows else 0), entries
 
 
 def _stream(request: Http, after: int) -> ASGIResponse:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,7 +18,7 @@ import structlog
 from app.arrivals import Arrivals
 from app.reads import Reads
 from app.submission import Unavailable
-from app.subscription import Piece, Subscription
+from app.subscription import MAX_BUFFER, Piece, Subscription
 from projections import directory_queries, feed
 from projections.history import Entry
 
@@ -32,9 +32,9 @@ STALLED_SECONDS = 60.0
 PAUSE_SECONDS = 0.0002
 MAX_PAUSE_SECONDS = 0.15
 """Between two readings, for each subscriber and at the most: the more there are, the more events are sent at once."""
-READ = 200
-PAGE = 50
-"""Events read at once: new ones, and of the past for a subscriber."""
+READ, READ_SIZE = 200, 1024 * 1024
+PAGE, PAGE_SIZE = 50, MAX_BUFFER
+"""Events, and about how many bytes of them, that are read at once: new ones, and of the past for a subscriber."""
 SLICE = 20
 """Events rendered, and subscribers woken, before other requests have their turn."""
 PIECE = 16 * 1024
@@ -127,35 +127,42 @@ class OrgFeed:
             async with self._lanes.reading:
                 if not self._begun.is_set():
                     await self._begin()
-                told = await self._read(self._head, READ)
+                told = await self._read(self._head, READ, READ_SIZE)
         except Unavailable:
             return False
         if told:
             self._keep(told)
             await self._hand_on(told)
-        return len(told) == READ
+        return bool(told)
 
     async def _begin(self) -> None:
         self._epoch, rows = await self._reads.of_org(self.org_id, *feed.last(self.org_id))
         self._since = self._head = rows[0][0]
         self._begun.set()
 
-    async def _read(self, after: int, limit: int) -> list[Told]:
-        """The next events beyond a position. Afterwards every subscriber has the role it had when they were read."""
-        epoch, rows = await self._reads.of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True))
-        if epoch != self._epoch:
+    async def _read(self, after: int, limit: int, size: int) -> list[Told]:
+        """The next events beyond a position. Afterwards every subscriber has the role it had when they were read, or later."""
+        epoch, rows = await self._reads.of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
+        if epoch > self._epoch:  # an answer that overtook this one may have told of a later one
             self._forget()
             await self._identify(epoch)
-            self._epoch = epoch
-        events = feed.happened(rows)
-        if unknown := [id_ for id_ in feed.actors(events) if id_ not in self._cards]:
-            _, found = await self._reads.of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
-            self._cards |= {id_: msgspec.json.decode(card) for id_, card in found}
+            self._epoch = max(self._epoch, epoch)
         told: list[Told] = []
-        for start in range(0, len(events), SLICE):
-            told += map(_told, feed.entries(events[start : start + SLICE], self._cards))
+        for start in range(0, len(rows), SLICE):
+            events = feed.happened([row[1:] for row in rows[start : start + SLICE]])
+            told += map(_told, feed.entries(events, await self._actors(feed.actors(events))))
             await asyncio.sleep(0)
         return told
+
+    async def _actors(self, ids: list[UUID]) -> Mapping[UUID, dict[str, Any]]:
+        """The cards of users; kept unless users have changed since."""
+        cards = self._cards
+        if unknown := [id_ for id_ in ids if id_ not in cards]:
+            epoch, found = await self._reads.of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
+            cards = cards | {id_: msgspec.json.decode(card) for id_, card in found}
+            if epoch == self._epoch:
+                self._cards = cards
+        return cards
 
     async def _identify(self, epoch: int) -> None:
         """Look up anew who holds the tokens that were looked up before."""
@@ -172,7 +179,7 @@ class OrgFeed:
 
     def _forget(self) -> None:
         """What is kept shows users as they were."""
-        self._cards.clear()
+        self._cards = {}
         self._pages.clear()
         self._recent.clear()
         self._size, self._since = 0, self._head
@@ -231,9 +238,8 @@ class OrgFeed:
         except Unavailable:
             return False
         if not subscriber.ended and subscriber.position == after:
-            position = told[-1].position if told else after
             pieces = _pieces(told, admin=subscriber.identity.role == "admin")
-            subscriber.give(pieces, position if len(told) == PAGE else max(position, head))
+            subscriber.give(pieces, told[-1].position if told else max(after, head))
         return True
 
     async def _page(self, after: int) -> list[Told]:
@@ -241,8 +247,9 @@ class OrgFeed:
         async with self._lanes.past:
             told = self._pages.get(after)
             if told is None:
-                told = await self._read(after, PAGE)
-                if len(told) == PAGE:
+                epoch = self._epoch
+                told = await self._read(after, PAGE, PAGE_SIZE)
+                if told and epoch == self._epoch:
                     self._pages[after] = told
                 while len(self._pages) > PAGES:
                     self._pages.popitem(last=False)

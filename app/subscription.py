@@ -26,14 +26,13 @@ class Piece(NamedTuple):
 class Subscription:
     """Of the task that makes it. ``position`` is the last one that went into the buffer, ``sent`` the last one that left it.
 
-    A ``live`` one is given new events as they come; before that it asks for what is behind. ``busy_since`` is when the client
-    was sent something that it has not taken so far.
+    ``size`` is how many bytes are in the buffer. A ``live`` one is given new events as they come; before that it asks for what
+    is behind. ``busy_since`` is when the client was sent something that it has not taken so far.
     """
 
     __slots__ = (
         "_loop",
         "_pieces",
-        "_size",
         "_task",
         "_waiting",
         "behind",
@@ -44,6 +43,7 @@ class Subscription:
         "live",
         "position",
         "sent",
+        "size",
         "stalled",
     )
 
@@ -52,7 +52,7 @@ class Subscription:
         self._task = asyncio.current_task()
         self._waiting: asyncio.Future[None] | None = None
         self._pieces: deque[Piece] = deque()
-        self._size = 0
+        self.size = 0
         self.identity = identity
         self.position = self.sent = after
         self.live = self.behind = self.stalled = self.ended = False
@@ -64,7 +64,7 @@ class Subscription:
         has to ask for the rest."""
         if self.position >= piece.position:
             return
-        if self.position >= piece.first or (self._pieces and self._size + len(piece.text) > MAX_BUFFER):
+        if self.position >= piece.first or (self._pieces and self.size + len(piece.text) > MAX_BUFFER):
             self.live = False
             self._wake()
         else:
@@ -74,7 +74,7 @@ class Subscription:
         """Give what was asked for, up to a position."""
         for piece in pieces:
             self._pieces.append(piece)
-            self._size += len(piece.text)
+            self.size += len(piece.text)
         self.position = max(self.position, position)
         self.given_at = self._loop.time()
         self._wake()
@@ -88,7 +88,7 @@ class Subscription:
             texts.append(piece.text)
             size += len(piece.text)
             self.sent = max(self.sent, piece.position)
-        self._size -= size
+        self.size -= size
         return texts[0] if len(texts) == 1 else b"".join(texts)
 
     def rewind(self) -> None:
@@ -124,7 +124,7 @@ class Subscription:
 
     def _clear(self) -> None:
         self._pieces.clear()
-        self._size = 0
+        self.size = 0
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

@@ -62,6 +62,19 @@ def before(events: str) -> str:
     return text.replace("{e}", events)
 
 
+def size(events: str) -> str:
+    """SQL for about how many bytes ``before`` has to tell of each event, without reading them."""
+    return f"""
+        coalesce(CASE split_part({events}.topic, '.', 1)
+            WHEN 'opportunity' THEN (SELECT octet_length(o.tail) + octet_length(o.detail) FROM opportunities o
+                WHERE o.id = {events}.originator_id AND o.version = {events}.originator_version - 1)
+            WHEN 'exchange_rate' THEN 0
+            ELSE (SELECT octet_length(d.doc) FROM directory d
+                WHERE d.id = {events}.originator_id AND d.version = {events}.originator_version - 1)
+        END, 0)
+    """
+
+
 def state(event: type[Event], text: bytes | str | None) -> State | None:
     """The state that ``before`` told of an event of this class."""
     return None if text is None else _decoder(catalog.kind_of_event(event)).decode(text)

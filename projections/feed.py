@@ -19,6 +19,9 @@ BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE no
 FOR_ADMINS = ("token", "webhook_endpoint")
 """Kinds of records that nobody else can read, so nor can they be read here."""
 
+MAX_SIZE = 8 * 1024 * 1024
+"""About how many bytes a page holds: a thousand bytes or two an event are usual, some have megabytes."""
+
 _EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
 
 
@@ -29,17 +32,21 @@ class Happened(NamedTuple):
     before: State | None
 
 
-def page(org_id: UUID, after: int, limit: int, *, admin: bool) -> Query:
-    """The next events of an org beyond a position, as rows for ``happened``."""
+def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> Query:
+    """(how many of the next events were found, then columns for ``happened``): of the next events of an org beyond a position,
+    the first ones up to about so many bytes, or a larger one alone."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
     text = f"""
         WITH e AS MATERIALIZED (
             SELECT * FROM opportunities_events
             WHERE org_id = %(org_id)s AND notification_id > %(after)s{hidden} ORDER BY notification_id LIMIT %(limit)s::int
+        ), sized AS MATERIALIZED (
+            SELECT e.*, count(*) OVER () AS found, coalesce(sum(octet_length(e.state) + {before.size("e")}) OVER (
+                ORDER BY e.notification_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS preceding FROM e
         )
-        SELECT {_EVENT} FROM e ORDER BY e.notification_id
+        SELECT e.found, {_EVENT} FROM sized e WHERE e.preceding < %(size)s ORDER BY e.notification_id
     """
-    params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit}
+    params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit, "size": size}
     return Query(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
 
 

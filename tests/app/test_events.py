@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from domain import opportunity
+from tests.support.commands import Company, outcome
 from tests.support.scenarios import OPPORTUNITIES, Org, errors, made
+from tests.support.server import Client, Server
 
 PATH = "/api/events/"
 
@@ -54,6 +57,20 @@ def test_an_event_tells_who_did_what(org: Org) -> None:
     assert (event["request_id"], event["comment"]) == ("job-9", "They are keen.")
     assert event["changes"] == {"stage": ["discovery", "negotiation"], "probability": [20, 80]}
     assert event["occurred_at"] <= event["recorded_at"]
+
+
+def test_a_page_of_large_events_ends_earlier_and_nothing_is_left_out(server: Server, company: Company) -> None:
+    deal = company.deal()
+    edits = [opportunity.Update(custom_fields=dict.fromkeys("ab", f"{n}" + "x" * 8_000)) for n in range(300)]
+    for result in company.committer.run([company.submission(one, deal) for one in edits]):
+        outcome(result)
+    with Client(server.port, company.admin.token) as client:
+        pages = [made(client.get(f"{PATH}?limit=500"), 200)]
+        while pages[-1]["next"]:
+            pages.append(made(client.get(f"{PATH}?limit=500&after={pages[-1]['results'][-1]['position']}"), 200))
+    assert len(pages) == 2
+    versions = [entry["version"] for page in pages for entry in page["results"] if entry["id"] == str(deal)]
+    assert versions == list(range(1, 302))
 
 
 def test_going_on_from_the_last_position_misses_nothing(org: Org) -> None:

@@ -12,9 +12,11 @@ from uuid import UUID
 import pytest
 
 from app import org_feed
+from app.auth import hashed
 from app.committer import Committer
 from app.processes import until
 from app.provision import Provisioned, create_org
+from app.subscription import MAX_BUFFER
 from domain import catalog, opportunity
 from projections import feed
 from tests.support.commands import Company, log, outcome
@@ -27,8 +29,11 @@ from tests.support.subscribers import subscribed
 STREAM = "/api/events/"
 EVENTS = "text/event-stream"
 HOOK = {"url": "https://hooks.example.com/x", "events": ["opportunity.won"]}
+LARGE = "x" * 7_500
+LARGE_EVENT = 4 * len(LARGE)
+"""What is sent of an event with two such values, which had two such values before."""
 LARGE_EVENTS = 300
-"""Of 30 KB each: far more than sockets hold."""
+"""Far more than sockets hold."""
 
 
 def positions(url: str, org_id: UUID, after: int = 0, *, admin: bool = True) -> list[int]:
@@ -99,7 +104,7 @@ def test_a_slow_client_gets_everything_at_its_pace_and_keeps_nobody_waiting(
     ):
         told = other.told()
         for n in range(0, LARGE_EVENTS, 10):
-            edit(company, deal, range(n, n + 10), "x" * 7_500)
+            edit(company, deal, range(n, n + 10), LARGE)
             assert [next(told).data["version"] for _ in range(10)] == list(range(n + 2, n + 12))
         assert [one.id for one in slow.take(LARGE_EVENTS)] == positions(shared_database_url, company.id, start)
 
@@ -146,6 +151,23 @@ def test_a_client_that_takes_nothing_is_told_where_to_go_on(
     assert stuck.text.endswith(b": you fell behind: go on after %b\nid: %b\n\n" % (ids[-2], ids[-1]))
     assert ids[-2] == ids[-1]
     assert stuck.complete, "the stream ends in order"
+
+
+def test_what_waits_for_a_client_who_begins_in_the_past_is_bounded_in_bytes(shared_database_url: str, company: Company) -> None:
+    edit(company, company.deal(), range(60), LARGE)
+    last = positions(shared_database_url, company.id)[-1]
+    with running(shared_database_url) as process:
+
+        async def scenario() -> int:
+            identity = await process.app.state.reads.identity(hashed(company.admin.token))
+            with process.app.state.live_feed.subscribed(identity, 0) as (org, subscription):
+                waiting = 0
+                while subscription.sent < last:
+                    assert await org.next(subscription)
+                    waiting = max(waiting, subscription.size)
+                return waiting
+
+        assert LARGE_EVENT < process.wait(scenario()) <= MAX_BUFFER
 
 
 def test_a_stream_goes_on_with_the_role_that_its_user_has_by_now(org: Org) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -158,9 +158,13 @@ def rows(connection: Connection[Any], query: Query) -> list[tuple[Any, ...]]:
     return connection.execute(*query).fetchall()
 
 
+def shown(found: Sequence[tuple[Any, ...]]) -> list[Entry]:
+    return feed.entries(feed.happened([row[1:] for row in found]), {})
+
+
 def pages(connection: Connection[Any], company: Company, limit: int) -> Iterator[Entry]:
     after = 0
-    while found := feed.entries(feed.happened(rows(connection, feed.page(company.id, after, limit, admin=True))), {}):
+    while found := shown(rows(connection, feed.page(company.id, after, limit, admin=True))):
         yield from found
         after = found[-1].position
 
@@ -182,7 +186,7 @@ def test_whatever_happened_the_pages_tell_what_a_fold_of_the_whole_log_tells(sha
             for limit, offset in ((1, 0), (3, 2), (200, 0)):
                 found = rows(connection, feed.of_opportunity(company.id, id_, limit, offset))
                 assert {row[0] for row in found} == {len(of_it)}
-                told = feed.entries(feed.happened([row[1:] for row in found if row[1]]), {})
+                told = shown([row for row in found if row[1]])
                 assert encode(told) == encode(of_it[offset : offset + limit])
     assert list(tell(shared_database_url, org_id=company.id, record_id=None)) == [encode(one).decode() for one in expected]
 
@@ -241,6 +245,24 @@ def test_a_page_costs_the_same_however_long_the_history_is(shared_database_url: 
         for query in queries:
             assert len(rows(connection, query)) == 1
             assert touched(connection, query) < 60
+
+
+def test_a_page_has_about_so_many_bytes_or_one_larger_event(shared_database_url: str, company: Company) -> None:
+    id_ = company.deal()
+    for n in range(6):
+        company.do(opportunity.Update(custom_fields=dict.fromkeys("ab", str(n) * 8_000)), id_)
+    first, *edits = stream(shared_database_url, id_)
+    after = first.position
+    with psycopg.connect(shared_database_url) as connection:
+        for size, numbers in ((1, [1, 1, 1, 1, 1, 1]), (50_000, [3, 2, 1]), (1_000_000, [6])):
+            found: list[list[Entry]] = []
+            while page := rows(connection, feed.page(company.id, after, 100, admin=True, size=size)):
+                assert {row[0] for row in page} == {6 - sum(len(each) for each in found)}, "it tells that there are more"
+                found.append(shown(page))
+                after = found[-1][-1].position
+            assert [len(each) for each in found] == numbers
+            assert [one.position for each in found for one in each] == [one.position for one in edits]
+            after = first.position
 
 
 @pytest.mark.parametrize("back", [1, LONG // 2])
