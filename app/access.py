@@ -67,7 +67,7 @@ class Access:
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # type: ignore[assignment]
         scope["call"] = call  # type: ignore[typeddict-unknown-key]
-        encoding = compression.chosen(call.accept_encoding) if self._compressing and call.accept_encoding else None
+        call.encoding = compression.chosen(call.accept_encoding) if self._compressing else None
         status = 0
         start: Message | None = None
 
@@ -76,11 +76,11 @@ class Access:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = self._headers(call, scope, message)
-                if encoding is not None:
+                if call.encoding is not None:
                     start = message  # until its body has come
                     return
-            elif encoding is not None and start is not None:
-                message = await compression.compressed(start, message, encoding)
+            elif call.encoding is not None and start is not None:
+                message = await compression.compressed(start, message, call.encoding)
                 begun, start = start, None
                 await send(begun)
             if method == "HEAD" and message["type"] == "http.response.body":

@@ -6,13 +6,14 @@ The headers are read once, in ``app.access``. Refuses to hand out an identity th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from litestar import Request
 
 from app.reads import Identity
 from domain.errors import Unauthenticated
 
+Encoding = Literal["gzip", "zstd"]
 Http = Request[Any, Any, Any]
 
 # Header as ASGI has it → attribute.
@@ -33,9 +34,12 @@ HEADERS = {
 
 
 class Call:
-    """One request. Headers are None where they were not sent. ``inflated`` is its body where that came compressed."""
+    """One request. Headers are None where they were not sent.
 
-    __slots__ = ("_identity", "inflated", "method", "path", "request_id", "scheme", *HEADERS.values())
+    ``encoding`` is how its answer is compressed, where it is; ``inflated`` is its body, where that came compressed.
+    """
+
+    __slots__ = ("_identity", "encoding", "inflated", "method", "path", "request_id", "scheme", *HEADERS.values())
 
     authorization: str | None
     content_type: str | None
@@ -56,6 +60,7 @@ class Call:
         self.path = path
         self.request_id = ""
         self._identity: Identity | None = None
+        self.encoding: Encoding | None = None
         self.inflated: bytes | None = None
         self.authorization = self.content_type = self.content_length = self.host = None
         self.if_match = self.if_none_match = self.idempotency_key = self.given_id = None

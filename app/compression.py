@@ -12,18 +12,17 @@ import re
 import sys
 import zlib
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from litestar.types import Message
 
+from app.call import Encoding
 from app.problems import Refused
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-Encoding = Literal["gzip", "zstd"]
 
 LEAST = 1024
 """Bytes of an answer that is worth it."""
@@ -41,8 +40,10 @@ _REFUSED = "Send the body as it is, or with Content-Encoding: gzip."
 
 
 @lru_cache(maxsize=1000)
-def chosen(accept_encoding: str) -> Encoding | None:
+def chosen(accept_encoding: str | None) -> Encoding | None:
     """The best of what an ``Accept-Encoding`` asks for: by its weights, and zstd where they are equal."""
+    if not accept_encoding:
+        return None
     weights: dict[str, float] = {}
     for part in accept_encoding.lower().split(","):
         name, _, parameter = part.partition(";")
@@ -88,6 +89,11 @@ def _compress(content: bytes, encoding: Encoding) -> bytes:
     if encoding == "zstd":
         return zstd.compress(content, ZSTD_LEVEL)
     return zlib.compress(content, GZIP_LEVEL, _GZIP)
+
+
+def beforehand(content: bytes) -> dict[Encoding | None, bytes]:
+    """What is always the same, in every encoding, as well compressed as it goes."""
+    return {None: content, "gzip": zlib.compress(content, 9, _GZIP), "zstd": zstd.compress(content, 12)}
 
 
 def inflated(raw: bytes, content_encoding: str, limit: int) -> bytes:

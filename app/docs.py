@@ -6,7 +6,6 @@ Refuses the network: the content security policies of the pages allow nothing fr
 
 from __future__ import annotations
 
-import gzip
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,9 +15,11 @@ from litestar import get
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
-from app.call import Http
+from app import call, compression
+from app.call import Encoding, Http
 from app.operations import HIDDEN, describe
 
+Encoded = dict[Encoding | None, bytes]
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 # Swagger UI draws with style attributes and with images in data URLs.
 POLICY = (
@@ -65,7 +66,7 @@ async def get_openapi(request: Http) -> ASGIResponse:
 
 @get("/schema", opt={"operation": HIDDEN})
 async def get_docs() -> ASGIResponse:
-    return ASGIResponse(body=_file("index.html")[0], media_type="text/html", headers=PAGE_HEADERS)
+    return ASGIResponse(body=_file("index.html")[None], media_type="text/html", headers=PAGE_HEADERS)
 
 
 @get("/schema/files/{name:str}", opt={"operation": HIDDEN})
@@ -74,11 +75,7 @@ async def get_docs_file(request: Http) -> ASGIResponse:
     media_type = MEDIA_TYPES.get(name[name.rfind(".") :])
     if media_type is None or name not in _names():
         raise NotFoundException
-    body, packed = _file(name)
-    headers = [("cache-control", "public, max-age=3600"), ("vary", "accept-encoding")]
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return ASGIResponse(body=packed, media_type=media_type, headers=[*headers, ("content-encoding", "gzip")])
-    return ASGIResponse(body=body, media_type=media_type, headers=headers)
+    return _in_its_encoding(request, _file(name), media_type, "public, max-age=3600")
 
 
 @get("/", opt={"operation": HIDDEN})
@@ -87,19 +84,20 @@ async def get_landing() -> ASGIResponse:
     return ASGIResponse(body=LANDING, media_type="text/html", headers=[("content-security-policy", policy)])
 
 
-def sent(request: Http, document: tuple[bytes, bytes]) -> ASGIResponse:
+def sent(request: Http, document: Encoded) -> ASGIResponse:
     """A packed document, compressed for whoever can read that."""
-    body, compressed = document
-    headers = [("cache-control", "no-cache"), ("vary", "accept-encoding")]
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        return ASGIResponse(body=compressed, headers=[*headers, ("content-encoding", "gzip")])
-    return ASGIResponse(body=body, headers=headers)
+    return _in_its_encoding(request, document, "application/json", "no-cache")
 
 
-def packed(document: dict[str, Any]) -> tuple[bytes, bytes]:
+def _in_its_encoding(request: Http, content: Encoded, media_type: str, caching: str) -> ASGIResponse:
+    encoding = call.of(request).encoding
+    headers = [("cache-control", caching), *([("content-encoding", encoding)] if encoding else [])]
+    return ASGIResponse(body=content[encoding], media_type=media_type, headers=headers)
+
+
+def packed(document: dict[str, Any]) -> Encoded:
     """A document as JSON, plain and compressed."""
-    body = msgspec.json.encode(document)
-    return body, gzip.compress(body)
+    return compression.beforehand(msgspec.json.encode(document))
 
 
 @cache
@@ -108,9 +106,8 @@ def _names() -> frozenset[str]:
 
 
 @cache
-def _file(name: str) -> tuple[bytes, bytes]:
-    body = files("app.swagger_ui").joinpath(name).read_bytes()
-    return body, gzip.compress(body)
+def _file(name: str) -> Encoded:
+    return compression.beforehand(files("app.swagger_ui").joinpath(name).read_bytes())
 
 
 HANDLERS = (

@@ -60,3 +60,4 @@ def test_the_document_is_there_without_a_token_also_compressed(org: Org) -> None
     assert json.loads(plain.body)["openapi"] == "3.1.0"
     assert packed.headers["content-encoding"] == "gzip"
     assert len(packed.body) < len(plain.body) / 4
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"

@@ -207,3 +207,10 @@ def test_any_parameters_are_conditions_or_complaints(given: list[tuple[str, str]
         assert set(error.errors) <= {name for name, _ in given}  # noqa: PT017
     else:
         assert all(condition.values for condition in found)
+
+
+def test_of_many_unknown_parameters_all_are_told_and_guesses_are_made_about_some() -> None:
+    with pytest.raises(Invalid) as caught:
+        conditions([(f"stag{n}", "x") for n in range(200)], TABLE, identity=IDENTITY)
+    assert len(caught.value.errors) == 200
+    assert sum("Did you mean" in texts[0] for texts in caught.value.errors.values()) == 10

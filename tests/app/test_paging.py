@@ -128,3 +128,9 @@ def test_fields_pick_keys_in_the_records_own_order() -> None:
     )
     paging.fields("nam", ("id", "name"), errors)
     assert errors == {"fields": ["No field 'nam'. Did you mean name?"]}
+
+
+def test_of_many_unknown_fields_some_are_told() -> None:
+    errors: Errors = {}
+    assert paging.fields(",".join(["nam"] * 20_000), ("id", "name"), errors) == ()
+    assert len(errors["fields"]) == 10

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from domain.fields import date_error, email_error, instant_error, key_error, line_error, nearest, tags_error, text_error
+from domain.fields import closest, date_error, email_error, instant_error, key_error, line_error, nearest, tags_error, text_error
 from domain.text import normalised
 
 
@@ -70,3 +70,13 @@ def test_the_nearest_name_is_offered_with_all_there_are() -> None:
 
 def test_space_around_texts_goes() -> None:
     assert normalised({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}
+
+
+def test_a_hint_names_some_of_very_many() -> None:
+    text = nearest("option_8", [f"option_{n}" for n in range(200)])
+    assert text.startswith("Did you mean 'option_8'? Known: option_0, ")
+    assert text.endswith("option_49 and 150 more.")
+
+
+def test_what_is_very_long_is_compared_by_its_beginning() -> None:
+    assert closest("clos_date" + "x" * 1_000_000, ["close_date", "name"], 0.2) == "close_date"

@@ -138,3 +138,11 @@ def test_what_is_left_out_gets_its_default() -> None:
     (event,) = Given(by="admin").when(Replace(stages=DEFAULT.stages)).events
     assert isinstance(event, Replaced)
     assert (event.transitions, event.lost_reasons, event.allow_free_text) == ("permissive", (), True)
+
+
+def test_complaints_about_a_policy_are_limited() -> None:
+    stages = [Stage(f"s{n}", "S", "open", required_fields=("x" * 64,) * 500) for n in range(50)]
+    wanted = Replace(stages=tuple(stages), transitions={"a": ("b" * 100_000,) * 1_000})
+    texts = [text for texts in Given(by="admin").refused(wanted).values() for text in texts]
+    assert len(texts) == 50
+    assert all(len(text) < 3_000 for text in texts)
