@@ -6,6 +6,7 @@ Refuses the network: the content security policies of the pages allow nothing fr
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -75,7 +76,8 @@ async def get_docs_file(request: Http) -> ASGIResponse:
     media_type = MEDIA_TYPES.get(name[name.rfind(".") :])
     if media_type is None or name not in _names():
         raise NotFoundException
-    return _in_its_encoding(request, _file(name), media_type, "public, max-age=3600")
+    content = await asyncio.to_thread(_file, name)  # which compresses it, once
+    return _in_its_encoding(request, content, media_type, "public, max-age=3600")
 
 
 @get("/", opt={"operation": HIDDEN})
