@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from app import cli, prerequisites
+from app import cli, prerequisites, settings
 from app.routes import ROUTES
 from consumers.webhooks import transport
 from consumers.webhooks.schedule import DELAYS, FAILING, JITTER
@@ -18,6 +18,7 @@ from domain import catalog
 from domain.permissions import Role
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.processes import ROOT
+from tests.support.sources import modules
 
 README = (ROOT / "README.md").read_text()
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
@@ -76,6 +77,27 @@ def test_commands_that_documents_name_exist(path: Path) -> None:
     for verb, further in re.findall(r"(?:`|^)opportunities ([a-z]+)(?: ([a-z]+))?\b", text, re.MULTILINE):
         command = cli.cli.commands[verb]
         assert not isinstance(command, click.Group) or further in command.commands, (verb, further)
+
+
+@documents
+def test_functions_and_settings_that_documents_name_exist(path: Path) -> None:
+    codes = set(CODE.findall(path.read_text())) if path.name != "CHANGELOG.md" else set()
+    functions = {code.removesuffix("()") for code in codes if re.fullmatch(r"\w+\(\)", code)}
+    sources = "".join((ROOT / module).read_text() for module in modules())
+    sources += "".join(file.read_text() for file in (ROOT / "app/migrations").glob("*.sql"))
+    assert {name for name in functions if not re.search(rf"(?:FUNCTION|def) {name}\(", sources)} == set()
+    variables = {code for code in codes if code.startswith("OPPORTUNITIES_")}
+    assert variables <= {settings.variable(name) for name in settings.Settings.__struct_fields__}
+
+
+def test_the_changelog_sorts_what_is_new() -> None:
+    """Under Unreleased every line has a heading, in the order in which a reader needs them."""
+    new = (ROOT / "CHANGELOG.md").read_text().split("\n## Unreleased\n")[1].split("\n## ")[0]
+    first, *parts = re.split(r"^### ", new, flags=re.MULTILINE)
+    assert not re.search(r"^- ", first, re.MULTILINE)
+    headings = [part.partition("\n")[0] for part in parts]
+    assert headings == [name for name in ("Added", "Changed", "Fixed", "Security", "Upgrading") if name in headings]
+    assert all(re.search(r"^- ", part, re.MULTILINE) for part in parts)
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
