@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -112,7 +113,7 @@ class Connections:
                 return False
             connection.reserved = len(self._open) >= limits.connections
         self._open.add(connection)
-        self._fresh[connection] = loop.time()
+        self._fresh[connection] = loop.time()  # in the order of their coming
         if not self._sweeping:
             self._sweeping = True
             self._sweep_later(loop)
@@ -132,12 +133,13 @@ class Connections:
         return self.held <= MAX_HELD
 
     def _make_room(self, now: float) -> None:
-        """Drop the oldest connection that has asked for nothing."""
-        oldest = next(iter(self._fresh), None)
-        if oldest is not None and now - self._fresh[oldest] >= FRESH_SECONDS:
-            self.lost(oldest)
+        """Drop the oldest connections that have asked for nothing, until there is room for one."""
+        for connection, since in list(islice(self._fresh.items(), RESERVE + 1)):
+            if now - since < FRESH_SECONDS or len(self._open) < self.limits.connections:
+                return
+            self.lost(connection)
             self._turned_away += 1
-            oldest.transport.abort()
+            connection.transport.abort()
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         limits = self.limits
