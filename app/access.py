@@ -9,6 +9,8 @@ token.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from random import getrandbits
 from time import perf_counter
 from typing import Any
@@ -17,13 +19,15 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from app import compression, cors, logs, problems
+from app import client_address, compression, cors, logs, problems
 from app.answer import Answer, Header
 from app.auth import Identities, authenticate
 from app.call import Call
 from app.metrics import in_flight, observe
 from app.rate_limit import RateLimit
 from app.reads import RoleChanged
+from domain.errors import Unauthenticated
+from domain.webhook_url import Network
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADERS = [
@@ -36,6 +40,15 @@ _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'no
 _CACHE = (b"cache-control", b"private, no-cache")
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Of users, whatever token they use, and of the addresses that tokens which are no good come from; a good one always passes."""
+
+    users: RateLimit
+    strangers: RateLimit
+    proxies: Sequence[Network]
+
+
 class Access:
     """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
 
@@ -44,7 +57,7 @@ class Access:
         inner: ASGIApp,
         identities: Identities,
         allowed: dict[str, bytes],
-        rate_limit: RateLimit | None,
+        limits: Limits | None,
         *,
         origins: frozenset[str] = frozenset(),
         compressing: bool = False,
@@ -52,7 +65,7 @@ class Access:
         self._inner = inner
         self._identities = identities
         self._allowed = allowed
-        self._rate_limit = rate_limit
+        self._limits = limits
         self._origins = origins
         self._compressing = compressing
         varying = [name for name, whether in ((b"accept-encoding", compressing), (b"origin", origins)) if whether]
@@ -108,7 +121,7 @@ class Access:
         if call.preflight is not None and call.method == "OPTIONS" and call.origin in self._origins:
             await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
         else:
-            await self._admit(call)
+            await self._admit(call, scope)
             await self._routed(call, scope, receive, reply)
 
     async def _routed(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
@@ -120,13 +133,18 @@ class Access:
             scope["state"] = {}
             await self._inner(scope, receive, reply)
 
-    async def _admit(self, call: Call) -> None:
+    async def _admit(self, call: Call, scope: Scope) -> None:
         path = call.path if "//" not in call.path else normalize_path(call.path)
         if not (path + "/").startswith("/api/") or call.method == "OPTIONS":
             return
-        call.identity = identity = await authenticate(call.authorization, self._identities)
-        if self._rate_limit is not None:
-            self._rate_limit.take(identity.token_id)
+        try:
+            call.identity = identity = await authenticate(call.authorization, self._identities)
+        except Unauthenticated:
+            if self._limits is not None:
+                self._limits.strangers.take(client_address.of(scope, self._limits.proxies))
+            raise
+        if self._limits is not None:
+            self._limits.users.take(identity.user_id)
 
     def _headers(self, call: Call, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = list(message["headers"])

@@ -19,7 +19,7 @@ from litestar.enums import ScopeType
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
 from app import access, asyncapi, docs, index, openapi, problems
-from app.access import Access
+from app.access import Access, Limits
 from app.arrivals import Arrivals
 from app.committer import Committer
 from app.health import SchemaCheck
@@ -84,7 +84,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         app.routed,
         reads,
         access.allowed(app.routes),
-        RateLimit(settings.rate_limit) if settings.rate_limit else None,
+        _limits(settings),
         origins=settings.origins(),
         compressing=settings.compression,
     )
@@ -92,6 +92,14 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
     app.state.openapi = docs.packed(openapi.document(app, settings.public_url))
     app.state.asyncapi = docs.packed(asyncapi.document(settings))
     return app
+
+
+def _limits(settings: Settings) -> Limits | None:
+    rate = settings.rate_limit
+    if not rate:
+        return None
+    users, strangers = RateLimit(rate, "requests of one user"), RateLimit(rate, "tokens that are no good from one address")
+    return Limits(users, strangers, settings.proxies())
 
 
 def _lifespan(settings: Settings, reads: Reads) -> Callable[[Litestar], Any]:

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from app import client_address
 from app.cors import origins
 from consumers.connection import Kafka, Mechanism, Security, problems
-from domain.webhook_url import Rules, rules
+from domain.webhook_url import Network, Rules, rules
 
 PREFIX = "OPPORTUNITIES_"
 SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
@@ -74,7 +75,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     compression: Annotated[bool, Meta(description="Whether answers of 1 KB and more are compressed for clients that take it.")] = (
         True
     )
-    rate_limit: Annotated[float, Meta(description="Requests per second, token and process; 0: no limit.", ge=0)] = 0
+    rate_limit: Annotated[
+        float,
+        Meta(description="Requests per second, user and process, and tokens that are no good by address; 0: no limit.", ge=0),
+    ] = 0
+    trusted_proxies: Annotated[
+        str, Meta(description="Networks of proxies whose `X-Forwarded-For` tells a client's address, such as `10.1.0.0/16`.")
+    ] = ""
     streams_per_token: Annotated[int, Meta(description="Event streams open at once, by token and process.", ge=1)] = 600
     streams_per_org: Annotated[int, Meta(description="Event streams open at once, by organization and process.", ge=1)] = 1_000
     metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
@@ -149,6 +156,13 @@ class Settings(Struct, frozen=True, kw_only=True):
         except ValueError as error:
             raise SettingsError([f"{variable('cors_origins')}: {error}"]) from None
 
+    def proxies(self) -> tuple[Network, ...]:
+        """Whose word counts on where a request comes from. Raises ``SettingsError`` where that cannot be read."""
+        try:
+            return client_address.proxies(self.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError([f"{variable('trusted_proxies')} must be networks like 10.1.0.0/16: {error}."]) from None
+
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
     """The settings of ``environ``; an override that is not None stands before the environment."""
@@ -170,6 +184,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
         raise SettingsError(problems)
     made = Settings(**values)
     made.webhook_rules()
+    made.proxies()
     made.origins()
     return made
 

@@ -62,6 +62,11 @@ def test_everything_wrong_is_reported_at_once() -> None:
             "OPPORTUNITIES_PORT cannot be read from /nowhere: No such file or directory.",
         ),
         ("DATABASE_URL", "postgresql://u:secret@db:port/x", "DATABASE_URL is not a URL."),
+        (
+            "OPPORTUNITIES_TRUSTED_PROXIES",
+            "10.0.0.1/8",
+            "OPPORTUNITIES_TRUSTED_PROXIES must be networks like 10.1.0.0/16: 10.0.0.1/8 has host bits set.",
+        ),
     ],
 )
 def test_a_bad_value_is_named_with_what_it_should_be(name: str, value: str, said: str) -> None:

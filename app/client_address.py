@@ -1,0 +1,48 @@
+"""Whom a request is from, by address: what strangers are told apart by. Believes a header only where a proxy of ours wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from domain.webhook_url import Address, Network
+
+ONE_SITE = 64
+"""The bits of an IPv6 address that tell sites apart: whoever has one address there has all."""
+
+
+def proxies(text: str) -> tuple[Network, ...]:
+    """Networks, from ``10.1.0.0/16,fd00::/8``. Raises ``ValueError``."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def of(scope: Any, trusted: Sequence[Network]) -> str:
+    """The client's address, of an IPv6 one the network. It is the last of those on the way that is none of our proxies."""
+    client = scope.get("client")
+    address = _parsed(client[0]) if client else None
+    if address is not None and _among(address, trusted):
+        hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1").split(",")
+        while hops and _among(address, trusted) and (hop := _parsed(hops.pop())) is not None:
+            address = hop
+    if address is None:
+        return ""
+    return str(IPv6Network((address, ONE_SITE), strict=False) if isinstance(address, IPv6Address) else address)
+
+
+def _parsed(text: str) -> Address | None:
+    """From ``1.2.3.4``, ``1.2.3.4:80``, ``::1`` or ``[::1]:80``; an IPv4 address that is written as IPv6 is one."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return (isinstance(address, IPv6Address) and address.ipv4_mapped) or address
+
+
+def _among(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
