@@ -17,6 +17,7 @@ from consumers.webhooks.schedule import DELAYS, FAILING, JITTER
 from domain import catalog
 from domain.permissions import Role
 from domain.webhook_endpoint import EVENT_TYPES
+from projections import kept_answers
 from tests.support.processes import ROOT
 from tests.support.sources import modules
 
@@ -164,6 +165,11 @@ def test_the_readme_tells_the_schedule_of_webhooks() -> None:
     assert f"± {JITTER:.0%}" in text.replace(" %", "%")
     assert f"within {transport.SECONDS:g} seconds" in text
     assert f"{FAILING.days} days" in text
+
+
+def test_the_readme_tells_for_how_long_a_request_may_be_sent_again() -> None:
+    text = " ".join(section("The API in short").split())
+    assert f"with an `Idempotency-Key` may be sent again within {kept_answers.HOURS} hours" in text
 
 
 def test_the_readme_names_the_types_of_webhooks() -> None:
