@@ -16,7 +16,7 @@ from app.auth import hashed
 from app.committer import Committer
 from app.processes import until
 from app.provision import Provisioned, create_org
-from app.subscription import MAX_BUFFER
+from app.subscription import MAX_BUFFER, Subscription
 from domain import catalog, opportunity
 from projections import feed
 from tests.support.commands import Company, log, outcome
@@ -29,6 +29,7 @@ from tests.support.subscribers import subscribed
 STREAM = "/api/events/"
 EVENTS = "text/event-stream"
 HOOK = {"url": "https://hooks.example.com/x", "events": ["opportunity.won"]}
+FAR = 2_000
 LARGE = "x" * 7_500
 LARGE_EVENT = 4 * len(LARGE)
 """What is sent of an event with two such values, which had two such values before."""
@@ -185,6 +186,68 @@ def test_a_stream_goes_on_with_the_role_that_its_user_has_by_now(org: Org) -> No
                 *["webhook_endpoint.created"] * seen,
                 "account.created",
             ]
+
+
+def test_a_stream_ends_when_its_user_is_deactivated_or_the_token_that_issued_its_own_is_revoked(org: Org) -> None:
+    user = org.user("rep")
+    first = made(org.admin.post("/api/tokens/", {"name": "first", "user_id": user["id"]}))
+    second = made(org.with_token(first["token"]).post("/api/tokens/", {"name": "second"}))
+    other = made(org.admin.post("/api/tokens/", {"name": "other", "user_id": user["id"]}))
+    last = made(org.admin.get(f"{STREAM}?limit=500"), 200)["results"][-1]["position"]
+    with Events(org.server.port, second["token"], f"?after={last}") as issued, Events(org.server.port, other["token"]) as theirs:
+        told = theirs.told()
+        assert next(told)
+        assert org.admin.delete(f"/api/tokens/{first['id']}/").status == 204
+        assert list(issued.told()) == []
+        made(org.admin.patch(f"/api/users/{user['id']}/", {"active": False}), 200)
+        assert [one for one in told if "active" in one.data["changes"] and one.id > last] == [], "it ends, and tells nothing more"
+
+
+def test_a_stream_shows_an_admins_token_no_more_than_its_own_role_may_see(org: Org) -> None:
+    token = made(org.admin.post("/api/tokens/", {"name": "export", "role": "read_only"}))["token"]
+    last = made(org.admin.get(f"{STREAM}?limit=500"), 200)["results"][-1]["position"]
+    with Events(org.server.port, token, f"?after={last}") as live, Events(org.server.port, token) as past:
+        made(org.admin.post("/api/webhooks/", HOOK))
+        org.account("The last")
+        for stream in (live, past):
+            seen = []
+            for one in stream.told():
+                seen.append(one.event.partition(".")[0])
+                if one.data["changes"].get("name") == [None, "The last"]:
+                    break
+            assert not set(seen) & set(feed.FOR_ADMINS)
+
+
+def test_subscribers_far_behind_keep_no_live_one_waiting(shared_database_url: str, company: Company) -> None:
+    deal = company.deal()
+    edit(company, deal, range(FAR))
+    start, *_, last = positions(shared_database_url, company.id)
+    with running(shared_database_url) as process:
+
+        async def scenario() -> list[int]:
+            live_feed, reads = process.app.state.live_feed, process.app.state.reads
+            identity = await reads.identity(hashed(company.admin.token))
+            late: list[Subscription] = []
+
+            async def catch_up(after: int) -> None:
+                with live_feed.subscribed(identity, after) as (org, subscription):
+                    late.append(subscription)
+                    while await org.next(subscription):
+                        pass
+
+            tasks = [asyncio.create_task(catch_up(start + n)) for n in range(20)]
+            with live_feed.subscribed(identity, last) as (org, subscription):
+                await asyncio.to_thread(edit, company, deal, range(-1, 0))
+                assert b'"-1 "' in await org.next(subscription)
+                behind = [last - one.position for one in late]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return behind
+
+        behind = process.wait(scenario())
+    assert len(behind) == 20
+    assert min(behind) > FAR / 4, "they are still far behind when it has the event"
 
 
 def test_a_stream_ends_when_its_token_expires(org: Org) -> None:
