@@ -80,7 +80,7 @@ def _consume(fan_out: FanOut, stop: threading.Event) -> None:
 
 async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None) -> None:
     time = clock.Clock()
-    transport = Transport(config.webhook_rules(), now=time.now)
+    transport = Transport(config.webhook_rules(), clock=time)
     committer = Committer(config.database_url, statement_timeout_ms=config.statement_timeout_ms)
     sender = Sender(
         config.database_url,

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from socket import getaddrinfo
 from time import perf_counter
 from types import SimpleNamespace
@@ -23,6 +22,7 @@ from consumers.webhooks import schedule
 from consumers.webhooks.guard import Lookup, Refused, Resolver, socket_factory
 from consumers.webhooks.schedule import Outcome
 from domain.webhook_url import Rules, url_error
+from projections.clock import Clock
 
 SECONDS = 15.0
 BODY_SECONDS = 2.0
@@ -56,12 +56,12 @@ class Transport:
         seconds: float = SECONDS,
         lookup: Lookup = getaddrinfo,
         tls: ssl.SSLContext | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock | None = None,
     ) -> None:
         self._rules = rules
         self._seconds = seconds
         self._lookup = lookup
-        self._now = now
+        self._clock = clock or Clock()
         self._tls = tls or ssl.create_default_context()
         self._session = self._opened(keep=True)
         self._fresh = self._opened(keep=False)
@@ -153,7 +153,7 @@ class Transport:
                 response.status,
                 first.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
                 None if outcome == "delivered" else f"Answered {response.status}.",
-                None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), self._now()),
+                None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), self._clock.now()),
             )
 
 

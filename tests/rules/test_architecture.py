@@ -40,6 +40,14 @@ def test_statements_stand_beside_what_they_read_and_write() -> None:
     assert found == []
 
 
+def test_nobody_goes_by_the_clock_of_a_machine() -> None:
+    """Time in the product is the database's: see ``projections.clock``. A log line is of its process, the demo makes up its past,
+    and ``dev`` greets whoever sits at the machine."""
+    owners = {Path("projections/clock.py"), Path("app/logs.py"), Path("app/demo.py"), Path("app/dev.py")}
+    reads = re.compile(r"\b(datetime\.now|utcnow|date\.today|time\.time|time_ns)\(")
+    assert [str(module) for module in modules() if module not in owners and reads.search((ROOT / module).read_text())] == []
+
+
 def test_files_are_named_for_a_subject() -> None:
     """A file named for a kind of code gathers what belongs to many subjects."""
     assert [str(module) for module in modules() if {module.stem, module.parent.name} & KINDS] == []
