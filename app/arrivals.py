@@ -16,10 +16,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from domain.event_store import CHANNEL
-from projections import feed
+from projections import connections, feed
 
 RETRY_SECONDS = 1.0
-LISTEN_SECONDS = 60.0
+LISTEN_SECONDS = 5.0
+"""How often it looks though nobody told it anything, and so notices a database that is silent."""
+TIMEOUT_MS = 15_000
 
 
 class Arrivals:
@@ -73,13 +75,7 @@ class Arrivals:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        connection = await AsyncConnection.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=5,
-            application_name="opportunities arrivals",
-            options="-c search_path=public",
-        )
+        connection = await connections.connect_async(self._url, "arrivals", "", statement_timeout_ms=TIMEOUT_MS)
         async with connection:
             await connection.execute("SET ROLE opportunities_writer")
             await connection.execute(f"LISTEN {CHANNEL}")

@@ -16,9 +16,11 @@ from struct import Struct
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import Connection, Cursor, DataError, OperationalError, errors, pq
+from psycopg import Cursor, DataError, OperationalError, errors, pq
 from psycopg.adapt import Transformer
 from psycopg.pq.abc import PGconn, PGresult
+
+from projections.connections import Bounded, Silent
 
 _TEXT, _BINARY = pq.Format.TEXT, pq.Format.BINARY
 _FAILURES = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
@@ -58,8 +60,9 @@ class _Asked(NamedTuple):
 class Burst:
     """The statements on one connection, which is in autocommit. Not thread-safe."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Bounded) -> None:
         self.connection = connection
+        self._patience_ms = int(connection.patience * 1000)
         self.transformer = Transformer(connection)
         self._names: dict[_Prepared, bytes] = {}
         self._asked: list[_Asked] = []
@@ -109,13 +112,13 @@ class Burst:
                 pgconn.send_query_params(one.text, one.params, one.types, one.formats, one.rows)
             awaited.append((one, False))
         pgconn.pipeline_sync()
-        _flush(pgconn)
+        self._flush(pgconn)
         failure: PGresult | None = None
         readable = select.poll()
         readable.register(pgconn.socket, select.POLLIN)
         for one, preparing in awaited:
-            result = _next(pgconn, readable)
-            if result is None or _next(pgconn, readable) is not None:
+            result = self._next(pgconn, readable)
+            if result is None or self._next(pgconn, readable) is not None:
                 raise OperationalError("The connection to the database was lost.")
             if result.status in _FAILURES:
                 failure = failure or result
@@ -123,9 +126,28 @@ class Burst:
                 self._names[one.prepared] = names[one.prepared]
             else:
                 one.cursor.answer = result
-        _next(pgconn, readable)  # the answer to the sync
+        self._next(pgconn, readable)  # the answer to the sync
         pgconn.exit_pipeline_mode()
         return failure
+
+    def _flush(self, pgconn: PGconn) -> None:
+        """Send all there is, and take in what comes meanwhile, lest both sides wait for each other."""
+        ready = select.poll()
+        ready.register(pgconn.socket, select.POLLIN | select.POLLOUT)
+        while pgconn.flush():
+            if any(event & ~select.POLLOUT for _, event in self._within(ready)):
+                pgconn.consume_input()
+
+    def _next(self, pgconn: PGconn, readable: select.poll) -> PGresult | None:
+        while pgconn.is_busy():
+            self._within(readable)
+            pgconn.consume_input()
+        return pgconn.get_result()
+
+    def _within(self, ready: select.poll) -> list[tuple[int, int]]:
+        if events := ready.poll(self._patience_ms):
+            return events
+        raise Silent
 
 
 class Statement(Cursor[Any]):
@@ -192,19 +214,3 @@ def _array(values: Sequence[Any]) -> _Param:
         data = convert(value)
         parts += (_length(len(data)), data)
     return b"".join(parts), array, _BINARY
-
-
-def _flush(pgconn: PGconn) -> None:
-    """Send all there is, and take in what comes meanwhile, lest both sides wait for each other."""
-    ready = select.poll()
-    ready.register(pgconn.socket, select.POLLIN | select.POLLOUT)
-    while pgconn.flush():
-        if any(event & ~select.POLLOUT for _, event in ready.poll()):
-            pgconn.consume_input()
-
-
-def _next(pgconn: PGconn, readable: select.poll) -> PGresult | None:
-    while pgconn.is_busy():
-        readable.poll()
-        pgconn.consume_input()
-    return pgconn.get_result()

@@ -19,7 +19,7 @@ from uuid import UUID
 import psycopg
 import structlog
 from msgspec import structs
-from psycopg import Connection, Cursor
+from psycopg import Cursor
 
 from app import circumstances
 from app.burst import Burst, Statement
@@ -27,7 +27,8 @@ from app.submission import OtherVersion, Outcome, Result, Status, Submission, Un
 from domain import catalog, event_store, token
 from domain.errors import KeyReused, NotFound
 from domain.event import Facts, Recorded, State
-from projections import answers, facts, kept_answers, registry
+from projections import answers, connections, facts, kept_answers, registry
+from projections.connections import Bounded, Silent
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
 
@@ -39,6 +40,9 @@ MAX_FAULTS = 18
 """Transactions of a batch that may fail before it is given up: enough to find two commands that bring theirs down among 256."""
 OF_ONE_COMMAND = {"21", "22", "23", "54", "P0"}
 """Classes of SQLSTATE that are about a command's data. A fault of another class would befall every command."""
+
+GONE = Silent, psycopg.errors.ConnectionTimeout
+"""After these another try would wait as long, and in vain."""
 
 log = structlog.get_logger("writer")
 
@@ -58,19 +62,17 @@ class _Batch:
     opening: event_store.Opening = NOT_OPEN
 
 
-def connect(url: str, *, role: str | None = "opportunities_writer", statement_timeout_ms: int = 15_000) -> Connection[Any]:
+def connect(url: str, *, role: str | None = "opportunities_writer", statement_timeout_ms: int = 15_000) -> Bounded:
     """A connection for writing, in autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
-    connection = psycopg.connect(
+    connection = connections.connect(
         url,
-        connect_timeout=5,
-        autocommit=True,
-        application_name=APPLICATION,
+        "writer",
         # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
         # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a burst,
         # where it is not idle to the server's eyes: from PostgreSQL 17 on the server sees to that too, before it whoever waits.
-        options=f"-c statement_timeout={statement_timeout_ms} -c idle_in_transaction_session_timeout={statement_timeout_ms}"
-        " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-        " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c search_path=public -c timezone=UTC",
+        f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
+        " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
+        statement_timeout_ms=statement_timeout_ms,
     )
     if connection.info.server_version >= 170_000:
         connection.execute(f"SET transaction_timeout = {2 * statement_timeout_ms}")
@@ -107,6 +109,16 @@ class Committer:
             if isinstance(results[-1], Unavailable):
                 return results + results[-1:] * (sum(map(len, batches)) - len(results))
         return results
+
+    def ping(self) -> None:
+        """Raises ``Unavailable`` where the database does not answer the writer."""
+        try:
+            cursor = self._open().cursor()
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+        except psycopg.Error as error:
+            self._reset()
+            raise Unavailable(str(error)) from error
 
     def run_as_one(self, submissions: Sequence[Submission]) -> list[Outcome]:
         """Run commands of any kind in order in one transaction, all or nothing.
@@ -170,7 +182,7 @@ class Committer:
                         return batch.results
                 except psycopg.Error as again:
                     raise Unavailable(str(again)) from again
-                if attempt == ATTEMPTS - 1:
+                if attempt == ATTEMPTS - 1 or (isinstance(error, GONE) and not batch.appended):
                     raise Unavailable(str(error)) from error
             except BaseException:
                 self._reset()

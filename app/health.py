@@ -18,6 +18,8 @@ from app.operations import describe
 from app.problems import Refused
 from app.submission import Unavailable
 
+PING_SECONDS = 5.0
+"""So long the readers and the writer have to get an answer of the database."""
 NOBODY_CACHES = [("cache-control", "no-store")]
 
 
@@ -80,10 +82,18 @@ async def get_live() -> ASGIResponse:
 async def get_ready(request: Http) -> ASGIResponse:
     if request.app.state.draining.is_set():
         raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
-    await request.app.state.reads.ping()
+    await asyncio.gather(_reads(request), request.app.state.writer.ping(PING_SECONDS))
     await request.app.state.schema.check()
     warning = request.app.state.reads.clock.warning()
     return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
+
+
+async def _reads(request: Http) -> None:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await request.app.state.reads.ping()
+    except TimeoutError as error:
+        raise Unavailable("The database does not answer.") from error
 
 
 HANDLERS = (

@@ -19,7 +19,11 @@ from psycopg import AsyncConnection, OperationalError, errors, pq
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq.abc import PGresult
 
+from projections.connections import Silent
+
 MAX_PREPARED = 200
+LOOKS = 10
+"""How often within its patience a reader looks whether it is over."""
 
 _TEXT = pq.Format.TEXT
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
@@ -28,7 +32,7 @@ _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 class Reader:
     """``org_id`` is the org it sees. Over an open connection in autocommit, which nobody else uses from here on."""
 
-    def __init__(self, connection: AsyncConnection[Any]) -> None:
+    def __init__(self, connection: AsyncConnection[Any], patience: float = 18.0) -> None:
         self.org_id: UUID | None = None
         self._connection = connection
         self._pgconn = connection.pgconn
@@ -39,6 +43,10 @@ class Reader:
         self._result: PGresult | None = None
         self._loop = asyncio.get_running_loop()
         self._socket = self._pgconn.socket
+        self._patience = patience
+        self._ready: asyncio.Future[None] | None = None
+        self._heard_at = 0.0
+        self._look = self._loop.call_later(patience / LOOKS, self._look_at_the_clock)
         self._loop.add_reader(self._socket, self._arrived)
 
     @property
@@ -46,6 +54,7 @@ class Reader:
         return self._connection.closed
 
     async def close(self) -> None:
+        self._look.cancel()
         if not self._connection.closed:
             self._loop.remove_reader(self._socket)
             await self._connection.close()
@@ -76,6 +85,7 @@ class Reader:
     async def _answer(self, send: Callable[[], None]) -> PGresult:
         self._result = None
         self._waiting = waiting = self._loop.create_future()
+        self._heard_at = self._loop.time()
         send()
         while self._pgconn.flush():
             await self._writable()
@@ -88,7 +98,7 @@ class Reader:
 
     async def _writable(self) -> None:
         """A question larger than the socket takes at once; the answer cannot come before all of it is sent."""
-        ready: asyncio.Future[None] = self._loop.create_future()
+        self._ready = ready = self._loop.create_future()
         self._loop.add_writer(self._socket, _set, ready)
         try:
             await ready
@@ -98,6 +108,7 @@ class Reader:
     def _arrived(self) -> None:
         """Something came: a part of the answer, the rest of it, or the end of the connection."""
         waiting = self._waiting
+        self._heard_at = self._loop.time()
         try:
             self._pgconn.consume_input()
             while not self._pgconn.is_busy():
@@ -108,10 +119,24 @@ class Reader:
                     waiting.set_result(self._result)
                 return
         except OperationalError as error:
-            self._loop.remove_reader(self._socket)
-            self._pgconn.finish()
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(error)
+            self._fail(error)
+
+    def _look_at_the_clock(self) -> None:
+        """Every now and then, for all questions: a timer for each of them would cost more."""
+        waits = self._waiting is not None and not self._waiting.done()
+        if waits and self._loop.time() - self._heard_at > self._patience:
+            self._fail(Silent())
+        elif not self._connection.closed:
+            self._look = self._loop.call_later(self._patience / LOOKS, self._look_at_the_clock)
+
+    def _fail(self, error: OperationalError) -> None:
+        self._look.cancel()
+        self._loop.remove_reader(self._socket)
+        self._pgconn.finish()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        if self._ready is not None:
+            _set(self._ready)
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -16,7 +16,6 @@ from uuid import UUID
 
 import psycopg
 from msgspec import Struct
-from psycopg import AsyncConnection
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
@@ -24,8 +23,9 @@ from app.reader import Reader
 from app.submission import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
+from projections import connections
 from projections.clock import NOW, Clock
-from projections.rebuild import READER
+from projections.connections import Silent
 
 MAX_IDENTITIES = 50_000
 STEP_ASIDE_SECONDS = 0.05
@@ -172,7 +172,7 @@ class Reads:
                             await asyncio.sleep(STEP_ASIDE_SECONDS)
                             continue
                         raise Unavailable(str(error)) from error
-                    if fresh:
+                    if fresh or isinstance(error, Silent):
                         raise Unavailable(str(error)) from error
                     continue  # it had died while idle: take another
                 except BaseException:
@@ -193,22 +193,12 @@ class Reads:
 
     async def _open(self) -> Reader:
         try:
-            connection = await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=5,
-                keepalives_idle=10,  # as of the writer
-                keepalives_interval=5,
-                keepalives_count=3,
-                tcp_user_timeout=25_000,
-                application_name=READER,
-                options=f"-c statement_timeout={self._timeout} -c search_path=public -c timezone=UTC -c jit=off",
-            )
+            connection = await connections.connect_async(self._url, "reader", "", statement_timeout_ms=self._timeout)
             connection.adapters.register_loader("varchar", _Bytes)
             await connection.execute("SET ROLE opportunities_reader")
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
-        return Reader(connection)
+        return Reader(connection, connection.patience)
 
 
 def _was_cancelled(error: psycopg.Error, seconds: float, timeout_ms: int) -> bool:

@@ -11,12 +11,15 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 from app.committer import MAX_BATCH, Committer
 from app.submission import Outcome, Result, Submission, Unavailable
 
 CAPACITY = 2_000
+FRESH_SECONDS = 5.0
+"""So long after an answer of the database the writer need not ask whether there is one."""
 
 
 class Writer:
@@ -29,6 +32,8 @@ class Writer:
         self._wake = threading.Condition()
         self._waking = False
         self._closing = False
+        self._answered_at = -FRESH_SECONDS
+        self._asked: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -52,6 +57,21 @@ class Writer:
             self._loop.call_soon(self._awaken)
         return await future
 
+    async def ping(self, seconds: float) -> None:
+        """Raises ``Unavailable`` unless the database answered the writer just now, or does so within this time."""
+        if monotonic() - self._answered_at < FRESH_SECONDS:
+            return
+        assert self._loop is not None
+        if self._asked is None or self._asked.done():
+            with self._wake:
+                self._asked = self._loop.create_future()
+                self._wake.notify()
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._asked)
+        except TimeoutError as error:
+            raise Unavailable("The database does not answer the writer.") from error
+
     async def close(self) -> None:
         """Finish what is queued and stop."""
         with self._wake:
@@ -66,16 +86,43 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while batch := self._next():
-                self._settle(batch, self._results(batch))
+            while (batch := self._next()) is not None:
+                if batch:
+                    results = self._results(batch)
+                    self._answered_at = -FRESH_SECONDS if isinstance(results[-1], Unavailable) else monotonic()
+                    self._settle(batch, results)
+                self._answer()
         finally:
             self._committer.close()
 
-    def _next(self) -> list[tuple[Submission, asyncio.Future[Outcome]]]:
-        """The next batch; empty when closed and drained."""
+    def _answer(self) -> None:
+        """Tell who asked whether the database answers."""
+        asked = self._asked
+        if asked is None or asked.done():
+            return
+        assert self._loop is not None
+        fault: Unavailable | None = None
+        try:
+            self._committer.ping()
+            self._answered_at = monotonic()
+        except Unavailable as error:
+            fault = error
+
+        def tell() -> None:
+            if not asked.done():
+                asked.set_exception(fault) if fault else asked.set_result(None)
+                asked.exception()  # whoever asked may have gone
+
+        self._asked = None
+        _call(self._loop, tell)
+
+    def _next(self) -> list[tuple[Submission, asyncio.Future[Outcome]]] | None:
+        """The next batch, empty where there is only a question; None when closed and drained."""
         with self._wake:
-            while not self._queue and not self._closing:
+            while not self._queue and not self._closing and self._asked is None:
                 self._wake.wait()
+            if self._closing and not self._queue:
+                return None
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
     def _results(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]]) -> list[Result]:

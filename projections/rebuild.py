@@ -20,11 +20,14 @@ from psycopg import Connection, sql
 
 from domain import catalog, event_store
 from domain.event import Recorded, State
+from projections import connections
 from projections.projection import Change, Projection
 from projections.registry import READ_MODELS
 
 SCHEMA = "rebuild"
 CHUNK = 2_000
+STATEMENT_MS = 3_600_000
+"""An index of a large table takes its time."""
 NEAR = 100
 """Events that are caught up with while writers wait, rather than before: there may be no end of them."""
 # Rebuilds of one database meet here.
@@ -104,12 +107,9 @@ def _drop(control: Connection[Any]) -> None:
 
 
 def _connect(url: str) -> Connection[Any]:
-    return psycopg.connect(
-        url,
-        connect_timeout=5,
-        application_name="opportunities rebuild",
-        options=f"-c search_path={SCHEMA},public -c timezone=UTC -c statement_timeout=0 -c jit=off",
-    )
+    connection = connections.connect(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
+    connection.autocommit = False
+    return connection
 
 
 class _Shadows:
@@ -258,8 +258,8 @@ class _Shadows:
         names = sql.SQL(", ").join(sql.Identifier("public", table) for table in live)
         if live:
             # Readers take these locks in an order of their own, and may wait for us while we wait for them: we give way.
-            text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = 0"
-            cursor.execute(sql.SQL(text).format(int(seconds * 1000), names))
+            text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = {}"
+            cursor.execute(sql.SQL(text).format(int(seconds * 1000), names, STATEMENT_MS))
         while self._catch_up(cursor):
             pass
         statements = [sql.SQL("DROP TABLE {}").format(names)] if live else []

@@ -17,11 +17,12 @@ from psycopg import Connection, sql
 
 from app import prerequisites
 from domain import event_store
-from projections import registry
+from projections import connections, registry
 from projections.projection import Projection
 
 # Any number, the same in every version: what migrators of one database meet at.
 LOCK = 7_240_511_806
+CHECK_MS = 5_000
 
 
 # What stands in a file, and what is run instead.
@@ -86,7 +87,7 @@ def migrate(url: str) -> list[str]:
 
 def check(url: str) -> None:
     """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` where no process can work on it."""
-    with psycopg.connect(url, autocommit=True, connect_timeout=5, options="-c search_path=public") as connection:
+    with connections.connect(url, "check", "", statement_timeout_ms=CHECK_MS) as connection:
         prerequisites.check(connection)
         exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
         if not exists or None in exists:

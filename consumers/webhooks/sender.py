@@ -27,6 +27,7 @@ from consumers.webhooks.deliveries import Claimed, Settled
 from consumers.webhooks.pace import Paces, Room
 from consumers.webhooks.transport import SECONDS, Answer, Transport
 from domain.webhook_endpoint import Reason
+from projections import connections
 from projections.clock import NOW, Clock
 
 log = structlog.get_logger("webhooks")
@@ -41,6 +42,7 @@ HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 0.5
 """How often a sleeping sender looks whether it is to stop."""
 MAX_BACKOFF_SECONDS = 5.0
+TIMEOUT_MS = 30_000
 
 LISTEN = f"LISTEN {deliveries.CHANNEL}"
 Disable = Callable[[UUID, UUID, Reason, str], Awaitable[None]]
@@ -264,16 +266,9 @@ class Sender:
 
     async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None:
-            connection = await AsyncConnection.connect(
-                self._url,
-                autocommit=True,
-                connect_timeout=5,
-                application_name="opportunities sender",
-                keepalives_idle=10,
-                keepalives_interval=5,
-                keepalives_count=3,
-                # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
-                options="-c statement_timeout=30000 -c search_path=public -c timezone=UTC -c jit=off -c enable_seqscan=off",
+            # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
+            connection = await connections.connect_async(
+                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=TIMEOUT_MS
             )
             connection.prepare_threshold = 0
             await connection.execute("SET ROLE opportunities_writer")

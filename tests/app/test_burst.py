@@ -9,13 +9,14 @@ import psycopg
 import pytest
 
 from app.burst import Burst
+from projections import connections
 
 IDS = [UUID(int=1), UUID(int=2**128 - 1)]
 
 
 @pytest.fixture
 def burst(shared_database_url: str) -> Iterator[Burst]:
-    with psycopg.connect(shared_database_url, autocommit=True) as connection:
+    with connections.connect(shared_database_url, "test", "", statement_timeout_ms=15_000) as connection:
         connection.execute("CREATE TEMP TABLE notes (n bigint PRIMARY KEY, text text)")
         yield Burst(connection)
 

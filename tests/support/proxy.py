@@ -30,6 +30,8 @@ class Proxy:
         self._target = (self._parts.hostname or "127.0.0.1", self._parts.port or 5432)
         self.at_commit: deque[AtCommit] = deque()
         self.hanging = threading.Event()
+        self.silent = False
+        """While it is set bytes are swallowed, both ways, and whoever connects hears nothing; nothing is closed."""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._listener = self._listen(0)
@@ -72,6 +74,10 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            if self.silent:
+                with self._lock:
+                    self._open.add(client)
+                continue
             try:
                 server = socket.create_connection(self._target)
             except OSError:
@@ -98,6 +104,8 @@ class _Pair:
         threading.Thread(target=self._answers, daemon=True).start()
         with suppress(OSError):
             while data := self._client.recv(1 << 16):
+                if self._proxy.silent:
+                    continue
                 if self._proxy.point in data and self._proxy.at_commit and not self._commits(data):
                     return
                 self._server.sendall(data)
@@ -136,6 +144,8 @@ class _Pair:
     def _answers(self) -> None:
         with suppress(OSError):
             while data := self._server.recv(1 << 16):
+                if self._proxy.silent:
+                    continue
                 if self._deaf:
                     if self._hangs:
                         self._proxy.hanging.set()
