@@ -195,7 +195,11 @@ class Reads:
         try:
             connection = await connections.connect_async(self._url, "reader", "", statement_timeout_ms=self._timeout)
             connection.adapters.register_loader("varchar", _Bytes)
-            await connection.execute("SET ROLE opportunities_reader")
+            try:
+                await connection.execute("SET ROLE opportunities_reader")
+            except BaseException:
+                await connection.close()
+                raise
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
         return Reader(connection, connection.patience)
