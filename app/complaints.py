@@ -35,7 +35,7 @@ MAX_ITEMS = 10_000
 """Of a list or an object whose type sets no lower limit."""
 MAX_VALUES = 25_000
 """In one body: more than the largest that is any good, a deal with a hundred fields of two hundred options each."""
-MAX_WHOLE = 2**63
+MAX_WHOLE = 2**53
 NUMBER = re.compile(rb'-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,4})?"|null')
 """A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts'
 digits."""

@@ -242,7 +242,7 @@ def test_a_number_without_a_fraction_is_a_whole_number(probability: str) -> None
     assert nested.parts == (Part("a", 60),)
 
 
-@pytest.mark.parametrize("probability", ["60.5", "1e300", "1e19", '"60"', '"60.0"', "true", "[]"])
+@pytest.mark.parametrize("probability", ["60.5", "1e300", "1e19", "1e18", '"60"', '"60.0"', "true", "[]"])
 def test_what_is_no_whole_number_is_refused_as_before(probability: str) -> None:
     raw = b'{"name":"x","account_id":"%s","probability":%s}' % (ID.encode(), probability.encode())
     assert refused(raw) == {"probability": ["Must be a whole number."]}
