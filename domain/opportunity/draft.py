@@ -31,15 +31,15 @@ NOTHING = State(
     updated_at=_NONE,
     name="",
     account_id=_NONE,
-    currency="",
-    stage="",
+    currency=_NONE,
+    stage=_NONE,
     status=_NONE,
     probability=-1,
     probability_source=_NONE,
     owner_id=_NONE,
     stage_entered_at=_NONE,
 )
-"""A deal before its creation: whatever it is given differs."""
+"""A deal before its creation: whatever it is given differs, an empty text too; of a name it is compared by hand."""
 
 
 @dataclass(slots=True)

@@ -198,8 +198,9 @@ def test_a_rate_needs_all_its_parts(org: Org) -> None:
 def test_the_org_changes_its_name_and_mode_but_not_its_currency(org: Org) -> None:
     found: Json = made(org.admin.get("/api/organization/"), 200)
     assert (found["id"], found["name"], found["currency"], found["custom_fields_mode"]) == (org.id, "Yours", "USD", "keep")
-    body = {"name": "Ours", "currency": "EUR", "custom_fields_mode": "strict"}
+    body = {"name": "Ours", "currency": "USD", "custom_fields_mode": "strict"}
     changed = made(org.admin.patch("/api/organization/", body), 200)
     assert (changed["name"], changed["currency"], changed["custom_fields_mode"]) == ("Ours", "USD", "strict")
+    assert set(errors(org.admin.patch("/api/organization/", {"currency": "EUR"}))) == {"currency"}
     assert set(errors(org.admin.patch("/api/organization/", {"custom_fields_mode": "loose"}))) == {"custom_fields_mode"}
     assert set(errors(org.admin.patch("/api/organization/", {"name": ""}))) == {"name"}

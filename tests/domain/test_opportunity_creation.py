@@ -9,7 +9,7 @@ import pytest
 
 from domain import opportunity
 from domain.custom_field import Definition
-from domain.errors import Conflict, Forbidden
+from domain.errors import Conflict, Forbidden, Invalid
 from domain.event import OPERATOR, Facts
 from domain.opportunity import Create
 from tests.support.domain import (
@@ -170,3 +170,11 @@ def test_the_operator_must_name_an_owner() -> None:
 def test_a_deal_is_created_once() -> None:
     with pytest.raises(Conflict):
         Given(created()).when(Create(name="A", account_id=ACCOUNT))
+
+
+@pytest.mark.parametrize("field", ["name", "stage", "currency"])
+def test_an_empty_text_is_no_name_stage_or_currency(field: str) -> None:
+    command = Create(**{"name": "Annual", "account_id": ACCOUNT, field: ""})
+    with pytest.raises(Invalid) as refused:
+        Given().when(command)
+    assert set(refused.value.errors) == {field}
