@@ -112,7 +112,8 @@ class Facts:
     about the command's email. ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many
     live deals name the account or contact to be deleted; ``other_admins`` how many active admins there are beside the
     user the command is about. ``issued_tokens`` are those still good that were issued with the token the command is about,
-    or with one of these; ``last_admin_token`` says that without it and them no token with an admin's rights would be left.
+    or with one of these; ``last_admin_token`` says that without it and them, or without those
+    of the user the command is about, no token with an admin's rights would be left.
     """
 
     accounts: frozenset[UUID] = frozenset()

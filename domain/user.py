@@ -93,5 +93,9 @@ def _require_valid(values: dict[str, Any], command: Create | Update, context: ev
 def _require_an_admin(state: State, changes: dict[str, Any], context: event.Context) -> None:
     is_admin = state.active and state.role == "admin"
     stays = changes.get("active", True) and changes.get("role", "admin") == "admin"
-    if is_admin and not stays and not context.facts.other_admins:
+    if not is_admin or stays:
+        return
+    if not context.facts.other_admins:
         raise Conflict("last_admin", "This is the last active admin: make another user an admin first.")
+    if context.actor.user_id and context.facts.last_admin_token:
+        raise Conflict("last_admin_token", "No other admin has a token with an admin's rights: create one for them first.")

@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import UNSET
 from psycopg import Cursor
 
-from domain import account, contact
+from domain import account, contact, user
 from domain.event import Command, Facts
 from domain.text import caseless, normal
 
@@ -106,7 +106,11 @@ def of_record(
             (caseless(normal(email)) if isinstance(email, str) else None, org_id, stream_id),
         )
         taken, admins = cursor.fetchone() or (0, 0)
-        return replace(facts, email_taken=taken > 0, other_admins=admins)
+        facts = replace(facts, email_taken=taken > 0, other_admins=admins)
+        if isinstance(command, user.Update) and (command.role, command.active) != (UNSET, UNSET):
+            cursor.execute(_TOKENS_OF_OTHER_ADMINS, (org_id, stream_id))
+            facts = replace(facts, last_admin_token=_one(cursor) == 0)
+        return facts
     if kind == "token":
         cursor.execute(_ISSUED_TOKENS, (stream_id, token_id, org_id))
         issued, last = cursor.fetchone() or ([], False)
@@ -124,6 +128,13 @@ def of_record(
         return replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1]) if row else facts
     return facts
 
+
+_TOKENS_OF_OTHER_ADMINS = """
+    SELECT count(*) FROM directory t
+    JOIN directory u ON u.id = t.parent_id AND u.valid_to = 'infinity' AND u.active AND u.role = 'admin'
+    WHERE t.org_id = %s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
+      AND coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp()) AND u.id <> %s
+"""
 
 # Whoever revokes a token with one that was issued with it means to go on with that one.
 _ISSUED_TOKENS = """

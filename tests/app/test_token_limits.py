@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from app.committer import Committer
+from app.provision import issue_token
 from domain.permissions import ROLES, Role
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
 from tests.support.server import Client
@@ -147,3 +151,26 @@ def test_a_weak_token_revokes_no_stronger_one(org: Org) -> None:
     client = org.with_token(weak["token"])
     refused(client.delete(f"{PATH}{strong['id']}/"), 403)
     assert client.delete(f"{PATH}{weak['id']}/").status == 204
+
+
+@pytest.mark.parametrize("change", [{"role": "manager"}, {"active": False}])
+def test_an_admin_steps_down_only_where_another_one_has_a_token(org: Org, change: Json) -> None:
+    other = org.user("admin")
+    path = f"/api/users/{org.admin_id}/"
+    assert refused(org.admin.patch(path, change), 409)["code"] == "last_admin_token"
+    issued(org.admin, user_id=other["id"], role="manager")
+    refused(org.admin.patch(path, change), 409)
+    org.client(other)
+    made(org.admin.patch(path, change), 200)
+
+
+def test_of_two_admins_who_revoke_their_last_tokens_at_once_one_stays(org: Org, committer: Committer) -> None:
+    other = org.user("admin")
+    _, secret = issue_token(committer, UUID(org.id), UUID(other["id"]), "by the operator")
+    clients = [org.admin, org.with_token(secret)]
+    ids = [made(client.get(ME), 200)["token"]["id"] for client in clients]
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(client.delete, f"{PATH}{id_}/") for client, id_ in zip(clients, ids, strict=True)]
+        statuses = sorted(future.result().status for future in futures)
+    assert statuses == [204, 409]
+    assert sorted(client.get(ME).status for client in clients) == [200, 401]

@@ -41,7 +41,7 @@ def test_bad_fields_are_named(org: Org) -> None:
 def test_the_last_admin_stays_one(org: Org) -> None:
     for change in ({"role": "rep"}, {"active": False}):
         refused(org.admin.patch(f"{PATH}{org.admin_id}/", change), 409)
-    org.user("admin")
+    org.client(org.user("admin"))
     assert org.admin.patch(f"{PATH}{org.admin_id}/", {"role": "rep"}).status == 200
 
 
