@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -174,7 +175,8 @@ def test_a_deal_is_created_once() -> None:
 
 @pytest.mark.parametrize("field", ["name", "stage", "currency"])
 def test_an_empty_text_is_no_name_stage_or_currency(field: str) -> None:
-    command = Create(**{"name": "Annual", "account_id": ACCOUNT, field: ""})
+    wanted: dict[str, Any] = {"name": "Annual", "account_id": ACCOUNT, field: ""}
+    command = Create(**wanted)
     with pytest.raises(Invalid) as refused:
         Given().when(command)
     assert set(refused.value.errors) == {field}
