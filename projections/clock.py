@@ -27,25 +27,29 @@ class Clock:
     def __init__(self) -> None:
         self._told = datetime.now(UTC)
         self._at = monotonic()
-        self._off = timedelta(0)
+        self._off = self._doubt = timedelta(0)
         self._due = self._at
 
     def due(self) -> bool:
         """Whether the database should be asked again."""
         return monotonic() >= self._due
 
+    def expire(self) -> None:
+        """Let the database be asked again."""
+        self._due = monotonic()
+
     def tell(self, told: datetime, asked: float) -> None:
         """What the database answered just now to a question ``asked`` at a reading of ``time.monotonic``."""
         answered = monotonic()
         self._told, self._at, self._due = told, (asked + answered) / 2, answered + ASK_SECONDS
-        self._off = datetime.now(UTC) - self.now()
+        self._off, self._doubt = datetime.now(UTC) - self.now(), timedelta(seconds=(answered - asked) / 2)
 
     def now(self) -> datetime:
         return self._told + timedelta(seconds=monotonic() - self._at)
 
     def warning(self) -> str | None:
         """What is wrong with this machine's clock, if it was far from the database's when that told the time."""
-        if abs(self._off) <= FAR:
+        if abs(self._off) - self._doubt <= FAR:
             return None
         way = "ahead of" if self._off > timedelta(0) else "behind"
         return (
