@@ -39,10 +39,18 @@ END $$;
 CREATE FUNCTION webhook_deliveries_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    PERFORM queue_webhook_endpoints(array_agg(n.endpoint_id), array_agg(claimable_at(n.due_at, n.leased_until)))
-    FROM now_there n JOIN before_it o ON o.id = n.id
-    WHERE n.status = 'pending'
-      AND (o.status <> 'pending' OR claimable_at(n.due_at, n.leased_until) < claimable_at(o.due_at, o.leased_until))
+    -- No join: its plan, made for the few rows of the first time, would be kept for the thousands of a replay.
+    PERFORM queue_webhook_endpoints(array_agg(c.endpoint_id), array_agg(c.due_at))
+    FROM (
+        SELECT r.endpoint_id, max(r.due_at) AS due_at
+        FROM (
+            SELECT id, endpoint_id, claimable_at(due_at, leased_until) AS due_at, NULL::timestamptz AS was_due_at
+            FROM now_there WHERE status = 'pending'
+            UNION ALL
+            SELECT id, endpoint_id, NULL, claimable_at(due_at, leased_until) FROM before_it WHERE status = 'pending'
+        ) r
+        GROUP BY r.id, r.endpoint_id HAVING max(r.due_at) < coalesce(max(r.was_due_at), 'infinity')
+    ) c
     HAVING count(*) > 0;
     RETURN NULL;
 END $$;

@@ -127,7 +127,11 @@ class Sender:
 
     async def _pause(self, seconds: float, stop: threading.Event) -> None:
         """Until something woke us, a notification among it, or it is time to stop; at most so many seconds."""
-        descriptor = None if self._connection is None else self._connection.fileno()
+        descriptor = None
+        if self._connection is not None:
+            descriptor = self._connection.fileno()
+            if self._connection.pgconn.notifies() is not None:  # one that came right behind the last answer was read with it
+                self._woken.set()
         if descriptor is not None:
             self._loop.add_reader(descriptor, self._woken.set)
         try:
