@@ -39,7 +39,9 @@ GENTLE_SECONDS = 20.0
 READER = "opportunities reader"
 LOOK_SECONDS = 0.05
 LOG_SECONDS = 0.02, 0.045
-"""How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and at last."""
+"""How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and then."""
+RENEW_SECONDS = 30.0
+"""After how long a swap that did not succeed may keep writers waiting for as long again: better than a rebuild in vain."""
 TABLES_SECONDS = 0.005, 0.02
 """How long one attempt waits for those who read the tables, and others behind it: likewise."""
 _VERSION = sql.SQL(
@@ -205,10 +207,9 @@ class _Shadows:
         with self._control.cursor() as cursor:
             while self._quiet(cursor, began):
                 gentle = _gentle(began)
-                if kept + TABLES_SECONDS[not gentle] > LOG_SECONDS[not gentle]:
-                    if gentle:
-                        continue
-                    break
+                allowed = LOG_SECONDS[not gentle] * (1 + (time.monotonic() - began) // RENEW_SECONDS)
+                if kept + TABLES_SECONDS[not gentle] > allowed:
+                    continue
                 waited = self._attempt(cursor, gentle=gentle)
                 if waited is None:
                     return
@@ -240,15 +241,21 @@ class _Shadows:
         try:
             with self._control.transaction():
                 live = self._live(cursor)
+                if not gentle:  # before the log is ours, as it takes them a moment to end
+                    self._cancel_readers(cursor, live)
                 event_store.lock(cursor)
                 began = time.monotonic()
                 if not gentle:
-                    cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", (live,))
+                    self._cancel_readers(cursor, live)
                 self._swap(cursor, live, TABLES_SECONDS[not gentle])
         except psycopg.errors.QueryCanceled:
             self._position = position
             return time.monotonic() - began
         return None
+
+    def _cancel_readers(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
+        """The API's; they ask again a moment later."""
+        cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", (list(live),))
 
     def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
         """The tables to be replaced; there may be none yet."""
