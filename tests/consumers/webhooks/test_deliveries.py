@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer
 from consumers import database
 from consumers.webhooks import deliveries
 from consumers.webhooks.deliveries import Row
@@ -25,13 +23,6 @@ from tests.support.webhooks import endpoint, execute, queue
 
 URL = "http://127.0.0.1:9/hooks"
 KEEP = timedelta(days=30)
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    committer = Committer(database_url)
-    yield Company(committer)
-    committer.close()
 
 
 def row(endpoint_id: UUID, event: str, id_: UUID | None = None) -> Row:

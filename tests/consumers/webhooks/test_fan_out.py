@@ -15,7 +15,6 @@ import pytest
 
 from app import processes
 from app.broker import Broker
-from app.committer import Committer
 from consumers import kafka, topic
 from consumers.connection import Kafka
 from consumers.relay import Relay
@@ -37,13 +36,6 @@ MESSAGE = (
     b'"org_id":"0198a000-0000-7000-8000-000000000064","position":1,"version":1,"actor":null,"data":%b,"previous":{}}'
 )
 WON: dict[str, Any] = {"stage": "won", "actual_amount": Decimal(5), "actual_close_date": datetime(2026, 3, 1, tzinfo=UTC).date()}
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    committer = Committer(database_url)
-    yield Company(committer)
-    committer.close()
 
 
 @pytest.fixture

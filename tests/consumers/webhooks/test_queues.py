@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import psycopg
-import pytest
 from psycopg import AsyncConnection
 from uuid_utils.compat import uuid7
 
 from app import processes
-from app.committer import Committer
 from consumers import database
 from consumers.webhooks import deliveries
 from consumers.webhooks.deliveries import Row
 from domain.webhook_endpoint import Update
 from tests.support.commands import Company
 from tests.support.domain import uuid
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.webhooks import endpoint, execute, queue, sending, states
 
 URL = "http://127.0.0.1:9/hooks"
@@ -40,25 +37,6 @@ CHANGES = (
     "leased_until = NULL, due_at = clock_timestamp() + interval '1 hour'",
 )
 """What may become of a claimed delivery."""
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    committer = Committer(database_url)
-    yield Company(committer)
-    committer.close()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared: Receiver) -> Receiver:
-    shared.clear()
-    return shared
 
 
 class Claims:

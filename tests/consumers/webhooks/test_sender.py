@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,33 +12,13 @@ import pytest
 import time_machine
 
 from app import processes
-from app.committer import Committer
 from consumers.webhooks.schedule import DELAYS
 from consumers.webhooks.signing import OVERLAP
 from domain.webhook_endpoint import Delete, RotateSecret, Update
 from tests.support.commands import Company, state
 from tests.support.proxy import proxied
-from tests.support.receiver import Receiver, receiving, reply
+from tests.support.receiver import Receiver, reply
 from tests.support.webhooks import LOCAL, endpoint, execute, queue, secret, sending, states, until_attempted
-
-
-@pytest.fixture
-def company(database_url: str) -> Iterator[Company]:
-    committer = Committer(database_url)
-    yield Company(committer)
-    committer.close()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared: Receiver) -> Receiver:
-    shared.clear()
-    return shared
 
 
 def due(url: str, endpoint_id: UUID) -> None:
