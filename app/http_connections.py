@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from app.http_protocol import Connection
+from app.http_protocol import FULL, Connection
 from app.problems import MEDIA_TYPE, Problem
 from app.settings import Settings
 
@@ -32,7 +32,7 @@ FRESH_SECONDS = 1.0
 MAX_HELD = 32 * 1024 * 1024
 """Bytes of unfinished heads, and of requests that wait for those before them, in all connections together."""
 
-BUSY = Problem(503, "busy", "This process has as many connections as it may have. Try again.", headers={"retry-after": "1"})
+BUSY = Problem(503, "busy", FULL, headers={"retry-after": "1"})
 _AWAY = (
     f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: 1\r\nconnection: close\r\n"
     f"content-length: {len(BUSY.body(''))}\r\n\r\n"

@@ -37,6 +37,7 @@ MAX_LINES = 100
 LINGER_BYTES = 32 * 1024 * 1024
 LINGER_SECONDS = 5.0
 """How much, and for how long, is read and thrown away after an answer that came before the request's end."""
+FULL = "This process has as many connections as it may have. Try again."
 RESERVED_SECONDS = 2.0
 """How long a connection in the reserve may be silent."""
 
@@ -374,7 +375,7 @@ class Connection(asyncio.Protocol):
         if expect not in (b"", b"100-continue"):
             return Refused(417, "expectation_failed", "No expectation but 100-continue is met here.")
         if self.reserved and not path.startswith("/health/"):
-            return Refused(503, "busy", "This process has as many connections as it may have. Try again.", {"retry-after": "1"})
+            return Refused(503, "busy", FULL, {"retry-after": "1"})
         return None
 
     def _about_host(self, version: str, host: bytes | None) -> str:
