@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psycopg
 
 from app import failures, migrations, postgres_binaries, prerequisites, processes, settings
-from projections import clock
+from projections import clock, connections
 
 PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
 LITTLE_SPACE = 1 << 30
@@ -60,7 +60,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
     problem = processes.bind_problem(config.host, config.port)
     yield Finding(problem is None, problem or f"{config.host} port {config.port} is free")
     try:
-        with psycopg.connect(config.database_url, connect_timeout=5) as connection:
+        with connections.connect(config.database_url, "doctor", "", statement_timeout_ms=migrations.CHECK_MS) as connection:
             number = connection.info.server_version
             told = prerequisites.too_old(number)
             yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")
