@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from app.failures import Failure
 from domain import catalog, event_store
 from domain.event import State
-from projections import history
+from projections import connections, history
 
 CHUNK = 2_000
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -23,7 +22,7 @@ encode = msgspec.json.Encoder(decimal_format="string").encode
 def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[str]:
     """The lines for one record (of one org, where that is given) or for an org."""
     states: dict[UUID, State] = {}
-    with psycopg.connect(url, connect_timeout=5, options="-c search_path=public -c timezone=UTC") as connection:
+    with connections.connect_patiently(url, "audit") as connection, connection.transaction():
         for recorded in event_store.of(connection, org_id=org_id, stream_id=record_id, chunk=CHUNK):
             before = states.get(recorded.originator_id)
             yield encode(history.entry(recorded, before, {})).decode()

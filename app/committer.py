@@ -28,7 +28,7 @@ from domain import catalog, event_store, token
 from domain.errors import KeyReused, NotFound
 from domain.event import Facts, Recorded, State
 from projections import answers, connections, facts, kept_answers, registry
-from projections.connections import Bounded, Silent
+from projections.connections import GONE, Bounded
 from projections.kept_answers import Kept, Key
 from projections.projection import Change
 
@@ -40,9 +40,6 @@ MAX_FAULTS = 18
 """Transactions of a batch that may fail before it is given up: enough to find two commands that bring theirs down among 256."""
 OF_ONE_COMMAND = {"21", "22", "23", "54", "P0"}
 """Classes of SQLSTATE that are about a command's data. A fault of another class would befall every command."""
-
-GONE = Silent, psycopg.errors.ConnectionTimeout
-"""After these another try would wait as long, and in vain."""
 
 log = structlog.get_logger("writer")
 
@@ -182,6 +179,7 @@ class Committer:
                         return batch.results
                 except psycopg.Error as again:
                     raise Unavailable(str(again)) from again
+                # After silence another try would wait as long, and in vain.
                 if attempt == ATTEMPTS - 1 or (isinstance(error, GONE) and not batch.appended):
                     raise Unavailable(str(error)) from error
             except BaseException:

@@ -26,6 +26,7 @@ import psycopg
 from psycopg import sql
 
 from app import postgres_binaries, processes
+from projections import connections
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 TRIES = 5
@@ -102,7 +103,7 @@ class Postgres:
 
     def create_database(self, name: str) -> str:
         """The URL of the database ``name``, made where there is none."""
-        with suppress(psycopg.errors.DuplicateDatabase), psycopg.connect(self.url, autocommit=True) as connection:
+        with suppress(psycopg.errors.DuplicateDatabase), connections.connect_patiently(self.url, "embedded") as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.database(name)
 

@@ -80,6 +80,7 @@ CAUSES = (
     ("connection refused", "nothing listens there: start it, or check host and port in the database URL"),
     ("could not translate host name", "there is no such host: check the database URL"),
     ("failed to resolve host", "there is no such host: check the database URL"),
+    ("was given up", "it fell silent: check the network between, then try again"),
     ("timeout expired", "it does not answer in time: check host and port in the database URL"),
     ("starting up", "it is starting up: try again in a moment"),
     ("shutting down", "it is shutting down: start it again"),

@@ -1,15 +1,18 @@
 """Connections to PostgreSQL that wait for nobody for ever: what all of them have in common, and a deadline for every wait.
 
 The system notices a peer that is gone, but not one that takes all we send and says nothing: that is what the deadline is for. It
-is beyond the server's own, for a statement that is merely slow is ended there, with its reason.
+is beyond the server's own, for a statement that is merely slow is ended there, with its reason. A statement that may take as long
+as it likes has no deadline: while we wait, another connection asks whether the server is still at work on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from time import monotonic
 from typing import Any, TypeVar
 
+import psycopg
 from psycopg import AsyncConnection, Connection, OperationalError
 
 T = TypeVar("T")
@@ -18,6 +21,13 @@ ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepa
 """What our side does to notice a dead peer."""
 SERVER_ALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 """What the server's side does, as options."""
+ASK_SECONDS = 10.0
+"""After how long without an answer a patient connection asks, and asks again."""
+DOUBTS = 2
+"""How many questions in a row must not find the server at work before we give up: an answer may be on its way."""
+QUESTION_MS = 15_000
+CLIENT_CHECK_MS = 10_000
+"""How often the server looks, in the middle of a patient connection's statement, whether we are still there."""
 
 
 class Silent(OperationalError):
@@ -25,6 +35,10 @@ class Silent(OperationalError):
 
     def __init__(self) -> None:
         super().__init__("The database does not answer: the connection was given up.")
+
+
+GONE = Silent, psycopg.errors.ConnectionTimeout
+"""How one finds that the database takes what is sent and says nothing."""
 
 
 def seconds(statement_timeout_ms: int) -> float:
@@ -38,16 +52,39 @@ def connect_seconds(statement_timeout_ms: int) -> int:
 
 
 class Bounded(Connection[Any]):
-    """``patience`` is set by ``connect``."""
+    """``patience`` is set by ``connect``. Who waits with a ``timeout`` of their own, as for a notification, waits for that."""
 
     patience = 18.0
+    doubts = 1
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("timeout") is not None:
+            return super().wait(gen, *args, **kwargs)
         try:
-            return super().wait(_within(gen, self.patience), *args, **kwargs)
+            return super().wait(_within(gen, self.patience, self.is_at_work, self.doubts), *args, **kwargs)
         except Silent:
             self.close()
             raise
+
+    def is_at_work(self) -> bool:
+        """Whether the server may need longer than that for the statement it was given."""
+        return False
+
+
+class Patient(Bounded):
+    """As ``connect_patiently`` makes it."""
+
+    doubts = DOUBTS
+    url = ""
+    pid = 0
+
+    def is_at_work(self) -> bool:
+        try:
+            with connect(self.url, "question", "", statement_timeout_ms=QUESTION_MS) as other:
+                found = other.execute("SELECT state LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %s", (self.pid,)).fetchone()
+        except OperationalError as error:  # whoever refuses us a connection is there, and ours is the system's to judge
+            return not isinstance(error, GONE)
+        return bool(found and not found[0])
 
 
 class AsyncBounded(AsyncConnection[Any]):
@@ -56,6 +93,8 @@ class AsyncBounded(AsyncConnection[Any]):
     patience = 18.0
 
     async def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("timeout") is not None:
+            return await super().wait(gen, *args, **kwargs)
         try:
             return await super().wait(_within(gen, self.patience), *args, **kwargs)
         except Silent:
@@ -67,6 +106,18 @@ def connect(url: str, name: str, options: str, *, statement_timeout_ms: int) -> 
     """In autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
     connection: Bounded = Bounded.connect(url, **_given(name, options, statement_timeout_ms))
     connection.patience = seconds(statement_timeout_ms)
+    return connection
+
+
+def connect_patiently(url: str, name: str, options: str = "", *, statement_timeout_ms: int = 0) -> Patient:
+    """As ``connect``, for statements that may take hours, or as long as they like."""
+    connection: Patient = Patient.connect(url, **{**_given(name, options, statement_timeout_ms), "connect_timeout": 5})
+    connection.patience, connection.url = ASK_SECONDS, url
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    connection.pid = row[0]
+    with suppress(psycopg.DataError):  # a server on Windows cannot
+        connection.execute(f"SET client_connection_check_interval = {CLIENT_CHECK_MS}")
     return connection
 
 
@@ -88,17 +139,23 @@ def _given(name: str, options: str, statement_timeout_ms: int) -> dict[str, Any]
     }
 
 
-def _within(gen: Generator[Any, Any, T], patience: float) -> Generator[Any, Any, T]:
-    """A generator of psycopg's that gives up when nothing comes for so long. It is woken ten times a second."""
+def _within(
+    gen: Generator[Any, Any, T], patience: float, is_at_work: Callable[[], bool] = lambda: False, most: int = 1
+) -> Generator[Any, Any, T]:
+    """A generator of psycopg's that gives up when nothing comes for so long, and nobody is at work, ``most`` times in a row. It is
+    woken ten times a second."""
     try:
         wanted = next(gen)
-        at = monotonic()
+        at, doubts = monotonic(), 0
         while True:
             ready = yield wanted
             wanted = gen.send(ready)
             if ready:
-                at = monotonic()
+                at, doubts = monotonic(), 0
             elif monotonic() - at > patience:
-                raise Silent
+                doubts = 0 if is_at_work() else doubts + 1
+                if doubts >= most:
+                    raise Silent
+                at = monotonic()
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -91,7 +91,7 @@ def _named(names: Iterable[str]) -> list[Projection]:
 @contextmanager
 def _shadows(url: str, models: Sequence[Projection]) -> Iterator[_Shadows]:
     with ExitStack() as stack:
-        control = stack.enter_context(_connect(url))
+        control = stack.enter_context(closing(_connect(url)))
         control.autocommit = True
         row = control.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
         if not row or not row[0]:
@@ -99,7 +99,12 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[_Shadows]:
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         control.execute(f"CREATE SCHEMA {SCHEMA}")
         stack.callback(_drop, control)
-        yield _Shadows(url, control, models)
+        try:
+            yield _Shadows(url, control, models)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None:  # a connection is lost, and so is this one then; the next rebuild drops what is left
+                control.close()
+            raise
 
 
 def _drop(control: Connection[Any]) -> None:
@@ -109,7 +114,8 @@ def _drop(control: Connection[Any]) -> None:
 
 
 def _connect(url: str) -> Connection[Any]:
-    connection = connections.connect(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
+    """Closed as it is at the end: nobody waits for a silent server to roll back."""
+    connection = connections.connect_patiently(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
     connection.autocommit = False
     return connection
 
@@ -143,14 +149,14 @@ class _Shadows:
     def _fold(self, progress: Progress) -> int:
         """Read the log once, stream by stream, while each read model writes on a connection of its own."""
         with ExitStack() as stack:
-            source = stack.enter_context(_connect(self._url))
+            source = stack.enter_context(closing(_connect(self._url)))
             source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             total = 0
             with source.cursor() as cursor:
                 self._position = event_store.head(cursor)
                 cursor.execute("SELECT count(*) FROM opportunities_events")
                 total = (cursor.fetchone() or (0,))[0]
-            targets = [stack.enter_context(_connect(self._url)) for _ in self._models]
+            targets = [stack.enter_context(closing(_connect(self._url))) for _ in self._models]
             pool = stack.enter_context(ThreadPoolExecutor(len(self._models)))
             running: list[Future[None]] = []
             done = 0
@@ -278,7 +284,7 @@ class _Shadows:
 
     def compare(self) -> list[Difference]:
         """Compare at one position: the snapshot is taken while nobody can append, the comparison after that."""
-        with _connect(self._url) as snapshot:
+        with closing(_connect(self._url)) as snapshot:
             snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with self._control.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_lock('public.opportunities_events'::regclass::oid::bigint)")

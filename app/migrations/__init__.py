@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-import psycopg
 from psycopg import Connection, sql
 
 from app import prerequisites
@@ -61,7 +60,7 @@ def migrate(url: str) -> list[str]:
     processes of the version before may write, and then no more.
     """
     done: list[str] = []
-    with psycopg.connect(url, autocommit=True, options="-c search_path=public") as connection:
+    with connections.connect_patiently(url, "migrate") as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         prerequisites.secure(connection)
         connection.execute(

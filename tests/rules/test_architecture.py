@@ -48,6 +48,12 @@ def test_nobody_goes_by_the_clock_of_a_machine() -> None:
     assert [str(module) for module in modules() if module not in owners and reads.search((ROOT / module).read_text())] == []
 
 
+def test_every_connection_to_the_database_has_its_bounds() -> None:
+    """Who opens one past ``projections.connections`` waits for a silent database for ever."""
+    opens = re.compile(r"\b(psycopg|Connection|AsyncConnection)\.connect\(")
+    assert [str(module) for module in modules() if opens.search((ROOT / module).read_text())] == []
+
+
 def test_files_are_named_for_a_subject() -> None:
     """A file named for a kind of code gathers what belongs to many subjects."""
     assert [str(module) for module in modules() if {module.stem, module.parent.name} & KINDS] == []

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 # What becomes of a connection that sends COMMIT: it passes; it is cut before the server hears of it, right after it was
 # sent, or when the answer comes back; it hangs, unheard and open, or with what went before it heard, or done and unanswered;
-# the server is away from then on.
+# the server is away from then on; or the whole proxy is silent.
 AtCommit = Literal[
-    "pass", "cut before", "cut after", "cut the answer", "hang", "hang within", "hang after", "away before", "away after"
+    "silence", "pass", "cut before", "cut after", "cut the answer", "hang", "hang within", "hang after", "away before", "away after"
 ]
 
 
@@ -108,13 +108,15 @@ class _Pair:
                     continue
                 if self._proxy.point in data and self._proxy.at_commit and not self._commits(data):
                     return
-                self._server.sendall(data)
+                if not self._proxy.silent:
+                    self._server.sendall(data)
         self._end()
 
     def _commits(self, data: bytes) -> bool:
         """Whether the COMMIT passes; if not, what was to happen to it has happened."""
         match self._proxy.at_commit.popleft():
-            case "pass":
+            case "pass" | "silence" as how:
+                self._proxy.silent = how == "silence"
                 return True
             case "cut before":
                 self._end()

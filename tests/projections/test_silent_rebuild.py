@@ -1,0 +1,84 @@
+"""The network falls silent in the middle of a rebuild: it ends, says so, leaves nothing locked, and the next one is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from time import monotonic
+
+import psycopg
+import pytest
+
+from app.committer import Committer
+from app.failures import explain
+from app.processes import until
+from projections import connections
+from projections.rebuild import LOCK, rebuild, verify
+from projections.registry import READ_MODELS
+from tests.support.commands import Company
+from tests.support.proxy import Proxy, proxied
+
+NAMES = [model.name for model in READ_MODELS]
+SECONDS = 12.0
+"""How long it may take to be sure of the silence, and to end."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "QUESTION_MS", 100)
+
+
+@pytest.fixture
+def company(database_url: str) -> Iterator[Company]:
+    with closing(Committer(database_url)) as committer:
+        company = Company(committer)
+        for n in range(5):
+            company.deal(f"Deal {n}")
+        yield company
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[Proxy]:
+    with proxied(database_url) as proxy:
+        yield proxy
+
+
+def held(url: str, lock: int) -> bool:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute("SELECT pg_try_advisory_lock(%s)", (lock,)).fetchone() == (False,)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [b"FETCH FORWARD", b"INSERT INTO", b"SET SCHEMA", b"COMMIT"],
+    ids=["read", "write", "swap", "commit"],
+)
+def test_a_rebuild_that_meets_silence_ends_and_the_next_is_whole(
+    database_url: str, proxy: Proxy, company: Company, point: bytes
+) -> None:
+    proxy.point = point
+    proxy.at_commit.append("silence")
+    began = monotonic()
+    with pytest.raises(psycopg.OperationalError) as failed:
+        rebuild(proxy.url, NAMES)
+    assert monotonic() - began < SECONDS
+    assert explain(failed.value) == ("PostgreSQL cannot be used: it fell silent: check the network between, then try again.", 1)
+    assert until(lambda: not held(database_url, LOCK), 10)
+    company.deal("Later")
+    assert verify(database_url) == [], "what was there is whole, or what took its place"
+    proxy.silent = False
+    rebuild(proxy.url, NAMES)
+    assert verify(proxy.url) == []
+
+
+def test_a_verify_that_meets_silence_with_the_log_in_hand_lets_go_of_it(database_url: str, proxy: Proxy, company: Company) -> None:
+    proxy.point = b"pg_advisory_unlock('public.opportunities_events'"
+    proxy.at_commit.append("silence")
+    began = monotonic()
+    with pytest.raises(psycopg.OperationalError):
+        verify(proxy.url)
+    assert monotonic() - began < SECONDS
+    company.deal("Later")
+    proxy.silent = False
+    assert verify(proxy.url) == []
