@@ -1,6 +1,7 @@
 """A Kafka-protocol broker of our own for development and tests: one process on loopback that keeps everything in memory.
 
-So its topics are gone when it ends, and the relay fills them anew. It follows us when we die. Refuses to be a production
+So its topics are gone when it ends, and the relay fills them anew. It follows us when we die, and ``broker_retention`` keeps
+it small. Refuses to be a production
 broker: ``KAFKA_BOOTSTRAP_SERVERS`` names one there.
 """
 
@@ -70,6 +71,17 @@ class Broker:
 
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def memory(self) -> int:
+        """The bytes of the machine's memory that it occupies; 0 where it is gone."""
+        assert self.process is not None
+        pid = self.process.pid
+        try:
+            pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+        except FileNotFoundError:
+            done = subprocess.run(["/bin/ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False)
+            return int(done.stdout or 0) * 1024
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def restart(self) -> None:
         """Bring back a broker that died, empty, at the same address. Raises ``EmbeddedError``."""

@@ -1,9 +1,9 @@
 """``opportunities dev``: the whole product on one machine, kept in one folder and looked after until told to stop.
 
 The folder has ``postgres/`` (the data), ``org.json`` (the org and its token) and, while everything runs, ``dev.json``.
-The embedded broker keeps nothing: the relay fills it anew at every start. Where there is none, the API runs without stream
-and webhooks, which follow once there is one. Whatever dies is brought back, and nothing outlives us. Refuses to listen on
-anything but loopback.
+The embedded broker keeps nothing: the relay fills it anew at every start, and pauses while it is emptied because it has grown
+large. Where there is none, the API runs without stream and webhooks, which follow once there is one. Whatever dies is brought
+back, and nothing outlives us. Refuses to listen on anything but loopback.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import structlog
 
 from app import broker, logs, migrations, operator, processes, settings
 from app import demo as demo_org
+from app.broker_retention import Retention
 from app.embedded import EmbeddedError, Postgres, write_private
 from app.failures import Failure
 
@@ -84,6 +85,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             log.info("database.migrated", step=line)
         org = remembered(folder) or create(folder, database_url, demo)
         environ = OPEN_WEBHOOKS | scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
+        embedded: broker.Broker | None = None
         if bootstrap_servers is None and have_broker():
             embedded = broker.Broker.start(folder)
             stack.callback(embedded.stop)
@@ -95,8 +97,8 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         stack.callback(api.stop)
         api.start()
         supervised.append(Supervised("api", api.alive, api.start))
-        for verb in WORKERS if bootstrap_servers else ():
-            worker = Worker(verb, environ)
+        workers = {verb: Worker(verb, environ) for verb in (WORKERS if bootstrap_servers else ())}
+        for verb, worker in workers.items():
             stack.callback(worker.stop)
             worker.start()
             supervised.append(Supervised(verb, worker.alive, worker.start))
@@ -112,9 +114,13 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         click.echo(welcome(api.base_url, org.token, folder))
         if not bootstrap_servers:
             click.echo(f"Without stream and webhooks. {broker.MISSING}")
+        looks = [one.look for one in supervised]
+        if embedded is not None:
+            relay = workers["relay"]
+            looks.append(Retention(embedded, settings.load(environ).kafka(), relay.stop, relay.start).look)
         while True:
-            for one in supervised:
-                one.look()
+            for look in looks:
+                look()
             time.sleep(LOOK_SECONDS)
 
 
@@ -207,11 +213,13 @@ class Worker:
         self.process = processes.spawn([sys.executable, "-m", "app.cli", self.verb], env=self.environ)
 
     def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+        """Or stopped by us, and so not to be brought back."""
+        return self.process is None or self.process.poll() is None
 
     def stop(self) -> None:
         if self.process is not None:
             processes.stop(self.process)
+            self.process = None
 
 
 def get(port: int, path: str, token: str = "") -> tuple[int, Any]:

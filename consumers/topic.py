@@ -68,23 +68,27 @@ def is_there(admin: Admin, topic: Topic) -> bool:
 def ends(consumer: Consumer, topic: Topic, seconds: float = END_SECONDS) -> dict[int, End]:
     """The end of each partition. The consumer is left there, so that it goes on with what comes next.
 
-    The end that a broker names is only where to begin to read: the embedded one names the last batch instead.
+    The end that a broker names is only where to begin to read: the embedded one names the last batch instead, and 0 of a
+    partition that was emptied, to whose end nothing leads.
     """
     partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     consumer.assign(partitions)
     begin, named = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     for partition in partitions:
         consumer.seek(partition, max(begin[partition], named[partition] - 1))
+    empty = {partition for partition in partitions if begin[partition] == named[partition]}
     last: dict[TopicPartition, Fetched] = {}
+    nothing_came = False
     deadline = time.monotonic() + seconds
-    while not all(_at_end(consumer, partition) for partition in partitions):
+    while not all(_at_end(consumer, partition, nothing_came and partition in empty) for partition in partitions):
         if time.monotonic() > deadline:
             raise errors.KafkaTimeoutError(f"the end of topic {topic.name} could not be read in {seconds} s")
-        for partition, records in consumer.poll(timeout_ms=200).items():
-            last[partition] = records[-1]
+        polled = consumer.poll(timeout_ms=200)
+        last |= {partition: records[-1] for partition, records in polled.items()}
+        nothing_came = not polled
     return {p.partition: End(last.get(p), consumer.highwater(p) or 0) for p in partitions}
 
 
-def _at_end(consumer: Consumer, partition: TopicPartition) -> bool:
+def _at_end(consumer: Consumer, partition: TopicPartition, empty: bool) -> bool:
     highwater = consumer.highwater(partition)
-    return highwater is not None and consumer.position(partition) >= highwater
+    return highwater is not None and (empty or consumer.position(partition) >= highwater)

@@ -81,6 +81,11 @@ def body(message: Message) -> str:
     return _encode(_Body(message.id, message.type, message.created_at, str(message.org_id), data)).decode()
 
 
+def group(found: Topic) -> str:
+    """The topic's group. Another topic of the same name has another one, for offsets in the one say nothing of the other."""
+    return ".".join([found.name, GROUP, *([found.id] if found.id else [])])
+
+
 def told(value: bytes | None) -> Told | None:
     """The event of a record's value, None for one of another kind. Raises ``msgspec.DecodeError``."""
     message = decode_message(value or b"")
@@ -199,17 +204,15 @@ class FanOut:
             self._listening = quiet
 
     def _join(self, connection: Connection[Any]) -> Consumer:
-        """Become a member of the topic's group. Another topic of the same name has another group, for offsets in the one
-        say nothing of the other."""
+        """Become a member of the topic's group."""
         self._admin = kafka.admin(self._config)
         self._topic = found = topic.ensure(self._admin, self._config, self._config.topic)
-        group = ".".join([found.name, GROUP, *([found.id] if found.id else [])])
-        self._consumer = consumer = kafka.consumer(self._config, group)
+        self._consumer = consumer = kafka.consumer(self._config, group(found))
         consumer.subscribe([found.name])
         still = [f"{CHECKPOINT}/{partition}" for partition in range(found.partitions)]
         connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (still,))
         self._checked_at = time.monotonic()
-        log.info("consumer.started", topic=found.name, group=group)
+        log.info("consumer.started", topic=found.name, group=group(found))
         return consumer
 
     def _check(self) -> None:
