@@ -34,6 +34,14 @@ def each_byte(request: bytes) -> list[bytes]:
     return [request[at : at + 1] for at in range(len(request))]
 
 
+def test_an_answer_arrives_in_one_piece(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        for _ in range(200):
+            connection.sendall(LIVE + b"\r\n")
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
+
+
 @pytest.mark.parametrize(
     "head",
     [
