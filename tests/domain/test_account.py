@@ -53,3 +53,12 @@ def test_a_reader_changes_nothing() -> None:
     for command in (Create(name="A"), Update(name="B"), Delete()):
         with pytest.raises(Forbidden):
             Given(ACME).when(command, by="read_only")
+
+
+def test_a_rep_deletes_no_account() -> None:
+    with pytest.raises(Forbidden, match="ask a manager"):
+        Given(ACME).when(Delete(), by="rep")
+
+
+def test_an_account_is_created_once() -> None:
+    assert Given(ACME).refused_as(Conflict, Create(name="Acme")) == ("exists", {})

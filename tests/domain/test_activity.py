@@ -9,7 +9,7 @@ import pytest
 
 from domain import activity
 from domain.activity import Log
-from domain.errors import Forbidden, NotFound
+from domain.errors import Conflict, Forbidden, NotFound
 from tests.support.domain import ADMIN, FACTS, NOW, OTHER_REP, REP, UNKNOWN, Given, uuid
 
 DEAL = uuid(500)
@@ -26,7 +26,7 @@ def test_an_activity_happens_now_unless_told_otherwise() -> None:
 def test_a_time_is_kept_in_utc() -> None:
     at = datetime(2026, 2, 1, 12, tzinfo=timezone(timedelta(hours=2)))
     state = Given(facts=MINE).when(Log(opportunity_id=DEAL, type="note", subject="N", body="b", occurred_at=at)).state
-    assert state.occurred_at == datetime(2026, 2, 1, 10, tzinfo=UTC)
+    assert (state.occurred_at, state.occurred_at.tzinfo) == (datetime(2026, 2, 1, 10, tzinfo=UTC), UTC)
 
 
 def test_what_is_wrong_is_said_by_field() -> None:
@@ -45,3 +45,16 @@ def test_a_rep_logs_only_on_deals_of_their_own() -> None:
     for role in ("rep", "read_only"):
         with pytest.raises(Forbidden):
             Given(facts=theirs).when(CALL, by=role)
+
+
+def test_a_body_is_kept_and_an_empty_one_is_none() -> None:
+    for body, kept in (("They asked\nfor more. ", "They asked\nfor more."), (" ", None), (None, None)):
+        assert Given(facts=MINE).when(replace_body(body)).state.body == kept
+
+
+def replace_body(body: str | None) -> Log:
+    return Log(opportunity_id=DEAL, type="note", subject="N", body=body)
+
+
+def test_an_activity_is_logged_once() -> None:
+    assert Given(facts=MINE).when(CALL).refused_as(Conflict, CALL) == ("exists", {})

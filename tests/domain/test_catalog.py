@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid5
 
 import pytest
 
-from domain import catalog, event_store, opportunity, pipeline
+from domain import catalog, custom_field, event_store, exchange_rate, opportunity, organization, pipeline
 from domain.event import Command, Event
 from domain.opportunity.events import Changes
-from tests.support.domain import STREAM
+from tests.support.domain import ORG, STREAM
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"), key=lambda path: path.name)
 
@@ -76,3 +77,10 @@ def test_an_upcast_runs_before_the_event_is_decoded(monkeypatch: pytest.MonkeyPa
 def test_what_a_stage_may_require_are_fields_of_a_deal() -> None:
     names = {name for fields in pipeline.REQUIRABLE_BY_TYPE.values() for name in fields}
     assert names <= set(Changes.__struct_fields__)
+
+
+def test_the_streams_of_an_org_have_ids_that_never_change() -> None:
+    assert organization.stream_id(ORG) == ORG
+    assert pipeline.stream_id(ORG) == uuid5(ORG, "pipeline")
+    assert custom_field.stream_id(ORG) == uuid5(ORG, "custom_field")
+    assert exchange_rate.stream_id(ORG, "eur") == uuid5(ORG, "exchange_rate/EUR")

@@ -51,3 +51,15 @@ def test_a_rep_deletes_no_contact() -> None:
 def test_a_reader_changes_nothing() -> None:
     with pytest.raises(Forbidden):
         Given(JANE).when(Update(title="CEO"), by="read_only")
+
+
+def test_a_contact_is_created_once() -> None:
+    assert Given(JANE).refused_as(Conflict, Create(first_name="Jane", last_name="Doe")) == ("exists", {})
+
+
+def test_another_account_must_be_there() -> None:
+    assert set(Given(JANE).refused(Update(account_id=UNKNOWN))) == {"account_id"}
+
+
+def test_an_email_of_two_lines_is_no_line_in_the_first_place() -> None:
+    assert "U+000A" in Given(JANE).refused(Update(email="jane@acme.example\nx"))["email"][0]

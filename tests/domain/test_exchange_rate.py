@@ -18,6 +18,7 @@ EUR = Set(currency="eur", valid_from=TODAY, rate=Decimal("1.08"))
 def test_a_rate_holds_from_a_day_on() -> None:
     given = Given(by="admin").when(EUR).then(Quoted(currency="EUR", valid_from=TODAY, rate=Decimal("1.08")))
     given.when(Set(currency="EUR", valid_from=date(2026, 4, 1), rate=Decimal("1.1")))
+    assert given.state.currency == "EUR"
     assert given.state.rates == {TODAY: Decimal("1.08"), date(2026, 4, 1): Decimal("1.1")}
 
 

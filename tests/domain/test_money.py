@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.money import amount_error, currency_error, decimals, quantized
+from tests.support.domain import is_sentence
 
 
 def test_each_currency_has_its_own_decimals() -> None:
     assert [decimals(code) for code in ("USD", "JPY", "BHD", "XXX", "usd", "")] == [2, 0, 3, 0, None, None]
     assert currency_error("EUR") is None
     assert "'E'" in (currency_error("E") or "")
+    assert "'ABCDEFGHIJ' " in (currency_error("ABCDEFGHIJK") or "")
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,8 @@ def test_an_accepted_amount_is_exact_in_its_currency(value: Decimal, currency: s
 @given(st.decimals(min_value=0, max_value=Decimal("999999999999999.99"), places=2))
 def test_every_amount_of_cents_up_to_fifteen_digits_is_accepted(value: Decimal) -> None:
     assert amount_error(value, "USD") is None
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "-Infinity", "-0.01", "1E+15", "0.001"])
+def test_what_is_no_amount_is_explained(value: str) -> None:
+    assert is_sentence(amount_error(Decimal(value), "USD"))

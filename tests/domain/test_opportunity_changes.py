@@ -13,7 +13,7 @@ from domain.custom_field import Definition
 from domain.errors import Conflict, Forbidden, NotFound
 from domain.event import Facts
 from domain.opportunity import ChangeStage, Delete, Replace, Restore, Update
-from domain.pipeline import LostReason, Stage
+from domain.pipeline import DEFAULT, LostReason, Stage
 from domain.pipeline import Replace as ReplacePipeline
 from tests.support.domain import (
     ACCOUNT,
@@ -21,6 +21,7 @@ from tests.support.domain import (
     OMAR,
     OTHER_ACCOUNT,
     OTHER_REP,
+    READER,
     REP,
     TODAY,
     UNKNOWN,
@@ -107,7 +108,8 @@ def test_a_new_currency_alone_must_suit_the_amount_there_is() -> None:
     assert "10.50" in message
     assert deal.when(Update(currency="JPY", amount=Decimal(11))).state.amount == 11
     assert Given(created(amount=Decimal("10.00"))).when(Update(currency="JPY")).state.currency == "JPY"
-    (message,) = Given(created(), won(actual_amount=Decimal("10.50"))).refused(Update(currency="JPY"))["currency"]
+    ((path, (message,)),) = Given(created(), won(actual_amount=Decimal("10.50"))).refused(Update(currency="JPY")).items()
+    assert path == "currency"
     assert "actual_amount" in message
 
 
@@ -149,7 +151,7 @@ def test_limits_are_refused_by_field(update: Update) -> None:
 def test_an_open_deal_has_no_closing_fields(field: str) -> None:
     values: dict[str, Any] = {"actual_amount": Decimal(1), "actual_close_date": TODAY, "lost_reason": "price"}
     (message,) = Given(created()).refused(Update(**{field: values[field]}))[field]
-    assert "in the same request" in message
+    assert ("to a lost stage in the same request" if field == "lost_reason" else "to a won or lost stage in the same") in message
 
 
 def test_a_won_deal_s_actual_amount_can_be_mended() -> None:
@@ -224,7 +226,8 @@ def test_a_put_of_a_won_deal_repeats_what_winning_needs() -> None:
 def test_a_put_needs_the_required_custom_fields() -> None:
     rules = policy(Definition(key="region", label="R", type="text", required=True))
     deal = Given(created(custom_fields={"region": "EMEA"}), policy=rules)
-    assert set(deal.refused(Replace(name="A", account_id=ACCOUNT))) == {"custom_fields.region"}
+    for past in (deal, Given(created(), policy=rules)):
+        assert set(past.refused(Replace(name="A", account_id=ACCOUNT))) == {"custom_fields.region"}
     assert deal.when(Replace(name="A", account_id=ACCOUNT, custom_fields={"region": "EMEA"})).events
 
 
@@ -260,7 +263,7 @@ def test_a_deal_whose_stage_is_gone_cannot_be_restored() -> None:
     shorter = ReplacePipeline(stages=(Stage("start", "Start", "open", 10), Stage("won", "W", "won"), Stage("lost", "L", "lost")))
     with pytest.raises(Conflict) as refusal:
         Given(created(), opportunity.Deleted()).when(Restore(), policy=policy(stages=shorter))
-    assert refusal.value.code == "stage_gone"
+    assert (refusal.value.code, refusal.value.extra) == ("stage_gone", {"stage": "discovery"})
 
 
 def test_a_deal_that_never_was_is_not_found() -> None:
@@ -272,3 +275,42 @@ def test_a_deal_in_a_stage_that_is_gone_can_be_edited_and_moved_on() -> None:
     past = created(stage="gone", probability=10)
     assert Given(past).when(Update(name="B")).state.name == "B"
     assert Given(past).when(ChangeStage(stage="proposal")).state.probability == 60
+
+
+def test_an_owner_who_cannot_have_deals_is_told_from_one_who_is_not_there() -> None:
+    errors = [Given(created()).refused(Update(owner_id=owner))["owner_id"][0] for owner in (READER, UNKNOWN)]
+    assert ["read_only" in message for message in errors] == [True, False]
+
+
+def test_unknown_contacts_are_all_named() -> None:
+    (message,) = Given(created()).refused(Update(stakeholder_ids=(UNKNOWN, ACCOUNT)))["stakeholder_ids"]
+    assert f"{UNKNOWN}, {ACCOUNT}." in message
+
+
+def test_a_lost_reason_is_a_text_of_bounded_length() -> None:
+    deal = Given(created(), lost())
+    assert deal.when(Update(lost_reason="x" * 10_000)).events
+    assert "10000" in deal.refused(Update(lost_reason="y" * 10_001))["lost_reason"][0]
+
+
+def test_what_an_open_deal_should_not_have_goes_with_its_next_edit() -> None:
+    deal = Given(created(actual_amount=Decimal(5))).when(Update(name="B"))
+    deal.then(opportunity.Updated(changes=changes(name="B", actual_amount=None)))
+
+
+def test_a_rep_restores_only_deals_of_their_own() -> None:
+    theirs = Given(created(owner_id=OTHER_REP), opportunity.Deleted(), by="rep")
+    with pytest.raises(Forbidden):
+        theirs.when(Restore())
+    with pytest.raises(NotFound):
+        theirs.when(Update(name="B"))
+    assert Given(created(), opportunity.Deleted(), by="rep").when(Restore()).events
+
+
+def test_a_custom_field_that_a_stage_requires_cannot_be_cleared_there() -> None:
+    stages = (Stage("discovery", "D", "open", 20, ("custom_fields.seats",)), *DEFAULT.stages[-2:])
+    rules = policy(Definition(key="seats", label="Seats", type="number"), stages=ReplacePipeline(stages=stages))
+    deal = Given(created(custom_fields={"seats": 5}), policy=rules)
+    assert deal.when(Update(custom_fields={"other": 1})).events
+    assert set(deal.refused(Update(custom_fields={"seats": None}))) == {"custom_fields.seats"}
+    Given(created(), policy=rules).when(Update(custom_fields={"other": 1}))

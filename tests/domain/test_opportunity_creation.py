@@ -17,6 +17,7 @@ from tests.support.domain import (
     ACCOUNT,
     JANE,
     MANAGER,
+    NOW,
     OMAR,
     OTHER_REP,
     REP,
@@ -45,6 +46,7 @@ def test_name_and_account_are_enough() -> None:
             )
         )
     )
+    assert deal.state.stage_entered_at == NOW
     assert deal.state.amount is None
     assert deal.state.close_date is None
 
@@ -105,6 +107,8 @@ def test_a_deal_created_lost_is_created_and_lost() -> None:
     deal = Given().when(Create(name="A", account_id=ACCOUNT, stage="lost", lost_reason="PRICE"))
     assert [type(event) for event in deal.events] == [opportunity.Created, opportunity.Lost]
     assert (deal.state.probability, deal.state.lost_reason, deal.state.lost_reason_code) == (0, "PRICE", "price")
+    (_, lost) = deal.events
+    assert lost == opportunity.Lost(changes=changes(stage="lost", status="lost", lost_reason="PRICE", lost_reason_code="price"))
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -133,6 +137,8 @@ def test_an_unknown_stage_is_answered_with_the_nearest() -> None:
     (message,) = Given().refused(Create(name="A", account_id=ACCOUNT, stage="propsal"))["stage"]
     assert "'proposal'" in message
     assert "negotiation" in message
+    (message,) = Given().refused(Create(name="A", account_id=ACCOUNT, stage="x" * 65))["stage"]
+    assert f" {'x' * 64!r}. " in message
 
 
 def test_duplicates_collapse() -> None:
@@ -169,8 +175,7 @@ def test_the_operator_must_name_an_owner() -> None:
 
 
 def test_a_deal_is_created_once() -> None:
-    with pytest.raises(Conflict):
-        Given(created()).when(Create(name="A", account_id=ACCOUNT))
+    assert Given(created()).refused_as(Conflict, Create(name="A", account_id=ACCOUNT)) == ("exists", {})
 
 
 @pytest.mark.parametrize("field", ["name", "stage", "currency"])

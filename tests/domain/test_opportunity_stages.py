@@ -119,11 +119,14 @@ def test_where_a_map_lets_won_become_lost_the_old_closing_goes(move: Move) -> No
 
 @PATHS
 def test_a_refused_move_is_a_conflict_that_names_the_allowed_stages(move: Move) -> None:
-    with pytest.raises(Conflict) as refusal:
+    with pytest.raises(Conflict, match=r" Allowed: qualification, lost\.$") as refusal:
         Given(created(), policy=policy(stages=ReplacePipeline(stages=DEFAULT.stages, transitions="no_skip"))).when(
             move(stage="negotiation")
         )
     assert refusal.value.extra["allowed_stages"] == ["qualification", "lost"]
+    nowhere = policy(stages=ReplacePipeline(stages=DEFAULT.stages, transitions={}))
+    with pytest.raises(Conflict, match=r" No move is allowed\.$"):
+        Given(created(), policy=nowhere).when(move(stage="negotiation"))
 
 
 @PATHS
@@ -144,6 +147,12 @@ def test_a_stage_s_own_requirements_hold_on_every_path(move: Move) -> None:
     assert set(deal.refused(move(stage="proposal"))) == {"close_date", "tags", "custom_fields.seats"}
     deal.when(move(stage="proposal", close_date=TODAY, tags=("a",), custom_fields={"seats": 0}))
     assert [type(event) for event in deal.events] == [opportunity.StageChanged]
+
+
+def test_a_custom_field_on_the_record_satisfies_a_requirement() -> None:
+    stages = (DEFAULT.stages[0], Stage("pilot", "P", "open", 60, ("custom_fields.seats",)), *DEFAULT.stages[-2:])
+    rules = policy(Definition(key="seats", label="Seats", type="number"), stages=ReplacePipeline(stages=stages))
+    assert Given(created(custom_fields={"seats": 5}), policy=rules).when(ChangeStage(stage="pilot", custom_fields={"a": 1})).events
 
 
 def test_values_on_the_record_satisfy_a_requirement() -> None:
@@ -182,3 +191,6 @@ def test_a_comment_is_no_change_of_the_deal() -> None:
         opportunity.StageChanged(changes=changes(stage="proposal", probability=60))
     )
     assert "comment" in Given(created()).refused(ChangeStage(stage="proposal", comment="\0"))
+    for comment in ("", " ", "x" * 10_000):
+        assert Given(created()).when(ChangeStage(stage="proposal", comment=comment)).events
+    assert "comment" in Given(created()).refused(ChangeStage(stage="proposal", comment="x" * 10_001))

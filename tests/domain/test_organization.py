@@ -25,8 +25,7 @@ def test_an_update_says_what_changed() -> None:
 
 
 def test_it_is_created_once_and_then_changed() -> None:
-    with pytest.raises(Conflict):
-        Given(DEMO, by="admin").when(Create(name="Demo"))
+    assert Given(DEMO, by="admin").refused_as(Conflict, Create(name="Demo")) == ("exists", {})
     with pytest.raises(NotFound):
         Given(by="admin").when(Update(name="Demo"))
 
@@ -34,3 +33,8 @@ def test_it_is_created_once_and_then_changed() -> None:
 def test_only_an_admin_changes_it() -> None:
     with pytest.raises(Forbidden):
         Given(DEMO).when(Update(name="B"), by="manager")
+
+
+def test_its_currency_may_be_repeated_and_not_changed() -> None:
+    given = Given(DEMO, by="admin").when(Update(currency="usd")).then()
+    assert "USD" in given.refused(Update(currency="EUR"))["currency"][0]

@@ -115,9 +115,11 @@ def test_a_stage_in_use_can_neither_go_nor_change_its_type() -> None:
     given = set_up()
     used = Facts(in_use={"proposal": 12, "won": 3, "negotiation": 0})
     without = tuple(stage for stage in DEFAULT.stages if stage.key not in ("proposal", "negotiation"))
-    with pytest.raises(Conflict) as refusal:
+    with pytest.raises(Conflict, match=r"\(12 in 'proposal'\)") as refusal:
         given.when(structs.replace(DEFAULT, stages=without), facts=used)
     assert (refusal.value.code, refusal.value.extra) == ("stage_in_use", {"stages": {"proposal": 12}})
+    with pytest.raises(Conflict, match=r"\(12 in 'proposal', 3 in 'won'\)"):
+        given.when(structs.replace(DEFAULT, stages=(DEFAULT.stages[0], Stage("w", "W", "won"), DEFAULT.stages[-1])), facts=used)
     turned = tuple(structs.replace(stage, type="open", probability=90) if stage.key == "won" else stage for stage in DEFAULT.stages)
     with pytest.raises(Conflict):
         given.when(structs.replace(DEFAULT, stages=(*turned, Stage("signed", "S", "won"))), facts=used)
@@ -146,3 +148,28 @@ def test_complaints_about_a_policy_are_limited() -> None:
     texts = [text for texts in Given(by="admin").refused(wanted).values() for text in texts]
     assert len(texts) == 50
     assert all(len(text) < 3_000 for text in texts)
+
+
+def test_a_new_policy_replaces_the_old_one() -> None:
+    given = set_up().when(structs.replace(DEFAULT, transitions="no_skip", allow_free_text=False))
+    assert (given.state.transitions, given.state.allow_free_text) == ("no_skip", False)
+
+
+def test_labels_and_codes_are_kept_in_normal_form() -> None:
+    stages = (Stage("a", " Anfang\u0308 ", "open", 5, ("amount",)), *DEFAULT.stages[-2:])
+    state = set_up(stages=stages, lost_reasons=(LostReason(" price ", " Too dear "),)).state
+    assert state.stages[0] == Stage("a", "Anfang\u0308", "open", 5, ("amount",))
+    assert state.lost_reasons == (LostReason("price", "Too dear"),)
+
+
+def test_names_that_are_not_known_are_repeated_up_to_64_characters() -> None:
+    long = "x" * 65
+    bad = structs.replace(
+        DEFAULT,
+        stages=(*DEFAULT.stages, Stage("x", "X", "open", 1, (long,))),
+        transitions={long: (), "discovery": (long,)},
+    )
+    errors = Given(by="admin").refused(bad)
+    assert set(errors) == {"stages.6.required_fields", f"transitions.{long[:64]}", "transitions.discovery"}
+    for (message,) in errors.values():
+        assert f" {long[:64]!r}. " in message

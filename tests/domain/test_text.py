@@ -43,6 +43,7 @@ def test_folding_twice_is_folding_once_and_the_normal_form_folds_the_same() -> N
 def test_what_differs_in_case_alone_is_the_same_caseless() -> None:
     assert caseless("JÜRGEN@X.DE") == caseless("ju\u0308rgen@x.de") == "jürgen@x.de"
     assert caseless("jurgen@x.de") != caseless("jürgen@x.de")
+    assert caseless("\N{KELVIN SIGN}@X.DE") == caseless("K@X.DE") == "k@x.de"
 
 
 def test_normal_text_is_composed_and_has_no_space_around_it() -> None:

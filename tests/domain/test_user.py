@@ -8,7 +8,7 @@ import pytest
 
 from domain import user
 from domain.errors import Conflict, Forbidden, NotFound
-from domain.event import Facts
+from domain.event import OPERATOR, Facts
 from domain.user import Create, Update
 from tests.support.domain import Given
 
@@ -59,3 +59,18 @@ def test_only_an_admin_sees_to_users() -> None:
 def test_a_user_that_never_was_is_not_found() -> None:
     with pytest.raises(NotFound):
         Given(by="admin").when(Update(name="B"))
+
+
+def test_a_user_is_created_once() -> None:
+    assert Given(ANNA, by="admin").refused_as(Conflict, Create(email="a@b.example", name="B")) == ("exists", {})
+
+
+def test_an_email_of_two_lines_is_no_line_in_the_first_place() -> None:
+    assert "U+000A" in Given(by="admin").refused(Create(email="a@b.example\nx", name="B"))["email"][0]
+
+
+@pytest.mark.parametrize("command", [Update(role="manager"), Update(active=False)])
+def test_an_admin_steps_down_only_where_another_one_can_act(command: Any) -> None:
+    alone = Facts(other_admins=1, last_admin_token=True)
+    assert Given(ANNA, by="admin").refused_as(Conflict, command, facts=alone) == ("last_admin_token", {})
+    assert Given(ANNA, by=OPERATOR).when(command, facts=alone).events

@@ -95,6 +95,30 @@ def test_a_pause_is_an_event_of_its_own_and_ends_with_active() -> None:
     assert (given.state.active, given.state.disabled_reason) == (True, None)
 
 
+def test_one_is_made_active_unless_told_otherwise() -> None:
+    state = Given(by="admin").when(create()).state
+    assert (state.active, state.disabled_reason) == (True, None)
+
+
+def test_without_events_it_hears_which_there_are() -> None:
+    (message,) = Given(by="admin").refused(create(events=()))["events"]
+    assert "opportunity.created, opportunity.updated, " in message
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [(None, None), (5, None), (None, 5), (5, 5), (0, 0), (0, "999999999999999.99"), ("0.001", 1)]
+)
+def test_an_amount_may_have_one_bound_or_two_that_meet(least: Any, most: Any) -> None:
+    bounds = [value if value is None else Decimal(value) for value in (least, most)]
+    assert Given(by="admin").when(create(filters=WebhookFilters(amount__gte=bounds[0], amount__lte=bounds[1]))).events
+
+
+@pytest.mark.parametrize("amount", ["-0.01", "1000000000000000", "Infinity"])
+def test_no_deal_has_such_an_amount(amount: str) -> None:
+    both = WebhookFilters(amount__gte=Decimal(amount), amount__lte=Decimal(amount))
+    assert set(Given(by="admin").refused(create(filters=both))) == {"filters.amount__gte", "filters.amount__lte"}
+
+
 def test_one_can_be_made_paused() -> None:
     state = Given(by="admin").when(create(active=False)).state
     assert (state.active, state.disabled_reason) == (False, "paused")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from domain.webhook_url import STRICT, Rules, address_error, rules, url_error
+from tests.support.domain import is_sentence
 
 OPEN = rules(True, "any", "0.0.0.0/0,::/0")
 
@@ -61,6 +62,7 @@ REFUSED = [
     "https://exam ple.com/",
     "https://example.com/\n",
     "https://example.com\\@127.0.0.1/",
+    "https://example.com/a\\b",
     "https://exämple.com/",
     "https://%31%32%37.0.0.1/",
     "https://-example.com/",
@@ -111,7 +113,7 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_an_address_that_leads_inside_or_nowhere_is_refused(url: str) -> None:
-    assert url_error(url, STRICT)
+    assert is_sentence(url_error(url, STRICT))
 
 
 @pytest.mark.parametrize("url", ACCEPTED)
@@ -121,7 +123,7 @@ def test_a_public_address_is_accepted(url: str) -> None:
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_what_is_not_public_is_refused_in_every_guise(address: str) -> None:
-    assert address_error(ip_address(address), STRICT)
+    assert is_sentence(address_error(ip_address(address), STRICT))
     assert address_error(ip_address(address), OPEN) is None
 
 
@@ -153,3 +155,25 @@ def test_settings_allow_http_ports_and_loopback() -> None:
 def test_settings_that_cannot_be_read_say_so(ports: str, networks: str) -> None:
     with pytest.raises(ValueError, match=r"ports|networks"):
         rules(False, ports, networks)
+
+
+def test_settings_are_read_with_the_space_in_them() -> None:
+    assert rules(True, " any ", "") == Rules(True, None, ())
+    networks = (ip_network("10.1.0.0/16"), ip_network("fd00::/8"))
+    assert rules(False, "443, 1,65535", "10.1.0.0/16, fd00::/8,") == Rules(False, frozenset({443, 1, 65_535}), networks)
+
+
+def test_a_url_without_a_port_uses_that_of_its_scheme() -> None:
+    for allowed, passing, other in ((80, "http", "https"), (443, "https", "http")):
+        only = Rules(http=True, ports=frozenset({allowed}))
+        assert url_error(f"{passing}://example.com/", only) is None
+        assert url_error(f"{other}://example.com/", only)
+
+
+def test_a_port_that_is_refused_is_named_with_those_that_are_not() -> None:
+    assert (url_error("https://example.com:22/", STRICT) or "").endswith(" port 22. Allowed: 80, 443, 8443.")
+    assert (url_error("https://example.com:0/", OPEN) or "").endswith(" port 0.")
+
+
+def test_a_url_with_a_password_hears_why() -> None:
+    assert "password" in (url_error("https://user:password@example.com/", STRICT) or "")

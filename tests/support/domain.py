@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from domain import catalog, custom_field, opportunity, organization, pipeline
-from domain.errors import Errors, Invalid
+from domain.errors import DomainError, Errors, Invalid
 from domain.event import OPERATOR, Actor, Command, Context, Event, Facts, Meta, Policy, Recorded, State
 from domain.permissions import Role
 
@@ -51,8 +52,19 @@ def fold(events: Iterable[Event], state: Any = None) -> Any:
     for event in events:
         version = state.version + 1 if state is not None else 1
         at = NOW + timedelta(hours=version - 1)
+        began = state.created_at if state is not None else at
         state = catalog.aggregate_of(type(event)).evolve(state, recorded(event, version, at=at))
+        assert (state.id, state.org_id, state.version) == (STREAM, ORG, version)
+        assert (state.created_at, state.updated_at) == (began, at)
     return state
+
+
+_SENTENCE = re.compile(r"(['\"A-Z0-9]|[\w ]+: \w|(expires_at|role) must ).*\.", re.DOTALL)
+
+
+def is_sentence(text: object) -> bool:
+    """Whether a text reads like a sentence to a person: how it begins and ends, whatever it says."""
+    return isinstance(text, str) and _SENTENCE.fullmatch(text) is not None and not text.isupper()
 
 
 def policy(
@@ -96,9 +108,18 @@ def context(
 
 
 def decide(state: State | None, command: Command, **surroundings: Any) -> tuple[Event, ...]:
-    """The events of a command. Surroundings are those of ``context``."""
+    """The events of a command. Surroundings are those of ``context``. What is refused is refused with sentences."""
     aggregate = catalog.AGGREGATES[catalog.kind_of(type(command))]
-    return aggregate.decide(state, command, context(**surroundings))
+    try:
+        return aggregate.decide(state, command, context(**surroundings))
+    except DomainError as refusal:
+        _require_sentences(refusal)
+        raise
+
+
+def _require_sentences(refusal: DomainError) -> None:
+    by_field = [text for texts in refusal.errors.values() for text in texts] if isinstance(refusal, Invalid) else []
+    assert [text for text in (str(refusal), refusal.detail, *by_field) if not is_sentence(text)] == []
 
 
 class Given:
@@ -120,6 +141,14 @@ class Given:
 
     def refused(self, command: Command, **surroundings: Any) -> Errors:
         return errors_of(lambda: self.when(command, **surroundings))
+
+    def refused_as(self, kind: type[DomainError], command: Command, **surroundings: Any) -> tuple[str, dict[str, object]]:
+        """The code of a refusal of this kind, and what it says for programs."""
+        try:
+            self.when(command, **surroundings)
+        except kind as refusal:
+            return refusal.code, refusal.extra
+        raise AssertionError("nothing was refused")
 
     def then(self, *expected: Event) -> Given:
         assert self.events == expected
