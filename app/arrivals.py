@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 
+from consumers.connection import reason
 from domain.event_store import CHANNEL
 from projections import connections, feed
 
 RETRY_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
 """How often it looks though nobody told it anything, and so notices a database that is silent."""
-TIMEOUT_MS = 15_000
+
+log = structlog.get_logger("arrivals")
 
 
 class Arrivals:
     """To be used on one event loop. Everybody is woken when ``draining`` is set."""
 
-    def __init__(self, url: str, draining: asyncio.Event) -> None:
+    def __init__(self, url: str, draining: asyncio.Event, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
+        self._timeout = statement_timeout_ms
         self._draining = draining
         self._waiting: dict[UUID, set[asyncio.Event]] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,12 +74,14 @@ class Arrivals:
 
     async def _listen(self) -> None:
         while True:
-            with suppress(psycopg.Error):  # the database is away
+            try:
                 await self._follow()
+            except psycopg.Error as error:  # the database is away, or silent
+                log.warning("arrivals.failed", error=type(error).__name__, reason=reason(error), again_in=RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        connection = await connections.connect_async(self._url, "arrivals", "", statement_timeout_ms=TIMEOUT_MS)
+        connection = await connections.connect_async(self._url, "arrivals", "", statement_timeout_ms=self._timeout)
         async with connection:
             await connection.execute("SET ROLE opportunities_writer")
             await connection.execute(f"LISTEN {CHANNEL}")

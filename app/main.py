@@ -56,7 +56,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         statement_timeout_ms=settings.statement_timeout_ms,
     )
     draining = asyncio.Event()
-    arrivals = Arrivals(settings.database_url, draining)
+    arrivals = Arrivals(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
     app = Application(
         list(routes),
         state=State(

@@ -41,7 +41,10 @@ def run(config: Settings) -> None:
 
 def check(config: Settings) -> str:
     """A line on the relay that was at work last. Raises ``Failure`` where that was too long ago."""
-    with database.connect(config.database_url, "check") as connection, connection.cursor() as cursor:
+    with (
+        database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
+        connection.cursor() as cursor,
+    ):
         lag = checkpoints.lag(cursor, checkpoints.RELAY)
         off = clock.asked(cursor).warning()
     if lag is None:

@@ -51,7 +51,10 @@ def run(config: Settings, only: Part | None = None) -> None:
 
 def check(config: Settings, only: Part | None = None) -> str:
     """A line on the consumer and the sender. Raises ``Failure`` where one was not at work of late."""
-    with database.connect(config.database_url, "check") as connection, connection.cursor() as cursor:
+    with (
+        database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
+        connection.cursor() as cursor,
+    ):
         gauges = {(name, label): value for name, label, value in cursor.execute(deliveries.GAUGES).fetchall()}
         off = clock.asked(cursor).warning()
     for part in [only] if only else get_args(Part):

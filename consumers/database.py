@@ -8,8 +8,11 @@ from psycopg import Connection
 
 from projections import connections
 
+TIMEOUT_MS = 60_000
+"""A chunk of the log, or the deliveries of many events, may take that long on a slow day."""
 
-def connect(url: str, name: str, *, statement_timeout_ms: int = 60_000) -> Connection[Any]:
+
+def connect(url: str, name: str, *, statement_timeout_ms: int = TIMEOUT_MS) -> Connection[Any]:
     """Raises ``psycopg.OperationalError`` if there is no server."""
     connection = connections.connect(url, name, "", statement_timeout_ms=statement_timeout_ms)
     connection.prepare_threshold = 0

@@ -56,12 +56,14 @@ class Relay:
         stop: threading.Event,
         *,
         chunk: int = CHUNK,
+        statement_timeout_ms: int = database.TIMEOUT_MS,
         now: Callable[[Cursor[Any]], datetime] = clock.ask,
     ) -> None:
         self._url = database_url
         self._config = config
         self._stop = stop
         self._chunk = chunk
+        self._timeout = statement_timeout_ms
         self._now = now
         self._log = Log()
         self._connection: Connection[Any] | None = None
@@ -100,7 +102,7 @@ class Relay:
 
     def _step(self) -> bool:
         if self._connection is None:
-            self._connection = database.connect(self._url, "relay")
+            self._connection = database.connect(self._url, "relay", statement_timeout_ms=self._timeout)
         with self._connection.cursor() as cursor:
             if not self._lead(cursor):
                 return False

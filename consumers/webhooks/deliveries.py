@@ -241,6 +241,15 @@ _SETTLE = """
 """
 
 
+async def unsettled(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Settled]:
+    """Those of which nothing was written down, once whoever may be doing so has ended."""
+    ids = sorted({each.id for each in settled})
+    await cursor.execute("SELECT FROM webhook_deliveries WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE", (ids,))
+    await cursor.execute("SELECT delivery_id, at FROM webhook_attempts WHERE delivery_id = ANY(%s::uuid[])", (ids,))
+    written = set(await cursor.fetchall())
+    return [each for each in settled if (each.id, each.at) not in written]
+
+
 async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Failing]:
     """Write down what came of attempts; the endpoints among them that fail, and since when."""
     await cursor.execute(_SETTLE, (_encode(settled).decode(),), prepare=True)

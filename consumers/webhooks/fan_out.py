@@ -127,11 +127,13 @@ class FanOut:
         stop: Event,
         *,
         keep: timedelta,
+        statement_timeout_ms: int = database.TIMEOUT_MS,
         now: Callable[[Cursor[Any]], datetime] = clock.ask,
     ) -> None:
         self._url = database_url
         self._config = config
         self._stop = stop
+        self._timeout = statement_timeout_ms
         self._oldest = keep - SAFETY if keep > SAFETY else keep
         self.wake: Callable[[], None] = lambda: None
         self._now = now
@@ -170,7 +172,7 @@ class FanOut:
 
     def _step(self) -> bool:
         if self._connection is None:
-            self._connection = database.connect(self._url, "webhooks")
+            self._connection = database.connect(self._url, "webhooks", statement_timeout_ms=self._timeout)
         consumer = self._consumer or self._join(self._connection)
         self._check()
         quiet = self._quiet(consumer)

@@ -61,6 +61,7 @@ class Sender:
         keep: timedelta,
         concurrency: int = CONCURRENCY,
         seconds: float = SECONDS,
+        statement_timeout_ms: int = TIMEOUT_MS,
         clock: Clock | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -68,12 +69,15 @@ class Sender:
         self._transport = transport
         self._disable = disable
         self._keep = keep
+        self._timeout = statement_timeout_ms
         self._lease = seconds + LEASE_SPARE_SECONDS
         self._clock = clock or Clock()
         self._chance = chance
         self._paces = Paces(concurrency)
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._done: list[tuple[Settled, str]] = []
+        self._unsure = False
+        """Whether some of these may have been written down, by a commit that nobody heard of."""
         self._disabling: dict[UUID, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
@@ -150,14 +154,16 @@ class Sender:
             return False
         try:
             async with connection.transaction(), connection.cursor() as cursor:
-                failing = await deliveries.settle(cursor, [settled for settled, _ in done])
+                settled = [settled for settled, _ in done]
+                failing = await deliveries.settle(cursor, await deliveries.unsettled(cursor, settled) if self._unsure else settled)
         except BaseException:
-            self._done = done + self._done
+            self._done, self._unsure = done + self._done, True
             raise
-        urls = {settled.endpoint_id: url for settled, url in done}
-        for settled, url in done:
-            if settled.outcome == "gone":
-                self._begin_disabling(settled.org_id, settled.endpoint_id, "gone", url)
+        self._unsure = False
+        urls = {each.endpoint_id: url for each, url in done}
+        for each, url in done:
+            if each.outcome == "gone":
+                self._begin_disabling(each.org_id, each.endpoint_id, "gone", url)
         for endpoint_id, org_id, since, now in failing:
             if now - since >= schedule.FAILING:
                 self._begin_disabling(org_id, endpoint_id, "failing", urls[endpoint_id])
@@ -272,7 +278,7 @@ class Sender:
         if self._connection is None:
             # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
             connection = await connections.connect_async(
-                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=TIMEOUT_MS
+                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout
             )
             connection.prepare_threshold = 0
             await connection.execute("SET ROLE opportunities_writer")
