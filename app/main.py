@@ -18,18 +18,20 @@ from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
-from app import access, asyncapi, docs, index, openapi, problems
-from app.access import Access, Limits
-from app.arrivals import Arrivals
-from app.committer import Committer
-from app.health import SchemaCheck
-from app.live_feed import LiveFeed
-from app.rate_limit import RateLimit
-from app.reads import Reads
+from app.http import middleware, problems
+from app.http.middleware import Access, Limits
+from app.http.rate_limit import RateLimit
+from app.reading.live_feed import LiveFeed
+from app.reading.notifications import Arrivals
+from app.reading.read_pool import Reads
+from app.resources import api_root
+from app.resources.health import SchemaCheck
+from app.resources.webhook_requests import Desk
 from app.routes import ROUTES
+from app.schema import asyncapi, openapi, pages
 from app.settings import Settings
-from app.webhook_desk import Desk
-from app.writer import Writer
+from app.writing.command_queue import Writer
+from app.writing.committer import Committer
 
 
 class Application(Litestar):
@@ -83,14 +85,14 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
     app.access = Access(
         app.routed,
         reads,
-        access.allowed(app.routes),
+        middleware.allowed(app.routes),
         _limits(settings),
         origins=settings.origins(),
         compressing=settings.compression,
     )
-    app.state.index = index.document(app)
-    app.state.openapi = docs.packed(openapi.document(app, settings.public_url))
-    app.state.asyncapi = docs.packed(asyncapi.document(settings))
+    app.state.index = api_root.document(app)
+    app.state.openapi = pages.packed(openapi.document(app, settings.public_url))
+    app.state.asyncapi = pages.packed(asyncapi.document(settings))
     return app
 
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from app import (
+from app.http import metrics
+from app.resources import (
     accounts,
     activities,
-    asyncapi,
+    api_root,
     contacts,
     custom_fields,
-    docs,
     events,
     exchange_rates,
     forecast,
     health,
     history,
-    index,
-    metrics,
     opportunities,
     organization,
     pipeline,
@@ -25,13 +23,14 @@ from app import (
     users,
     webhooks,
 )
+from app.schema import asyncapi, pages
 
 RESOURCES = (
-    docs,
+    pages,
     asyncapi,
     health,
     metrics,
-    index,
+    api_root,
     forecast,
     opportunities,
     history,

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from app import client_address
-from app.cors import origins
-from consumers.connection import Kafka, Mechanism, Security, problems
+from app.http import client_address
+from app.http.cors import origins
+from consumers.kafka_settings import Kafka, Mechanism, Security, problems
 from domain.webhook_url import Network, Rules, rules
 
 PREFIX = "OPPORTUNITIES_"

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from kafka.partitioner import murmur2
 from kafka.record import util
 
-from consumers.connection import MAX_MESSAGE_BYTES, Kafka, NoChecksum
+from consumers.kafka_settings import MAX_MESSAGE_BYTES, Kafka, NoChecksum
 from consumers.message import Headers
 
 __all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "TopicPartition", "errors"]

@@ -20,8 +20,8 @@ import structlog
 from psycopg import Connection, Cursor
 
 from consumers import checkpoints, database, kafka, topic
+from consumers.event_reader import Chunk, Log, beginning, id_at
 from consumers.kafka import Kafka
-from consumers.log import Chunk, Log, beginning, id_at
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
 from domain import event_store

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from consumers import checkpoints, database
+from consumers.event_reader import Log
 from consumers.kafka import Kafka
-from consumers.log import Log
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
 from domain import event_store

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
-from consumers.connection import MAX_MESSAGE_BYTES, retention_ms
 from consumers.kafka import Admin, Consumer, Fetched, Kafka, TopicPartition, errors
+from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
 
 UNKNOWN = frozenset({3, 100})
 """What a broker answers of a topic that it does not have, by name or by id."""

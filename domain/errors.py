@@ -1,4 +1,4 @@
-"""Why a command was refused: one class per kind, each with a stable code. Refuses HTTP: see ``app.problems``."""
+"""Why a command was refused: one class per kind, each with a stable code. Refuses HTTP: see ``app.http.problems``."""
 
 from __future__ import annotations
 

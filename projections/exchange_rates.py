@@ -16,8 +16,8 @@ from msgspec import Struct
 from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
-from projections import versions
-from projections.condition import Query, part
+from projections import versioned_rows
+from projections.conditions import Query, part
 from projections.projection import Change
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
@@ -93,7 +93,7 @@ class ExchangeRates:
                         doc=encode(shown).decode(),
                     )
                 )
-        versions.insert(cursor, "exchange_rates", rows)
+        versioned_rows.insert(cursor, "exchange_rates", rows)
 
 
 def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> Query:

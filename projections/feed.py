@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import event_store
 from domain.event import Recorded, State
 from projections import before
-from projections.condition import Query
+from projections.conditions import Query
 from projections.history import Entry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from app import prerequisites
+from app.migrations import prerequisites
 from domain import event_store
 from projections import connections, registry
 from projections.projection import Projection

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import AsyncCursor, Cursor
 
-from consumers.webhooks.pace import Room
+from consumers.webhooks.concurrency import Room
 from consumers.webhooks.schedule import Outcome, Status
 
 _encode = msgspec.json.encode

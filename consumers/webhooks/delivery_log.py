@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
-from projections.condition import Condition, Query, part
+from projections.conditions import Condition, Query, part
 
 MAX_ATTEMPTS = 20
 """How many of its attempts a delivery in a list shows."""

@@ -22,8 +22,8 @@ from psycopg import Connection, Cursor
 from uuid_utils.compat import uuid7
 
 from consumers import checkpoints, database, kafka, topic
-from consumers.connection import reason
 from consumers.kafka import Admin, Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
+from consumers.kafka_settings import reason
 from consumers.message import Message
 from consumers.message import decode as decode_message
 from consumers.publisher import TopicLost

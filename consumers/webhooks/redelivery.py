@@ -16,7 +16,7 @@ from msgspec import Struct
 from psycopg import Cursor
 from uuid_utils.compat import uuid7
 
-from consumers.log import Log, beginning
+from consumers.event_reader import Log, beginning
 from consumers.webhooks import deliveries, endpoints
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Version

@@ -21,10 +21,10 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from consumers.connection import reason
+from consumers.kafka_settings import reason
 from consumers.webhooks import deliveries, endpoints, schedule, signing
+from consumers.webhooks.concurrency import Paces, Room
 from consumers.webhooks.deliveries import Claimed, Settled
-from consumers.webhooks.pace import Paces, Room
 from consumers.webhooks.transport import SECONDS, Answer, Transport
 from domain.webhook_endpoint import Reason
 from projections import connections

@@ -19,8 +19,8 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
 from consumers.webhooks import schedule
-from consumers.webhooks.guard import Lookup, Refused, Resolver, socket_factory
 from consumers.webhooks.schedule import Outcome
+from consumers.webhooks.ssrf_guard import Lookup, Refused, Resolver, socket_factory
 from domain.webhook_url import Rules, url_error
 from projections.clock import Clock
 

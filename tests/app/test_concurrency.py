@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from app.committer import Committer
+from app.writing.committer import Committer
 from projections.rebuild import verify
 from tests.support.commands import Company, fold, stream
 from tests.support.scenarios import OPPORTUNITIES

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from litestar.routes import HTTPRoute
 
-from app.committer import Committer
-from app.reads import Identity, Reads
+from app.reading.read_pool import Identity, Reads
+from app.writing.committer import Committer
 from tests.support import postgres
 from tests.support.commands import Company, log
 from tests.support.inprocess import InProcess, running

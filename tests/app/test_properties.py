@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from app.committer import Committer
+from app.writing.committer import Committer
 from domain import event_store
 from projections.rebuild import verify
 from tests.support import deals

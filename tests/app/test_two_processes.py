@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.committer import Committer
+from app.writing.committer import Committer
 from tests.support.commands import Company
 from tests.support.inprocess import InProcess, running
 from tests.support.server import Reply

@@ -15,8 +15,8 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from projections import opportunity_queries
-from projections.condition import Condition, Query
+from projections.conditions import Condition, Query
+from projections.opportunities import queries as opportunity_queries
 from tests.bench.loader import loaded
 from tests.bench.workload import Window, windows
 

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from itertools import cycle, islice
 from typing import NamedTuple
 
-from app import processes
+from app.process import children
 from tests.bench import accounting, databases, load, servers
 from tests.bench.rig import Rig, Sample
 from tests.bench.steady import Steady
@@ -62,7 +62,7 @@ class Live:
         expected = self._positions(start)
         if got.positions != expected or got.different:
             raise RuntimeError(f"{got.different} subscribers differ; the first got {len(got.positions)} of {len(expected)} events")
-        processes.until(lambda: self._memory() < before + (peak - before) / 2, AFTERWARDS_SECONDS)
+        children.until(lambda: self._memory() < before + (peak - before) / 2, AFTERWARDS_SECONDS)
         lag = Sample(got.lags["p99"] * 1e3, "ms", got.lags["p50"] * 1e3, got.lags["p99"] * 1e3, cpu)
         return Lived(
             lag, _late(beside), _late(alone), Sample(peak - before, "MiB"), Sample(max(0.0, self._memory() - before), "MiB")

@@ -19,9 +19,9 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 
-from app.committer import MAX_BATCH, Committer
-from app.provision import create_org
-from app.submission import Submission
+from app.writing.committer import MAX_BATCH, Committer
+from app.writing.envelope import Submission
+from app.writing.provisioning import create_org
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
 from domain.event import OPERATOR, Actor, Command
 

@@ -20,14 +20,14 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app import processes
-from app.broker import Broker
-from app.committer import Committer
-from app.dev import EMBEDDED_KAFKA, OPEN_WEBHOOKS
-from app.submission import Submission
+from app.dev.kafka import Broker
+from app.dev.supervisor import EMBEDDED_KAFKA, OPEN_WEBHOOKS
+from app.process import children
+from app.writing.committer import Committer
+from app.writing.envelope import Submission
 from consumers import kafka, topic
-from consumers.connection import Kafka
-from consumers.log import Log
+from consumers.event_reader import Log
+from consumers.kafka_settings import Kafka
 from consumers.message import PUBLISHED
 from consumers.webhooks import deliveries, fan_out
 from domain.event import OPERATOR
@@ -232,7 +232,7 @@ class Outbound:
         return Flat(*samples)
 
     def _until(self, process: Popen[bytes], condition: Callable[[], bool]) -> None:
-        if not processes.until(lambda: process.poll() is not None or condition(), PATIENCE) or process.poll() is not None:
+        if not children.until(lambda: process.poll() is not None or condition(), PATIENCE) or process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended, or did not come to its end in {PATIENCE} s; see its log")
 
     def _number(self, query: LiteralString, *params: Any) -> int:

@@ -37,7 +37,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from app.embedded import Postgres
+from app.dev.postgres import Postgres
 from tests.bench import accounting, databases
 from tests.bench.measures import MEASURES, Measure
 from tests.bench.rig import Rig, Sample

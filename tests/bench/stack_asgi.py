@@ -10,13 +10,14 @@ from typing import Any
 
 from litestar import Request, get
 
-from app import listing, logs, settings
-from app.answer import Answer
+from app import logs, settings
+from app.cli.serve import application
+from app.http import listing
+from app.http.operations import HIDDEN
+from app.http.response import Answer
 from app.main import Application
-from app.operations import HIDDEN
-from app.opportunities import TABLE
+from app.resources.opportunities import TABLE
 from app.routes import ROUTES
-from app.serve import application
 from tests.bench.raw_asgi import BODY
 
 PATH = "/api/bench/"

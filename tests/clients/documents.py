@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from app import asyncapi, openapi
+from app.http.operations import Json
 from app.main import create_app
-from app.operations import Json
+from app.schema import asyncapi, openapi
 from app.settings import Settings
 
 SETTINGS = Settings(database_url="postgresql://nowhere/none")

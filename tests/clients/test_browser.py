@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from app.committer import Committer
-from app.provision import create_org
+from app.writing.committer import Committer
+from app.writing.provisioning import create_org
 from tests.support.scenarios import Org
 from tests.support.server import serving
 

@@ -12,13 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.broker import Broker
-from app.committer import Committer
-from app.processes import until
+from app.dev.kafka import Broker
+from app.process.children import until
+from app.writing.committer import Committer
 from consumers import checkpoints, database, loop, message
 from consumers import kafka as clients
-from consumers.connection import Kafka
-from consumers.log import Log, beginning
+from consumers.event_reader import Log, beginning
+from consumers.kafka_settings import Kafka
 from consumers.publisher import Publisher, TopicLost
 from consumers.relay import Relay
 from consumers.republish import republish

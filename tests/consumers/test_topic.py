@@ -9,8 +9,8 @@ import pytest
 
 from consumers import kafka as clients
 from consumers import topic
-from consumers.connection import Kafka
 from consumers.kafka import Admin
+from consumers.kafka_settings import Kafka
 from tests.support.kafka import reading
 
 

@@ -17,7 +17,7 @@ from eventsourcing.persistence import IntegrityError, Notification
 from psycopg import errors, sql
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer
+from app.writing.committer import Committer
 from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, opportunity, webhook_endpoint
 from domain.event import Meta, Recorded, State
 from tests.support.commands import Company, log, state

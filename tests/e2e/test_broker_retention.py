@@ -16,13 +16,13 @@ from typing import Self
 import psycopg
 import pytest
 
-from app.broker import Broker
-from app.broker_retention import LIMIT, LOOK_SECONDS, Retention
-from app.committer import Committer
-from app.processes import until
+from app.dev.kafka import Broker
+from app.dev.kafka_retention import LIMIT, LOOK_SECONDS, Retention
+from app.process.children import until
+from app.writing.committer import Committer
 from consumers import checkpoints, kafka, message
-from consumers.connection import Kafka
 from consumers.kafka import TopicPartition
+from consumers.kafka_settings import Kafka
 from consumers.message import Message
 from domain import activity, opportunity
 from domain.webhook_endpoint import Create

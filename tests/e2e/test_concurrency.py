@@ -8,8 +8,8 @@ from threading import Barrier
 
 import pytest
 
-from app.committer import Committer
-from app.provision import create_org
+from app.writing.committer import Committer
+from app.writing.provisioning import create_org
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made
 from tests.support.server import Client, Reply, serving
 

@@ -17,10 +17,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from app.committer import Committer
-from app.embedded import Postgres
+from app.dev.postgres import Postgres
 from app.migrations import migrate
-from app.provision import Provisioned, create_org
+from app.writing.committer import Committer
+from app.writing.provisioning import Provisioned, create_org
 from projections.rebuild import verify
 from tests.support.server import Server
 

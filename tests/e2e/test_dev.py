@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app import processes
+from app.process import children
 from tests.support.dev import Dev, ask, run
 from tests.support.processes import opportunities
 from tests.support.receiver import receiving
@@ -73,7 +73,7 @@ def test_a_killed_postgresql_is_brought_back(dev: Dev) -> None:
     ready = dev.start()
     ask(ready, "POST", "/api/accounts/", {"name": "Before"})
     dev.kill_postgres()
-    assert processes.until(lambda: "process.restarted" in dev.printed(), 30), dev.printed()
+    assert children.until(lambda: "process.restarted" in dev.printed(), 30), dev.printed()
     ask(ready, "POST", "/api/accounts/", {"name": "After"})
     assert ask(ready, "GET", "/api/accounts/")["count"] == 2
     assert dev.stop() == 0
@@ -81,7 +81,7 @@ def test_a_killed_postgresql_is_brought_back(dev: Dev) -> None:
 
 def test_a_second_one_on_the_folder_or_the_port_is_refused_in_a_line(dev: Dev, tmp_path: Path) -> None:
     dev.start()
-    free = str(processes.free_port())
+    free = str(children.free_port())
     same_folder = opportunities("dev", "--data-dir", str(dev.folder), "--port", free)
     same_port = opportunities("dev", "--data-dir", str(tmp_path / "other"), "--port", str(dev.port))
     assert (same_folder.returncode, same_port.returncode) == (1, 1)
@@ -104,7 +104,7 @@ def test_a_plain_install_runs_on_the_systems_postgresql_and_says_what_brings_a_b
     try:
         ready = dev.start()
         ask(ready, "POST", "/api/accounts/", {"name": "Kept"})
-        assert processes.until(lambda: "Without stream and webhooks." in dev.printed(), 10)
+        assert children.until(lambda: "Without stream and webhooks." in dev.printed(), 10)
         assert "pip install 'opportunities[dev]'" in dev.printed()
         assert ready.kafka_bootstrap_servers == ""
     finally:

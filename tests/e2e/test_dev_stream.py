@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app import processes
+from app.process import children
 from tests.support.dev import Dev, Ready, ask
 from tests.support.kafka import at, messages, shown
 from tests.support.processes import ROOT, command, environment, opportunities
@@ -58,7 +58,7 @@ def close(ready: Ready, name: str) -> str:
 
 
 def has(path: Path, text: str) -> bool:
-    return processes.until(lambda: text in path.read_text(), SECONDS)
+    return children.until(lambda: text in path.read_text(), SECONDS)
 
 
 def names(ready: Ready) -> list[str]:
@@ -89,14 +89,14 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
     ready = dev.start()
     servers = ["--kafka-bootstrap-servers", ready.kafka_bootstrap_servers]
     close(ready, "First")
-    assert processes.until(lambda: names(ready) == ["First"], SECONDS)
+    assert children.until(lambda: names(ready) == ["First"], SECONDS)
     with printing(command("stream", *servers), dev.folder.parent) as printed:
 
         def seen() -> bool:
             close(ready, "Second")
-            return processes.until(lambda: "Second" in printed.read_text(), 1)
+            return children.until(lambda: "Second" in printed.read_text(), 1)
 
-        assert processes.until(seen, SECONDS)
+        assert children.until(seen, SECONDS)
         lines = [json.loads(line) for line in printed.read_text().splitlines()]
     assert "First" not in str(lines)
     last = max(lines, key=lambda line: int(line["position"]))
@@ -113,18 +113,18 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
 def test_a_killed_broker_is_brought_back_and_filled_again(dev: Dev) -> None:
     ready = dev.start()
     close(ready, "Before")
-    assert processes.until(lambda: names(ready) == ["Before"], SECONDS)
+    assert children.until(lambda: names(ready) == ["Before"], SECONDS)
     (pid,) = dev.brokers()
     os.kill(pid, signal.SIGKILL)
-    assert processes.until(lambda: "process.restarted" in dev.printed(), SECONDS), dev.printed()
+    assert children.until(lambda: "process.restarted" in dev.printed(), SECONDS), dev.printed()
     close(ready, "After")
-    assert processes.until(lambda: sorted(names(ready)) == ["After", "Before"], SECONDS)
+    assert children.until(lambda: sorted(names(ready)) == ["After", "Before"], SECONDS)
     assert dev.stop() == 0
     assert dev.left() == []
 
 
 def test_what_is_wrong_is_said_in_a_line(dev: Dev) -> None:
-    free = f"127.0.0.1:{processes.free_port()}"
+    free = f"127.0.0.1:{children.free_port()}"
     away = opportunities("stream", "--kafka-bootstrap-servers", free)
     assert away.returncode == 1
     cause = f"no broker answers at {free}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password."

@@ -17,14 +17,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.broker import Broker
-from app.committer import Committer
-from app.embedded import Postgres
+from app.dev.kafka import Broker
+from app.dev.postgres import Postgres
 from app.migrations import migrate
-from app.processes import until
-from app.provision import Provisioned, create_org
+from app.process.children import until
+from app.writing.committer import Committer
+from app.writing.provisioning import Provisioned, create_org
 from consumers import checkpoints
-from consumers.connection import Kafka
+from consumers.kafka_settings import Kafka
 from tests.support.commands import log
 from tests.support.kafka import at, has_the_last, settings, whole
 from tests.support.proxy import AtCommit, Proxy, proxied

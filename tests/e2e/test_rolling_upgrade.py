@@ -7,8 +7,8 @@ import json
 import pytest
 from uuid_utils.compat import uuid7
 
-from app import processes
-from app.provision import Provisioned
+from app.process import children
+from app.writing.provisioning import Provisioned
 from tests.support.commands import log
 from tests.support.processes import opportunities
 from tests.support.scenarios import OPPORTUNITIES
@@ -34,7 +34,7 @@ def test_old_and_new_side_by_side_leave_nothing_out(empty_database_url: str) -> 
 
     def appended(more: int) -> bool:
         so_far = len(log(empty_database_url))
-        return processes.until(lambda: len(log(empty_database_url)) > so_far + more, 30)
+        return children.until(lambda: len(log(empty_database_url)) > so_far + more, 30)
 
     done("migrate", program=OLDER)
     made = json.loads(done("org", "create", "--name", "Acme", "--admin-email", "a@acme.example", program=OLDER))

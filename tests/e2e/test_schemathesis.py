@@ -18,8 +18,8 @@ from schemathesis.core.result import Ok
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from app import openapi
 from app.main import create_app
+from app.schema import openapi
 from app.settings import Settings
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from app import processes
-from app.committer import Committer
-from app.provision import create_org
+from app.process import children
+from app.writing.committer import Committer
+from app.writing.provisioning import create_org
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.e2e
 
 
-def children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -28,18 +28,18 @@ def test_it_ends_with_0_when_told_to(database_url: str) -> None:
         server = Server(database_url, workers=workers)
         server.start()
         assert server.stop() == 0
-        assert processes.bind_problem("127.0.0.1", server.port) is None
+        assert children.bind_problem("127.0.0.1", server.port) is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 def test_its_workers_do_not_outlive_it(database_url: str) -> None:
     with serving(database_url, workers=2) as server:
         assert server.process is not None
-        workers = children(server.process.pid)
+        workers = children_of(server.process.pid)
         assert len(workers) >= 2
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
-        assert processes.until(lambda: not alive(workers), 15), workers
+        assert children.until(lambda: not alive(workers), 15), workers
 
 
 def test_workers_share_what_is_written(database_url: str) -> None:

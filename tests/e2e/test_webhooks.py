@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from app.broker import Broker
-from app.processes import until
-from consumers.connection import Kafka
+from app.dev.kafka import Broker
+from app.process.children import until
+from consumers.kafka_settings import Kafka
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.dev import Dev, ask
 from tests.support.kafka import at, has_the_last, settings, whole

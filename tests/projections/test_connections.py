@@ -9,7 +9,7 @@ from time import monotonic
 import psycopg
 import pytest
 
-from app.processes import until
+from app.process.children import until
 from projections import connections
 from projections.connections import Silent
 from tests.support.proxy import Proxy, proxied

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from projections import exchange_rates
-from tests.projections.books import Books, quoted
+from tests.projections.forecast.books import Books, quoted
 
 JAN, FEB = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2))
 

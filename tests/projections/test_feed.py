@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, Cursor
 
-from app.audit import tell
-from app.committer import Committer
-from app.submission import Outcome
-from consumers.log import Log
+from app.cli.audit import tell
+from app.writing.committer import Committer
+from app.writing.envelope import Outcome
+from consumers.event_reader import Log
 from domain import (
     account,
     activity,
@@ -38,7 +38,7 @@ from domain import (
 from domain.errors import DomainError
 from domain.event import Command, Recorded, State
 from projections import feed, history
-from projections.condition import Query
+from projections.conditions import Query
 from projections.history import Entry
 from tests.support.commands import Company, log, stream
 

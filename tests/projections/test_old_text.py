@@ -11,13 +11,13 @@ from psycopg import sql
 from uuid_utils.compat import uuid7
 
 from app import migrations
-from app.committer import Committer
+from app.writing.committer import Committer
 from domain import event_store, opportunity
 from domain.event import Meta, Recorded
 from domain.opportunity.events import Changes
 from projections import rebuild
-from projections.condition import Condition
-from projections.opportunity_queries import List, page
+from projections.conditions import Condition
+from projections.opportunities.queries import List, page
 from tests.support.commands import Company
 
 NAME = "Probe & So\u0308hne\u200b\nBerlin"

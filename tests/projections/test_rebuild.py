@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from msgspec import structs
 
-from app import demo
-from app.committer import Committer
+from app.dev import demo
 from app.migrations import SchemaError, check, migrate
-from app.reads import Reads
-from app.submission import Unavailable
+from app.reading.read_pool import Reads
+from app.writing.committer import Committer
+from app.writing.envelope import Unavailable
 from domain import account, opportunity, pipeline, user, webhook_endpoint
 from projections import rebuild as rebuilding
 from projections.rebuild import LOCK, SCHEMA, RebuildError, rebuild, verify

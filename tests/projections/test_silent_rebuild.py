@@ -9,9 +9,9 @@ from time import monotonic
 import psycopg
 import pytest
 
-from app.committer import Committer
-from app.failures import explain
-from app.processes import until
+from app.process.children import until
+from app.process.failures import explain
+from app.writing.committer import Committer
 from projections import connections
 from projections.rebuild import LOCK, rebuild, verify
 from projections.registry import READ_MODELS

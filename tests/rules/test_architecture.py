@@ -29,7 +29,7 @@ def test_imports_point_one_way() -> None:
 def test_statements_stand_beside_what_they_read_and_write() -> None:
     """SQL in the application would be a second place that knows the tables of a read model. The named ones own a
     connection's org, the schema itself, and the server's roles and rights."""
-    owners = {Path("app/reads.py"), Path("app/migrations/__init__.py"), Path("app/prerequisites.py")}
+    owners = {Path("app/reading/read_pool.py"), Path("app/migrations/__init__.py"), Path("app/migrations/prerequisites.py")}
     found = [
         f"{module}:{line}"
         for module in modules("app")
@@ -43,7 +43,7 @@ def test_statements_stand_beside_what_they_read_and_write() -> None:
 def test_nobody_goes_by_the_clock_of_a_machine() -> None:
     """Time in the product is the database's: see ``projections.clock``. A log line is of its process, the demo makes up its past,
     and ``dev`` greets whoever sits at the machine."""
-    owners = {Path("projections/clock.py"), Path("app/logs.py"), Path("app/demo.py"), Path("app/dev.py")}
+    owners = {Path("projections/clock.py"), Path("app/logs.py"), Path("app/dev/demo.py"), Path("app/dev/supervisor.py")}
     reads = re.compile(r"\b(datetime\.now|utcnow|date\.today|time\.time|time_ns)\(")
     assert [str(module) for module in modules() if module not in owners and reads.search((ROOT / module).read_text())] == []
 

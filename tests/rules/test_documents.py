@@ -10,14 +10,16 @@ import click
 import pytest
 import yaml
 
-from app import cli, prerequisites, settings
+from app import settings
+from app.cli import main
+from app.migrations import prerequisites
 from app.routes import ROUTES
 from consumers.webhooks import transport
 from consumers.webhooks.schedule import DELAYS, FAILING, JITTER
 from domain import catalog
 from domain.permissions import Role
 from domain.webhook_endpoint import EVENT_TYPES
-from projections import kept_answers
+from projections import idempotency_records
 from tests.support.processes import ROOT
 from tests.support.sources import modules
 
@@ -76,7 +78,7 @@ def test_commands_that_documents_name_exist(path: Path) -> None:
     targets = set(re.findall(r"(?:`|^|run: )make ([a-z-]+)", text, re.MULTILINE))
     assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     for verb, further in re.findall(r"(?:`|^)opportunities ([a-z]+)(?: ([a-z]+))?\b", text, re.MULTILINE):
-        command = cli.cli.commands[verb]
+        command = main.cli.commands[verb]
         assert not isinstance(command, click.Group) or further in command.commands, (verb, further)
 
 
@@ -169,7 +171,7 @@ def test_the_readme_tells_the_schedule_of_webhooks() -> None:
 
 def test_the_readme_tells_for_how_long_a_request_may_be_sent_again() -> None:
     text = " ".join(section("The API in short").split())
-    assert f"with an `Idempotency-Key` may be sent again within {kept_answers.HOURS} hours" in text
+    assert f"with an `Idempotency-Key` may be sent again within {idempotency_records.HOURS} hours" in text
 
 
 def test_the_readme_names_the_types_of_webhooks() -> None:

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from app.committer import Committer
-from app.provision import create_org, issue_token
-from app.submission import Outcome, Result, Submission
+from app.writing.committer import Committer
+from app.writing.envelope import Outcome, Result, Submission
+from app.writing.provisioning import create_org, issue_token
 from domain import account, catalog, event_store, opportunity, user
 from domain.event import OPERATOR, Actor, Command, Recorded, State
 from domain.permissions import Role

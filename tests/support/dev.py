@@ -12,7 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from app import embedded, processes
+from app.dev import postgres
+from app.process import children
 from tests.support.processes import ROOT, command, environment
 from tests.support.server import Client
 
@@ -30,7 +31,7 @@ class Ready(NamedTuple):
 class Dev:
     def __init__(self, folder: Path, *options: str, env: Mapping[str, str] = {}) -> None:
         self.folder = folder
-        self.port = processes.free_port()
+        self.port = children.free_port()
         self.options = options
         self.env = env
         self.output = folder.with_name(folder.name + ".out")
@@ -43,7 +44,7 @@ class Dev:
         with self.output.open("wb") as output:
             self.process = process = subprocess.Popen(arguments, cwd=ROOT, env=environment(self.env), stdout=output, stderr=output)
         said = "Try:"
-        done = processes.until(lambda: process.poll() is not None or said in self.printed(), START_SECONDS)
+        done = children.until(lambda: process.poll() is not None or said in self.printed(), START_SECONDS)
         assert done, self.printed()
         assert process.poll() is None, self.printed()
         return Ready(**json.loads((self.folder / "dev.json").read_text()))
@@ -80,18 +81,18 @@ class Dev:
 
     def brokers(self) -> list[int]:
         name = f"opportunities-broker-{sha256(str(self.folder).encode()).hexdigest()[:12]}"
-        return embedded.inhabitants(name, "tansu")
+        return postgres.inhabitants(name, "tansu")
 
     def left(self) -> list[str]:
         """What is still there of what it ran, once there was time to end."""
         name = f"opportunities-{sha256(str(self.folder / 'postgres').encode()).hexdigest()[:12]}"
 
         def found() -> list[str]:
-            problem = processes.bind_problem("127.0.0.1", self.port)
-            left = [f"postgres {pid}" for pid in embedded.inhabitants(name)] + [f"broker {pid}" for pid in self.brokers()]
+            problem = children.bind_problem("127.0.0.1", self.port)
+            left = [f"postgres {pid}" for pid in postgres.inhabitants(name)] + [f"broker {pid}" for pid in self.brokers()]
             return left + ([problem] if problem else [])
 
-        processes.until(lambda: not found(), 10)
+        children.until(lambda: not found(), 10)
         return found()
 
     def kill_postgres(self) -> None:

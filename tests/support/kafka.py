@@ -18,11 +18,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from app import processes
-from app.broker import Broker
+from app.dev.kafka import Broker
+from app.process import children
 from consumers import kafka, message, topic
-from consumers.connection import Kafka
 from consumers.kafka import Fetched, TopicPartition
+from consumers.kafka_settings import Kafka
 from consumers.message import Message
 from tests.support.commands import log
 from tests.support.postgres import engine_answers
@@ -57,7 +57,7 @@ def in_container() -> tuple[str, Callable[[], None]] | None:
     from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
-    port = processes.free_port()
+    port = children.free_port()
     environ = {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
@@ -79,7 +79,7 @@ def in_container() -> tuple[str, Callable[[], None]] | None:
     except DockerException:
         return None
     os.environ[SERVERS] = f"localhost:{port}"
-    if not processes.until(answers, START_SECONDS):
+    if not children.until(answers, START_SECONDS):
         container.stop()
         raise TimeoutError(f"{IMAGE} did not answer in {START_SECONDS} s")
     return f"{IMAGE} in a container", container.stop
@@ -166,7 +166,7 @@ def records(config: Kafka) -> list[Fetched]:
             ends = {partition: consumer.highwater(partition) for partition in partitions}
             return all(end is not None and consumer.position(partition) >= end for partition, end in ends.items())
 
-        assert processes.until(done, READ_SECONDS)
+        assert children.until(done, READ_SECONDS)
     return taken
 
 

@@ -11,7 +11,7 @@ import time_machine
 def main() -> None:
     _, seconds, *arguments = sys.argv
     time_machine.travel(datetime.now(UTC) + timedelta(seconds=float(seconds)), tick=True).start()
-    from app.cli import main as verb
+    from app.cli.main import main as verb
 
     sys.argv = ["opportunities", *arguments]
     verb()

@@ -20,7 +20,7 @@ def main() -> None:
             model.version = int(version)
         else:
             registry.READ_MODELS = tuple(each for each in registry.READ_MODELS if each is not model)
-    from app.cli import main as verb
+    from app.cli.main import main as verb
 
     sys.argv = ["opportunities", *arguments]
     verb()

@@ -21,8 +21,9 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from app import postgres_binaries, prerequisites
-from app.embedded import Postgres
+from app.dev import postgres_binaries
+from app.dev.postgres import Postgres
+from app.migrations import prerequisites
 
 SERVER = "TEST_RUN_POSTGRES"
 RUN = "TEST_RUN_ID"

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.committer import Committer
-from app.provision import Provisioned, create_org
+from app.writing.committer import Committer
+from app.writing.provisioning import Provisioned, create_org
 from domain.permissions import Role
 from tests.support.server import Client, Reply, Server, serving
 

@@ -18,12 +18,12 @@ from uuid import UUID
 import psycopg
 from uuid_utils.compat import uuid7
 
-from app import processes
-from app.committer import Committer
-from app.provision import Provisioned, create_org
-from app.webhook_process import disabling
+from app.cli.webhooks import disabling
+from app.process import children
+from app.writing.committer import Committer
+from app.writing.provisioning import Provisioned, create_org
 from consumers import database, message
-from consumers.connection import Kafka
+from consumers.kafka_settings import Kafka
 from consumers.webhooks import deliveries, signing
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.sender import Sender
@@ -110,7 +110,7 @@ def until_attempted(url: str, endpoint_id: UUID, times: int = 1, seconds: float 
     def done() -> bool:
         return all(state.attempts >= times for state in states(url, endpoint_id))
 
-    assert processes.until(done, seconds), states(url, endpoint_id)
+    assert children.until(done, seconds), states(url, endpoint_id)
     return states(url, endpoint_id)
 
 
@@ -225,9 +225,9 @@ def complete(system: System, path: str, *types: str) -> None:
     def arrived() -> bool:
         return {one.id for one in system.receiver.at(path)} >= wanted
 
-    assert processes.until(arrived, ARRIVAL_SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
+    assert children.until(arrived, ARRIVAL_SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
     settled = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'delivered'"
-    assert processes.until(lambda: execute(system.url, settled) == [(0,)], ARRIVAL_SECONDS)
+    assert children.until(lambda: execute(system.url, settled) == [(0,)], ARRIVAL_SECONDS)
     received = system.receiver.at(path)
     assert {one.id for one in received} == wanted, "something was sent that nobody subscribed to"
     assert len({(one.id, one.body) for one in received}) == len(wanted), "the bytes differ"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
-from app.provision import Provisioned
+from app.writing.provisioning import Provisioned
 from tests.support.processes import ROOT, command, environment
 from tests.support.server import Server
 

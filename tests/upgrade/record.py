@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from app import postgres_binaries, processes
+from app.dev import postgres_binaries
+from app.process import children
 from tests.support.receiver import Receiver, receiving
 from tests.support.scenarios import OPPORTUNITIES, Json, made
 from tests.support.server import Client, free_port
@@ -56,7 +57,7 @@ def running(checkout: Path) -> Iterator[Dev]:
         ]
         process = subprocess.Popen(command, cwd=checkout)
         try:
-            assert processes.until(lambda: (data / "dev.json").exists() or process.poll() is not None, START_SECONDS)
+            assert children.until(lambda: (data / "dev.json").exists() or process.poll() is not None, START_SECONDS)
             ready = json.loads((data / "dev.json").read_text())
             with Client(port, ready["token"]) as client:
                 yield Dev(client, ready["token"], ready["database_url"])
@@ -250,7 +251,7 @@ def main(checkout: Path, version: str) -> None:
     with running(checkout) as dev, receiving() as receiver:
         scenario = Scenario(dev, receiver)
         scenario.play()
-        assert processes.until(scenario.settled, 60), execute(
+        assert children.until(scenario.settled, 60), execute(
             dev.database_url, "SELECT type, status, attempts FROM webhook_deliveries"
         )
         answers = {path: scenario.do("GET", path, Host=HOST) for path in scenario.questions()}

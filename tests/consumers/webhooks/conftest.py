@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from app.committer import Committer
+from app.writing.committer import Committer
 from tests.support.commands import Company
 from tests.support.receiver import Receiver, receiving
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from consumers.webhooks.guard import Lookup, name_error
+from consumers.webhooks.ssrf_guard import Lookup, name_error
 from consumers.webhooks.transport import BODY_SECONDS, MAX_KEPT, Answer, Transport
 from domain.webhook_url import STRICT, Rules, rules
 from tests.support.receiver import Receiver, receiving

@@ -1,0 +1,31 @@
+"""The history of a record, or of a whole org, for the command line: one JSON object per event, in the log's order.
+
+It reads the log itself, deleted records included, and tells everything but secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import msgspec
+
+from app.process.failures import Failure
+from domain import catalog, event_store
+from domain.event import State
+from projections import connections, history
+
+CHUNK = 2_000
+encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[str]:
+    """The lines for one record (of one org, where that is given) or for an org."""
+    states: dict[UUID, State] = {}
+    with connections.connect_patiently(url, "audit") as connection, connection.transaction():
+        for recorded in event_store.of(connection, org_id=org_id, stream_id=record_id, chunk=CHUNK):
+            before = states.get(recorded.originator_id)
+            yield encode(history.entry(recorded, before, {})).decode()
+            states[recorded.originator_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
+    if not states:
+        raise Failure("There is no such record." if record_id is not None else "There is no such org.")

@@ -1,0 +1,67 @@
+"""``opportunities relay``: the process around ``consumers.relay``, and the question whether one is at work.
+
+Refuses to end because Kafka or PostgreSQL is away: it says so in the log and goes on when they are back.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+from app import logs, migrations
+from app.process import failures
+from app.process.failures import Failure
+from app.settings import Settings
+from consumers import checkpoints, database, kafka, loop
+from consumers.kafka_settings import reason
+from consumers.relay import HEARTBEAT_SECONDS, Relay
+from projections import clock
+
+UNSEEN_SECONDS = HEARTBEAT_SECONDS * 6
+
+log = structlog.get_logger("relay")
+
+
+def run(config: Settings) -> None:
+    """Relay until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` where it
+    cannot begin."""
+    logs.configure(config.log_level, config.log_format)
+    quiet(config.log_level)
+    kafka.require_checksum()
+    cluster = config.kafka()
+    migrations.check(config.database_url)
+    stop = loop.stop_on_signals()
+    relay = Relay(config.database_url, cluster, stop)
+    try:
+        loop.run(relay, stop, describe=describe)
+    finally:
+        relay.close()
+    log.info("relay.stopped")
+
+
+def check(config: Settings) -> str:
+    """A line on the relay that was at work last. Raises ``Failure`` where that was too long ago."""
+    with (
+        database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
+        connection.cursor() as cursor,
+    ):
+        lag = checkpoints.lag(cursor, checkpoints.RELAY)
+        off = clock.asked(cursor).warning()
+    if lag is None:
+        raise Failure("No relay has ever been at work here: start `opportunities relay`.")
+    if lag.unseen > UNSEEN_SECONDS:
+        raise Failure(f"No relay has been at work for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
+    return " ".join(filter(None, [f"A relay is at work, {lag.events} events behind.", off]))
+
+
+def describe(error: Exception) -> str:
+    """The reason of an error, on a line."""
+    explained = failures.explain(error)
+    return explained[0] if explained else reason(error)
+
+
+def quiet(log_level: str) -> None:
+    """Leave it to our own log to say that a broker is away: the library says it of every socket."""
+    if log_level != "debug":
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)

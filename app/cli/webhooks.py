@@ -1,0 +1,126 @@
+"""``opportunities webhooks``: the process that fans events out to endpoints and sends them, or does one of the two.
+
+The consumer has a thread of its own, the sender the event loop. Refuses to end because Kafka or PostgreSQL is away: it says so
+in the log and goes on when they are back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from typing import Literal, get_args
+from uuid import UUID
+
+import structlog
+
+from app import logs, migrations
+from app.cli.relay import UNSEEN_SECONDS, describe, quiet
+from app.process.failures import Failure
+from app.settings import Settings
+from app.writing.committer import Committer
+from app.writing.envelope import Submission
+from consumers import database, kafka, loop
+from consumers.webhooks import deliveries
+from consumers.webhooks.fan_out import FanOut
+from consumers.webhooks.sender import Disable as DisableEndpoint
+from consumers.webhooks.sender import Sender
+from consumers.webhooks.transport import Transport
+from domain.errors import NotFound
+from domain.event import OPERATOR
+from domain.webhook_endpoint import Disable, Reason
+from projections import clock
+
+Part = Literal["consumer", "sender"]
+
+log = structlog.get_logger("webhooks")
+
+
+def run(config: Settings, only: Part | None = None) -> None:
+    """Work until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` where it
+    cannot begin."""
+    logs.configure(config.log_level, config.log_format)
+    migrations.check(config.database_url)
+    stop = loop.stop_on_signals()
+    if only == "consumer":
+        _consume(consumer(config, stop), stop)
+    else:
+        asyncio.run(_send(config, stop, consumer(config, stop) if only is None else None))
+    log.info("webhooks.stopped")
+
+
+def check(config: Settings, only: Part | None = None) -> str:
+    """A line on the consumer and the sender. Raises ``Failure`` where one was not at work of late."""
+    with (
+        database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
+        connection.cursor() as cursor,
+    ):
+        gauges = {(name, label): value for name, label, value in cursor.execute(deliveries.GAUGES).fetchall()}
+        off = clock.asked(cursor).warning()
+    for part in [only] if only else get_args(Part):
+        unseen = gauges.get(("unseen_seconds", part))
+        if unseen is None or unseen > UNSEEN_SECONDS:
+            since = "ever" if unseen is None else f"for {unseen:.0f} s"
+            raise Failure(f"No webhook {part} has been at work {since}: start `opportunities webhooks`, or see its log.")
+    lag = sum(value for (name, _), value in gauges.items() if name == "lag")
+    told = f"Webhooks are at work: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
+    return " ".join(filter(None, [told, off]))
+
+
+def consumer(config: Settings, stop: threading.Event) -> FanOut:
+    """Not connected yet. Raises ``SettingsError``, ``NoChecksum``."""
+    quiet(config.log_level)
+    kafka.require_checksum()
+    return FanOut(config.database_url, config.kafka(), stop, keep=timedelta(days=config.webhook_keep_days))
+
+
+def _consume(fan_out: FanOut, stop: threading.Event) -> None:
+    try:
+        loop.run(fan_out, stop, describe=describe)
+    finally:
+        fan_out.close()
+
+
+async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None) -> None:
+    time = clock.Clock()
+    transport = Transport(config.webhook_rules(), clock=time)
+    committer = Committer(config.database_url, statement_timeout_ms=config.statement_timeout_ms)
+    sender = Sender(
+        config.database_url,
+        transport,
+        disabling(committer),
+        keep=timedelta(days=config.webhook_keep_days),
+        concurrency=config.webhook_concurrency,
+        clock=time,
+    )
+    thread: threading.Thread | None = None
+    if fan_out is not None:
+        fan_out.wake = sender.wake
+        thread = threading.Thread(target=_consume, args=(fan_out, stop), name="consumer")
+        thread.start()
+    try:
+        await sender.run(stop, config.shutdown_timeout_s)
+    finally:
+        stop.set()
+        await transport.close()
+        committer.close()
+        if thread is not None:
+            await asyncio.to_thread(thread.join)
+
+
+def disabling(committer: Committer) -> DisableEndpoint:
+    """How a sender disables an endpoint: by a command, like everybody else."""
+
+    async def disable(org_id: UUID, endpoint_id: UUID, reason: Reason, url: str) -> None:
+        command = Disable(reason=reason, url=url)
+        await asyncio.to_thread(_execute, committer, Submission("webhook_endpoint", endpoint_id, command, org_id, OPERATOR))
+        log.warning("endpoint.disabled", endpoint_id=str(endpoint_id), reason=reason)
+
+    return disable
+
+
+def _execute(committer: Committer, submission: Submission) -> None:
+    """Raises ``Unavailable``; what is not there any more needs no disabling."""
+    (result,) = committer.run([submission])
+    if isinstance(result, Exception) and not isinstance(result, NotFound):
+        raise result

@@ -1,0 +1,37 @@
+"""Bearer tokens: from an ``Authorization`` header to the identity behind it. Refuses to know a token: only its
+SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from app.http.problems import CHALLENGE, Refused
+from app.reading.read_pool import Identity
+from domain.errors import Unauthenticated
+
+MAX_TOKEN = 512
+
+
+class Identities(Protocol):
+    async def identity(self, hashed: str) -> Identity | None: ...
+
+
+def hashed(token: str) -> str:
+    """The form in which a token is kept and looked up."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+async def authenticate(authorization: str | None, identities: Identities) -> Identity:
+    """Who sent this header. Raises ``Refused`` without a usable header, ``Unauthenticated`` for a token that is no
+    good."""
+    if authorization is None:
+        raise Refused(401, "unauthenticated", "Send a token: Authorization: Bearer <token>.", CHALLENGE)
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN:
+        raise Refused(401, "unauthenticated", "The Authorization header must be: Bearer <token>.", CHALLENGE)
+    identity = await identities.identity(hashed(token))
+    if identity is None:
+        raise Unauthenticated("This token is unknown, revoked or expired, or its user is not active.")
+    return identity

@@ -1,0 +1,187 @@
+"""Request bodies: from bytes to a command, or to every complaint there is about them, by field, in words for people.
+
+A good body is decoded by msgspec straight into the command and costs a few microseconds; only a bad one is read again,
+field by field. Refuses other media types, unknown keys, NUL characters, numbers that are none, and nesting without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache, partial
+from typing import Any, TypeVar, cast, get_args
+
+import msgspec
+from msgspec import NODEFAULT, Raw, Struct
+from msgspec.structs import FieldInfo
+
+from app.http import compression, permission, request_context
+from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, alternatives, check, in_utc
+from app.http.problems import Refused
+from app.http.request_context import Http
+from domain.errors import Errors, Invalid
+from domain.event import Command
+
+C = TypeVar("C", bound=Struct)
+T = TypeVar("T")
+
+ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
+
+BOM = b"\xef\xbb\xbf"
+LARGE = 16_384
+"""Bytes of a body that a thread reads, one after the other: a bad one may take longer than everybody else likes to wait."""
+_aside = ThreadPoolExecutor(1, "bodies")
+MANY = 1_000
+"""Commas in a body whose values are counted."""
+
+_MEDIA_TYPE = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
+_members = msgspec.json.Decoder(dict[str, Raw])
+
+
+class Nothing(Struct):
+    """The body of a request that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a body becomes a command of one class."""
+
+    decoder: msgspec.json.Decoder[Any]
+    tolerant: msgspec.json.Decoder[Any]
+    fields: dict[str, FieldInfo]
+    known: frozenset[str]
+    decimals: tuple[str, ...]
+    instants: tuple[str, ...]
+    nested: bool
+
+
+@cache
+def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -> _Form:
+    body = without(cls, given) if given else cls
+    fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
+    return _Form(
+        decoder=msgspec.json.Decoder(body),
+        tolerant=msgspec.json.Decoder(body, strict=False),
+        fields=fields,
+        known=frozenset(fields) | read_only | ALWAYS_READ_ONLY,
+        decimals=tuple(name for name, field in fields.items() if Decimal in alternatives(field.type)),
+        instants=tuple(name for name, field in fields.items() if datetime in alternatives(field.type)),
+        nested=any(_holds_struct(field.type) for field in fields.values()),
+    )
+
+
+def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
+    """A struct with the fields of ``cls`` but those named; if ``closed``, with no others."""
+    fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls) if field.name not in names]
+    return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.default_factory is not NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.field(default=field.default) if field.default is not NODEFAULT else msgspec.field()
+
+
+async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
+    """The request's body as ``cls``, from whoever may give such a command. As ``decode`` and ``permission.require``."""
+    command = cls if issubclass(cls, Command) else None
+    if command is not None:
+        await permission.require(request, command)
+    content_type = request_context.of(request).content_type
+    try:
+        raw = await sent(request)
+        if len(raw) > LARGE:
+            reading = partial(decode, raw, content_type, cls, read_only, **given)
+            return await _run_aside(reading)
+        return decode(raw, content_type, cls, read_only, **given)
+    except (Invalid, Refused):
+        if command is not None:  # what is wrong is told to whoever may give it at this moment
+            await permission.require_at_present(request, command)
+        raise
+
+
+async def sent(request: Http) -> bytes:
+    """The request's body, inflated. Raises ``Refused`` as ``compression.inflated``."""
+    raw, this = await request.body(), request_context.of(request)
+    if this.content_encoding is None:
+        return raw
+    if this.inflated is None:
+        limit: int = request.app.state.max_body_bytes
+        this.inflated = await _run_aside(partial(compression.inflated, raw, this.content_encoding, limit))
+    return this.inflated
+
+
+async def _run_aside(work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_aside, work)
+
+
+async def none(request: Http) -> None:
+    """Nothing, or an object of nothing. Raises as ``read``."""
+    if (await sent(request)).strip():
+        await read(request, Nothing)
+
+
+def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
+    """A body as ``cls``; keys that are ``read_only`` may be in it and mean nothing. ``given`` fields are no keys of it.
+
+    Raises ``Refused`` for another media type or what is not JSON, ``Invalid`` with every field's error.
+    """
+    raw = raw.removeprefix(BOM)
+    if content_type != "application/json" and (content_type is None or not _MEDIA_TYPE.fullmatch(content_type)):
+        raise Refused(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
+    form = _form(cls, read_only, frozenset(given))
+    try:
+        members = _members.decode(raw)
+        command = form.decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        check(raw, form.fields, form.known)
+        members, command = _tolerant(raw, form)
+    suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or raw.count(b",") > MANY
+    if suspicious or not form.known.issuperset(members) or not _plain_numbers(members, form):
+        check(raw, form.fields, form.known)
+    if form.instants:
+        command = _in_utc(command, form)
+    if given:
+        command = cls(**{name: getattr(command, name) for name in command.__struct_fields__}, **given)
+    return cast("C", command)
+
+
+def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
+    """What ``check`` found nothing wrong with, and msgspec takes only so: 60.0 as the integer that it is."""
+    try:
+        return _members.decode(raw), form.tolerant.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.") from None
+
+
+def _plain_numbers(members: Mapping[str, Raw], form: _Form) -> bool:
+    """Whether the decimal fields are written as JSON writes numbers; Python's Decimal also takes 1_000, NaN and ٣."""
+    return all(NUMBER.fullmatch(members[name]) for name in form.decimals if name in members)
+
+
+def _in_utc(command: Any, form: _Form) -> Any:
+    """With its instants in UTC. Raises ``Invalid`` for a time without a zone or outside the calendar."""
+    changes: dict[str, datetime] = {}
+    errors: Errors = {}
+    for name in form.instants:
+        field = form.fields[name].name
+        value = getattr(command, field)
+        if isinstance(value, datetime):
+            try:
+                changes[field] = in_utc(value)
+            except ValueError:
+                errors[name] = [WORDS[datetime]]
+    if errors:
+        raise Invalid(errors)
+    return msgspec.structs.replace(command, **changes) if changes else command
+
+
+def _holds_struct(type_: Any) -> bool:
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return True
+    return any(_holds_struct(argument) for argument in get_args(type_))

@@ -1,0 +1,129 @@
+"""Compression of answers for clients that take it, and of request bodies.
+
+The answers are whole: a stream is passed on as it comes. A secret that is shown once (``no-store``) is never compressed, for
+the length would tell of it. A compressed answer's ETag is weak, and preconditions take it as they take the strong one.
+Refuses to inflate more than a body may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import zlib
+from functools import lru_cache
+from typing import Any
+
+from litestar.types import Message
+
+from app.http.problems import Refused
+from app.http.request_context import Encoding
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+LEAST = 1024
+"""Bytes of an answer that is worth it."""
+LARGE = 262_144
+"""Bytes of an answer that a thread compresses."""
+# On one core a page of 200 deals, 149 KB, becomes 21 KB in 0.6 ms with gzip and 16 KB in 0.2 ms with zstd; level 6 of either
+# takes 1.4 and 1.1 ms for 18 and 16 KB.
+GZIP_LEVEL = 1
+ZSTD_LEVEL = 1
+MAX_MEMBERS = 16
+_GZIP = 31
+_WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
+_MAGIC = b"\x1f\x8b"
+_REFUSED = "Send the body as it is, or with Content-Encoding: gzip."
+
+
+@lru_cache(maxsize=1000)
+def chosen(accept_encoding: str | None) -> Encoding | None:
+    """The best of what an ``Accept-Encoding`` asks for: by its weights, and zstd where they are equal."""
+    if not accept_encoding:
+        return None
+    weights: dict[str, float] = {}
+    for part in accept_encoding.lower().split(","):
+        name, _, parameter = part.partition(";")
+        weights[name.strip()] = _weight(parameter.strip())
+    gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
+    zstd_ = weights.get("zstd", 0.0)
+    if not max(gzip, zstd_):
+        return None
+    return "zstd" if zstd_ >= gzip else "gzip"
+
+
+def _weight(parameter: str) -> float:
+    if not parameter:
+        return 1.0
+    found = _WEIGHT.fullmatch(parameter)
+    return float(found[1]) if found else 0.0
+
+
+async def compressed(start: Any, body: Any, encoding: Encoding) -> Message:
+    """The body's message, compressed where that is possible and worth it; ``start`` is changed to tell of it."""
+    content: bytes = body.get("body", b"")
+    headers = dict(start["headers"])
+    once = headers.get(b"cache-control") == b"no-store"
+    if len(content) < LEAST or body.get("more_body") or b"content-encoding" in headers or once:
+        return body  # type: ignore[no-any-return]
+    content = await asyncio.to_thread(_compress, content, encoding) if len(content) > LARGE else _compress(content, encoding)
+    length = b"%d" % len(content)
+    start["headers"] = [_changed(name, value, length) for name, value in start["headers"]]
+    start["headers"].append((b"content-encoding", encoding.encode()))
+    body["body"] = content
+    return body  # type: ignore[no-any-return]
+
+
+def _changed(name: bytes, value: bytes, length: bytes) -> tuple[bytes, bytes]:
+    if name == b"content-length":
+        return name, length
+    if name == b"etag" and not value.startswith(b"W/"):
+        return name, b"W/" + value
+    return name, value
+
+
+def _compress(content: bytes, encoding: Encoding) -> bytes:
+    if encoding == "zstd":
+        return zstd.compress(content, ZSTD_LEVEL)
+    return zlib.compress(content, GZIP_LEVEL, _GZIP)
+
+
+def beforehand(content: bytes) -> dict[Encoding | None, bytes]:
+    """What is always the same, in every encoding, as well compressed as it goes."""
+    return {None: content, "gzip": zlib.compress(content, 9, _GZIP), "zstd": zstd.compress(content, 12)}
+
+
+def inflated(raw: bytes, content_encoding: str, limit: int) -> bytes:
+    """A body as it was before its client compressed it. Raises ``Refused``: 415, 413 beyond ``limit`` bytes, 400 for no gzip."""
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    if names == ["identity"] or not raw:
+        return raw
+    if names not in (["gzip"], ["x-gzip"]):
+        raise Refused(415, "unsupported_content_encoding", _REFUSED, {"accept-encoding": "gzip"})
+    parts: list[bytes] = []
+    room = limit
+    for _ in range(MAX_MEMBERS):
+        member = zlib.decompressobj(_GZIP)
+        try:
+            part = member.decompress(raw, room + 1)
+        except zlib.error:
+            raise _broken("it is damaged, or something else") from None
+        room -= len(part)
+        if room < 0:
+            raise Refused(413, "too_large", f"The request body is larger than this server accepts: {limit} bytes when inflated.")
+        if not member.eof:
+            raise _broken("it ends too early")
+        parts.append(part)
+        raw = member.unused_data
+        if not raw:
+            return b"".join(parts)
+        if not raw.startswith(_MAGIC):
+            raise _broken("something stands behind it")
+    raise _broken(f"it has more than {MAX_MEMBERS} members")
+
+
+def _broken(how: str) -> Refused:
+    return Refused(400, "malformed_body", f"The body is not valid gzip: {how}.")

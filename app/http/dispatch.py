@@ -1,0 +1,113 @@
+"""The way of every write: a command and its request to the writer, and the outcome to an answer.
+
+Refuses to decide anything; preconditions and idempotency keys are read here and judged by the committer.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+from uuid_utils.compat import uuid7
+
+from app.http import bodies, etag, filters, idempotency_key, permission, request_context
+from app.http.request_context import Call, Http
+from app.http.response import Answer, Header
+from app.writing.envelope import Outcome, Submission
+from domain import catalog
+from domain.errors import VersionMismatch
+from domain.event import Actor, Command
+
+NO_VERSION = 0
+
+
+async def execute(
+    request: Http,
+    command: Command,
+    *,
+    stream_id: UUID | None = None,
+    kind: str | None = None,
+    comment: str | None = None,
+) -> Outcome:
+    """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
+    ``Unavailable``."""
+    await permission.require(request, type(command))
+    this = request_context.of(request)
+    if this.method == "POST" and not command.__struct_fields__:
+        await bodies.none(request)
+    filters.none(request.scope["query_string"])
+    identity = this.identity
+    key = None
+    if this.idempotency_key is not None and this.method == "POST":
+        mark = idempotency_key.fingerprint(this.method, this.path, await bodies.sent(request))
+        key = idempotency_key.key(this.idempotency_key), mark
+    expected = _expected(this) if stream_id is not None else None
+
+    async def submit(version: int | None) -> Outcome:
+        outcome: Outcome = await request.app.state.writer.execute(
+            Submission(
+                kind=kind or catalog.kind_of(type(command)),
+                stream_id=stream_id or uuid7(),
+                command=command,
+                org_id=identity.org_id,
+                actor=Actor(identity.user_id, identity.role, identity.email),
+                token_id=identity.token_id,
+                expected_version=version,
+                idempotency=key,
+                request_id=this.request_id,
+                comment=comment,
+            )
+        )
+        return outcome
+
+    if not expected:
+        return await submit(None)
+    try:
+        return await submit(max(expected))
+    except VersionMismatch as error:
+        present = error.extra.get("version")
+        if isinstance(present, int) and present in expected:
+            return await submit(present)
+        raise VersionMismatch(
+            f"The record is at version {present}, which If-Match does not name: read it again and repeat the change.",
+            version=present,
+        ) from error
+
+
+def _expected(this: Call) -> frozenset[int] | None:
+    """The versions of ``If-Match``; one that never is, where it lists none of ours."""
+    if this.if_match is None:
+        return None
+    listed = etag.versions(this.if_match)
+    return None if listed is None else listed or frozenset({NO_VERSION})
+
+
+def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> Answer:
+    """The record as it now stands, or 204 where there is nothing to show.
+
+    ``location`` is the collection that a created record is in, with its slash. What is shown ``once`` stands behind the record,
+    is no part of what the ETag is of, and is null in a repeated answer.
+    """
+    headers: list[Header] = []
+    if outcome.replayed:
+        headers.append((b"idempotent-replayed", b"true"))
+    if status == 204 or not outcome.body:
+        return Answer(status=204, headers=headers)
+    body = outcome.body.encode()
+    headers.append((b"etag", etag.tag(outcome.version, body).encode()))
+    if location is not None:
+        headers.append((b"location", f"{location}{outcome.stream_id}/".encode()))
+    if once:
+        headers.append((b"cache-control", b"no-store"))
+        shown = msgspec.json.encode(dict.fromkeys(once) if outcome.replayed else once)
+        body = body[:-1] + b"," + shown[1:]
+    return Answer(body, status, headers)
+
+
+def record(request: Http, version: int, body: bytes) -> Answer:
+    """A record that was read, or 304 where the client has it as it is."""
+    tag = etag.tag(version, body)
+    header = b"etag", tag.encode()
+    if etag.unchanged(request_context.of(request).if_none_match, tag):
+        return Answer(status=304, headers=[header])
+    return Answer(body, headers=[header])

@@ -1,0 +1,24 @@
+"""``Idempotency-Key``: which request a key stands for. Refuses keys that are empty, long or not visible ASCII.
+
+The first answer is kept and given again by the committer, in the transaction of the events it tells of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from app.http.problems import Refused
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def key(header: str) -> str:
+    if not _KEY.fullmatch(header):
+        raise Refused(400, "bad_header", "Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    return header
+
+
+def fingerprint(method: str, path: str, body: bytes) -> bytes:
+    """What must be the same for a request to be the same again."""
+    return hashlib.sha256(f"{method} {path.rstrip('/')}\n".encode() + body).digest()

@@ -1,0 +1,165 @@
+"""JSON schemas of bodies and answers, from the types that decode the ones and write the others.
+
+Bodies are closed: no keys but those named. Answers name every key they have and may gain others. Refuses a second
+description of a record: what an answer shows follows from the state it is rendered from.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from inspect import cleandoc
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from app.http.bodies import without
+from app.http.body_errors import alternatives
+from domain.fields import MAX_NAME, MAX_TEXT
+from domain.pipeline import MAX_CODE
+from domain.text import LINE_PATTERN
+from projections.directory import _HIDDEN as HIDDEN
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{name}"
+
+DECIMAL_SENT: Json = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,12})?$"}],
+    "description": "A number, or a decimal in a string.",
+}
+DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
+
+
+def _text(limit: int, pattern: str = r"\S") -> Json:
+    return {"minLength": 1, "maxLength": limit, "pattern": pattern}
+
+
+_LINE = _text(MAX_NAME, LINE_PATTERN)
+
+
+# What the domain bounds beside the type, by the key of a body; nothing here bounds anything itself.
+BOUNDS: dict[str, Json] = {
+    **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _LINE),
+    "email": {**_LINE, "format": "email"},
+    "key": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
+    "code": _text(MAX_CODE, LINE_PATTERN),
+    "currency": {"pattern": "^[A-Za-z]{3}$"},
+    "probability": {"minimum": 0, "maximum": 100},
+    "lost_reason": _text(MAX_TEXT),
+    "comment": {"maxLength": MAX_TEXT},
+    "body": {"maxLength": MAX_TEXT},
+    "stages": {"minItems": 3},
+}
+
+
+class Problem(Struct, kw_only=True):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+@cache
+def shown(state: type[Struct], name: str) -> type[Struct]:
+    """The record as the API shows it, from its state."""
+    types = {field.name: field.type for field in msgspec.structs.fields(state)}
+    names = ("id", *(name for name in types if name not in HIDDEN), "created_at", "updated_at", "version")
+    return msgspec.defstruct(name, [(field, types[field]) for field in names])
+
+
+class Schemas:
+    """The types referred to so far and their schemas."""
+
+    def __init__(self) -> None:
+        self._types: list[Any] = [Problem]
+        self._bodies: dict[tuple[type[Struct], frozenset[str], str], type[Struct]] = {}
+        self._further: dict[str, Json] = {}
+
+    def add(self, name: str, schema: Json) -> Json:
+        """A reference to a schema that no type stands for."""
+        self._further[name] = schema
+        return {"$ref": REF.format(name=name)}
+
+    def of(self, type_: Any) -> Json:
+        self._types.append(type_)
+        (schema,), _ = msgspec.json.schema_components([type_], ref_template=REF)
+        mended: Json = _mended(schema, DECIMAL_SHOWN)
+        return mended
+
+    def of_body(self, command: type[Struct], given: frozenset[str], name: str) -> Json:
+        key = (command, given, name)
+        if key not in self._bodies:
+            self._bodies[key] = without(command, given, name or _noun(command), closed=True)
+        return self.of(self._bodies[key])
+
+    def components(self) -> Json:
+        _, found = msgspec.json.schema_components(self._types, ref_template=REF)
+        sent = {cls.__name__ for body in self._bodies.values() for cls in _structs(body)}
+        classes = {cls.__name__: cls for type_ in self._types for cls in _structs(type_)}
+        components = {}
+        for name, schema in sorted(found.items()):
+            _mark_instants(schema, classes[name])
+            decimal = DECIMAL_SENT if schema.get("additionalProperties") is False else DECIMAL_SHOWN
+            components[name] = _mended(schema, decimal)
+            if name in sent:
+                components[name]["additionalProperties"] = False
+                components[name]["properties"] = _bounded(components[name]["properties"])
+        return dict(sorted({**components, **self._further}.items()))
+
+
+def _noun(command: type[Struct]) -> str:
+    """``AccountCreate`` for domain.account.Create."""
+    return "".join(part.capitalize() for part in command.__module__.split(".")[1].split("_")) + command.__name__
+
+
+def _structs(type_: Any) -> set[type[Struct]]:
+    """The structs in a type, with those in their fields."""
+    if isinstance(type_, type) and issubclass(type_, Struct):
+        return {type_}.union(*(_structs(field.type) for field in msgspec.structs.fields(type_)))
+    return set().union(*(_structs(argument) for argument in get_args(type_)))
+
+
+def _mark_instants(schema: Json, cls: type[Struct]) -> None:
+    """Say which texts are instants: msgspec does so only of times that must have a zone, and ours are given theirs later."""
+    for field in msgspec.structs.fields(cls):
+        if datetime in alternatives(field.type):
+            node = schema["properties"][field.encode_name]
+            for one in node.get("anyOf", [node]):
+                if one.get("type") == "string":
+                    one["format"] = "date-time"
+
+
+def _bounded(properties: Json) -> Json:
+    return {
+        name: schema if "enum" in schema or "$ref" in schema else {**schema, **BOUNDS.get(name, {})}
+        for name, schema in properties.items()
+    }
+
+
+def _mended(node: Any, decimal: Json) -> Any:
+    """With decimals as they may be sent or as they are shown, descriptions in Markdown, and without what says nothing."""
+    if isinstance(node, list):
+        return [_mended(item, decimal) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("type") == "string" and node.get("format") == "decimal":
+        return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
+    mended = {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    if mended.get("default", ...) is None:
+        del mended["default"]  # as good as left out, and no reason for generators to ask for the key
+    if "enum" in mended:
+        mended.setdefault("type", "string")
+    if mended.get("type") == "object" and "properties" not in mended:
+        mended.setdefault("additionalProperties", True)
+    if mended.get("type") == "array" and not isinstance(mended.get("items"), dict):  # of any values; pairs too, for generators
+        mended.pop("prefixItems", None)
+        mended["items"] = {}
+    if isinstance(text := mended.get("description"), str):  # a docstring of ours
+        mended["description"] = cleandoc(text).replace("``", "`")
+    return mended

@@ -1,0 +1,106 @@
+"""What a list understands, declared once for the parser and for OpenAPI, and what a request asks of it.
+
+Refuses nothing by itself; all that its parts refuse is told at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from app.http import filters, paging, request_context
+from app.http.filters import Filters
+from app.http.paging import PAGING, Page
+from app.http.param_types import instant
+from app.http.request_context import Http
+from app.http.response import Answer
+from domain.errors import Errors, Invalid
+from projections.conditions import Condition, CustomType, Order
+from projections.directory import queries as directory_queries
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """``fields`` are the keys of an item; ``cursors`` and ``as_of`` say whether the list has them."""
+
+    filters: Filters
+    orderings: tuple[str, ...]
+    order: tuple[Order, ...]
+    fields: tuple[str, ...]
+    cursors: bool = False
+    as_of: bool = False
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The parameters that are no filters."""
+        names = (*(name for name in PAGING if name != "cursor" or self.cursors), "fields")
+        return (*names, *(("ordering",) if self.orderings else ()), *(("as_of",) if self.as_of else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A request for a part of a list."""
+
+    conditions: tuple[Condition, ...]
+    order: tuple[Order, ...]
+    page: Page
+    fields: tuple[str, ...] = ()
+    as_of: datetime | None = None
+
+
+async def asked(request: Http, table: Table) -> Listing:
+    """What the query string asks for. Raises ``Invalid`` with every parameter that is unknown or bad."""
+    query_string: bytes = request.scope["query_string"]
+    identity = request_context.of(request).identity
+    errors: Errors = {}
+    taken, rest = paging.once(filters.pairs(query_string), table.others, errors)
+    custom_types = await custom_field_types(request) if table.filters.custom and b"cf_" in query_string else {}
+    conditions: tuple[Condition, ...] = ()
+    try:
+        conditions = filters.conditions(rest, table.filters, identity=identity, custom_types=custom_types, others=table.others)
+    except Invalid as error:
+        errors |= error.errors
+    listing = Listing(
+        conditions,
+        paging.order(taken.get("ordering"), table.orderings, table.order, errors),
+        paging.page(taken, errors),
+        paging.fields(taken.get("fields"), table.fields, errors),
+        as_of(taken.get("as_of"), errors),
+    )
+    if errors:
+        raise Invalid(errors)
+    return listing
+
+
+def as_of(text: str | None, errors: Errors) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return instant(text)
+    except ValueError:
+        errors["as_of"] = ["Must be an instant with its zone, such as 2026-06-30T12:00:00Z."]
+        return None
+
+
+async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
+    """The type of each custom field of the org, None for those not to be filtered by."""
+    identity = request_context.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))
+    return directory_queries.custom_types(rows[0][1]) if rows else {}
+
+
+def envelope(request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None) -> Answer:
+    """The page as the answer. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
+    if items and listing.fields:
+        items = paging.picked(items, listing.fields)
+    body = paging.envelope(
+        request_context.of(request),
+        request.scope["query_string"],
+        request.app.state.public_url,
+        listing.page,
+        items,
+        count,
+        next_cursor,
+    )
+    return Answer(body)

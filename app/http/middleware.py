@@ -1,0 +1,221 @@
+"""The layer around every request: its id, authentication, rate limit, security headers, metrics and one line in the
+log.
+
+One piece and no stock parts, because it is on everybody's path. It stands around the routing, so that a request for
+something that is not there is counted, logged and answered like any other. Refuses every path under ``/api/`` without a
+token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import getrandbits
+from time import perf_counter
+from typing import Any
+
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
+
+from app import logs
+from app.http import client_address, compression, cors, problems
+from app.http.authentication import Identities, authenticate
+from app.http.metrics import in_flight, observe
+from app.http.rate_limit import RateLimit
+from app.http.request_context import Call
+from app.http.response import Answer, Header
+from app.reading.read_pool import RoleChanged
+from domain.errors import Unauthenticated
+from domain.webhook_url import Network
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+]
+# Unless an answer brings its own.
+_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_CACHE = (b"cache-control", b"private, no-cache")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of users, whatever token they use, and of the addresses that tokens which are no good come from; a good one always passes."""
+
+    users: RateLimit
+    strangers: RateLimit
+    proxies: Sequence[Network]
+
+
+class Access:
+    """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        identities: Identities,
+        allowed: dict[str, bytes],
+        limits: Limits | None,
+        *,
+        origins: frozenset[str] = frozenset(),
+        compressing: bool = False,
+    ) -> None:
+        self._inner = inner
+        self._identities = identities
+        self._allowed = allowed
+        self._limits = limits
+        self._origins = origins
+        self._compressing = compressing
+        varying = [name for name, whether in ((b"accept-encoding", compressing), (b"origin", origins)) if whether]
+        self._vary = (b"vary", b", ".join(varying)) if varying else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        method, path = scope["method"], scope["path"]  # type: ignore[typeddict-item]
+        call = Call(method, scope["scheme"], path, scope["headers"])
+        given = call.given_id
+        call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else _new_id()
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # type: ignore[assignment]
+        scope["call"] = call  # type: ignore[typeddict-unknown-key]
+        call.encoding = compression.chosen(call.accept_encoding) if self._compressing else None
+        status = 0
+        start: Message | None = None
+
+        async def reply(message: Message) -> None:
+            nonlocal status, start
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._headers(call, scope, message)
+                if call.encoding is not None:
+                    start = message  # until its body has come
+                    return
+            elif call.encoding is not None and start is not None:
+                message = await compression.compressed(start, message, call.encoding)
+                begun, start = start, None
+                await send(begun)
+            if method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        in_flight.inc()
+        try:
+            await self._answer(call, scope, receive, reply)
+        except Exception as error:
+            if status:  # too late for an answer: the server closes the connection
+                problems.told(error, path, call.request_id)
+                raise
+            await _refuse(call, error, reply)
+        finally:
+            in_flight.dec()
+            seconds = perf_counter() - started
+            route: str = scope.get("path_template") or "(none)"
+            observe(method, route, status, seconds)
+            _log(call, route, status, seconds)
+
+    async def _answer(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+        if "refused" in scope:  # by app.http_protocol
+            raise scope["refused"]  # type: ignore[typeddict-item]
+        if call.preflight is not None and call.method == "OPTIONS" and call.origin in self._origins:
+            await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
+        else:
+            await self._admit(call, scope)
+            await self._routed(call, scope, receive, reply)
+
+    async def _routed(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+        """For the role that the token has at the moment of reading, though it changed since it was looked up."""
+        try:
+            await self._inner(scope, receive, reply)
+        except RoleChanged as changed:
+            call.identity = changed.identity
+            scope["state"] = {}
+            await self._inner(scope, receive, reply)
+
+    async def _admit(self, call: Call, scope: Scope) -> None:
+        path = call.path if "//" not in call.path else normalize_path(call.path)
+        if not (path + "/").startswith("/api/") or call.method == "OPTIONS":
+            return
+        try:
+            call.identity = identity = await authenticate(call.authorization, self._identities)
+        except Unauthenticated:
+            if self._limits is not None:
+                self._limits.strangers.take(client_address.of(scope, self._limits.proxies))
+            raise
+        if self._limits is not None:
+            self._limits.users.take(identity.user_id)
+
+    def _headers(self, call: Call, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[bytes, bytes]] = list(message["headers"])
+        names = {name for name, _ in headers}
+        if call.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):
+            headers = [(name, value) for name, value in headers if name != b"allow"]
+            headers.append((b"allow", allowed))
+        headers += _HEADERS
+        if self._vary is not None:
+            if b"vary" in names:
+                headers = _varying(headers, self._vary)
+            else:
+                headers.append(self._vary)
+            if call.origin is not None and call.origin in self._origins:
+                headers += cors.allowing(call.origin)
+        if _POLICY[0] not in names:
+            headers.append(_POLICY)
+        if _CACHE[0] not in names:
+            headers.append(_CACHE)
+        headers.append((b"x-request-id", call.request_id.encode()))
+        return headers
+
+
+def _varying(headers: list[Header], vary: Header) -> list[Header]:
+    """With one ``Vary`` of what is in the answer's own and in ours."""
+    own = [value.lower() for name, value in headers if name == b"vary"]
+    names = dict.fromkeys(b", ".join([*own, vary[1]]).split(b", "))
+    return [header for header in headers if header[0] != b"vary"] + [(b"vary", b", ".join(names))]
+
+
+def _new_id() -> str:
+    """Another one for every request; whoever can guess it can do nothing with it."""
+    return f"{getrandbits(128):032x}"
+
+
+def allowed(routes: list[Any]) -> dict[str, bytes]:
+    """The verbs of every route template. Litestar's own OPTIONS names those of the first handler only (#4169)."""
+    verbs: dict[str, set[str]] = {}
+    for route in routes:
+        if isinstance(route, HTTPRoute):
+            verbs.setdefault(route.path_format, set()).update(*(handler.http_methods for handler in route.route_handlers))
+    return {
+        path: ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set()))).encode() for path, methods in verbs.items()
+    }
+
+
+async def _refuse(call: Call, error: Exception, send: Send) -> None:
+    problem = problems.told(error, call.path, call.request_id)
+    body = problem.body(call.request_id)
+    headers = [
+        (b"content-type", problems.MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.encode(), value.encode()) for name, value in problem.headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _log(call: Call, route: str, status: int, seconds: float) -> None:
+    identity = call.known
+    logs.request(
+        logs.Request(
+            method=call.method,
+            path=call.path[: logs.MAX_PATH],
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            request_id=call.request_id,
+            org_id=identity.org_id if identity else None,
+            user_id=identity.user_id if identity else None,
+            token_id=identity.token_id if identity else None,
+        )
+    )

@@ -1,0 +1,35 @@
+"""The JSON answer of a handler, as bytes and header pairs from the start: it is on everybody's path.
+
+Refuses what else Litestar's own makes room for: cookies, work in the background, a HEAD of its own (``app.http.middleware``
+does that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
+
+_JSON: Header = (b"content-type", b"application/json")
+_BODILESS = frozenset({204, 304})
+
+
+class Answer(ASGIResponse):
+    """``body`` is JSON, and none with 204 and 304. ``headers`` may be added to until it is sent."""
+
+    __slots__ = ()
+
+    headers: list[Header]  # type: ignore[assignment]
+
+    def __init__(self, body: bytes | str = b"", status: int = 200, headers: Iterable[Header] = ()) -> None:
+        self.body = body.encode() if isinstance(body, str) else body
+        self.status_code = status
+        self.headers = [] if status in _BODILESS else [_JSON, (b"content-length", b"%d" % len(self.body))]
+        self.headers += headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})

@@ -1,0 +1,287 @@
+"""The live feed of one org: one reader renders each event once, and all who may see it are given the same bytes.
+
+A subscriber who begins in the past asks for it page by page, until the reader's last events go on from there. What the
+readings say of the org's identities is heeded before anything is given: roles and tokens are those of the moment of reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from app.reading.notifications import Arrivals
+from app.reading.read_pool import Reads
+from app.reading.subscription import MAX_BUFFER, Piece, Subscription
+from app.writing.envelope import Unavailable
+from projections import feed
+from projections.directory import queries as directory_queries
+from projections.history import Entry
+
+HEARTBEAT_SECONDS = 15.0
+LOOK_SECONDS = 5.0
+"""How often a reader looks for events though nobody woke it, and at its subscribers."""
+RETRY_SECONDS = 1.0
+BEHIND_SECONDS = 10.0
+STALLED_SECONDS = 60.0
+"""After how long a client that takes nothing is told to come back, and cut off."""
+PAUSE_SECONDS = 0.0002
+MAX_PAUSE_SECONDS = 0.15
+"""Between two readings, for each subscriber and at the most: the more there are, the more events are sent at once."""
+READ, READ_SIZE = 200, 1024 * 1024
+PAGE, PAGE_SIZE = 50, MAX_BUFFER
+"""Events, and about how many bytes of them, that are read at once: new ones, and of the past for a subscriber."""
+SLICE = 20
+"""Events rendered, and subscribers woken, before other requests have their turn."""
+PIECE = 16 * 1024
+RECENT = 1024 * 1024
+"""Bytes of the last events, for those who were away for a moment."""
+PAGES = 8
+"""Pages of the past that are kept, for those who begin at the same position."""
+HEARTBEAT = b": still here\n\n"
+
+log = structlog.get_logger("feed")
+
+
+class Told(NamedTuple):
+    """An event as it is sent."""
+
+    position: int
+    text: bytes
+    for_admins: bool
+
+
+class Lanes(NamedTuple):
+    """How many orgs may read at once, and how many subscribers of all orgs ask for the past."""
+
+    reading: asyncio.Semaphore
+    past: asyncio.Semaphore
+
+
+class OrgFeed:
+    """``_recent`` has the events beyond ``_since`` up to ``_head``, the last one read."""
+
+    def __init__(self, org_id: UUID, reads: Reads, arrivals: Arrivals, lanes: Lanes, draining: asyncio.Event) -> None:
+        self.subscribers: set[Subscription] = set()
+        self.most = 0
+        """Subscribers there ever were at once."""
+        self.org_id = org_id
+        self._reads = reads
+        self._arrivals = arrivals
+        self._lanes = lanes
+        self._draining = draining
+        self._recent: deque[Told] = deque()
+        self._size = 0
+        self._since = self._head = self._epoch = 0
+        self._cards: dict[UUID, dict[str, Any]] = {}
+        self._pages: OrderedDict[int, list[Told]] = OrderedDict()
+        self._begun = asyncio.Event()
+        self._looked_at = 0.0
+        self.task = asyncio.create_task(self._run())
+
+    def add(self, subscriber: Subscription) -> None:
+        self.subscribers.add(subscriber)
+        self.most = max(self.most, len(self.subscribers))
+
+    async def next(self, subscriber: Subscription) -> bytes | None:
+        """What a subscriber is to be sent, as soon as there is something; None at the end."""
+        while not subscriber.ended:
+            if text := subscriber.take():
+                return text
+            if subscriber.live:
+                await subscriber.changed()
+            elif not self._begun.is_set():
+                await self._begun.wait()
+            elif subscriber.identity.epoch >= self._epoch and subscriber.position >= self._since:
+                self._go_live(subscriber)
+            elif not await self._catch_up(subscriber):
+                await asyncio.sleep(RETRY_SECONDS)
+                return HEARTBEAT
+        return None
+
+    async def _run(self) -> None:
+        """Until the process drains, or nobody has subscribed any more."""
+        try:
+            with self._arrivals.of(self.org_id) as arrived:
+                while self.subscribers and not self._draining.is_set():
+                    arrived.clear()
+                    more = await self._read_on()
+                    self._look()
+                    await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * len(self.subscribers)))
+                    if not more:
+                        await _within(LOOK_SECONDS if self._begun.is_set() else RETRY_SECONDS, arrived)
+        except Exception as error:  # clients come back, to another reader
+            log.error("feed.failed", org_id=str(self.org_id), exc_info=error)
+        finally:
+            self._begun.set()
+            for subscriber in list(self.subscribers):
+                subscriber.end()
+
+    async def _read_on(self) -> bool:
+        """Read what is new and give it to who is live; whether there may be more."""
+        try:
+            async with self._lanes.reading:
+                if not self._begun.is_set():
+                    await self._begin()
+                told = await self._read(self._head, READ, READ_SIZE)
+        except Unavailable:
+            return False
+        if told:
+            self._keep(told)
+            await self._hand_on(told)
+        return bool(told)
+
+    async def _begin(self) -> None:
+        self._epoch, rows = await self._reads.of_org(self.org_id, *feed.last(self.org_id))
+        self._since = self._head = rows[0][0]
+        self._begun.set()
+
+    async def _read(self, after: int, limit: int, size: int) -> list[Told]:
+        """The next events beyond a position. Afterwards every subscriber has the role it had when they were read, or later."""
+        epoch, rows = await self._reads.of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
+        if epoch > self._epoch:  # an answer that overtook this one may have told of a later one
+            self._forget()
+            await self._identify(epoch)
+            self._epoch = max(self._epoch, epoch)
+        told: list[Told] = []
+        for start in range(0, len(rows), SLICE):
+            events = feed.happened([row[1:] for row in rows[start : start + SLICE]])
+            told += map(_told, feed.entries(events, await self._actors(feed.actors(events))))
+            await asyncio.sleep(0)
+        return told
+
+    async def _actors(self, ids: list[UUID]) -> Mapping[UUID, dict[str, Any]]:
+        """The cards of users; kept unless users have changed since."""
+        cards = self._cards
+        if unknown := [id_ for id_ in ids if id_ not in cards]:
+            epoch, found = await self._reads.of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
+            cards = cards | {id_: msgspec.json.decode(card) for id_, card in found}
+            if epoch == self._epoch:
+                self._cards = cards
+        return cards
+
+    async def _identify(self, epoch: int) -> None:
+        """Look up anew who holds the tokens that were looked up before."""
+        while outdated := [one for one in self.subscribers if one.identity.epoch < epoch and not one.ended]:
+            found = await self._reads.identities({one.identity.hash for one in outdated})
+            for subscriber in outdated:
+                identity = found.get(subscriber.identity.hash)
+                if identity is None:
+                    subscriber.end()
+                    continue
+                if identity.role != subscriber.identity.role:
+                    subscriber.rewind()
+                subscriber.identity = identity
+
+    def _forget(self) -> None:
+        """What is kept shows users as they were."""
+        self._cards = {}
+        self._pages.clear()
+        self._recent.clear()
+        self._size, self._since = 0, self._head
+
+    def _keep(self, told: Sequence[Told]) -> None:
+        self._recent.extend(told)
+        self._size += sum(len(one.text) for one in told)
+        self._head = told[-1].position
+        while self._size > RECENT:
+            dropped = self._recent.popleft()
+            self._size -= len(dropped.text)
+            self._since = dropped.position
+
+    async def _hand_on(self, told: Sequence[Told]) -> None:
+        by_role = {admin: list(_pieces(told, admin=admin)) for admin in (True, False)}
+        for number, subscriber in enumerate(list(self.subscribers), 1):
+            for piece in by_role[subscriber.identity.role == "admin"]:
+                if subscriber.live:
+                    subscriber.push(piece)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+
+    def _look(self) -> None:
+        """Tell those who heard nothing for a while that somebody is here, and cut off those who take nothing."""
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        for subscriber in list(self.subscribers):
+            busy = now - subscriber.busy_since if subscriber.busy_since is not None else 0.0
+            if busy > STALLED_SECONDS:
+                subscriber.cut()
+            elif busy > BEHIND_SECONDS:
+                subscriber.fall_behind()
+            elif subscriber.live and now - subscriber.given_at >= HEARTBEAT_SECONDS:
+                subscriber.give((Piece(subscriber.position, subscriber.position, HEARTBEAT),), subscriber.position)
+
+    def _go_live(self, subscriber: Subscription) -> None:
+        """Give a piece of the recent events, after the last of which the subscriber is live."""
+        beyond = [one for one in self._recent if one.position > subscriber.position]
+        ahead = next(_pieces(beyond, admin=subscriber.identity.role == "admin"), None)
+        if ahead is not None:
+            subscriber.give((ahead,), ahead.position)
+        subscriber.live = ahead is None or ahead.position >= self._head
+        if subscriber.live:
+            subscriber.give((), self._head)
+
+    async def _catch_up(self, subscriber: Subscription) -> bool:
+        """Bring a subscriber a step nearer to the present; False where the database is away."""
+        after, head = subscriber.position, self._head
+        try:
+            if subscriber.identity.epoch < self._epoch:
+                await self._identify(self._epoch)
+                return True
+            told = await self._page(after)
+        except Unavailable:
+            return False
+        if not subscriber.ended and subscriber.position == after:
+            pieces = _pieces(told, admin=subscriber.identity.role == "admin")
+            subscriber.give(pieces, told[-1].position if told else max(after, head))
+        return True
+
+    async def _page(self, after: int) -> list[Told]:
+        """A page of the past, for one subscriber at a time; the next one who begins at the same position finds it there."""
+        async with self._lanes.past:
+            told = self._pages.get(after)
+            if told is None:
+                epoch = self._epoch
+                told = await self._read(after, PAGE, PAGE_SIZE)
+                if told and epoch == self._epoch:
+                    self._pages[after] = told
+                while len(self._pages) > PAGES:
+                    self._pages.popitem(last=False)
+            return told
+
+
+def _told(entry: Entry) -> Told:
+    text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
+    return Told(entry.position, text, entry.type.partition(".")[0] in feed.FOR_ADMINS)
+
+
+def _pieces(told: Iterable[Told], *, admin: bool) -> Iterator[Piece]:
+    """What a role may see, in pieces."""
+    texts: list[bytes] = []
+    first = position = size = 0
+    for one in told:
+        position = one.position
+        if admin or not one.for_admins:
+            first = first or position
+            texts.append(one.text)
+            size += len(one.text)
+        if size >= PIECE:
+            yield Piece(first, position, b"".join(texts))
+            texts, first, size = [], 0, 0
+    if texts:
+        yield Piece(first, position, b"".join(texts))
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,155 @@
+"""A connection for reading on an event loop: one prepared statement at a time, asked and awaited with nothing in between.
+
+psycopg's own way makes a generator, an event and a timer for every wait, which was a tenth of what a page cost. What it knows of
+values and rows is used as it is. Refuses a second question before the first is answered: ``app.reading.read_pool`` gives each
+connection to one request at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection, OperationalError, errors, pq
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.pq.abc import PGresult
+
+from projections.connections import Silent
+
+MAX_PREPARED = 200
+LOOKS = 10
+"""How often within its patience a reader looks whether it is over."""
+
+_TEXT = pq.Format.TEXT
+_GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+
+
+class Reader:
+    """``org_id`` is the org it sees. Over an open connection in autocommit, which nobody else uses from here on."""
+
+    def __init__(self, connection: AsyncConnection[Any], patience: float = 18.0) -> None:
+        self.org_id: UUID | None = None
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._transformer = Transformer(connection)
+        self._names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()  # the one used last at the end
+        self._prepared = 0
+        self._waiting: asyncio.Future[PGresult] | None = None
+        self._result: PGresult | None = None
+        self._loop = asyncio.get_running_loop()
+        self._socket = self._pgconn.socket
+        self._patience = patience
+        self._ready: asyncio.Future[None] | None = None
+        self._heard_at = 0.0
+        self._look = self._loop.call_later(patience / LOOKS, self._look_at_the_clock)
+        self._loop.add_reader(self._socket, self._arrived)
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    async def close(self) -> None:
+        self._look.cancel()
+        if not self._connection.closed:
+            self._loop.remove_reader(self._socket)
+            await self._connection.close()
+
+    async def rows(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """All rows of a statement with named parameters. Raises ``psycopg.Error``."""
+        query, names = _numbered(text)
+        values = [params[name] for name in names]
+        transformer, pgconn = self._transformer, self._pgconn
+        data = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        types, formats = transformer.types or (), transformer.formats
+        name = self._names.get((query, types))
+        if name is None:
+            if len(self._names) >= MAX_PREPARED:
+                _, oldest = self._names.popitem(last=False)
+                await self._answer(lambda: pgconn.send_query_params(b"DEALLOCATE " + oldest, None))
+            name = fresh = b"read_%d" % self._prepared
+            self._prepared += 1
+            await self._answer(lambda: pgconn.send_prepare(fresh, query, types))
+            self._names[query, types] = name
+        else:
+            self._names.move_to_end((query, types))
+        prepared = name
+        result = await self._answer(lambda: pgconn.send_query_prepared(prepared, data, formats, _TEXT))
+        transformer.set_pgresult(result)
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def _answer(self, send: Callable[[], None]) -> PGresult:
+        self._result = None
+        self._waiting = waiting = self._loop.create_future()
+        self._heard_at = self._loop.time()
+        send()
+        while self._pgconn.flush():
+            await self._writable()
+        result: PGresult = await waiting
+        if result.status not in _GOOD:
+            if result.error_field(pq.DiagnosticField.SEVERITY_NONLOCALIZED) == b"FATAL":
+                await self.close()  # the server has closed it too, or is about to
+            raise errors.error_from_result(result)
+        return result
+
+    async def _writable(self) -> None:
+        """A question larger than the socket takes at once; the answer cannot come before all of it is sent."""
+        self._ready = ready = self._loop.create_future()
+        self._loop.add_writer(self._socket, _set, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_writer(self._socket)
+
+    def _arrived(self) -> None:
+        """Something came: a part of the answer, the rest of it, or the end of the connection."""
+        waiting = self._waiting
+        self._heard_at = self._loop.time()
+        try:
+            self._pgconn.consume_input()
+            while not self._pgconn.is_busy():
+                if (result := self._pgconn.get_result()) is not None:
+                    self._result = result
+                    continue
+                if self._result is not None and waiting is not None and not waiting.done():
+                    waiting.set_result(self._result)
+                return
+        except OperationalError as error:
+            self._fail(error)
+
+    def _look_at_the_clock(self) -> None:
+        """Every now and then, for all questions: a timer for each of them would cost more."""
+        waits = self._waiting is not None and not self._waiting.done()
+        if waits and self._loop.time() - self._heard_at > self._patience:
+            self._fail(Silent())
+        elif not self._connection.closed:
+            self._look = self._loop.call_later(self._patience / LOOKS, self._look_at_the_clock)
+
+    def _fail(self, error: OperationalError) -> None:
+        self._look.cancel()
+        self._loop.remove_reader(self._socket)
+        self._pgconn.finish()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        if self._ready is not None:
+            _set(self._ready)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@lru_cache(maxsize=2000)
+def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
+    """A statement with its parameters numbered as the server has them, and their names in that order."""
+    names: dict[str, int] = {}
+
+    def number(match: re.Match[str]) -> str:
+        return f"${names.setdefault(match[1], len(names) + 1)}" if match[1] else "%"
+
+    return re.sub(r"%(?:\((\w+)\)s|%)", number, text).encode(), tuple(names)

@@ -1,0 +1,91 @@
+"""Accounts over HTTP: list, create, get, change, delete."""
+
+from __future__ import annotations
+
+from litestar import delete, get, patch, post
+from litestar.response.base import ASGIResponse
+
+from app.http import bodies, dispatch, records
+from app.http.filters import RANGE, Filter, Filters
+from app.http.json_schema import shown
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import INSTANT, PHRASE, TEXT
+from app.http.request_context import Http
+from domain import account
+from projections.conditions import Order
+
+TAG = "Accounts"
+PATH = "/api/accounts"
+ONE = "/api/accounts/{id:uuid}"
+Account = shown(account.State, "Account")
+EXAMPLE = {"name": "Acme Corp", "domain": "acme.example", "custom_fields": {"tier": "gold"}}
+TABLE = Table(
+    Filters(
+        (
+            Filter("name", TEXT, ("icontains",), description="Exact name."),
+            Filter("search", PHRASE, description="In the name, whatever the case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
+        )
+    ),
+    orderings=("name", "created_at", "updated_at"),
+    order=(Order("created_at", True),),
+    fields=Account.__struct_fields__,
+)
+
+
+@get(PATH, opt=describe(TAG, "List accounts", answer=Account, table=TABLE))
+async def list_accounts(request: Http) -> ASGIResponse:
+    return await records.page(request, "account", TABLE)
+
+
+@post(
+    PATH,
+    opt=describe(TAG, "Create an account", status=201, body=account.Create, body_example=EXAMPLE, answer=Account, versioned=True),
+)
+async def create_account(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, account.Create)
+    return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
+
+
+@get(ONE, opt=describe(TAG, "Get an account", answer=Account, versioned=True))
+async def get_account(request: Http) -> ASGIResponse:
+    return await records.one(request, "account", request.path_params["id"])
+
+
+@patch(
+    ONE,
+    opt=describe(
+        TAG,
+        "Change an account",
+        description="Only what is sent; `custom_fields` merges by key, null clears.",
+        body=account.Update,
+        body_example={"domain": "acme.example"},
+        answer=Account,
+        versioned=True,
+    ),
+)
+async def update_account(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, account.Update)
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+
+
+@delete(
+    ONE,
+    status_code=200,
+    opt=describe(
+        TAG, "Delete an account", description="For managers. Not while deals refer to it: 409.", status=204, versioned=True
+    ),
+)
+async def delete_account(request: Http) -> ASGIResponse:
+    return dispatch.answer(await dispatch.execute(request, account.Delete(), stream_id=request.path_params["id"]), 204)
+
+
+HANDLERS = (
+    list_accounts,
+    create_account,
+    get_account,
+    update_account,
+    delete_account,
+)

@@ -1,0 +1,80 @@
+"""The activities of an opportunity over HTTP: list, log. Refuses edits: what was logged stays."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from litestar import get, post
+from litestar.response.base import ASGIResponse
+
+from app.http import bodies, dispatch, records, request_context
+from app.http.filters import RANGE, Filter, Filters
+from app.http.json_schema import shown
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import INSTANT, PHRASE, choice
+from app.http.request_context import Http
+from domain import activity
+from domain.errors import NotFound
+from projections.conditions import Order
+from projections.directory import queries as directory_queries
+
+TAG = "Activities"
+PATH = "/api/opportunities/{id:uuid}/activities"
+PARENT = frozenset({"opportunity_id"})
+Activity = shown(activity.State, "Activity")
+EXAMPLE = {
+    "type": "call",
+    "subject": "Talked about pricing",
+    "body": "They want a three-year term.",
+    "occurred_at": "2026-03-04T15:00:00Z",
+}
+TABLE = Table(
+    Filters(
+        (
+            Filter("type", choice(*get_args(activity.Type)), description="Of this type."),
+            Filter("occurred_at", INSTANT, RANGE, description="When it took place."),
+            Filter("search", PHRASE, description="In the subject, whatever the case."),
+        )
+    ),
+    orderings=("occurred_at", "created_at"),
+    order=(Order("occurred_at", True),),
+    fields=Activity.__struct_fields__,
+)
+
+
+@get(PATH, opt=describe(TAG, "List a deal's activities", answer=Activity, table=TABLE))
+async def list_activities(request: Http) -> ASGIResponse:
+    identity = request_context.of(request).identity
+    opportunity_id = request.path_params["id"]
+    found = await request.app.state.reads.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
+    if not found:
+        raise NotFound("No such opportunity.")
+    return await records.page(request, "activity", TABLE, parent_id=opportunity_id)
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG,
+        "Log an activity",
+        description="`occurred_at` is now unless given: past for what is written down later, in the future for a plan.",
+        status=201,
+        body=activity.Log,
+        body_example=EXAMPLE,
+        given=PARENT,
+        answer=Activity,
+        versioned=True,
+        located=False,
+    ),
+)
+async def log_activity(request: Http) -> ASGIResponse:
+    opportunity_id = request.path_params["id"]
+    command = await bodies.read(request, activity.Log, PARENT, opportunity_id=opportunity_id)
+    return dispatch.answer(await dispatch.execute(request, command), 201)
+
+
+HANDLERS = (
+    list_activities,
+    log_activity,
+)

@@ -1,0 +1,33 @@
+"""``/api/``: where everything is, from the routes. Refuses to say anything about the org, and so needs no database."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import Litestar, get
+from litestar.response.base import ASGIResponse
+from litestar.routes import HTTPRoute
+
+from app.http.operations import describe
+from app.http.request_context import Http
+
+PREFIX = "/api/"
+EXAMPLE = {"opportunities": "/api/opportunities/", "forecast": "/api/opportunities/forecast/", "documentation": "/schema/"}
+
+
+@get("/api", opt=describe("Operations", "Where everything is", answer=dict[str, str], answer_example=EXAMPLE))
+async def get_index(request: Http) -> ASGIResponse:
+    return ASGIResponse(body=request.app.state.index)
+
+
+def document(app: Litestar) -> bytes:
+    """Every address that can be read without knowing an id. What is below a collection is named without it, as ``forecast`` is."""
+    found: dict[str, str] = {}
+    for path in (route.path for route in app.routes if isinstance(route, HTTPRoute) and "GET" in route.methods):
+        if path.startswith(PREFIX) and "{" not in path:
+            whole = path.removeprefix(PREFIX).split("/")
+            names = ["_".join(parts).replace("-", "_") for parts in (whole[1:], whole) if parts]
+            found[next(name for name in names if name not in found)] = f"{path}/"
+    return msgspec.json.encode({**found, "documentation": "/schema/"})
+
+
+HANDLERS = (get_index,)

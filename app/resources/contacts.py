@@ -1,0 +1,97 @@
+"""Contacts over HTTP: list, create, get, change, delete."""
+
+from __future__ import annotations
+
+from litestar import delete, get, patch, post
+from litestar.response.base import ASGIResponse
+
+from app.http import bodies, dispatch, records
+from app.http.filters import RANGE, Filter, Filters
+from app.http.json_schema import shown
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import EMAIL, ID, INSTANT, PHRASE, TEXT
+from app.http.request_context import Http
+from domain import contact
+from projections.conditions import Order
+
+TAG = "Contacts"
+PATH = "/api/contacts"
+ONE = "/api/contacts/{id:uuid}"
+Contact = shown(contact.State, "Contact")
+EXAMPLE = {
+    "first_name": "Jane",
+    "last_name": "Doe",
+    "email": "jane@acme.example",
+    "phone": "+1 555 0100",
+    "title": "Head of Procurement",
+}
+TABLE = Table(
+    Filters(
+        (
+            Filter("account", ID, ("isnull",), description="Of this account."),
+            Filter("email", EMAIL, ("isnull",), description="Exact address, whatever the case."),
+            Filter("name", TEXT, ("icontains",), description="First and last name."),
+            Filter("search", PHRASE, description="In the name or the address, whatever the case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
+        )
+    ),
+    orderings=("name", "email", "created_at", "updated_at"),
+    order=(Order("created_at", True),),
+    fields=Contact.__struct_fields__,
+)
+
+
+@get(PATH, opt=describe(TAG, "List contacts", answer=Contact, table=TABLE))
+async def list_contacts(request: Http) -> ASGIResponse:
+    return await records.page(request, "contact", TABLE)
+
+
+@post(
+    PATH,
+    opt=describe(TAG, "Create a contact", status=201, body=contact.Create, body_example=EXAMPLE, answer=Contact, versioned=True),
+)
+async def create_contact(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, contact.Create)
+    return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
+
+
+@get(ONE, opt=describe(TAG, "Get a contact", answer=Contact, versioned=True))
+async def get_contact(request: Http) -> ASGIResponse:
+    return await records.one(request, "contact", request.path_params["id"])
+
+
+@patch(
+    ONE,
+    opt=describe(
+        TAG,
+        "Change a contact",
+        description="Only what is sent; null clears.",
+        body=contact.Update,
+        body_example={"title": "Chief Financial Officer"},
+        answer=Contact,
+        versioned=True,
+    ),
+)
+async def update_contact(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, contact.Update)
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+
+
+@delete(
+    ONE,
+    status_code=200,
+    opt=describe(TAG, "Delete a contact", description="For managers. Not while deals name it: 409.", status=204, versioned=True),
+)
+async def delete_contact(request: Http) -> ASGIResponse:
+    return dispatch.answer(await dispatch.execute(request, contact.Delete(), stream_id=request.path_params["id"]), 204)
+
+
+HANDLERS = (
+    list_contacts,
+    create_contact,
+    get_contact,
+    update_contact,
+    delete_contact,
+)

@@ -1,0 +1,135 @@
+"""Custom field definitions over HTTP: list, create, get, change, delete, by key. All of an org's are one stream with
+one version."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from litestar import delete, get, patch, post
+from litestar.response.base import ASGIResponse
+
+from app.http import bodies, dispatch, filters, listing, records, request_context
+from app.http.filters import Filters
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.request_context import Http
+from app.writing.envelope import Outcome
+from domain import custom_field
+from domain.custom_field import Definition
+from domain.errors import NotFound
+
+TAG = "Custom fields"
+PATH = "/api/custom-fields"
+ONE = "/api/custom-fields/{key:str}"
+FIELD = frozenset({"field"})
+EXAMPLE = {"key": "competitor", "label": "Competitor", "type": "dropdown", "options": ["incumbent_vendor", "none"]}
+TABLE = Table(Filters(), orderings=(), order=(), fields=Definition.__struct_fields__)
+_definitions = msgspec.json.Decoder(list[dict[str, Any]])
+
+
+@get(
+    PATH,
+    opt=describe(TAG, "List custom fields", description="In order of creation.", answer=Definition, table=TABLE),
+)
+async def list_custom_fields(request: Http) -> ASGIResponse:
+    asked = await listing.asked(request, TABLE)
+    _, definitions = await _all(request)
+    part = definitions[asked.page.offset : asked.page.offset + asked.page.limit]
+    return listing.envelope(request, asked, msgspec.json.encode(part)[1:-1], len(definitions))
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG,
+        "Define a custom field",
+        description="For admins. `options` are for dropdown and multiselect: values, or `value` with `label`.",
+        status=201,
+        body=custom_field.Create,
+        body_example=EXAMPLE,
+        answer=Definition,
+        versioned=True,
+    ),
+)
+async def create_custom_field(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, custom_field.Create)
+    return _one(await _execute(request, command), command.key, 201)
+
+
+@get(ONE, opt=describe(TAG, "Get a custom field", answer=Definition, versioned=True))
+async def get_custom_field(request: Http) -> ASGIResponse:
+    filters.none(request.scope["query_string"])
+    version, definitions = await _all(request)
+    return dispatch.record(request, version, msgspec.json.encode(_find(definitions, request.path_params["key"])))
+
+
+@patch(
+    ONE,
+    opt=describe(
+        TAG,
+        "Change a custom field",
+        description="For admins. Its key and type are for ever; values that deals already have stay as they are.",
+        body=custom_field.Update,
+        body_example={"label": "Main competitor", "required": True},
+        given=FIELD,
+        answer=Definition,
+        versioned=True,
+    ),
+)
+async def update_custom_field(request: Http) -> ASGIResponse:
+    key = _key(request)
+    command = await bodies.read(request, custom_field.Update, field=key)
+    return _one(await _execute(request, command), key)
+
+
+@delete(
+    ONE,
+    status_code=200,
+    opt=describe(TAG, "Remove a custom field", description="Old values stay.", status=204, versioned=True),
+)
+async def delete_custom_field(request: Http) -> ASGIResponse:
+    return dispatch.answer(await _execute(request, custom_field.Delete(key=_key(request))), 204)
+
+
+async def _execute(request: Http, command: custom_field.Create | custom_field.Update | custom_field.Delete) -> Outcome:
+    return await dispatch.execute(request, command, stream_id=custom_field.stream_id(request_context.of(request).identity.org_id))
+
+
+async def _all(request: Http) -> tuple[int, list[dict[str, Any]]]:
+    found = await records.settings(request, "custom_field")
+    return (found[0], _definitions.decode(found[1])) if found else (0, [])
+
+
+def _key(request: Http) -> str:
+    """The key in the path. Raises ``NotFound`` for what cannot be one."""
+    key: str = request.path_params["key"]
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key):
+        raise NotFound("No such custom field.")
+    return key
+
+
+def _find(definitions: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    for definition in definitions:
+        if definition["key"] == key:
+            return definition
+    raise NotFound("No such custom field.")
+
+
+def _one(outcome: Outcome, key: str, status: int = 200) -> ASGIResponse:
+    """The answer about one field, of which the outcome shows all."""
+    outcome.body = msgspec.json.encode(_find(_definitions.decode(outcome.body), key)).decode()
+    answer = dispatch.answer(outcome, status)
+    if status == 201:
+        answer.headers.append((b"location", f"{PATH}/{key}/".encode()))
+    return answer
+
+
+HANDLERS = (
+    list_custom_fields,
+    create_custom_field,
+    get_custom_field,
+    update_custom_field,
+    delete_custom_field,
+)

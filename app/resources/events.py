@@ -1,0 +1,182 @@
+"""The org's events in order, from a position on: a page, or, as server-sent events, all that are and will be.
+
+Positions have gaps and never change: the last one seen is where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from litestar import get
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from app.http import filters, paging, request_context
+from app.http.did_you_mean import Hints
+from app.http.operations import describe, query
+from app.http.problems import Refused
+from app.http.request_context import Http
+from app.reading.live_feed import LiveFeed
+from app.reading.org_feed import OrgFeed
+from app.reading.read_pool import Identity
+from app.reading.subscription import Subscription
+from app.resources import history
+from domain.errors import Errors, Invalid
+from projections import feed
+from projections.feed import Happened
+from projections.history import Entry
+
+TAG = "Events"
+LIMIT = 100
+MAX_LIMIT = 500
+MAX_POSITION = 2**62
+PARAMETERS = ("after", "limit")
+SLICE = 50
+"""Events rendered before other requests have their turn."""
+EVENT_STREAM = "text/event-stream"
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+RETRY = b"retry: 1000\n\n"
+"""How many milliseconds clients wait before they come back."""
+BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
+"""The end of a stream whose client took too little: where it goes on when it comes back, by ``Last-Event-ID``."""
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """``next`` is null at the end of the log: go on later from the last ``position`` seen."""
+
+    results: list[Entry]
+    next: str | None
+
+
+@get(
+    "/api/events",
+    opt=describe(
+        TAG,
+        "Read the event feed",
+        description="Every change in the org, in the order of the log; those of tokens and webhooks only admins see. "
+        "`changes` has old and new value of each field. "
+        "With `Accept: text/event-stream` the answer goes on for ever, as server-sent events: `id` is the position, `event` the"
+        " type, `data` the entry. It goes on after `Last-Event-ID`, else after `after`. It ends with its token, and for a client"
+        " that takes nothing for seconds, which is told where to go on: an `id` without data.",
+        answer=EventPage,
+        parameters=(
+            query("after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
+            query(
+                "limit",
+                "How many at the most: of large ones a page has fewer.",
+                {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
+            ),
+        ),
+    ),
+)
+async def list_events(request: Http) -> ASGIResponse:
+    this = request_context.of(request)
+    streaming = EVENT_STREAM in request.headers.get("accept", "")
+    after, limit = _asked(request, streaming)
+    if streaming:
+        return _stream(request, after)
+    # One more than asked for tells whether there is a next page.
+    found, entries = await _beyond(request, after, limit + 1)
+    following = None
+    entries = entries[:limit]
+    if found > len(entries):
+        base = paging.base(this, request.app.state.public_url)
+        following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
+    return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
+
+
+async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entry]]:
+    """How many events were found, and those of them that a page has room for."""
+    identity = request_context.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin"))
+    events: list[Happened] = []
+    for start in range(0, len(rows), SLICE):
+        events += feed.happened([row[1:] for row in rows[start : start + SLICE]])
+        await asyncio.sleep(0)
+    actors = await history.actors(request, events)
+    entries: list[Entry] = []
+    for start in range(0, len(events), SLICE):
+        entries += feed.entries(events[start : start + SLICE], actors)
+        await asyncio.sleep(0)
+    return (rows[0][0] if rows else 0), entries
+
+
+def _stream(request: Http, after: int) -> ASGIResponse:
+    state, identity = request.app.state, request_context.of(request).identity
+    if state.draining.is_set():
+        raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})
+    state.live_feed.require_room(identity)
+    # In the metrics its duration is not that of a page.
+    request.scope["path_template"] = f"{request.scope['path_template']} (stream)"
+    return EventStream(state.live_feed, identity, after)
+
+
+class EventStream(ASGIResponse):
+    """What is beyond a position, and then what arrives, until the token ends, the process drains or the client has gone."""
+
+    __slots__ = ("_after", "_feed", "_identity")
+
+    def __init__(self, feed: LiveFeed, identity: Identity, after: int) -> None:
+        self._feed = feed
+        self._identity = identity
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        if scope["call"].method != "HEAD":  # type: ignore[typeddict-item]
+            await _write(send, RETRY)
+            with self._feed.subscribed(self._identity, self._after) as (org, subscription):
+                watching = asyncio.create_task(_end_with_the_client(receive, subscription))
+                try:
+                    await _follow(org, subscription, send)
+                except asyncio.CancelledError:
+                    if not subscription.stalled:
+                        raise
+                    return  # unfinished, for which the server closes the connection
+                finally:
+                    watching.cancel()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _follow(org: OrgFeed, subscription: Subscription, send: Send) -> None:
+    now = asyncio.get_running_loop().time
+    while (text := await org.next(subscription)) is not None:
+        subscription.busy_since = now()
+        await _write(send, text)
+        subscription.busy_since = None
+    if subscription.behind:
+        subscription.busy_since = now()
+        await _write(send, BEHIND % (subscription.sent, subscription.sent))
+
+
+async def _write(send: Send, text: bytes) -> None:
+    await send({"type": "http.response.body", "body": text, "more_body": True})
+
+
+async def _end_with_the_client(receive: Receive, subscription: Subscription) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    subscription.end()
+
+
+def _asked(request: Http, streaming: bool) -> tuple[int, int]:
+    errors: Errors = {}
+    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
+    hints = Hints(PARAMETERS)
+    for name, _ in rest:
+        errors[name] = ["Unknown parameter." + hints.meant(name)]
+    after = paging.number(taken, "after", 0, 0, MAX_POSITION, errors)
+    limit = paging.number(taken, "limit", LIMIT, 1, MAX_LIMIT, errors)
+    if streaming and (last := request.headers.get("last-event-id")):
+        after = paging.number({"Last-Event-ID": last}, "Last-Event-ID", 0, 0, MAX_POSITION, errors)
+    if errors:
+        raise Invalid(errors)
+    return after, limit
+
+
+HANDLERS = (list_events,)

@@ -1,0 +1,93 @@
+"""Exchange rates over HTTP: list, put one. Refuses to remove one: a later quote for the same day takes its place."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from litestar import get, put
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from app.http import bodies, dispatch, listing, request_context
+from app.http.filters import Filter, Filters
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import CURRENCY
+from app.http.request_context import Http
+from domain import exchange_rate
+from projections import exchange_rates as rates
+from projections.directory import queries as directory_queries
+
+TAG = "Exchange rates"
+PATH = "/api/exchange-rates"
+READ_ONLY = frozenset({"updated_at"})
+EXAMPLE = {"currency": "EUR", "valid_from": "2026-01-01", "rate": "1.0835"}
+
+
+class ExchangeRate(Struct):
+    """What one unit of ``currency`` is worth in the org's own, from ``valid_from`` until the next later day quoted."""
+
+    currency: str
+    valid_from: date
+    rate: Decimal
+    updated_at: datetime
+
+
+SHOWN: dict[str, Any] = {**EXAMPLE, "updated_at": "2026-01-01T08:00:00Z"}
+TABLE = Table(
+    Filters((Filter("currency", CURRENCY, description="Of this currency."),)),
+    orderings=(),
+    order=(),
+    fields=ExchangeRate.__struct_fields__,
+)
+
+
+@get(
+    PATH,
+    opt=describe(
+        TAG,
+        "List exchange rates",
+        description="By currency, the latest day first.",
+        answer=ExchangeRate,
+        answer_example={"count": 1, "next": None, "previous": None, "results": [SHOWN]},
+        table=TABLE,
+    ),
+)
+async def list_exchange_rates(request: Http) -> ASGIResponse:
+    identity = request_context.of(request).identity
+    asked = await listing.asked(request, TABLE)
+    currencies = [code for condition in asked.conditions for code in condition.values]
+    statement = rates.page(identity.org_id, asked.page.limit, asked.page.offset, currencies)
+    items, count = await request.app.state.reads.row(identity, *statement)
+    return listing.envelope(request, asked, items, count)
+
+
+@put(
+    PATH,
+    opt=describe(
+        TAG,
+        "Set an exchange rate",
+        description="For admins. A rate for a day that has one already takes its place.",
+        body=exchange_rate.Set,
+        body_example=EXAMPLE,
+        errors=(404,),
+        answer=ExchangeRate,
+        answer_example=SHOWN,
+        versioned=True,
+    ),
+)
+async def set_exchange_rate(request: Http) -> ASGIResponse:
+    identity = request_context.of(request).identity
+    command = await bodies.read(request, exchange_rate.Set, READ_ONLY)
+    stream_id = exchange_rate.stream_id(identity.org_id, command.currency)
+    outcome = await dispatch.execute(request, command, stream_id=stream_id)
+    # The outcome shows the rate set last, which need not be the one of this day.
+    statement = directory_queries.exchange_rate(stream_id, command.valid_from)
+    (body,) = await request.app.state.reads.row(identity, *statement)
+    outcome.body = body.decode()
+    return dispatch.answer(outcome)
+
+
+HANDLERS = (list_exchange_rates, set_exchange_rate)

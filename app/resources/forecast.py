@@ -1,0 +1,212 @@
+"""``/api/opportunities/forecast/``: the forecast by month, as of any instant, and the waterfall between two instants.
+
+Refuses ranges that would be answered with more months than anybody reads.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast, get_args
+
+from litestar import Request, get
+from msgspec import UNSET, Struct, UnsetType, defstruct
+
+from app.http import filters, listing, paging, request_context
+from app.http.filters import Filters, Pairs
+from app.http.operations import describe, query
+from app.http.param_types import CURRENCY, DATE, Kind
+from app.http.request_context import Http
+from app.http.response import Answer
+from app.resources.opportunities import FILTERS, PATH
+from app.schema.openapi import filter_parameters
+from domain.errors import Errors, Invalid
+from projections.conditions import Condition
+from projections.forecast import current as queries
+from projections.forecast import waterfall
+from projections.forecast.balances import Bounds
+from projections.forecast.current import MAX_MONTHS, GroupBy, Question
+from projections.opportunities import queries as opportunity_queries
+
+TAG = "Forecast"
+
+# A deal's day is the forecast's own matter, and ``currency`` is what it is told in.
+DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
+DAYS = ("close_date__gte", "close_date__lte")
+PARAMETERS = (*DAYS, "currency", "group_by", "as_of")
+CHANGES = (*DAYS, "currency", "from", "to")
+
+_DAY = {"type": "string", "format": "date"}
+_INSTANT = {"type": "string", "format": "date-time"}
+_BOUNDS = (
+    query("close_date__gte", "From this day, by close date; of won deals by the actual one.", _DAY),
+    query("close_date__lte", "Up to and with this day.", _DAY),
+    query("currency", "To tell it in; the org's if left out.", CURRENCY.schema),
+)
+
+
+class Figures(Struct):
+    """Money in the forecast's currency. ``unweighted`` is open amounts and won ones; ``count`` the number of deals."""
+
+    unweighted: float
+    weighted: float
+    open_unweighted: float
+    open_weighted: float
+    won: float
+    count: int
+
+
+class Month(Figures, kw_only=True):
+    month: str
+    groups: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class Unconverted(Figures, kw_only=True):
+    """Deals in a currency without a known rate, in their own."""
+
+    currency: str
+
+
+class Forecast(Struct, kw_only=True):
+    """Sales by month."""
+
+    currency: str
+    months: list[Month]
+    unscheduled: Figures
+    unconverted: list[Unconverted]
+    as_of: datetime | None
+
+
+Waterfall = defstruct(
+    "Waterfall",
+    [("currency", str), ("from_", str), ("to", str), ("total", dict[str, Any]), ("months", list[dict[str, Any]])],
+    rename={"from_": "from"},
+)
+
+EXAMPLE = {
+    "currency": "USD",
+    "months": [
+        {"month": "2026-04", "unweighted": 180000, "weighted": 92500, "open_unweighted": 125000, "open_weighted": 37500,
+         "won": 55000, "count": 9},
+    ],
+    "unscheduled": {"unweighted": 0, "weighted": 0, "open_unweighted": 0, "open_weighted": 0, "won": 0, "count": 0},
+    "unconverted": [],
+    "as_of": None,
+}  # fmt: skip
+
+
+@get(
+    PATH + "/forecast",
+    opt=describe(
+        TAG,
+        "Forecast sales by month",
+        description="Open deals by `close_date`, weighted by probability; won ones by `actual_close_date`. Filters as in the list.",
+        answer=Forecast,
+        answer_example=EXAMPLE,
+        parameters=(
+            *_BOUNDS,
+            query("group_by", "Also by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
+            query("as_of", "The forecast as it stood at this instant.", _INSTANT),
+            *filter_parameters(DEALS),
+        ),
+    ),
+)
+async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
+    identity = request_context.of(request).identity
+    errors: Errors = {}
+    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
+    conditions = await _conditions(request, rest, DEALS, PARAMETERS, errors)
+    bounds = _bounds(taken, errors)
+    as_of = listing.as_of(taken.get("as_of"), errors)
+    currency = _value(taken, "currency", CURRENCY, errors)
+    group_by = taken.get("group_by")
+    if group_by is not None and group_by not in get_args(GroupBy):
+        errors["group_by"] = [f"Must be one of: {', '.join(get_args(GroupBy))}."]
+    if errors:
+        raise Invalid(errors)
+    deals = None
+    if conditions or group_by:
+        deals = opportunity_queries.where(opportunity_queries.List(identity.org_id, conditions, as_of=as_of))
+    today = request.app.state.reads.clock.now().date()
+    question = Question(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
+    row = await request.app.state.reads.row(identity, *queries.forecast(question))
+    return Answer(queries.body(question, row))
+
+
+@get(
+    PATH + "/forecast/changes",
+    opt=describe(
+        TAG,
+        "What changed in the forecast between two instants",
+        description="By month and cause, with the deals behind each step. Start plus the signed steps equals end.",
+        answer=Waterfall,
+        parameters=(
+            query("from", "The earlier instant.", _INSTANT, required=True),
+            query("to", "The later instant; now if left out.", _INSTANT),
+            *_BOUNDS,
+        ),
+    ),
+)
+async def get_forecast_changes(request: Request[Any, Any, Any]) -> Answer:
+    identity = request_context.of(request).identity
+    errors: Errors = {}
+    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), CHANGES, errors)
+    await _conditions(request, rest, Filters(), CHANGES, errors)
+    bounds = _bounds(taken, errors)
+    currency = _value(taken, "currency", CURRENCY, errors)
+    now = request.app.state.reads.clock.now()
+    start = _instant(taken.get("from"), "from", errors)
+    end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
+    if "from" not in taken:
+        errors["from"] = ["Give the instant to begin at, such as 2026-06-30T12:00:00Z."]
+    elif start and end and end < start:
+        errors["to"] = ["Must not be before `from`."]
+    if errors or start is None or end is None:
+        raise Invalid(errors)
+    span = waterfall.Span(identity.org_id, start, end, now.date(), bounds, currency)
+    row = await request.app.state.reads.row(identity, *waterfall.changes(span))
+    return Answer(waterfall.body(span, row))
+
+
+async def _conditions(
+    request: Http, given: Pairs, table: Filters, others: tuple[str, ...], errors: Errors
+) -> tuple[Condition, ...]:
+    """The conditions on deals; what is wrong with them goes into ``errors``."""
+    custom = table.custom and any(name.startswith("cf_") for name, _ in given)
+    types = await listing.custom_field_types(request) if custom else {}
+    try:
+        return filters.conditions(given, table, identity=request_context.of(request).identity, custom_types=types, others=others)
+    except Invalid as error:
+        errors |= error.errors
+        return ()
+
+
+def _bounds(taken: dict[str, str], errors: Errors) -> Bounds:
+    since, until = (_value(taken, name, DATE, errors) for name in DAYS)
+    bounds = Bounds(since, until)
+    if since and until:
+        if until < since:
+            errors["close_date__lte"] = ["Must not be before close_date__gte."]
+        elif (until.year - since.year) * 12 + until.month - since.month >= MAX_MONTHS:
+            errors["close_date__lte"] = [f"At most {MAX_MONTHS} months from close_date__gte."]
+    return bounds
+
+
+def _value(taken: dict[str, str], name: str, kind: Kind, errors: Errors) -> Any:
+    if name not in taken:
+        return None
+    try:
+        return kind.read(taken[name])
+    except (ValueError, KeyError, ArithmeticError):
+        errors[name] = [kind.words]
+        return None
+
+
+def _instant(text: str | None, name: str, errors: Errors) -> datetime | None:
+    found: Errors = {}
+    instant = listing.as_of(text, found)
+    if found:
+        errors[name] = found["as_of"]
+    return instant
+
+
+HANDLERS = (get_forecast, get_forecast_changes)

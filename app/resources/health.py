@@ -1,0 +1,103 @@
+"""Whether this process lives and whether it can serve. Refuses to be ready while it stops or without the schema of
+its version."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Literal
+
+import psycopg
+from litestar import get
+from litestar.response.base import ASGIResponse
+from msgspec import Struct, json
+
+from app import migrations
+from app.http.operations import describe
+from app.http.problems import Refused
+from app.http.request_context import Http
+from app.migrations import prerequisites
+from app.writing.envelope import Unavailable
+
+PING_SECONDS = 5.0
+"""So long the readers and the writer have to get an answer of the database."""
+NOBODY_CACHES = [("cache-control", "no-store")]
+
+
+class SchemaCheck:
+    """Whether the database has the schema of this version, looked up again at most every ``SECONDS``."""
+
+    SECONDS = 5.0
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._checked_at = -self.SECONDS
+        self._lock = asyncio.Lock()
+
+    def forget(self) -> None:
+        """Look it up when asked next."""
+        self._checked_at = -self.SECONDS
+
+    async def check(self) -> None:
+        """Raises ``Refused``, ``Unavailable``."""
+        async with self._lock:
+            if monotonic() - self._checked_at < self.SECONDS:
+                return
+            try:
+                await asyncio.to_thread(migrations.check, self._url)
+            except prerequisites.Unmet as error:  # whose text names users and is for the operator
+                told = "The database or its user lacks something: `opportunities doctor` says what."
+                raise Refused(503, "schema", told, {"retry-after": "5"}) from error
+            except migrations.SchemaError as error:
+                raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
+            except psycopg.Error as error:
+                raise Unavailable(str(error)) from error
+            self._checked_at = monotonic()
+
+
+class Health(Struct, frozen=True):
+    status: Literal["ok"]
+
+
+class Readiness(Health, frozen=True, omit_defaults=True):
+    """``warnings`` are about what an operator should mend though this process can serve."""
+
+    warnings: list[str] = []
+
+
+@get("/health/live", opt=describe("Operations", "Whether the process lives", answer=Health))
+async def get_live() -> ASGIResponse:
+    return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
+
+
+@get(
+    "/health/ready",
+    opt=describe(
+        "Operations",
+        "Whether the process can serve",
+        description="Not while the database is away or of another version, nor when the process is about to stop.",
+        answer=Readiness,
+        errors=(503,),
+    ),
+)
+async def get_ready(request: Http) -> ASGIResponse:
+    if request.app.state.draining.is_set():
+        raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
+    await asyncio.gather(_reads(request), request.app.state.writer.ping(PING_SECONDS))
+    await request.app.state.schema.check()
+    warning = request.app.state.reads.clock.warning()
+    return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
+
+
+async def _reads(request: Http) -> None:
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await request.app.state.reads.ping()
+    except TimeoutError as error:
+        raise Unavailable("The database does not answer.") from error
+
+
+HANDLERS = (
+    get_live,
+    get_ready,
+)

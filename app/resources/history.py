@@ -1,0 +1,75 @@
+"""``/api/opportunities/<id>/history/``: every event of a deal, who, when and what changed. A deleted one has its history still."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, get
+from litestar.params import FromPath
+from litestar.response.base import ASGIResponse
+from msgspec import Struct
+
+from app.http import listing, request_context
+from app.http.filters import Filters
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.request_context import Http
+from app.resources.opportunities import PATH, TAG
+from domain.errors import NotFound
+from projections import feed
+from projections.directory import queries as directory_queries
+from projections.feed import Happened
+from projections.history import Entry
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class HistoryEntry(Struct, kw_only=True):
+    """One event of a record. ``changes`` has the old and the new value by field."""
+
+    position: int
+    type: str
+    id: UUID
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: dict[str, Any] | None
+    token_id: UUID | None
+    request_id: str | None
+    comment: str | None
+    changes: dict[str, list[Any]]
+
+
+TABLE = Table(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_fields__)
+
+
+@get(
+    PATH + "/{id:uuid}/history",
+    opt=describe(TAG, "The history of an opportunity", table=TABLE, answer=HistoryEntry, description="Oldest first."),
+)
+async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+    asked = await listing.asked(request, TABLE)
+    identity = request_context.of(request).identity
+    page = feed.of_opportunity(identity.org_id, id, asked.page.limit, asked.page.offset)
+    rows = await request.app.state.reads.rows(identity, *page)
+    if not rows:
+        raise NotFound(f"There is no opportunity {id}.")
+    events = feed.happened([row[1:] for row in rows if row[1] is not None])
+    told = feed.entries(events, await actors(request, events))
+    return listing.envelope(request, asked, encode(told)[1:-1], rows[0][0])
+
+
+async def actors(request: Http, events: list[Happened]) -> dict[UUID, dict[str, Any]]:
+    """The cards of the users behind events, by id."""
+    ids = feed.actors(events)
+    if not ids:
+        return {}
+    identity = request_context.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.cards(identity.org_id, ids))
+    return {id_: msgspec.json.decode(card) for id_, card in rows}
+
+
+HANDLERS = (list_history,)

@@ -1,0 +1,243 @@
+"""``/api/opportunities/``: list, create, the record and its verbs. Refuses to know a rule: those are in the domain."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import Request, delete, get, patch, post, put
+from litestar.params import FromPath
+
+from app.http import bodies, filters, listing, paging, request_context
+from app.http.dispatch import answer, execute, record
+from app.http.filters import RANGE, Filter, Filters
+from app.http.listing import Table
+from app.http.operations import describe, query
+from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
+from app.http.request_context import Http
+from app.http.response import Answer
+from app.resources import opportunity_types as shown
+from domain import custom_value, opportunity, pipeline
+from domain.errors import Errors, Invalid, NotFound
+from domain.text import normal
+from projections.directory import queries as directory_queries
+from projections.opportunities import cursors, queries
+from projections.opportunities.conditions import ORDERINGS
+
+TAG = "Opportunities"
+PATH = "/api/opportunities"
+
+SEARCH = """\
+Every word given is in the deal's or its account's name, whatever the case and the accents; one or two letters begin a word."""
+FILTERS = Filters(
+    (
+        Filter("stage", TEXT, description="By key."),
+        Filter("status", choice("open", "won", "lost")),
+        Filter("owner", USER, description="By id, email address or `me`."),
+        Filter("account", ID, description="By id."),
+        Filter("currency", CURRENCY),
+        Filter("tags", TEXT, ("all",), bare="any", description="Has any of these."),
+        Filter("close_date", DATE, (*RANGE, "isnull")),
+        Filter("amount", NUMBER, (*RANGE, "isnull"), description="In the deal's own currency."),
+        Filter("actual_amount", NUMBER, (*RANGE, "isnull")),
+        Filter("actual_close_date", DATE, (*RANGE, "isnull")),
+        Filter("probability", INTEGER, RANGE),
+        Filter("created_at", INSTANT, RANGE),
+        Filter("updated_at", INSTANT, RANGE),
+        Filter(
+            "search",
+            PHRASE,
+            bare="icontains",
+            description=SEARCH,
+        ),
+    ),
+    custom=True,
+)
+TABLE = Table(
+    filters=FILTERS,
+    orderings=tuple(sorted(ORDERINGS)),
+    order=queries.DEFAULT_ORDER,
+    fields=shown.Opportunity.__struct_fields__,
+    cursors=True,
+    as_of=True,
+)
+READ_ONLY = frozenset(shown.OpportunityRecord.__struct_fields__) - frozenset(opportunity.Create.__struct_fields__)
+
+AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "string", "format": "date-time"})
+
+
+@get(
+    PATH,
+    opt=describe(
+        TAG, "List opportunities", table=TABLE, answer=shown.Opportunity, answer_example=shown.LIST,
+        description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
+    ),
+)  # fmt: skip
+async def list_opportunities(request: Request[Any, Any, Any]) -> Answer:
+    asked = await listing.asked(request, TABLE)
+    identity = request_context.of(request).identity
+    wanted = queries.List(identity.org_id, asked.conditions, asked.order, asked.as_of)
+    reads, page = request.app.state.reads, asked.page
+    if page.cursor is None:
+        items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
+        return listing.envelope(request, asked, items, count)
+    try:
+        statement = queries.cursor_page(wanted, page.limit, page.cursor)
+    except cursors.InvalidCursor as error:
+        raise Invalid({"cursor": [str(error)]}) from error
+    items, count, keys = await reads.row(identity, *statement)
+    return listing.envelope(request, asked, items, count, cursors.encode(keys, wanted.keys) if keys else None)
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG, "Create an opportunity", status=201, body=opportunity.Create, body_example=shown.CREATE,
+        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
+    ),
+)  # fmt: skip
+async def create_opportunity(request: Request[Any, Any, Any]) -> Answer:
+    command = await bodies.read(request, opportunity.Create, READ_ONLY)
+    return answer(await execute(request, command), 201, location=f"{PATH}/")
+
+
+@get(
+    PATH + "/{id:uuid}",
+    opt=describe(
+        TAG, "Get an opportunity", parameters=(AS_OF,), answer=shown.OpportunityRecord, answer_example=shown.RECORD,
+        versioned=True,
+    ),
+)  # fmt: skip
+async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    version, body = await _record(request, id, _as_of(request))
+    return record(request, version, body)
+
+
+@patch(
+    PATH + "/{id:uuid}",
+    opt=describe(
+        TAG, "Change an opportunity", body=opportunity.Update, body_example=shown.UPDATE,
+        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
+    ),
+)  # fmt: skip
+async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    command = await bodies.read(request, opportunity.Update, READ_ONLY)
+    return answer(await execute(request, command, stream_id=id))
+
+
+@put(
+    PATH + "/{id:uuid}",
+    opt=describe(
+        TAG, "Replace an opportunity", body=opportunity.Replace, body_example=shown.CREATE,
+        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        description="Optional keys left out are cleared, but `stage`, `owner_id` and `probability` stay.",
+    ),
+)  # fmt: skip
+async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    command = await bodies.read(request, opportunity.Replace, READ_ONLY)
+    return answer(await execute(request, command, stream_id=id))
+
+
+@delete(
+    PATH + "/{id:uuid}",
+    status_code=200,
+    opt=describe(TAG, "Delete an opportunity", status=204, versioned=True, description="It can be restored."),
+)
+async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    return answer(await execute(request, opportunity.Delete(), stream_id=id), 204)
+
+
+@post(
+    PATH + "/{id:uuid}/transition",
+    opt=describe(
+        TAG, "Move an opportunity to another stage", body=opportunity.ChangeStage, body_example=shown.CHANGE_STAGE,
+        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
+    ),
+)  # fmt: skip
+async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    command = await bodies.read(request, opportunity.ChangeStage)
+    return answer(await execute(request, command, stream_id=id, comment=normal(command.comment or "") or None))
+
+
+@post(
+    PATH + "/{id:uuid}/restore",
+    opt=describe(
+        TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True
+    ),
+)  # fmt: skip
+async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    return answer(await execute(request, opportunity.Restore(), stream_id=id))
+
+
+@get(
+    PATH + "/{id:uuid}/transitions",
+    opt=describe(
+        TAG, "The stages an opportunity may move to", answer=shown.PossibleTransitions,
+        description="With the fields that each asks for.",
+    ),
+)  # fmt: skip
+async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+    identity = request_context.of(request).identity
+    filters.none(request.scope["query_string"])
+    _, body = await _record(request, id, None)
+    policy = await _policy(request)
+    deal = msgspec.json.decode(body)
+    possible = []
+    for key in policy.allowed(deal["stage"]):
+        stage, required = policy.by_key[key], policy.required[key]
+        missing = [path for path in required if custom_value.is_empty(_at(deal, path))]
+        possible.append(shown.NextStage(key, stage.label, stage.type, stage.probability, list(required), missing))
+    assert identity.org_id == policy.org_id
+    return Answer(msgspec.json.encode(shown.PossibleTransitions(deal["stage"], possible)))
+
+
+async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int, bytes]:
+    identity = request_context.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *queries.record(identity.org_id, id_, as_of))
+    if not rows:
+        raise NotFound(f"There is no opportunity {id_}.")
+    version, body = rows[0]
+    return version, body
+
+
+async def _policy(request: Http) -> pipeline.State:
+    identity = request_context.of(request).identity
+    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, "pipeline"))
+    document = msgspec.json.decode(rows[0][1]) | {"org_id": str(identity.org_id)}
+    return msgspec.convert(document, pipeline.State)
+
+
+def _at(deal: dict[str, Any], path: str) -> Any:
+    name, _, key = path.partition(".")
+    value = deal.get(name)
+    return value.get(key) if key and isinstance(value, dict) else value
+
+
+def _as_of(request: Http) -> datetime | None:
+    """The instant asked for, of a record that has no other parameters."""
+    errors: Errors = {}
+    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), ("as_of",), errors)
+    for name, _ in rest:
+        errors[name] = ["Unknown parameter. Possible: as_of."]
+    instant = listing.as_of(taken.get("as_of"), errors)
+    if errors:
+        raise Invalid(errors)
+    return instant
+
+
+HANDLERS = (
+    list_opportunities,
+    create_opportunity,
+    get_opportunity,
+    update_opportunity,
+    replace_opportunity,
+    delete_opportunity,
+    transition_opportunity,
+    restore_opportunity,
+    list_transitions,
+)

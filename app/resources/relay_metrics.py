@@ -1,0 +1,52 @@
+"""How far what leaves the product is behind the log, for ``/metrics``: asked of the database, by whichever process is asked.
+
+Refuses to hold up the other metrics: where the database does not answer, these are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+import psycopg
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.reading.read_pool import Reads
+from app.writing.envelope import Unavailable
+from consumers import checkpoints
+from consumers.checkpoints import Lag
+
+SECONDS = 3.0
+# Metric → which of the lag it is, and what it says.
+GAUGES = {
+    "relay_lag_events": ("events", "Events of the log that the relay has still to bring to Kafka (a million at most)."),
+    "relay_lag_seconds": ("seconds", "Age of the oldest of them, 0 for none."),
+    "relay_unseen_seconds": ("unseen", "Since a relay was last seen at work; it shows every few seconds."),
+}
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
+async def exposition(reads: Reads) -> bytes:
+    """The lines for Prometheus; none before a relay has ever been at work, or without an answer in ``SECONDS``."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            rows = await reads.of_nobody(checkpoints.LAG, {"name": checkpoints.RELAY})
+    except (Unavailable, TimeoutError, psycopg.Error):
+        return b""
+    registry = CollectorRegistry()
+    registry.register(_Families(list(_gauges(Lag(*rows[0]))) if rows else []))
+    return generate_latest(registry)
+
+
+def _gauges(lag: Lag) -> Iterator[Metric]:
+    for name, (field, meaning) in GAUGES.items():
+        yield GaugeMetricFamily(name, meaning, getattr(lag, field))

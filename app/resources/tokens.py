@@ -1,0 +1,99 @@
+"""API tokens over HTTP: list, create, revoke. Refuses to show a token again, and those of others to anybody but an
+admin."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import delete, get, post
+from litestar.response.base import ASGIResponse
+
+from app.http import bodies, dispatch, records, request_context
+from app.http.filters import RANGE, Filter, Filters
+from app.http.json_schema import shown
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import BOOL, ID, INSTANT, PHRASE
+from app.http.request_context import Http
+from app.writing.provisioning import new_token
+from domain import token
+from projections.conditions import Condition, Order
+
+TAG = "Tokens"
+PATH = "/api/tokens"
+ONE = "/api/tokens/{id:uuid}"
+MADE_HERE = frozenset({"hash", "prefix"})
+PREFIX_LENGTH = 8
+Token = shown(token.State, "Token")
+NewToken = msgspec.defstruct(
+    "NewToken", [(field.name, field.type) for field in msgspec.structs.fields(Token)] + [("token", str | None)]
+)
+TABLE = Table(
+    Filters(
+        (
+            Filter("user", ID, description="Of this user."),
+            Filter("active", BOOL, description="Not revoked."),
+            Filter("search", PHRASE, description="In the name, whatever the case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+        )
+    ),
+    orderings=("name", "created_at"),
+    order=(Order("created_at", True),),
+    fields=Token.__struct_fields__,
+)
+
+
+@get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
+async def list_tokens(request: Http) -> ASGIResponse:
+    identity = request_context.of(request).identity
+    own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
+    return await records.page(request, "token", TABLE, *own)
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG,
+        "Create a token",
+        description=(
+            "The answer has it in `token`, this once: a repeated request gets null there. `role` caps that of its user. Admins may"
+            " create any; others only for themselves, of no other rights and no longer life than the token they use, which are"
+            " also what is left out; with `read_only` none."
+        ),
+        status=201,
+        body=token.Issue,
+        body_name="TokenCreate",
+        body_example={"name": "nightly export", "expires_at": "2027-01-01T00:00:00Z", "role": "read_only"},
+        given=MADE_HERE,
+        answer=NewToken,
+        versioned=True,
+    ),
+)
+async def create_token(request: Http) -> ASGIResponse:
+    secret, hashed = new_token()
+    command = await bodies.read(request, token.Issue, hash=hashed, prefix=secret[:PREFIX_LENGTH])
+    outcome = await dispatch.execute(request, command)
+    return dispatch.answer(outcome, 201, location=f"{PATH}/", token=secret)
+
+
+@delete(
+    ONE,
+    status_code=200,
+    opt=describe(
+        TAG,
+        "Revoke a token",
+        description=(
+            "At once, everywhere, and with it those issued with it, and with those, except for the one that the request carries."
+        ),
+        status=204,
+        versioned=True,
+    ),
+)
+async def revoke_token(request: Http) -> ASGIResponse:
+    return dispatch.answer(await dispatch.execute(request, token.Revoke(), stream_id=request.path_params["id"]), 204)
+
+
+HANDLERS = (
+    list_tokens,
+    create_token,
+    revoke_token,
+)

@@ -1,0 +1,127 @@
+"""Users over HTTP: list, create, get, change, and who the token belongs to. Refuses to delete: a user is
+deactivated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from litestar import get, patch, post
+from litestar.response.base import ASGIResponse
+from msgspec import Struct, defstruct
+
+from app.http import bodies, dispatch, records, request_context
+from app.http.filters import RANGE, Filter, Filters
+from app.http.json_schema import shown
+from app.http.listing import Table
+from app.http.operations import describe
+from app.http.param_types import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
+from app.http.request_context import Http
+from domain import user
+from domain.permissions import ROLES, Role
+from projections.conditions import Order
+
+TAG = "Users"
+PATH = "/api/users"
+ONE = "/api/users/{id:uuid}"
+User = shown(user.State, "User")
+
+
+class CurrentToken(Struct):
+    """``effective_role`` is what it is worth: the weaker one of its own and its user's role."""
+
+    id: UUID
+    role: Role | None
+    effective_role: Role
+    expires_at: datetime | None
+
+
+Me = defstruct("Me", [("token", CurrentToken)], bases=(User,))
+TABLE = Table(
+    Filters(
+        (
+            Filter("role", choice(*ROLES), description="With this role."),
+            Filter("active", BOOL, description="Who may use the API."),
+            Filter("email", EMAIL, description="Exact address, whatever the case."),
+            Filter("name", TEXT, ("icontains",), description="Exact name."),
+            Filter("search", PHRASE, description="In the name or the address, whatever the case."),
+            Filter("created_at", INSTANT, RANGE, description="When the user was made."),
+            Filter("updated_at", INSTANT, RANGE, description="When the user last changed."),
+        )
+    ),
+    orderings=("name", "email", "created_at", "updated_at"),
+    order=(Order("created_at", True),),
+    fields=User.__struct_fields__,
+)
+
+
+@get(PATH, opt=describe(TAG, "List users", answer=User, table=TABLE))
+async def list_users(request: Http) -> ASGIResponse:
+    return await records.page(request, "user", TABLE)
+
+
+@post(
+    PATH,
+    opt=describe(
+        TAG,
+        "Create a user",
+        description="For admins.",
+        status=201,
+        body=user.Create,
+        body_example={"email": "rep@yours.com", "name": "Robin Reyes", "role": "rep"},
+        answer=User,
+        versioned=True,
+    ),
+)
+async def create_user(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, user.Create, frozenset({"active"}))
+    return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
+
+
+@get(
+    f"{PATH}/me",
+    opt=describe(
+        TAG,
+        "Get the token's user",
+        description="With the token that the request carries; its `role`, where it has one, caps that of the user.",
+        answer=Me,
+        versioned=True,
+    ),
+)
+async def get_me(request: Http) -> ASGIResponse:
+    identity = request_context.of(request).identity
+    version, body = await records.read(request, "user", identity.user_id)
+    token = msgspec.json.encode(CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at))
+    return dispatch.record(request, version, body[:-1] + b',"token":' + token + b"}")
+
+
+@get(ONE, opt=describe(TAG, "Get a user", answer=User, versioned=True))
+async def get_user(request: Http) -> ASGIResponse:
+    return await records.one(request, "user", request.path_params["id"])
+
+
+@patch(
+    ONE,
+    opt=describe(
+        TAG,
+        "Change a user",
+        description="For admins. A user who is not active has no access; the org keeps at least one active admin.",
+        body=user.Update,
+        body_example={"role": "manager"},
+        answer=User,
+        versioned=True,
+    ),
+)
+async def update_user(request: Http) -> ASGIResponse:
+    command = await bodies.read(request, user.Update)
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+
+
+HANDLERS = (
+    list_users,
+    create_user,
+    get_me,
+    get_user,
+    update_user,
+)

@@ -1,0 +1,63 @@
+"""How the webhooks are doing, for ``/metrics``: asked of the database, by whichever process is asked.
+
+Refuses to hold up the other metrics: where the database does not answer, these are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.reading.read_pool import Reads
+from app.writing.envelope import Unavailable
+from consumers.webhooks import deliveries
+
+SECONDS = 3.0
+GAUGES = {
+    "due": ("webhook_deliveries_due", "Deliveries whose time has come, of active endpoints.", ""),
+    "overdue_seconds": ("webhook_deliveries_overdue_seconds", "For how long the oldest of them has been due.", ""),
+    "waiting": ("webhook_deliveries_waiting", "Deliveries that wait for their next try.", ""),
+    "held": ("webhook_deliveries_held", "Deliveries held because their endpoint is paused or disabled.", ""),
+    "dead": ("webhook_deliveries_dead", "Deliveries given up, as long as they are kept.", ""),
+    "dead_letters": ("webhook_dead_letters", "Records of the topic that could not be taken.", ""),
+    "lag": ("webhook_consumer_lag_records", "Records of the topic that the consumer has still to take.", "partition"),
+    "unseen_seconds": ("webhook_unseen_seconds", "Since the consumer, or the sender, was last seen at work.", "part"),
+}
+ATTEMPTS = ("webhook_attempts", "Requests made, by what came of them.", "outcome")
+
+
+class _Families(Collector):
+    def __init__(self, rows: Sequence[tuple[str, str, float]]) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[Metric]:
+        for key, (name, meaning, label) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, meaning, labels=[label] if label else [])
+            for value_of, value in self._of(key):
+                gauge.add_metric([value_of] if label else [], value)
+            yield gauge
+        name, meaning, label = ATTEMPTS
+        attempts = CounterMetricFamily(name, meaning, labels=[label])
+        for outcome, value in self._of("attempts"):
+            attempts.add_metric([outcome], value)
+        yield attempts
+
+    def _of(self, key: str) -> list[tuple[str, float]]:
+        return [(label, value) for name, label, value in self._rows if name == key]
+
+
+async def exposition(reads: Reads) -> bytes:
+    """The lines for Prometheus; none without an answer in ``SECONDS``."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            rows: Any = await reads.of_nobody(deliveries.GAUGES, {})
+    except (Unavailable, TimeoutError):
+        return b""
+    registry = CollectorRegistry()
+    registry.register(_Families(rows))
+    return generate_latest(registry)

@@ -1,0 +1,86 @@
+"""What the API does with webhooks beside the commands on endpoints: it shows secrets, judges addresses and asks for deliveries.
+
+Each request to the queue has a connection of its own, for they are rare. Refuses to send anything: that is the sender's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from socket import getaddrinfo
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg import Cursor
+
+from app.http import bodies, idempotency_key, request_context
+from app.http.request_context import Http
+from app.settings import Settings
+from app.writing.envelope import Unavailable
+from consumers import database
+from consumers.webhooks import deliveries, once, signing, ssrf_guard
+from consumers.webhooks.once import Key
+from consumers.webhooks.ssrf_guard import Lookup
+from domain.errors import Invalid
+from domain.webhook_url import url_error
+
+T = TypeVar("T")
+Work = Callable[[Cursor[Any]], tuple[UUID, str]]
+"""What is to be done; it gives the id and the JSON of the answer."""
+
+
+class Desk:
+    """Of one application."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.database_url
+        self._timeout = settings.statement_timeout_ms
+        self._key = b""
+        self.rules = settings.webhook_rules()
+        self.lookup: Lookup = getaddrinfo
+
+    async def secret(self, endpoint_id: UUID, generation: int) -> str:
+        """As it is shown to an admin, once. Raises ``Unavailable``."""
+        if not self._key:
+            self._key = await self._in_transaction(deliveries.key)
+        return signing.shown(signing.secret(self._key, endpoint_id, generation))
+
+    async def judge(self, url: object) -> None:
+        """Whether the name in a URL leads where nothing may be sent; the rest of it the command judges. Raises ``Invalid``."""
+        if not isinstance(url, str) or url_error(url.strip(), self.rules):
+            return
+        if message := await ssrf_guard.name_error(url.strip(), self.rules, self.lookup):
+            raise Invalid({"url": [message]})
+
+    async def ask(self, request: Http, work: Work) -> tuple[str, bool]:
+        """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it was given before."""
+        this = request_context.of(request)
+        key: Key | None = None
+        if this.idempotency_key is not None:
+            mark = idempotency_key.fingerprint(this.method, this.path, await bodies.sent(request))
+            key = Key(this.identity.org_id, this.identity.user_id, idempotency_key.key(this.idempotency_key), mark)
+
+        def run(cursor: Cursor[Any]) -> tuple[str, bool]:
+            if key is not None and (body := once.answered(cursor, key)) is not None:
+                return body, True
+            id_, body = work(cursor)
+            if key is not None:
+                once.keep(cursor, key, id_, body)
+            return body, False
+
+        return await self._in_transaction(run)
+
+    async def _in_transaction(self, work: Callable[[Cursor[Any]], T]) -> T:
+        def run() -> T:
+            with (
+                database.connect(self._url, "webhook desk", statement_timeout_ms=self._timeout) as connection,
+                connection.transaction(),
+                connection.cursor() as cursor,
+            ):
+                return work(cursor)
+
+        try:
+            return await asyncio.to_thread(run)
+        except psycopg.OperationalError as error:
+            raise Unavailable(str(error)) from error

@@ -1,0 +1,1 @@
+"""The documents of the API for programs and people: OpenAPI, AsyncAPI and the docs page."""

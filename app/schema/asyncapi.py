@@ -1,0 +1,174 @@
+"""The AsyncAPI 3 document of the topic: every message there can be on it, from the types that render them.
+
+Refuses to name brokers, which are nobody's business who cannot reach them anyway.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from litestar import get
+from litestar.response.base import ASGIResponse
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from app.http.json_schema import REF, Schemas, shown
+from app.http.operations import Json, describe
+from app.http.request_context import Http
+from app.resources.exchange_rates import ExchangeRate
+from app.resources.opportunity_types import ID, ITEM, OWNER_ID, ActivityRecord, Opportunity
+from app.resources.organization import Organization
+from app.resources.pipeline import Pipeline
+from app.schema import openapi, pages
+from app.settings import Settings
+from consumers import message
+from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
+from consumers.message import Actor, Message
+from domain import account, catalog, contact
+from domain.custom_field import Definition
+
+VERSION = "3.1.0"
+BINDING = "0.5.0"
+CHANNEL = "events"
+DESCRIPTION = """\
+Every change of every org, published after it was committed: at least once, and in order for each key.
+
+The key is the id of the opportunity for events about it and its activities, else the id of the record. The value is JSON,
+the headers are those of CloudEvents 1.0 in binary mode. An event that is sent twice is the same twice: ignore an `id` that
+you have seen, or a `position` that is not beyond the last one of its key. Ignore fields and types that you do not know.
+"""
+
+
+class OpportunityTold(Opportunity, kw_only=True):
+    """The opportunity as a list shows it right after the event; a deleted one as it was last."""
+
+    deleted: bool | UnsetType = UNSET
+
+
+DATA: dict[str, Any] = {
+    "opportunity": OpportunityTold,
+    "activity": ActivityRecord,
+    "account": msgspec.defstruct("AccountTold", [("deleted", bool | UnsetType, UNSET)], bases=(shown(account.State, "Account"),)),
+    "contact": msgspec.defstruct("ContactTold", [("deleted", bool | UnsetType, UNSET)], bases=(shown(contact.State, "Contact"),)),
+    "pipeline": Pipeline,
+    "custom_field": list[Definition],
+    "exchange_rate": ExchangeRate,
+    "organization": Organization,
+}
+"""By kind of record, what ``data`` shows of it."""
+
+HEADERS: dict[str, str] = {
+    "content-type": "`application/json`.",
+    "ce_specversion": "Of CloudEvents.",
+    "ce_id": "The event's id, stable for ever.",
+    "ce_source": "The org, `urn:opportunities:org:<id>`.",
+    "ce_type": "What happened.",
+    "ce_subject": "The record, `<kind>/<id>`.",
+    "ce_time": "When it occurred.",
+    "ce_sequence": "The event's position in the log.",
+}
+
+
+def document(settings: Settings) -> Json:
+    """Raises ``KeyError`` where a kind of record is published whose data is not described."""
+    schemas = Schemas()
+    for kind in sorted(message.PUBLISHED):
+        schemas.of(payload_of(kind))
+    components = schemas.components()
+    del components["Problem"]
+    messages = {name: _message(name) for name in types()}
+    return {
+        "asyncapi": VERSION,
+        "info": {"title": "Opportunities", "version": openapi.product_version(), "description": DESCRIPTION},
+        "defaultContentType": message.CONTENT_TYPE,
+        "channels": {
+            CHANNEL: {
+                "address": settings.kafka_topic,
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "bindings": {"kafka": _topic(settings)},
+            }
+        },
+        "operations": {
+            "publish": {
+                "action": "send",
+                "summary": "What happened, in the order in which it was committed.",
+                "channel": {"$ref": f"#/channels/{CHANNEL}"},
+                "messages": [{"$ref": f"#/channels/{CHANNEL}/messages/{name}"} for name in messages],
+            }
+        },
+        "components": {"messages": messages, "schemas": components},
+    }
+
+
+def types() -> list[str]:
+    """The public names of all events that are published."""
+    stored = [name for name in catalog.EVENTS if name.partition(".")[0] in message.PUBLISHED]
+    return list(dict.fromkeys(name.rsplit(".v", 1)[0] for name in stored))
+
+
+def payload_of(kind: str) -> type[Struct]:
+    """The message as a type of its own, for events of one kind of record."""
+    noun = "".join(part.capitalize() for part in kind.split("_"))
+    data = msgspec.defstruct(f"{noun}Data", [(kind, DATA[kind])])
+    fields = {field.name: field.type for field in msgspec.structs.fields(Message)}
+    fields |= {"data": data, "previous": dict[str, Any]}
+    return msgspec.defstruct(f"{noun}Message", list(fields.items()))
+
+
+def _message(name: str) -> Json:
+    payload = REF.format(name=payload_of(name.partition(".")[0]).__name__)
+    described: Json = {
+        "name": name,
+        "title": name,
+        "contentType": message.CONTENT_TYPE,
+        "headers": {
+            "type": "object",
+            "properties": {header: {"type": "string", "description": meaning} for header, meaning in HEADERS.items()},
+            "required": list(HEADERS),
+        },
+        "payload": {"allOf": [{"$ref": payload}, {"properties": {"type": {"const": name}}}]},
+        "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": BINDING}},
+    }
+    if name == "opportunity.stage_changed":
+        described["examples"] = [{"name": "moved", "payload": _example()}]
+    return described
+
+
+def _example() -> Json:
+    """A message of ``opportunity.stage_changed``."""
+    at = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
+    told = Message(
+        id="evt_5540bd8837d15d60aba6bbd4de38fbc4",
+        type="opportunity.stage_changed",
+        created_at=at,
+        recorded_at=at,
+        org_id=UUID("0197a3c2-7b00-7000-8000-00000000e001"),
+        position=1404,
+        version=2,
+        actor=Actor(UUID(OWNER_ID), "rep@yours.com"),
+        data={"opportunity": Raw(msgspec.json.encode({**ITEM, "id": ID}))},
+        previous=Raw(b'{"stage":"discovery","probability":20}'),
+    )
+    example: Json = msgspec.json.decode(message.encode(told))
+    return example
+
+
+def _topic(settings: Settings) -> Json:
+    binding: Json = {"topic": settings.kafka_topic, "partitions": settings.kafka_partitions, "bindingVersion": BINDING}
+    if settings.kafka_replication:
+        binding["replicas"] = settings.kafka_replication
+    binding["topicConfiguration"] = {
+        "retention.ms": retention_ms(settings.kafka_retention_hours),
+        "max.message.bytes": MAX_MESSAGE_BYTES,
+    }
+    return binding
+
+
+@get("/schema/asyncapi.json", opt=describe("Documentation", "The stream's AsyncAPI document", answer=dict[str, Any]))
+async def get_asyncapi(request: Http) -> ASGIResponse:
+    return pages.sent(request, request.app.state.asyncapi)
+
+
+HANDLERS = (get_asyncapi,)

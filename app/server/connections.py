@@ -1,0 +1,159 @@
+"""The client connections of a process: how many there may be, who gives way, and one timer for all of them.
+
+With ``max_connections`` open, a new connection takes the place of the one that has been open longest without having asked for
+anything. Where all have asked, it goes into a reserve, in which only ``/health/`` is answered, so that a full process still looks
+alive; beyond that it is told 503 and closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from app.http.problems import MEDIA_TYPE, Problem
+from app.server.protocol import FULL, Connection
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+RESERVE = 32
+"""Connections beyond the bound, for ``/health/`` alone."""
+OURS = 128
+"""File descriptors that the process needs for itself: the database, logs, the listening socket."""
+FRESH_SECONDS = 1.0
+"""For how long a new connection that has asked for nothing so far keeps its place."""
+MAX_HELD = 32 * 1024 * 1024
+"""Bytes of unfinished heads, and of requests that wait for those before them, in all connections together."""
+
+BUSY = Problem(503, "busy", FULL, headers={"retry-after": "1"})
+_AWAY = (
+    f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: 1\r\nconnection: close\r\n"
+    f"content-length: {len(BUSY.body(''))}\r\n\r\n"
+).encode() + BUSY.body("")
+
+log = structlog.get_logger("connections")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds, bytes and numbers."""
+
+    connections: int
+    keep_alive: float
+    head: float
+    body: float
+    max_body: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Those of the settings, as far as this process may have file descriptors."""
+        return cls(
+            connections=max(1, min(settings.max_connections, descriptors() - OURS - RESERVE)),
+            keep_alive=settings.keep_alive_s,
+            head=settings.head_timeout_s,
+            body=settings.body_timeout_s,
+            max_body=settings.max_body_bytes,
+        )
+
+
+def descriptors() -> int:
+    """How many file descriptors this process may have."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def raise_descriptors(wanted: int) -> None:
+    """Ask for so many file descriptors as serve ``wanted`` connections, up to what the system allows without asking anybody."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + RESERVE + OURS
+    if resource.RLIM_INFINITY not in (soft, hard):
+        needed = min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if descriptors() < wanted + RESERVE + OURS:
+        log.warning("connections.few_descriptors", descriptors=descriptors(), connections=wanted)
+
+
+class Connections:
+    """Makes the protocol of every connection, as uvicorn asks for it. One per process; a copy goes to each of several."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.held = 0
+        self._open: set[Connection] = set()
+        self._fresh: dict[Connection, float] = {}
+        self._turned_away = 0
+        self._sweeping = False
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Connection:
+        return Connection(self, config.loaded_app, server_state, app_state)
+
+    def admit(self, connection: Connection) -> bool:
+        """Take in a new connection; False if it was sent away."""
+        limits = self.limits
+        loop = asyncio.get_running_loop()
+        if len(self._open) >= limits.connections:
+            self._make_room(loop.time())
+            if len(self._open) >= limits.connections + RESERVE:
+                self._turned_away += 1
+                connection.transport.write(_AWAY)
+                connection.transport.close()
+                return False
+            connection.reserved = len(self._open) >= limits.connections
+        self._open.add(connection)
+        self._fresh[connection] = loop.time()  # in the order of their coming
+        if not self._sweeping:
+            self._sweeping = True
+            self._sweep_later(loop)
+        return True
+
+    def asked(self, connection: Connection) -> None:
+        """It has sent a whole head."""
+        self._fresh.pop(connection, None)
+
+    def lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        self._fresh.pop(connection, None)
+
+    def hold(self, difference: int) -> bool:
+        """Account for bytes held in memory; False where these are more than there may be."""
+        self.held += difference
+        return self.held <= MAX_HELD
+
+    def _make_room(self, now: float) -> None:
+        """Drop the oldest connections that have asked for nothing, until there is room for one."""
+        for connection, since in list(islice(self._fresh.items(), RESERVE + 1)):
+            if now - since < FRESH_SECONDS or len(self._open) < self.limits.connections:
+                return
+            self.lost(connection)
+            self._turned_away += 1
+            connection.transport.abort()
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        limits = self.limits
+        loop.call_later(min(1.0, limits.keep_alive / 4, limits.head / 12, limits.body / 12), self._sweep, loop)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look at every connection; as long as there are any, again and again."""
+        now = loop.time()
+        for connection in list(self._open):
+            connection.check(now)
+        if self._turned_away:
+            log.warning("connections.turned_away", number=self._turned_away, open=len(self._open))
+            self._turned_away = 0
+        if self._open:
+            self._sweep_later(loop)
+        else:
+            self._sweeping = False

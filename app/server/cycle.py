@@ -1,0 +1,55 @@
+"""A request and its answer, to uvicorn one of its own: a refusal that comes late, and an answer that goes out in one piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from app.http.problems import Refused
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer. A ``refusal`` is raised where the handler waits for more of the body."""
+
+    refusal: Refused | None = None
+    _start: Any = None
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if self.refusal is not None and not self.response_started:
+            raise self.refusal
+        return message
+
+    async def send(self, message: Any) -> None:
+        """The start waits for the body: an answer that is whole goes out, and arrives, in one piece. uvicorn writes all others."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        start, self._start = self._start, None
+        if start is not None:
+            if not message.get("more_body") and self._may_write() and (head := self._plain_head(start)):
+                self._write_whole(head, message["body"])
+                return
+            await super().send(start)
+        await super().send(message)
+
+    def _may_write(self) -> bool:
+        return not (self.flow.write_paused or self.disconnected or self.scope["method"] == "HEAD")
+
+    def _plain_head(self, start: Any) -> bytes | None:
+        """None where uvicorn is to look closer: no length is told, or a header has a line end."""
+        lines = [*map(b": ".join, self.default_headers), *map(b": ".join, start["headers"])]
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        head = STATUS_LINE[start["status"]] + b"\r\n".join(lines)
+        plain = b"\r\ncontent-length: " in head and head.count(b"\r") == head.count(b"\n") == len(lines)
+        return head if plain else None
+
+    def _write_whole(self, head: bytes, body: bytes) -> None:
+        self.response_started = self.response_complete = True
+        self.transport.write(b"\r\n\r\n".join((head, body)))
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()

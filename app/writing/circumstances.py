@@ -1,0 +1,92 @@
+"""What a command meets when its turn comes: who gives it by now, the org's policy, and the version it was meant for.
+
+All of it is read under the log's lock, so none of it can change before the append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import cast
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from app.writing.envelope import Submission
+from domain import custom_field, opportunity, organization, pipeline, token, user
+from domain.errors import NotFound, Unauthenticated, VersionMismatch
+from domain.event import Actor, Context, Facts, Meta, Policy, State
+from domain.permissions import weaker
+
+
+@lru_cache(maxsize=10_000)
+def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
+    return organization.stream_id(org_id), pipeline.stream_id(org_id), custom_field.stream_id(org_id)
+
+
+def require_version(state: State | None, submission: Submission) -> None:
+    expected = submission.expected_version
+    if expected is None or (state is not None and state.version == expected):
+        return
+    gone = getattr(state, "deleted", False) and not isinstance(submission.command, opportunity.Restore)
+    if state is None or gone:
+        raise NotFound("No such record.")
+    raise VersionMismatch(
+        f"The record is at version {state.version}, not {expected}: read it again and repeat the change.",
+        version=state.version,
+    )
+
+
+def context(
+    submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
+) -> Context:
+    now = recorded_at
+    if submission.occurred_at is not None:
+        now = min(submission.occurred_at, now)
+    if state is not None:
+        now = max(now, state.updated_at)
+    organization_id, pipeline_id, custom_field_id = policy_streams(submission.org_id)
+    return Context(
+        org_id=submission.org_id,
+        actor=_actor(submission, states, recorded_at),
+        now=now,
+        recorded_at=recorded_at,
+        command_id=uuid7(),
+        new_id=submission.stream_id,
+        policy=Policy(
+            organization=cast("organization.State", states.get(organization_id)),
+            pipeline=cast("pipeline.State", states.get(pipeline_id)),
+            custom_fields=cast("custom_field.State", states.get(custom_field_id)),
+        ),
+        facts=known,
+        token=cast("token.State | None", submission.token_id and states.get(submission.token_id)),
+        request_id=submission.request_id,
+        comment=submission.comment,
+    )
+
+
+def _actor(submission: Submission, states: Mapping[UUID, State], now: datetime) -> Actor:
+    """The actor as the log has it at this moment; without a token (the operator, history) the one given."""
+    if submission.token_id is None:
+        return submission.actor
+    issued = states.get(submission.token_id)
+    if not isinstance(issued, token.State) or issued.revoked or (issued.expires_at and issued.expires_at <= now):
+        raise Unauthenticated("This token is revoked or has expired.")
+    holder = states.get(submission.actor.user_id) if submission.actor.user_id else None
+    if not isinstance(holder, user.State) or not holder.active or issued.user_id != holder.id:
+        raise Unauthenticated("The user of this token is not active.")
+    return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)
+
+
+def meta(context: Context) -> Meta:
+    return Meta(
+        org_id=context.org_id,
+        command_id=context.command_id,
+        occurred_at=context.now,
+        recorded_at=context.recorded_at,
+        actor_id=context.actor.user_id,
+        token_id=context.token.id if context.token else None,
+        request_id=context.request_id,
+        comment=context.comment,
+    )

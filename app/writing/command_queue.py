@@ -1,0 +1,160 @@
+"""The group writer: the one thread of a process that writes.
+
+Whatever commands have gathered while a transaction was committing, or while it waited for the log, make up the next one; so
+batches size themselves and a lone command waits for nobody. Refuses more than a bounded queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from app.writing.committer import MAX_BATCH, Committer
+from app.writing.envelope import Outcome, Result, Submission, Unavailable
+
+CAPACITY = 2_000
+FRESH_SECONDS = 5.0
+"""So long after an answer of the database the writer need not ask whether there is one."""
+
+
+class Writer:
+    """Runs submissions of one event loop on a committer of its own."""
+
+    def __init__(self, committer: Committer, *, capacity: int = CAPACITY) -> None:
+        self._committer = committer
+        self._capacity = capacity
+        self._queue: deque[tuple[Submission, asyncio.Future[Outcome]]] = deque()
+        self._wake = threading.Condition()
+        self._waking = False
+        self._closing = False
+        self._answered_at = -FRESH_SECONDS
+        self._asked: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """To be called on the event loop that submits."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def execute(self, submission: Submission) -> Outcome:
+        """The outcome once it is committed. Raises the command's ``DomainError``, or ``Unavailable``.
+
+        A caller that goes away does not take its command back.
+        """
+        assert self._loop is not None
+        if self._closing or len(self._queue) >= self._capacity:
+            raise Unavailable("Too many writes are waiting.")
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self._queue.append((submission, future))
+        if not self._waking:  # once for all that this turn of the loop brings
+            self._waking = True
+            self._loop.call_soon(self._awaken)
+        return await future
+
+    async def ping(self, seconds: float) -> None:
+        """Raises ``Unavailable`` unless the database answered the writer just now, or does so within this time."""
+        if monotonic() - self._answered_at < FRESH_SECONDS:
+            return
+        assert self._loop is not None
+        if self._asked is None or self._asked.done():
+            with self._wake:
+                self._asked = self._loop.create_future()
+                self._wake.notify()
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._asked)
+        except TimeoutError as error:
+            raise Unavailable("The database does not answer the writer.") from error
+
+    async def close(self) -> None:
+        """Finish what is queued and stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    def _awaken(self) -> None:
+        self._waking = False
+        with self._wake:
+            self._wake.notify()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._next()) is not None:
+                if batch:
+                    results = self._results(batch)
+                    self._answered_at = -FRESH_SECONDS if isinstance(results[-1], Unavailable) else monotonic()
+                    self._settle(batch, results)
+                self._answer()
+        finally:
+            self._committer.close()
+
+    def _answer(self) -> None:
+        """Tell who asked whether the database answers."""
+        asked = self._asked
+        if asked is None or asked.done():
+            return
+        assert self._loop is not None
+        fault: Unavailable | None = None
+        try:
+            self._committer.ping()
+            self._answered_at = monotonic()
+        except Unavailable as error:
+            fault = error
+
+        def tell() -> None:
+            if not asked.done():
+                asked.set_exception(fault) if fault else asked.set_result(None)
+                asked.exception()  # whoever asked may have gone
+
+        self._asked = None
+        _call(self._loop, tell)
+
+    def _next(self) -> list[tuple[Submission, asyncio.Future[Outcome]]] | None:
+        """The next batch, empty where there is only a question; None when closed and drained."""
+        with self._wake:
+            while not self._queue and not self._closing and self._asked is None:
+                self._wake.wait()
+            if self._closing and not self._queue:
+                return None
+            return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+
+    def _results(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]]) -> list[Result]:
+        """The batch grows by what joins it."""
+
+        def more(room: int) -> list[Submission]:
+            joining: list[Submission] = []
+            while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
+                batch.append(self._queue.popleft())
+                joining.append(batch[-1][0])
+            return joining
+
+        try:
+            return self._committer.run([submission for submission, _ in batch], more)
+        except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
+            return [error] * len(batch)
+
+    def _settle(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]], results: list[Result]) -> None:
+        assert self._loop is not None
+
+        def settle() -> None:
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+        _call(self._loop, settle)
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], Any]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(callback)

@@ -1,0 +1,118 @@
+"""The log as messages: the next events beyond a position, rendered. Refuses to skip: an event that cannot be rendered raises."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Cursor
+
+from consumers import message
+from consumers.message import Record
+from domain import catalog, event_store
+from domain.event import Recorded, State
+from projections import before, event_payloads
+from projections.projection import Change
+
+MAX_STATES = 5_000
+
+
+class Chunk(NamedTuple):
+    """The records of some events in a row; how many events, published or not, and the position of the last of them."""
+
+    position: int
+    events: int
+    records: list[Record]
+
+
+class Log:
+    """Reads on from any position. It keeps states of records from chunk to chunk, for what an event changed is not in it."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[UUID, State] = OrderedDict()
+
+    def read(self, cursor: Cursor[Any], after: int, limit: int) -> Chunk | None:
+        """The chunk of the next ``limit`` events, None at the end of the log."""
+        events = event_store.read_after(cursor, after, limit)
+        if not events:
+            return None
+        return Chunk(events[-1].position, len(events), self.records(cursor, events))
+
+    def records(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Record]:
+        """Of those among the events that are published. What they have of a stream must be without gaps."""
+        published = [recorded for recorded in events if message.is_published(recorded)]
+        return _render(cursor, self._fold(cursor, published))
+
+    def _fold(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Change]:
+        """The events with the states before and after them."""
+        asked = before.states(cursor, self._unknown(events))
+        changes = []
+        for recorded in events:
+            id_ = recorded.originator_id
+            key = id_, recorded.originator_version
+            state = asked[key] if key in asked else self._states.pop(id_, None)
+            after = catalog.aggregate_of(type(recorded.event)).evolve(state, recorded)
+            changes.append(Change(recorded, state, after))
+            self._states[id_] = after
+        self._forget()
+        return changes
+
+    def _unknown(self, events: Sequence[Recorded]) -> list[Recorded]:
+        """Those before which the state is neither kept nor that after one of the others."""
+        found = []
+        versions: dict[UUID, int] = {}
+        for recorded in events:
+            id_, version = recorded.originator_id, recorded.originator_version
+            kept = self._states.get(id_)
+            if versions.get(id_, kept.version if kept else 0) != version - 1 or before.is_part(recorded):
+                found.append(recorded)
+            versions[id_] = version
+        return found
+
+    def _forget(self) -> None:
+        while len(self._states) > MAX_STATES:
+            self._states.popitem(last=False)
+
+
+def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
+    wanted: dict[str, list[event_payloads.Key]] = {}
+    for recorded, _, _ in changes:
+        kind = catalog.kind_of_event(type(recorded.event))
+        wanted.setdefault(kind, []).append((recorded.originator_id, recorded.originator_version))
+    shown: dict[event_payloads.Key, bytes] = {}
+    for kind, keys in wanted.items():
+        shown |= event_payloads.shown(cursor, kind, keys)
+    acting = {(actor, recorded.position) for recorded, _, _ in changes if (actor := recorded.meta.actor_id)}
+    actors = event_payloads.actors(cursor, list(acting))
+    return [
+        message.record(
+            recorded,
+            before,
+            after,
+            shown[recorded.originator_id, recorded.originator_version],
+            actors.get((recorded.meta.actor_id, recorded.position)) if recorded.meta.actor_id else None,
+        )
+        for recorded, before, after in changes
+    ]
+
+
+def beginning(cursor: Cursor[Any], instant: datetime) -> int:
+    """The position before the first event recorded at ``instant`` or later."""
+    low, high = 0, event_store.head(cursor)
+    while low < high:
+        middle = (low + high) // 2
+        following = event_store.read_after(cursor, middle, 1)
+        if following and following[0].meta.recorded_at < instant:
+            low = following[0].position
+        else:
+            high = middle
+    return low
+
+
+def id_at(cursor: Cursor[Any], position: int) -> str | None:
+    """The id of the event at a position, None where there is none."""
+    found = event_store.read_after(cursor, position - 1, 1)
+    return message.event_id(found[0]) if found and found[0].position == position else None

@@ -1,0 +1,200 @@
+"""The records that opportunities refer to and the org's settings: accounts, contacts, users, tokens, activities, policy.
+
+One row for every version of every record, as in ``opportunities``. ``card`` is the record as it is embedded in
+others, ``doc`` as the API shows it, ``search`` as it is found (see ``projections.search``). Refuses secrets: of a token there
+is the hash alone, and not in ``doc``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Raw, Struct
+from psycopg import Cursor
+
+from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
+from domain.event import State
+from domain.text import caseless, nfc
+from projections import versioned_rows
+from projections.projection import Change
+from projections.search import searchable
+
+DDL = """
+CREATE TABLE directory (
+    id uuid NOT NULL,
+    version int NOT NULL,
+    org_id uuid NOT NULL,
+    kind text NOT NULL,
+    position bigint NOT NULL,
+    valid_from timestamptz NOT NULL,
+    valid_to timestamptz NOT NULL,
+    deleted boolean NOT NULL,
+    active boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    sort_at timestamptz NOT NULL,
+    parent_id uuid,
+    name text NOT NULL,
+    lookup text,
+    role text,
+    expires_at timestamptz,
+    issued_with uuid,
+    card text NOT NULL,
+    doc text NOT NULL,
+    search text NOT NULL,
+    PRIMARY KEY (id, version)
+);
+CREATE UNIQUE INDEX directory_current ON directory (id) WHERE valid_to = 'infinity';
+CREATE INDEX directory_kind ON directory (org_id, kind, sort_at DESC, id DESC)
+    WHERE valid_to = 'infinity' AND NOT deleted;
+CREATE INDEX directory_parent ON directory (org_id, kind, parent_id, sort_at DESC, id DESC)
+    WHERE valid_to = 'infinity' AND NOT deleted AND parent_id IS NOT NULL;
+CREATE INDEX directory_lookup ON directory (kind, lookup)
+    WHERE valid_to = 'infinity' AND NOT deleted AND lookup IS NOT NULL;
+CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = 'infinity' AND issued_with IS NOT NULL;
+
+CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
+"""
+
+encode = msgspec.json.Encoder(decimal_format="string").encode
+_ordered = msgspec.json.Encoder(decimal_format="string", order="deterministic").encode
+
+
+class _Row(Struct):
+    id: UUID
+    version: int
+    org_id: UUID
+    kind: str
+    position: int
+    valid_from: datetime
+    valid_to: datetime | str
+    deleted: bool
+    active: bool
+    created_at: datetime
+    sort_at: datetime
+    parent_id: UUID | None
+    name: str
+    lookup: str | None
+    role: str | None
+    expires_at: datetime | None
+    issued_with: UUID | None
+    card: str
+    doc: str
+    search: str = ""
+
+
+class _Epoch(Struct):
+    org_id: UUID
+    position: int
+
+
+# Fields of a state that its document does not show.
+_HIDDEN = {"id", "org_id", "deleted", "hash", "created_at", "updated_at", "version"}
+_KINDS = ("account", "contact", "user", "token", "activity", "organization", "pipeline", "custom_field", "webhook_endpoint")
+
+
+def document(state: State) -> str:
+    """A record as the API shows it."""
+    if isinstance(state, custom_field.State):
+        return encode(state.definitions).decode()
+    shown: dict[str, Any] = {"id": state.id}
+    shown |= {name: _told(getattr(state, name)) for name in state.__struct_fields__ if name not in _HIDDEN}
+    shown |= {"created_at": state.created_at, "updated_at": state.updated_at, "version": state.version}
+    return encode(shown).decode()
+
+
+def _told(value: Any) -> Any:
+    """What users name the keys of has them in one order, whatever the one they were sent in: so it is in the log."""
+    return Raw(_ordered(value)) if isinstance(value, dict | Struct) else value
+
+
+def _card(state: State) -> str:
+    match state:
+        case account.State():
+            return encode({"id": state.id, "name": state.name}).decode()
+        case user.State():
+            return encode({"id": state.id, "email": state.email}).decode()
+        case contact.State():
+            return encode({"id": state.id, "first_name": state.first_name, "last_name": state.last_name}).decode()
+    return ""
+
+
+def _row(kind: str, state: State, position: int) -> _Row:
+    row = _Row(
+        id=state.id,
+        version=state.version,
+        org_id=state.org_id,
+        kind=kind,
+        position=position,
+        valid_from=state.updated_at,
+        valid_to=versioned_rows.INFINITY,
+        deleted=getattr(state, "deleted", False),
+        active=True,
+        created_at=state.created_at,
+        sort_at=state.created_at,
+        parent_id=None,
+        name="",
+        lookup=None,
+        role=None,
+        expires_at=None,
+        issued_with=None,
+        card=_card(state),
+        doc=document(state),
+    )
+    match state:
+        case account.State() | organization.State():
+            row.name = state.name
+        case contact.State():
+            row.name = f"{state.first_name} {state.last_name}"
+            row.parent_id = state.account_id
+            row.lookup = caseless(state.email) if state.email else None
+            row.search = searchable(row.name, state.email or "")
+        case user.State():
+            row.name, row.lookup = state.name, caseless(state.email)
+            row.search = searchable(state.name, state.email)
+            row.active, row.role = state.active, state.role
+        case token.State():
+            row.name, row.lookup, row.parent_id = state.name, state.hash, state.user_id
+            row.active, row.expires_at = not state.revoked, state.expires_at
+            row.role, row.issued_with = state.role, state.issued_with
+        case activity.State():
+            row.name, row.parent_id, row.sort_at = state.subject, state.opportunity_id, state.occurred_at
+        case webhook_endpoint.State():
+            row.name, row.active = state.url, state.active
+    row.name = nfc(row.name)
+    row.search = row.search or searchable(row.name)
+    return row
+
+
+class Directory:
+    name = "directory"
+    version = 2
+    tables: tuple[str, ...] = ("directory", "identity_epochs")
+    ddl = DDL
+    nothing: Mapping[str, str] = {}
+
+    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+        rows: list[_Row] = []
+        epochs: dict[UUID, _Epoch] = {}
+        for recorded, _, after in batch:
+            kind = catalog.kind_of_event(type(recorded.event))
+            if kind not in _KINDS:
+                continue
+            rows.append(_row(kind, after, recorded.position))
+            if kind in ("user", "token", "organization"):
+                epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
+                epoch.position = max(epoch.position, recorded.position)  # a rebuild comes stream by stream
+        versioned_rows.write(cursor, "directory", rows)
+        if epochs:
+            cursor.execute(
+                """
+                INSERT INTO identity_epochs AS e
+                SELECT * FROM json_populate_recordset(NULL::identity_epochs, %s::json)
+                ON CONFLICT (org_id) DO UPDATE SET position = greatest(e.position, excluded.position)
+                """,
+                (encode(list(epochs.values())).decode(),),
+                prepare=True,
+            )

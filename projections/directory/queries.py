@@ -1,0 +1,148 @@
+"""Lists and records of the directory: SQL text and parameters from typed conditions.
+
+Refuses a value in the text of a statement, except the LIMIT of a first page, which is an integer of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from projections import search
+from projections.conditions import Condition, CustomType, Order, Query, part
+
+LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
+
+# Field in a condition or an ordering → column and its type.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "id": ("d.id", "uuid"),
+    "name": ("d.name", "text"),
+    "email": ("d.lookup", "text"),
+    "role": ("d.role", "text"),
+    "active": ("d.active", "boolean"),
+    "account": ("d.parent_id", "uuid"),
+    "user": ("d.parent_id", "uuid"),
+    "type": ("(d.doc::jsonb ->> 'type')", "text"),
+    "created_at": ("d.created_at", "timestamptz"),
+    "updated_at": ("d.valid_from", "timestamptz"),
+    "occurred_at": ("d.sort_at", "timestamptz"),
+}
+NULLABLE = frozenset({"email"})
+_COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """What is asked of an org's records of one kind; with ``parent_id`` of those that belong to one other record."""
+
+    org_id: UUID
+    kind: str
+    conditions: tuple[Condition, ...] = ()
+    order: tuple[Order, ...] = (Order("created_at", True),)
+    parent_id: UUID | None = None
+
+
+def page(query: List, limit: int, offset: int = 0) -> Query:
+    """A page: (records as JSON joined by commas or NULL, count of all)."""
+    params: dict[str, Any] = {"org_id": query.org_id, "kind": query.kind}
+    terms = ["d.org_id = %(org_id)s", "d.kind = %(kind)s", LIVE]
+    if query.parent_id is not None:
+        params["parent_id"] = query.parent_id
+        terms.append("d.parent_id = %(parent_id)s")
+    for n, condition in enumerate(query.conditions):
+        terms.append(_term(condition, f"p{n}", params))
+    where = " AND ".join(terms)
+    order = _order_by(query.order)
+    text = f"""
+        SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, (SELECT count(*) FROM directory d WHERE {where})
+        FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)}) d
+    """
+    return Query(text, params)
+
+
+def record(org_id: UUID, kind: str, id_: UUID) -> Query:
+    """One live record: (version, JSON), or no row."""
+    text = f"""
+        SELECT d.version, d.doc::varchar FROM directory d
+        WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND d.id = %(id)s AND {LIVE}
+    """
+    return Query(text, {"org_id": org_id, "kind": kind, "id": id_})
+
+
+def settings(org_id: UUID, kind: str) -> Query:
+    """The one record of its kind that an org has: (version, JSON), or no row."""
+    text = f"""
+        SELECT d.version, d.doc::varchar FROM directory d
+        WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND {LIVE}
+    """
+    return Query(text, {"org_id": org_id, "kind": kind})
+
+
+def cards(org_id: UUID, ids: list[UUID]) -> Query:
+    """(id, embedded JSON) of the records among the ids, deleted ones too."""
+    text = """
+        SELECT d.id, d.card FROM directory d
+        WHERE d.org_id = %(org_id)s AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
+    """
+    return Query(text, {"org_id": org_id, "ids": ids})
+
+
+def deal(org_id: UUID, id_: UUID) -> Query:
+    """One row if the opportunity is live, else none."""
+    text = """
+        SELECT o.version FROM opportunities o
+        WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND o.valid_to = 'infinity' AND NOT o.deleted
+    """
+    return Query(text, {"org_id": org_id, "id": id_})
+
+
+def exchange_rate(stream_id: UUID, day: date) -> Query:
+    """The rate quoted last for a day, JSON, in its one column; or no row."""
+    text = """
+        SELECT r.doc::varchar FROM exchange_rates r WHERE r.id = %(id)s AND r.valid_from = %(day)s
+        ORDER BY r.version DESC LIMIT 1
+    """
+    return Query(text, {"id": stream_id, "day": day})
+
+
+class _Definition(msgspec.Struct):
+    key: str
+    type: CustomType
+    filterable: bool = True
+
+
+_definitions = msgspec.json.Decoder(list[_Definition])
+
+
+def custom_types(document: bytes) -> dict[str, CustomType | None]:
+    """The types of the custom fields in their document, None for those that are not to be filtered by."""
+    return {each.key: each.type if each.filterable else None for each in _definitions.decode(document)}
+
+
+def _order_by(order: tuple[Order, ...]) -> str:
+    parts = []
+    for field, descending in (*order, Order("id", order[-1].descending)):
+        nulls = " NULLS LAST" if field in NULLABLE else ""
+        parts.append(f"{COLUMNS[field][0]} {'DESC' if descending else 'ASC'}{nulls}")
+    return ", ".join(parts)
+
+
+def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
+    field, operator, values, _ = condition
+    if field == "search":
+        return search.words(values[0], name, params, lambda pattern: f"d.search LIKE {pattern}")
+    column, type_ = COLUMNS[field]
+    if operator == "icontains":
+        params[name] = search.containing_name(values[0])
+        return f"split_part(d.search, E'\\n', 1) LIKE %({name})s"
+    if operator == "isnull":
+        return f"{column} IS {'NULL' if values[0] else 'NOT NULL'}"
+    if operator in _COMPARE:
+        params[name] = values[0]
+        return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
+    params[name] = list(values)
+    return f"{column} = ANY(%({name})s::{type_}[])"

@@ -1,0 +1,111 @@
+"""Where a walk through a list goes on: the ordering and the sort keys of the last record seen, as one opaque text.
+
+Refuses another ordering, and values that are not of their columns' types. Nothing secret is in it and it opens nothing: the org is
+a condition of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from projections.conditions import Order
+from projections.opportunities.conditions import ARRAY_TYPES, COLUMNS, NULLABLE
+
+
+class InvalidCursor(ValueError):
+    """The text is no cursor of this list and ordering."""
+
+
+_NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+_WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
+MAX_TEXT = 1_000
+
+_values = msgspec.json.Decoder(list[str | None])
+
+
+def encode(keys: str, order: Sequence[Order]) -> str:
+    """The cursor for a page's last keys, as ``cursor_page`` returns them, in an ordering."""
+    return base64.urlsafe_b64encode(f"{_named(order)}{keys}".encode()).decode().rstrip("=")
+
+
+def decode(cursor: str, order: Sequence[Order]) -> list[Any]:
+    """The keys it stands for, each of its column's type and of a size that this can hold. Raises ``InvalidCursor``."""
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except ValueError as error:
+        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+    name, bracket, values = text.partition("[")
+    if name != _named(order):
+        raise InvalidCursor("This cursor is of another ordering, or an older version: begin again with an empty one.")
+    try:
+        given = _values.decode(bracket + values)
+        return [_typed(key.field, value) for key, value in zip(order, given, strict=True)]
+    except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
+        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+
+
+def _named(order: Sequence[Order]) -> str:
+    """As in ``ordering``."""
+    return ",".join(f"{'-' if descending else ''}{field}" for field, descending in order)
+
+
+def _typed(field: str, value: str | None) -> Any:
+    if value is None:
+        if field not in NULLABLE:
+            raise ValueError(field)
+        return None
+    match "uuid" if field == "id" else ARRAY_TYPES[field]:
+        case "uuid":
+            return UUID(value)
+        case "numeric":
+            return Decimal(_matched(_NUMBER, value))
+        case "int":
+            return int(_matched(_WHOLE, value))
+        case "date":
+            return date.fromisoformat(value)
+        case "timestamptz":
+            instant = datetime.fromisoformat(value)
+            if instant.tzinfo is None:
+                raise ValueError(value)
+            return instant.astimezone(UTC)
+    if "\0" in value or len(value) > MAX_TEXT:
+        raise ValueError(field)
+    return value
+
+
+def _matched(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) -> str:
+    """The rows beyond the cursor: a row comparison where the ordering allows, which an index can follow, else by cases."""
+    for n, value in enumerate(values):
+        params[f"k{n}"] = value
+    if len({key.descending for key in keys}) == 1 and not any(key.field in NULLABLE for key in keys):
+        columns = ", ".join(COLUMNS[key.field] for key in keys)
+        marks = ", ".join(f"%(k{n})s" for n in range(len(keys)))
+        return f"({columns}) {'<' if keys[0].descending else '>'} ({marks})"
+    cases: list[str] = []
+    equal: list[str] = []
+    for n, (key, value) in enumerate(zip(keys, values, strict=True)):
+        column, sign = COLUMNS[key.field], "<" if key.descending else ">"
+        type_ = "uuid" if key.field == "id" else ARRAY_TYPES[key.field]
+        if value is None:  # nulls come last: nothing is beyond them but by the next key
+            equal.append(f"{column} IS NULL")
+            continue
+        beyond = f"{column} {sign} %(k{n})s::{type_}"
+        if key.field in NULLABLE:
+            beyond = f"({beyond} OR {column} IS NULL)"
+        cases.append(" AND ".join([*equal, beyond]))
+        equal.append(f"{column} = %(k{n})s::{type_}")
+    return "(" + " OR ".join(f"({case})" for case in cases) + ")"

@@ -1,0 +1,85 @@
+"""Whoever queues a command gets the answer to that one; the queue is bounded, and drained at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from app.process.children import until
+from app.writing.command_queue import Writer
+from app.writing.envelope import Outcome, Unavailable
+from domain.errors import Invalid
+from tests.support.commands import Company, holding_the_log, named
+
+
+def test_every_caller_of_the_writer_gets_the_answer_to_its_own_command(company: Company) -> None:
+    async def scenario() -> list[Any]:
+        writer = Writer(company.committer)
+        writer.start()
+        names = [f"Deal {n:03}" if n % 7 else "" for n in range(300)]
+        calls = [writer.execute(company.submission(company.creation(name))) for name in names]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await writer.close()
+        return list(zip(names, answers, strict=True))
+
+    for name, answer in asyncio.run(scenario()):
+        if name:
+            assert json.loads(answer.body)["name"] == name
+        else:
+            assert isinstance(answer, Invalid)
+
+
+def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_database_url: str, company: Company) -> None:
+    def waits_for_the_log() -> bool:
+        with psycopg.connect(shared_database_url) as connection:
+            found = connection.execute(
+                """
+                SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                """
+            ).fetchone()
+        return found == (1,)
+
+    async def scenario() -> list[Any]:
+        writer = Writer(company.committer, capacity=3)
+        writer.start()
+        with holding_the_log(shared_database_url):
+            calls = [asyncio.create_task(writer.execute(company.submission(company.creation("Deal 0"))))]
+            assert await asyncio.to_thread(until, waits_for_the_log, 30)
+            calls += [asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}")))) for n in range(1, 6)]
+            rejected, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            assert {type(call.exception()) for call in rejected} == {Unavailable}
+            calls[1].cancel()  # a caller that hangs up does not take its command back
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await writer.close()
+        return list(answers)
+
+    answers = asyncio.run(scenario())
+    assert [type(answer) for answer in answers] == [
+        Outcome,
+        asyncio.CancelledError,
+        Outcome,
+        Outcome,
+        Unavailable,
+        Unavailable,
+    ]
+    assert named(shared_database_url, company) == ["Deal 0", "Deal 1", "Deal 2", "Deal 3"]
+
+
+def test_a_writer_that_closes_finishes_what_is_queued_and_takes_no_more(shared_database_url: str, company: Company) -> None:
+    async def scenario() -> list[Any]:
+        writer = Writer(company.committer)
+        writer.start()
+        calls = [asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}")))) for n in range(5)]
+        await asyncio.sleep(0)  # let them queue
+        await writer.close()
+        with pytest.raises(Unavailable):
+            await writer.execute(company.submission(company.creation("Late")))
+        return await asyncio.gather(*calls)
+
+    assert [answer.status for answer in asyncio.run(scenario())] == ["created"] * 5
+    assert named(shared_database_url, company) == [f"Deal {n}" for n in range(5)]

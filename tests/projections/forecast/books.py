@@ -1,0 +1,227 @@
+"""A forecast's books for tests: histories of deals, the read models they are applied to, and the plain sum of it all.
+
+The plain sum folds the events up to an instant and adds up deal by deal in fractions: it knows neither SQL nor ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4, uuid5
+
+import psycopg
+
+from domain import catalog, exchange_rate, money, organization
+from domain.event import Event, Meta, Recorded
+from domain.opportunity.events import Changes, Created, State
+from projections.forecast import current, waterfall
+from projections.forecast.balances import Bounds
+from projections.forecast.current import GroupBy, Question
+from projections.forecast.waterfall import Span
+from projections.opportunities import queries as opportunity_queries
+from projections.projection import Change
+from projections.registry import READ_MODELS
+
+TODAY = date(2026, 6, 15)
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+
+Row = dict[str, Any]
+
+
+class Happening(NamedTuple):
+    """Something that occurred to a record; ``deal`` is a small number or, of a rate, its currency."""
+
+    deal: int | str
+    event: Event
+    at: datetime
+
+
+def created(**fields: Any) -> Created:
+    """The creation of a deal that is open unless ``fields`` say otherwise."""
+    given = {"stage": "proposal", "status": "open", "currency": "USD", "probability": 50, **fields}
+    owner, account = uuid5(UUID(int=0), "owner"), uuid5(UUID(int=0), "account")
+    given = {"owner_id": owner, "account_id": account, "name": "A deal", "probability_source": "stage", **given}
+    return Created(changes=Changes(**given))
+
+
+def quoted(currency: str, valid_from: str, rate: str, at: datetime) -> Happening:
+    event = exchange_rate.Quoted(currency=currency, valid_from=date.fromisoformat(valid_from), rate=Decimal(rate))
+    return Happening(currency, event, at)
+
+
+class Books:
+    """An org of its own and everything that has happened in it."""
+
+    def __init__(self, connection: psycopg.Connection[Any], currency: str = "USD") -> None:
+        self.connection = connection
+        self.org_id = uuid4()
+        self.currency = currency
+        self.log: list[Recorded] = []
+        self._states: dict[UUID, Any] = {}
+        opening = organization.Created(name="Acme", currency=currency)
+        self._apply([self._change(self.org_id, opening, datetime(2020, 1, 1, tzinfo=UTC))])
+
+    def id(self, deal: int | str) -> UUID:
+        return exchange_rate.stream_id(self.org_id, deal) if isinstance(deal, str) else uuid5(self.org_id, str(deal))
+
+    def record(self, happenings: Iterable[Happening], batch: int = 100) -> Books:
+        changes = [self._change(self.id(deal), event, at) for deal, event, at in happenings]
+        for start in range(0, len(changes), batch):
+            self._apply(changes[start : start + batch])
+        return self
+
+    def _change(self, stream: UUID, event: Event, at: datetime) -> Change:
+        before = self._states.get(stream)
+        version = before.version + 1 if before else 1
+        meta = Meta(org_id=self.org_id, command_id=uuid4(), occurred_at=at, recorded_at=at)
+        recorded = Recorded(stream, version, event, meta, len(self.log) + 1)
+        after = catalog.aggregate_of(type(event)).evolve(before, recorded)
+        self._states[stream] = after
+        self.log.append(recorded)
+        return Change(recorded, before, after)
+
+    def _apply(self, batch: Sequence[Change]) -> None:
+        with self.connection.transaction(), self.connection.cursor() as cursor:
+            for model in READ_MODELS:
+                model.apply(cursor, batch)
+
+    def question(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        as_of: datetime | None = None,
+        currency: str | None = None,
+        group_by: GroupBy | None = None,
+        from_deals: bool = False,
+        today: date = TODAY,
+    ) -> Question:
+        where = opportunity_queries.where(opportunity_queries.List(self.org_id, as_of=as_of))
+        return Question(
+            self.org_id,
+            today,
+            bounds(since, until),
+            as_of=as_of,
+            currency=currency,
+            where=where if from_deals or group_by else None,
+            group_by=group_by,
+        )
+
+    def forecast(self, **asked: Any) -> Row:
+        """The answer to a question, as JSON with exact numbers; see ``question``."""
+        return exact(self.forecast_bytes(**asked))
+
+    def forecast_bytes(self, **asked: Any) -> bytes:
+        question = self.question(**asked)
+        row = self.connection.execute(*current.forecast(question)).fetchone()
+        assert row is not None
+        return current.body(question, row)
+
+    def changes(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        currency: str | None = None,
+        today: date = TODAY,
+    ) -> Row:
+        span = Span(self.org_id, start, end, today, bounds(since, until), currency)
+        row = self.connection.execute(*waterfall.changes(span)).fetchone()
+        assert row is not None
+        return exact(waterfall.body(span, row))
+
+    def plain(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        as_of: datetime | None = None,
+        currency: str | None = None,
+        today: date = TODAY,
+    ) -> Row:
+        """The forecast without groups, added up deal by deal."""
+        known = [recorded for recorded in self.log if as_of is None or recorded.meta.occurred_at <= as_of]
+        states: dict[UUID, Any] = {}
+        for recorded in known:
+            evolve = catalog.aggregate_of(type(recorded.event)).evolve
+            states[recorded.originator_id] = evolve(states.get(recorded.originator_id), recorded)
+        rates = {s.currency: s.rates for s in states.values() if isinstance(s, exchange_rate.State)}
+        deals = [s for s in states.values() if isinstance(s, State) and not s.deleted and s.status != "lost"]
+        report = currency or self.currency
+        on = as_of.date() if as_of else today
+        months: dict[str, list[_Part]] = {name: [] for name in bounds(since, until).months()}
+        unscheduled: list[_Part] = []
+        unconverted: dict[str, list[_Part]] = {}
+        for deal in deals:
+            day = deal.close_date if deal.status == "open" else deal.actual_close_date
+            if day and ((since and day.isoformat() < since) or (until and day.isoformat() > until)):
+                continue
+            at = on if deal.status == "open" else day
+            worth = self._worth(rates, deal.currency, at), self._worth(rates, report, at)
+            place = unscheduled if day is None else months.setdefault(day.isoformat()[:7], [])
+            if deal.currency == report:
+                place.append(_part(deal, Fraction(1)))
+            elif None in worth:
+                unconverted.setdefault(deal.currency, []).append(_part(deal, Fraction(1)))
+            else:
+                place.append(_part(deal, worth[0] / worth[1]))  # type: ignore[operator]
+        return {
+            "currency": report,
+            "months": [{"month": name, **_figures(months[name], report)} for name in sorted(months)],
+            "unscheduled": _figures(unscheduled, report),
+            "unconverted": [{"currency": c, **_figures(unconverted[c], c)} for c in sorted(unconverted)],
+            "as_of": None if as_of is None else as_of.isoformat().replace("+00:00", "Z"),
+        }
+
+    def _worth(self, rates: dict[str, dict[date, Decimal]], currency: str, day: date | None) -> Fraction | None:
+        if currency == self.currency:
+            return Fraction(1)
+        day = day or date.max
+        days = [valid_from for valid_from in rates.get(currency, {}) if valid_from <= day]
+        return Fraction(rates[currency][max(days)]) if days else None
+
+
+class _Part(NamedTuple):
+    status: str
+    unweighted: Fraction
+    weighted: Fraction
+
+
+def _part(deal: State, worth: Fraction) -> _Part:
+    if deal.status == "won":
+        won = Fraction(deal.actual_amount or 0) * worth
+        return _Part("won", won, won)
+    amount = Fraction(deal.amount or 0) * worth
+    return _Part("open", amount, amount * deal.probability / 100)
+
+
+def _figures(parts: Sequence[_Part], currency: str) -> Row:
+    places = money.decimals(currency) or 0
+
+    def total(name: str, *statuses: str) -> Decimal:
+        exact_sum = sum((getattr(part, name) for part in parts if part.status in statuses), Fraction())
+        return Decimal(round(exact_sum * 10**places)).scaleb(-places)
+
+    return {
+        "unweighted": total("unweighted", "open", "won"),
+        "weighted": total("weighted", "open", "won"),
+        "open_unweighted": total("unweighted", "open"),
+        "open_weighted": total("weighted", "open"),
+        "won": total("unweighted", "won"),
+        "count": len(parts),
+    }
+
+
+def bounds(since: str | None, until: str | None) -> Bounds:
+    return Bounds(since and date.fromisoformat(since), until and date.fromisoformat(until))  # type: ignore[arg-type]
+
+
+def exact(body: bytes) -> Row:
+    answer: Row = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+    return answer
