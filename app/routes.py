@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.http import metrics
 from app.resources import (
     accounts,
     activities,
@@ -16,6 +15,7 @@ from app.resources import (
     forecast,
     health,
     history,
+    metrics,
     opportunities,
     organization,
     pipeline,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit, urlunsplit
@@ -16,8 +18,6 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from app.http import client_address
-from app.http.cors import origins
 from consumers.kafka_settings import Kafka, Mechanism, Security, problems
 from domain.webhook_url import Network, Rules, rules
 
@@ -27,6 +27,9 @@ SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
 
 
 SECRET = frozenset({"metrics_token", "kafka_password"})
+
+_ORIGIN_HOST = re.compile(r"(?!-)[a-z0-9.-]+|\[[0-9a-f:]+\]")
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 class SettingsError(Exception):
@@ -159,7 +162,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def proxies(self) -> tuple[Network, ...]:
         """Whose word counts on where a request comes from. Raises ``SettingsError`` where that cannot be read."""
         try:
-            return client_address.proxies(self.trusted_proxies)
+            return networks(self.trusted_proxies)
         except ValueError as error:
             raise SettingsError([f"{variable('trusted_proxies')} must be networks like 10.1.0.0/16: {error}."]) from None
 
@@ -237,6 +240,37 @@ def url_error(name: str, value: str | None) -> str | None:
     if name == "public_url" and (parts.scheme not in ("http", "https") or not parts.hostname):
         return f"{variable(name)} must be a web address, such as https://crm.example.com."
     return None
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Networks, from ``10.1.0.0/16,fd00::/8``. Raises ``ValueError``."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def origins(text: str) -> frozenset[str]:
+    """From a comma-separated list. Raises ``ValueError`` with a sentence about what is no origin as a browser sends it."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for origin in found:
+        if origin == "*":
+            raise ValueError("* is not possible: name each origin, such as https://app.example.com.")
+        if not _is_origin(origin):
+            raise ValueError(
+                f"{origin!r} is not an origin as a browser sends it: http or https, the host in small letters and a port where"
+                " it is not the usual one, and nothing behind that, such as https://app.example.com."
+            )
+    return frozenset(found)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in _USUAL_PORTS or port == _USUAL_PORTS[parts.scheme]:
+        return False
+    host, _, _ = parts.netloc.rpartition(":") if port is not None else (parts.netloc, "", "")
+    return bool(_ORIGIN_HOST.fullmatch(host)) and text == f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
 
 
 def without_password(url: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import UNSET, UnsetType, field, structs
 
 from domain import custom_value, event
+from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import CustomFields, line_errors
 from domain.permissions import require_manager, require_writer
@@ -70,11 +71,11 @@ class Delete(event.Command, frozen=True):
     pass
 
 
-def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+def permit(state: State | None, command: event.Command, context: Context) -> None:
     (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:

@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from domain import event
+from domain.context import Context
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import instant_error, line_error, text_error
 from domain.permissions import require_deal_writer, require_writer
@@ -51,13 +52,13 @@ class Log(event.Command, frozen=True):
     occurred_at: datetime | None = None
 
 
-def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+def permit(state: State | None, command: event.Command, context: Context) -> None:
     require_writer(context.actor)
     if context.facts.opportunities:
         require_deal_writer(context.actor, context.facts.owner_id)
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     if not isinstance(command, Log):
         raise TypeError(command)
     permit(state, command, context)

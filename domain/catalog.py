@@ -21,8 +21,10 @@ from domain import (
     user,
     webhook_endpoint,
 )
-from domain.event import Actor, Command, Context, Event, Recorded, State
-from domain.permissions import admins_only, require_admin, require_writer
+from domain.context import admins_only
+from domain.event import Command, Event, Recorded, State
+from domain.permissions import Actor, require_admin, require_writer
+from domain.policy import PolicyContext
 
 
 class Aggregate(Protocol):
@@ -33,9 +35,9 @@ class Aggregate(Protocol):
 
     def evolve(self, state: Any, recorded: Recorded) -> State: ...
 
-    def permit(self, state: Any, command: Command, context: Context) -> None: ...
+    def permit(self, state: Any, command: Command, context: PolicyContext) -> None: ...
 
-    def decide(self, state: Any, command: Command, context: Context) -> tuple[Event, ...]: ...
+    def decide(self, state: Any, command: Command, context: PolicyContext) -> tuple[Event, ...]: ...
 
 
 # By kind: the text before the first dot of a stored name, and the module's own name.

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
+from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import email_error, line_errors
 from domain.permissions import require_manager, require_writer
@@ -85,11 +86,11 @@ class Delete(event.Command, frozen=True):
 _LINES = ("first_name", "last_name", "email", "phone", "title")
 
 
-def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+def permit(state: State | None, command: event.Command, context: Context) -> None:
     (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
@@ -115,7 +116,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     raise TypeError(command)
 
 
-def _require_valid(values: dict[str, Any], context: event.Context) -> None:
+def _require_valid(values: dict[str, Any], context: Context) -> None:
     errors: Errors = line_errors(values, _LINES)
     email, account_id = values.get("email"), values.get("account_id")
     if email and "email" not in errors and (message := email_error(email)):

@@ -14,9 +14,9 @@ from uuid import UUID, uuid5
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from domain import event
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, key_error, line_error
-from domain.permissions import admins_only
 from domain.text import normal
 
 MAX_OPTIONS = 200
@@ -130,7 +130,7 @@ _WITH_OPTIONS = ("dropdown", "multiselect")
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():
@@ -152,7 +152,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
         case Delete():
             old = _find(state, command.key)
             name = f"custom_fields.{old.key}"
-            if asking := [stage.key for stage in context.policy.pipeline.stages if name in stage.required_fields]:
+            if asking := [stage for stage, names in context.required_fields.items() if name in names]:
                 detail = f"Stages require this field: {', '.join(asking)}. Change the pipeline first."
                 raise Conflict("in_use", detail, stages=asking)
             return (Deleted(key=old.key),)

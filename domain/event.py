@@ -1,23 +1,15 @@
-"""The vocabulary every aggregate shares: Event, Command, Meta, Recorded and the Context of a decision.
-
-Refuses clocks, ids and I/O: whatever a decision needs to know comes in through its Context.
-"""
+"""The vocabulary every aggregate shares: an event, its place in the log, a command and a state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET, Struct
 
-from domain.permissions import Role
 from domain.text import normal
-
-if TYPE_CHECKING:
-    from domain import custom_field, organization, pipeline, token
 
 
 class Event(Struct, frozen=True, kw_only=True):
@@ -77,78 +69,6 @@ class Recorded(Struct, frozen=True):
 
     def tail(self) -> dict[str, object]:
         return {"version": self.originator_version, "updated_at": self.meta.occurred_at}
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts, with the role that their token leaves them.
-
-    ``user_id`` is None for the operator at the command line, who has every right.
-    """
-
-    user_id: UUID | None
-    role: Role
-    email: str = ""
-
-
-OPERATOR = Actor(user_id=None, role="admin")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The org's own rules, read under the lock of the decision. ``custom_fields`` is None before the first one."""
-
-    organization: organization.State
-    pipeline: pipeline.State
-    custom_fields: custom_field.State | None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a decision must know of other records of the same org; only what the command asks about is filled.
-
-    ``accounts``, ``users`` (active ones), ``owners`` (those of them who may have deals), ``contacts`` and ``opportunities``
-    hold those of the ids named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is
-    about the command's email. ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many
-    live deals name the account or contact to be deleted; ``other_admins`` how many active admins there are beside the
-    user the command is about. ``issued_tokens`` are those still good that were issued with the token the command is about,
-    or with one of these; ``last_admin_token`` says that without it and them, or without those
-    of the user the command is about, no token with an admin's rights would be left.
-    """
-
-    accounts: frozenset[UUID] = frozenset()
-    users: frozenset[UUID] = frozenset()
-    owners: frozenset[UUID] = frozenset()
-    contacts: frozenset[UUID] = frozenset()
-    opportunities: frozenset[UUID] = frozenset()
-    in_use: Mapping[str, int] = field(default_factory=dict)
-    email_taken: bool = False
-    owner_id: UUID | None = None
-    deals: int = 0
-    other_admins: int = 0
-    issued_tokens: tuple[UUID, ...] = ()
-    last_admin_token: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Everything outside the aggregate that a decision may depend on.
-
-    ``new_id`` is the id of the stream the command is about: fresh for a creation. ``now`` becomes ``occurred_at``.
-    ``token`` is the one the command came with, None for the operator.
-    """
-
-    org_id: UUID
-    actor: Actor
-    now: datetime
-    recorded_at: datetime
-    command_id: UUID
-    new_id: UUID
-    policy: Policy
-    facts: Facts = Facts()
-    token: token.State | None = None
-    request_id: str = ""
-    comment: str | None = None
 
 
 def given(struct: Struct) -> dict[str, Any]:

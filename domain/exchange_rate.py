@@ -12,10 +12,11 @@ from uuid import UUID, uuid5
 from msgspec import structs
 
 from domain import event
+from domain.context import admins_only
 from domain.errors import Invalid
 from domain.fields import date_error
 from domain.money import currency_error
-from domain.permissions import admins_only
+from domain.policy import PolicyContext
 
 MAX_INTEGER_DIGITS = 12
 MAX_DECIMALS = 12
@@ -59,7 +60,7 @@ def stream_id(org_id: UUID, currency: str) -> UUID:
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if not isinstance(command, Set):
         raise TypeError(command)

@@ -8,10 +8,10 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import line_error
 from domain.money import currency_error
-from domain.permissions import admins_only
 from domain.text import normal
 
 CustomFieldsMode = Literal["keep", "strict"]
@@ -62,7 +62,7 @@ def stream_id(org_id: UUID) -> UUID:
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():

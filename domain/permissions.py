@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from domain.errors import Forbidden
 
-if TYPE_CHECKING:
-    from domain.event import Actor, Command, Context, State
-
 Role = Literal["read_only", "rep", "manager", "admin"]
 ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
 """From the weakest to the strongest: each may do all that those before it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, with the role that their token leaves them.
+
+    ``user_id`` is None for the operator at the command line, who has every right.
+    """
+
+    user_id: UUID | None
+    role: Role
+    email: str = ""
+
+
+OPERATOR = Actor(user_id=None, role="admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """The token a command came with: the role that caps its user's, None for no cap, and when it ends."""
+
+    id: UUID
+    role: Role | None = None
+    expires_at: datetime | None = None
 
 
 def weaker(role: Role, cap: Role | None) -> Role:
@@ -28,11 +51,6 @@ def require_admin(actor: Actor) -> None:
     """Settings, users and tokens of others, webhooks."""
     if actor.role != "admin":
         raise Forbidden("Only an admin may do this.")
-
-
-def admins_only(state: State | None, command: Command, context: Context) -> None:
-    """The ``permit`` of an aggregate that is for admins."""
-    require_admin(context.actor)
 
 
 def require_writer(actor: Actor) -> None:

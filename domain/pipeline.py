@@ -14,9 +14,9 @@ from uuid import UUID, uuid5
 from msgspec import Meta, Struct, structs
 
 from domain import event
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Errors, Invalid
 from domain.fields import key_error, line_error, nearest
-from domain.permissions import admins_only
 from domain.text import folded, normal
 
 MAX_STAGES = 50
@@ -174,7 +174,7 @@ def stream_id(org_id: UUID) -> UUID:
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if not isinstance(command, Replace):
         raise TypeError(command)
@@ -209,15 +209,14 @@ def _fixed(stage: Stage) -> int:
     return {"won": 100, "lost": 0}.get(stage.type, stage.probability)
 
 
-def _stage_errors(command: Replace, context: event.Context) -> Iterator[tuple[str, str]]:
+def _stage_errors(command: Replace, context: Context) -> Iterator[tuple[str, str]]:
     stages = command.stages
     if len(stages) > MAX_STAGES:
         yield "stages", f"At most {MAX_STAGES} stages; these are {len(stages)}."
     for type_ in REQUIRED_BY_TYPE:
         if not any(stage.type == type_ for stage in stages):
             yield "stages", f"There must be at least one {type_} stage."
-    defined = context.policy.custom_fields
-    custom = [f"custom_fields.{key}" for key in defined.by_key] if defined is not None else []
+    custom = [f"custom_fields.{key}" for key in context.custom_field_keys]
     keys = [stage.key for stage in stages]
     for place, stage in enumerate(stages):
         for name, message in _errors_of(stage, custom):

@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import structs
 
 from domain import event
+from domain.context import Context
 from domain.errors import Conflict, Errors, Forbidden, Invalid, NotFound
 from domain.fields import REQUIRED, instant_error, line_error
 from domain.permissions import Role, exceeds, require_writer
@@ -80,7 +81,7 @@ class Revoke(event.Command, frozen=True):
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+def permit(state: State | None, command: event.Command, context: Context) -> None:
     actor = context.actor
     if actor.role == "admin" or (isinstance(command, Revoke) and command.following):
         return
@@ -91,12 +92,12 @@ def permit(state: State | None, command: event.Command, context: event.Context) 
     elif state is not None:
         if state.user_id != actor.user_id:
             raise Forbidden("Only an admin may revoke tokens of others.")
-        cap = context.token and context.token.role
+        cap = context.credential and context.credential.role
         if cap and (state.role is None or exceeds(state.role, cap)):
             raise Forbidden(f"With a token of role {cap} none that is worth more can be revoked.")
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Issue():
@@ -118,7 +119,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     raise TypeError(command)
 
 
-def _issued(command: Issue, context: event.Context) -> Issued:
+def _issued(command: Issue, context: Context) -> Issued:
     user_id = command.user_id or context.actor.user_id
     errors: Errors = {}
     name = normal(command.name)
@@ -145,9 +146,9 @@ def _issued(command: Issue, context: event.Context) -> Issued:
     )
 
 
-def _limits(command: Issue, context: event.Context) -> tuple[datetime | None, Role | None]:
+def _limits(command: Issue, context: Context) -> tuple[datetime | None, Role | None]:
     """When the token ends and what caps it. Raises ``Forbidden`` where that goes beyond what the actor's own token is worth."""
-    used, actor = context.token, context.actor
+    used, actor = context.credential, context.actor
     if actor.role == "admin" or used is None:
         return command.expires_at, command.role
     expires_at = command.expires_at or used.expires_at

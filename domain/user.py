@@ -7,9 +7,10 @@ from typing import Any
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import email_error, line_errors
-from domain.permissions import Role, admins_only
+from domain.permissions import Role
 from domain.text import normalised
 
 
@@ -60,7 +61,7 @@ class Update(event.Command, frozen=True):
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():
@@ -79,7 +80,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     raise TypeError(command)
 
 
-def _require_valid(values: dict[str, Any], command: Create | Update, context: event.Context) -> None:
+def _require_valid(values: dict[str, Any], command: Create | Update, context: Context) -> None:
     """An email is taken to the letter, with no space around it."""
     errors = line_errors(values, ("email", "name"))
     if "email" in values and "email" not in errors and (message := email_error(str(command.email))):
@@ -90,7 +91,7 @@ def _require_valid(values: dict[str, Any], command: Create | Update, context: ev
         raise Conflict("email_taken", f"There is a user with the email {values['email']} already.")
 
 
-def _require_an_admin(state: State, changes: dict[str, Any], context: event.Context) -> None:
+def _require_an_admin(state: State, changes: dict[str, Any], context: Context) -> None:
     is_admin = state.active and state.role == "admin"
     stays = changes.get("active", True) and changes.get("role", "admin") == "admin"
     if not is_admin or stays:

@@ -13,11 +13,11 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from domain import event
+from domain.context import Context, admins_only
 from domain.custom_value import json_error
 from domain.errors import Errors, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, text_error
 from domain.money import currency_error
-from domain.permissions import admins_only
 from domain.text import json_nfc, normalised
 from domain.webhook_url import STRICT, Rules, url_error
 
@@ -162,7 +162,7 @@ class Delete(event.Command, frozen=True):
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         assert state is None

@@ -14,7 +14,8 @@ from msgspec import UNSET
 from psycopg import Cursor
 
 from domain import account, contact, user
-from domain.event import Command, Facts
+from domain.context import Facts
+from domain.event import Command
 from domain.text import caseless, normal
 
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import psycopg
 
 from app import migrations, settings
+from app.cli import explanations
 from app.dev import postgres_binaries
 from app.migrations import prerequisites
-from app.process import children, failures
+from app.process import children
 from projections import clock, connections
 
 PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
@@ -75,5 +76,5 @@ def database(database_url: str | None) -> Iterator[Finding]:
         migrations.check(config.database_url)
         yield Finding(True, "the schema is this version's")
     except (psycopg.Error, migrations.SchemaError, prerequisites.Unmet) as error:
-        explained = failures.explain(error)
+        explained = explanations.explain(error)
         yield Finding(False, explained[0] if explained else str(error))

@@ -49,13 +49,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def fail(error: Exception) -> int:
-    from app.process import failures
+    from app.cli import explanations
 
-    if told := failures.explain(error):
+    if told := explanations.explain(error):
         return complain(*told)
     if os.environ.get("OPPORTUNITIES_LOG_LEVEL") == "debug":
         raise error
-    told_type = f"{type(error).__name__}: {failures.first_line(str(error))}"
+    told_type = f"{type(error).__name__}: {explanations.first_line(str(error))}"
     return complain(f"A fault of ours, please report it: {told_type}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
 
 

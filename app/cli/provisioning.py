@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from app.process.failures import Failure
-from app.writing import provisioning
+from app.writing import provisioning, token_secrets
 from app.writing.committer import Committer, connect
 from domain.permissions import Role
 from projections.directory import credentials
@@ -38,13 +38,13 @@ def create_token(
 
 def revoke_token(url: str, token: str) -> dict[str, str]:
     """End a token, given by its id or by itself."""
-    by_itself = token.startswith(provisioning.PREFIX)
+    by_itself = token.startswith(token_secrets.PREFIX)
     try:
         token_id = None if by_itself else UUID(token)
     except ValueError:
         raise Failure(f"{token!r} is neither a token nor the id of one.") from None
     with connect(url) as connection, connection.cursor() as cursor:
-        found = credentials.token(cursor, hashed=provisioning.hashed(token) if by_itself else None, token_id=token_id)
+        found = credentials.token(cursor, hashed=token_secrets.hashed(token) if by_itself else None, token_id=token_id)
     if found is None:
         raise Failure("There is no such token.")
     with committing(url) as committer:

@@ -10,7 +10,7 @@ import logging
 import structlog
 
 from app import logs, migrations
-from app.process import failures
+from app.cli import explanations
 from app.process.failures import Failure
 from app.settings import Settings
 from consumers import checkpoints, database, kafka, loop
@@ -57,7 +57,7 @@ def check(config: Settings) -> str:
 
 def describe(error: Exception) -> str:
     """The reason of an error, on a line."""
-    explained = failures.explain(error)
+    explained = explanations.explain(error)
     return explained[0] if explained else reason(error)
 
 

@@ -19,6 +19,7 @@ from app.process import children
 from app.process.failures import Failure
 from app.routes import ROUTES
 from app.server.connections import Connections, Limits, raise_descriptors
+from app.server.protocol import Protocols
 from app.settings import Settings
 
 log = structlog.get_logger("serve")
@@ -53,7 +54,7 @@ def listen(config: Settings, app: Any) -> None:
         port=config.port,
         workers=config.workers,
         loop="uvloop",
-        http=Connections(Limits.of(config)),  # type: ignore[arg-type]
+        http=Protocols(Connections(Limits.of(config))),  # type: ignore[arg-type]
         ws="none",
         access_log=False,
         log_config=None,

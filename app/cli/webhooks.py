@@ -27,7 +27,7 @@ from consumers.webhooks.sender import Disable as DisableEndpoint
 from consumers.webhooks.sender import Sender
 from consumers.webhooks.transport import Transport
 from domain.errors import NotFound
-from domain.event import OPERATOR
+from domain.permissions import OPERATOR
 from domain.webhook_endpoint import Disable, Reason
 from projections import clock
 

@@ -19,7 +19,8 @@ from app.writing.committer import Committer
 from app.writing.envelope import Submission
 from app.writing.provisioning import Provisioned, create_org
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
-from domain.event import OPERATOR, Actor, Command
+from domain.event import Command
+from domain.permissions import OPERATOR, Actor
 
 DEALS = 200
 MONTHS = 18

@@ -13,11 +13,10 @@ from contextlib import suppress
 
 import structlog
 
-from app.cli.relay import describe
 from app.dev.kafka import Broker
 from consumers import kafka, topic
 from consumers.kafka import Admin, KafkaError, TopicPartition, errors
-from consumers.kafka_settings import Kafka
+from consumers.kafka_settings import Kafka, reason
 from consumers.topic import Topic
 from consumers.webhooks import fan_out
 
@@ -74,7 +73,7 @@ class Retention:
             finally:
                 admin.close()
         except KafkaError as error:
-            log.warning("broker.not_emptied", reason=describe(error))
+            log.warning("broker.not_emptied", reason=reason(error))
             return False
         return True
 

@@ -27,13 +27,14 @@ from psycopg import sql
 
 from app.dev import postgres_binaries
 from app.process import children
+from app.process.failures import Failure
 from projections import connections
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 TRIES = 5
 
 
-class EmbeddedError(Exception):
+class EmbeddedError(Failure):
     """Why the server did not start, in one sentence."""
 
 

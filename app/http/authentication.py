@@ -3,11 +3,11 @@ SHA-256."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Protocol
 
 from app.http.problems import CHALLENGE, Refused
 from app.reading.read_pool import Identity
+from app.writing.token_secrets import hashed
 from domain.errors import Unauthenticated
 
 MAX_TOKEN = 512
@@ -15,11 +15,6 @@ MAX_TOKEN = 512
 
 class Identities(Protocol):
     async def identity(self, hashed: str) -> Identity | None: ...
-
-
-def hashed(token: str) -> str:
-    """The form in which a token is kept and looked up."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 async def authenticate(authorization: str | None, identities: Identities) -> Identity:

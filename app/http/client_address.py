@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 from domain.webhook_url import Address, Network
 
 ONE_SITE = 64
 """The bits of an IPv6 address that tell sites apart: whoever has one address there has all."""
-
-
-def proxies(text: str) -> tuple[Network, ...]:
-    """Networks, from ``10.1.0.0/16,fd00::/8``. Raises ``ValueError``."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def of(scope: Any, trusted: Sequence[Network]) -> str:

@@ -16,7 +16,8 @@ from app.http.response import Answer, Header
 from app.writing.envelope import Outcome, Submission
 from domain import catalog
 from domain.errors import VersionMismatch
-from domain.event import Actor, Command
+from domain.event import Command
+from domain.permissions import Actor
 
 NO_VERSION = 0
 

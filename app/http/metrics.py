@@ -1,31 +1,11 @@
-"""What Prometheus is told, and ``/metrics`` where it asks. Refuses label values that a client could invent.
-
-With several processes (``PROMETHEUS_MULTIPROC_DIR`` set before start) any of them answers for all.
-"""
+"""What is measured of every request. Refuses label values that a client could invent."""
 
 from __future__ import annotations
 
-import hmac
-import os
-from ipaddress import ip_address
 from typing import Any
 
-from litestar import get
-from litestar.response.base import ASGIResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Gauge, Histogram
 
-from app.http import request_context
-from app.http.operations import describe
-from app.http.problems import CHALLENGE, Refused
-from app.http.request_context import Http
-from app.resources import relay_metrics, webhook_metrics
-
-FORWARDED = (
-    b"forwarded", b"x-forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-", b"true-client-ip",
-    b"cf-", b"cdn-loop", b"fastly-", b"x-envoy-", b"x-amz", b"x-azure-", b"x-cloud-trace-context", b"x-proxy",
-)  # fmt: skip
-"""How the headers begin by which proxies tell that they ask for somebody else."""
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 _duration = Histogram(
@@ -45,50 +25,3 @@ def observe(method: str, route: str, status: int, seconds: float) -> None:
         name = method if method in METHODS else "other"
         child = _children[key] = _duration.labels(name, route, str(status))
     child.observe(seconds)
-
-
-@get(
-    "/metrics",
-    opt=describe(
-        "Operations",
-        "Metrics for Prometheus",
-        description="For this machine, or for whoever has the token of `OPPORTUNITIES_METRICS_TOKEN`.",
-        media_type="text/plain",
-        answer=str,
-        errors=(401, 403),
-    ),
-)
-async def get_metrics(request: Http) -> ASGIResponse:
-    _admit(request)
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    reads = request.app.state.reads
-    body = generate_latest(registry) + await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
-    return ASGIResponse(body=body, media_type=CONTENT_TYPE_LATEST)
-
-
-def _admit(request: Http) -> None:
-    """Raises ``Refused`` unless the client has the token, or, where none is set, is on this machine."""
-    expected: str = request.app.state.metrics_token
-    if expected:
-        given = (request_context.of(request).authorization or "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), expected.encode()):
-            raise Refused(401, "unauthenticated", "Send the metrics token: Authorization: Bearer <token>.", CHALLENGE)
-    elif not _local(request):
-        raise Refused(403, "forbidden", "Set OPPORTUNITIES_METRICS_TOKEN to read metrics from elsewhere.")
-
-
-def _local(request: Http) -> bool:
-    """Whether the client is on this machine, and no proxy that asks for somebody else."""
-    if any(name.startswith(FORWARDED) for name, _ in request.scope["headers"]):
-        return False
-    client = request.scope.get("client")
-    try:
-        return client is None or ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
-
-
-HANDLERS = (get_metrics,)

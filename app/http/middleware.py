@@ -117,7 +117,7 @@ class Access:
             _log(call, route, status, seconds)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
-        if "refused" in scope:  # by app.http_protocol
+        if "refused" in scope:  # by app.server.protocol
             raise scope["refused"]  # type: ignore[typeddict-item]
         if call.preflight is not None and call.method == "OPTIONS" and call.origin in self._origins:
             await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)

@@ -10,8 +10,8 @@ from app.http.request_context import Http
 from app.reading.read_pool import Identity
 from domain import catalog
 from domain.errors import Forbidden
-from domain.event import Actor, Command
-from domain.permissions import require_admin
+from domain.event import Command
+from domain.permissions import Actor, require_admin
 
 
 async def require(request: Http, command: type[Command]) -> None:

@@ -17,8 +17,9 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app import logs
+from app.process.failures import OtherVersion, Unavailable
+from app.reading.live_feed import TooManyStreams
 from app.reading.read_pool import RoleChanged
-from app.writing.envelope import OtherVersion, Unavailable
 from domain import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -87,6 +88,8 @@ def of(error: Exception, path: str = "") -> Problem:
             return Problem(STATUS[type(error)], error.code, error.detail, extra=error.extra)
         case Refused():
             return Problem(error.status, error.code, error.detail, headers=error.headers)
+        case TooManyStreams():
+            return Problem(429, "too_many_streams", str(error), headers={"retry-after": "10"})
         case OtherVersion():
             return Problem(503, "schema", str(error), headers={"retry-after": "5"})
         case Unavailable():

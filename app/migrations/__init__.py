@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from app.migrations import prerequisites
+from app.process.failures import Failure
 from domain import event_store
 from projections import connections, registry
 from projections.projection import Projection
@@ -33,7 +34,7 @@ INSTEAD = {
 }
 
 
-class SchemaError(Exception):
+class SchemaError(Failure):
     """The database's schema is not the one this version works with; the text says what to do."""
 
 

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import Connection, sql
 
+from app.process.failures import Failure
+
 ROLES = ("opportunities_writer", "opportunities_reader")
 OLDEST = 15
 """The oldest major version of PostgreSQL that the test suite runs on."""
 
 
-class Unmet(Exception):
+class Unmet(Failure):
     """What is missing, in a sentence with the remedy."""
 
 

@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from app.process.failures import Failure
+
 PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -119,7 +121,7 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
-class Unusable(Exception):
+class Unusable(Failure):
     """Why a folder cannot be ours, in one sentence."""
 
 

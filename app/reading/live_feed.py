@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from functools import partial
 from uuid import UUID
 
-from app.http.problems import Refused
 from app.process import children
 from app.reading.notifications import Arrivals
 from app.reading.org_feed import Lanes, OrgFeed
@@ -18,6 +17,10 @@ from app.reading.subscription import Subscription
 
 MANY = 50
 """Subscribers of an org that leave enough memory behind to ask for it back."""
+
+
+class TooManyStreams(Exception):
+    """A token, or its org, has as many streams as it may have; the text says what to do."""
 
 
 class LiveFeed:
@@ -34,7 +37,7 @@ class LiveFeed:
         self._lanes = Lanes(asyncio.Semaphore(1), asyncio.Semaphore(1))
 
     def require_room(self, identity: Identity) -> None:
-        """Raises ``Refused`` where the token, or its org, has as many streams as it may have."""
+        """Raises ``TooManyStreams`` where the token, or its org, has as many streams as it may have."""
         org = self._orgs.get(identity.org_id)
         for number, most, whose in (
             (self._tokens[identity.token_id], self._per_token, "this token"),
@@ -42,7 +45,7 @@ class LiveFeed:
         ):
             if number >= most:
                 detail = f"There are {number} streams of {whose} already, which is the most: close some, or try again later."
-                raise Refused(429, "too_many_streams", detail, {"retry-after": "10"})
+                raise TooManyStreams(detail)
 
     @contextmanager
     def subscribed(self, identity: Identity, after: int) -> Iterator[tuple[OrgFeed, Subscription]]:

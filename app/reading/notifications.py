@@ -16,7 +16,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from consumers.connection import reason
+from consumers.kafka_settings import reason
 from domain.event_store import CHANNEL
 from projections import connections, feed
 

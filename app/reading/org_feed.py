@@ -15,10 +15,10 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from app.process.failures import Unavailable
 from app.reading.notifications import Arrivals
 from app.reading.read_pool import Reads
 from app.reading.subscription import MAX_BUFFER, Piece, Subscription
-from app.writing.envelope import Unavailable
 from projections import feed
 from projections.directory import queries as directory_queries
 from projections.history import Entry

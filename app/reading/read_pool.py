@@ -19,8 +19,8 @@ from msgspec import Struct
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
+from app.process.failures import Unavailable
 from app.reading.read_connection import Reader
-from app.writing.envelope import Unavailable
 from domain.errors import Unauthenticated
 from domain.permissions import Role
 from projections import connections

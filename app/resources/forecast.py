@@ -15,10 +15,10 @@ from app.http import filters, listing, paging, request_context
 from app.http.filters import Filters, Pairs
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, Kind
+from app.http.parameters import filter_parameters
 from app.http.request_context import Http
 from app.http.response import Answer
 from app.resources.opportunities import FILTERS, PATH
-from app.schema.openapi import filter_parameters
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
 from projections.forecast import current as queries

@@ -17,7 +17,7 @@ from app.http.operations import describe
 from app.http.problems import Refused
 from app.http.request_context import Http
 from app.migrations import prerequisites
-from app.writing.envelope import Unavailable
+from app.process.failures import Unavailable
 
 PING_SECONDS = 5.0
 """So long the readers and the writer have to get an answer of the database."""

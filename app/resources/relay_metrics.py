@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.process.failures import Unavailable
 from app.reading.read_pool import Reads
-from app.writing.envelope import Unavailable
 from consumers import checkpoints
 from consumers.checkpoints import Lag
 

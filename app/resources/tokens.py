@@ -14,7 +14,7 @@ from app.http.listing import Table
 from app.http.operations import describe
 from app.http.param_types import BOOL, ID, INSTANT, PHRASE
 from app.http.request_context import Http
-from app.writing.provisioning import new_token
+from app.writing import token_secrets
 from domain import token
 from projections.conditions import Condition, Order
 
@@ -22,7 +22,6 @@ TAG = "Tokens"
 PATH = "/api/tokens"
 ONE = "/api/tokens/{id:uuid}"
 MADE_HERE = frozenset({"hash", "prefix"})
-PREFIX_LENGTH = 8
 Token = shown(token.State, "Token")
 NewToken = msgspec.defstruct(
     "NewToken", [(field.name, field.type) for field in msgspec.structs.fields(Token)] + [("token", str | None)]
@@ -69,8 +68,8 @@ async def list_tokens(request: Http) -> ASGIResponse:
     ),
 )
 async def create_token(request: Http) -> ASGIResponse:
-    secret, hashed = new_token()
-    command = await bodies.read(request, token.Issue, hash=hashed, prefix=secret[:PREFIX_LENGTH])
+    secret, hashed = token_secrets.new()
+    command = await bodies.read(request, token.Issue, hash=hashed, prefix=token_secrets.shown(secret))
     outcome = await dispatch.execute(request, command)
     return dispatch.answer(outcome, 201, location=f"{PATH}/", token=secret)
 

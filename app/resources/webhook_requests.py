@@ -16,8 +16,8 @@ from psycopg import Cursor
 
 from app.http import bodies, idempotency_key, request_context
 from app.http.request_context import Http
+from app.process.failures import Unavailable
 from app.settings import Settings
-from app.writing.envelope import Unavailable
 from consumers import database
 from consumers.webhooks import deliveries, once, signing, ssrf_guard
 from consumers.webhooks.once import Key

@@ -6,7 +6,7 @@ says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID
@@ -15,12 +15,10 @@ from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
-from app.http.filters import LISTS, MAX_VALUES, Filters
 from app.http.json_schema import REF, Schemas
-from app.http.listing import Table
-from app.http.operations import HIDDEN, Json, Operation, query
-from app.http.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
-from app.http.param_types import BOOL, PHRASE
+from app.http.operations import HIDDEN, Json, Operation
+from app.http.paging import MAX_PAGE_SIZE
+from app.http.parameters import table_parameters
 from app.http.problems import MEDIA_TYPE, TYPE
 from app.schema import openapi_webhooks
 
@@ -49,17 +47,6 @@ ERRORS = {
         "The database is away or overloaded; the request may be sent again after `Retry-After` seconds.",
     ),
 }
-OPERATORS = {
-    "gte": "At least.",
-    "lte": "At most.",
-    "gt": "More than.",
-    "lt": "Less than.",
-    "isnull": "Whether there is none.",
-    "all": "Has all of these.",
-    "any": "Has any of these.",
-    "icontains": "Contains, whatever the case.",
-}
-
 TAGS = {
     "Opportunities": "Deals: the list with its filters, the record and its verbs, its history.",
     "Forecast": "Sales by month, now or as of any instant, and what changed between two instants.",
@@ -268,46 +255,6 @@ _TAG: Json = {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"|[0-9]{1,18})$'}
 
 def _header(name: str, text: str, schema: Json, example: str) -> Json:
     return {"name": name, "in": "header", "description": text, "schema": schema, "example": example}
-
-
-def filter_parameters(filters: Filters) -> list[Json]:
-    """The parameters that choose among records."""
-    parameters: list[Json] = []
-    for name, (each, operator) in filters.by_name.items():
-        kind = {"isnull": BOOL, "icontains": PHRASE}.get(operator, each.kind)
-        schema: Mapping[str, object] = kind.schema
-        if operator in LISTS and kind.split:
-            schema = {"type": "array", "items": dict(schema), "minItems": 1, "maxItems": MAX_VALUES}
-        meaning = " ".join(part for part in (each.description, OPERATORS.get(operator, "")) if part)
-        parameters.append(query(name, meaning, schema))
-    return parameters
-
-
-def table_parameters(table: Table) -> list[Json]:
-    """All that a list understands."""
-    parameters = filter_parameters(table.filters)
-    size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}
-    parameters += [
-        query("page", "Number of the page, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
-        query("page_size", "Records a page.", {**size, "default": PAGE_SIZE}),
-        query("limit", "Instead of pages: how many records.", size),
-        query("offset", "With `limit`: after how many.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
-    ]
-    if table.cursors:
-        text = "Instead of pages: a stable walk of any depth. Empty to begin; `next` has the following one."
-        parameters.append(query("cursor", text, {"type": "string"}, allowEmptyValue=True))
-    if table.orderings:
-        text = f"Fields to order by, `-` for descending: {', '.join(f'`{name}`' for name in table.orderings)}."
-        parameters.append(query("ordering", text, _names(f"-?({'|'.join(table.orderings)})")))
-    parameters.append(query("fields", "Only these keys of each record.", _names(f"({'|'.join(table.fields)})")))
-    if table.as_of:
-        text = "The list as it stood at this instant."
-        parameters.append(query("as_of", text, {"type": "string", "format": "date-time"}))
-    return parameters
-
-
-def _names(one: str) -> Json:
-    return {"type": "string", "pattern": f"^{one}(,{one})*$"}
 
 
 def _problem(status: int) -> Json:

@@ -10,18 +10,12 @@ from __future__ import annotations
 import asyncio
 import resource
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
 from app.http.problems import MEDIA_TYPE, Problem
-from app.server.protocol import FULL, Connection
 from app.settings import Settings
-
-if TYPE_CHECKING:
-    from uvicorn import Config
-    from uvicorn.server import ServerState
 
 RESERVE = 32
 """Connections beyond the bound, for ``/health/`` alone."""
@@ -32,6 +26,7 @@ FRESH_SECONDS = 1.0
 MAX_HELD = 32 * 1024 * 1024
 """Bytes of unfinished heads, and of requests that wait for those before them, in all connections together."""
 
+FULL = "This process has as many connections as it may have. Try again."
 BUSY = Problem(503, "busy", FULL, headers={"retry-after": "1"})
 _AWAY = (
     f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -80,27 +75,29 @@ def raise_descriptors(wanted: int) -> None:
         log.warning("connections.few_descriptors", descriptors=descriptors(), connections=wanted)
 
 
+class OpenConnection(asyncio.Protocol):
+    """What all connections together are counted and looked after by. ``reserved`` is one that only ``/health/`` is for."""
+
+    transport: asyncio.Transport
+    reserved = False
+
+    def check(self, now: float) -> None:
+        """End what has taken too long; ``now`` is the event loop's time."""
+        raise NotImplementedError
+
+
 class Connections:
-    """Makes the protocol of every connection, as uvicorn asks for it. One per process; a copy goes to each of several."""
+    """Those of a process. One per process; a copy goes to each of several."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.held = 0
-        self._open: set[Connection] = set()
-        self._fresh: dict[Connection, float] = {}
+        self._open: set[OpenConnection] = set()
+        self._fresh: dict[OpenConnection, float] = {}
         self._turned_away = 0
         self._sweeping = False
 
-    def __call__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> Connection:
-        return Connection(self, config.loaded_app, server_state, app_state)
-
-    def admit(self, connection: Connection) -> bool:
+    def admit(self, connection: OpenConnection) -> bool:
         """Take in a new connection; False if it was sent away."""
         limits = self.limits
         loop = asyncio.get_running_loop()
@@ -119,11 +116,11 @@ class Connections:
             self._sweep_later(loop)
         return True
 
-    def asked(self, connection: Connection) -> None:
+    def asked(self, connection: OpenConnection) -> None:
         """It has sent a whole head."""
         self._fresh.pop(connection, None)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: OpenConnection) -> None:
         self._open.discard(connection)
         self._fresh.pop(connection, None)
 

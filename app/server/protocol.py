@@ -16,28 +16,25 @@ import asyncio
 import logging
 import re
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
+from uvicorn.server import ServerState
 
 from app.http.problems import Refused
 from app.server.chunks import BadChunk, Chunks
+from app.server.connections import FULL, Connections, OpenConnection
 from app.server.cycle import Cycle
-
-if TYPE_CHECKING:
-    from uvicorn.server import ServerState
-
-    from app.server.connections import Connections
 
 MAX_HEAD = 65_536
 MAX_LINES = 100
 LINGER_BYTES = 32 * 1024 * 1024
 LINGER_SECONDS = 5.0
 """How much, and for how long, is read and thrown away after an answer that came before the request's end."""
-FULL = "This process has as many connections as it may have. Try again."
 RESERVED_SECONDS = 2.0
 """How long a connection in the reserve may be silent."""
 
@@ -68,11 +65,10 @@ class Flow(FlowControl):
             super().resume_reading()
 
 
-class Connection(asyncio.Protocol):
+class Connection(OpenConnection):
     """To uvicorn it is one of its protocols, to its cycles a transport whose ``close`` lets the client read the answer first."""
 
     def __init__(self, pool: Connections, app: Any, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        self.reserved = False
         self._pool = pool
         self._limits = pool.limits
         self._app = app
@@ -473,3 +469,19 @@ class Connection(asyncio.Protocol):
 
 def _malformed(detail: str) -> Refused:
     return Refused(400, "bad_request", detail)
+
+
+class Protocols:
+    """Makes the protocol of each connection, as uvicorn asks for it."""
+
+    def __init__(self, pool: Connections) -> None:
+        self._pool = pool
+
+    def __call__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Connection:
+        return Connection(self._pool, config.loaded_app, server_state, app_state)

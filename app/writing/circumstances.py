@@ -15,9 +15,11 @@ from uuid_utils.compat import uuid7
 
 from app.writing.envelope import Submission
 from domain import custom_field, opportunity, organization, pipeline, token, user
+from domain.context import Facts
 from domain.errors import NotFound, Unauthenticated, VersionMismatch
-from domain.event import Actor, Context, Facts, Meta, Policy, State
-from domain.permissions import weaker
+from domain.event import Meta, State
+from domain.permissions import Actor, Credential, weaker
+from domain.policy import Policy, PolicyContext
 
 
 @lru_cache(maxsize=10_000)
@@ -40,27 +42,32 @@ def require_version(state: State | None, submission: Submission) -> None:
 
 def context(
     submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
-) -> Context:
+) -> PolicyContext:
     now = recorded_at
     if submission.occurred_at is not None:
         now = min(submission.occurred_at, now)
     if state is not None:
         now = max(now, state.updated_at)
     organization_id, pipeline_id, custom_field_id = policy_streams(submission.org_id)
-    return Context(
+    rules = states.get(pipeline_id)
+    policy = Policy(
+        organization=cast("organization.State", states.get(organization_id)),
+        pipeline=cast("pipeline.State", rules),
+        custom_fields=cast("custom_field.State | None", states.get(custom_field_id)),
+    )
+    issued = cast("token.State | None", submission.token_id and states.get(submission.token_id))
+    return PolicyContext(
         org_id=submission.org_id,
         actor=_actor(submission, states, recorded_at),
         now=now,
         recorded_at=recorded_at,
         command_id=uuid7(),
         new_id=submission.stream_id,
-        policy=Policy(
-            organization=cast("organization.State", states.get(organization_id)),
-            pipeline=cast("pipeline.State", states.get(pipeline_id)),
-            custom_fields=cast("custom_field.State", states.get(custom_field_id)),
-        ),
+        policy=policy,
+        custom_field_keys=policy.custom_field_keys,
+        required_fields=rules.required if isinstance(rules, pipeline.State) else {},
         facts=known,
-        token=cast("token.State | None", submission.token_id and states.get(submission.token_id)),
+        credential=Credential(issued.id, issued.role, issued.expires_at) if issued else None,
         request_id=submission.request_id,
         comment=submission.comment,
     )
@@ -79,14 +86,14 @@ def _actor(submission: Submission, states: Mapping[UUID, State], now: datetime) 
     return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)
 
 
-def meta(context: Context) -> Meta:
+def meta(context: PolicyContext) -> Meta:
     return Meta(
         org_id=context.org_id,
         command_id=context.command_id,
         occurred_at=context.now,
         recorded_at=context.recorded_at,
         actor_id=context.actor.user_id,
-        token_id=context.token.id if context.token else None,
+        token_id=context.credential.id if context.credential else None,
         request_id=context.request_id,
         comment=context.comment,
     )

@@ -14,8 +14,9 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from app.process.failures import Unavailable
 from app.writing.committer import MAX_BATCH, Committer
-from app.writing.envelope import Outcome, Result, Submission, Unavailable
+from app.writing.envelope import Outcome, Result, Submission
 
 CAPACITY = 2_000
 FRESH_SECONDS = 5.0

@@ -21,12 +21,14 @@ import structlog
 from msgspec import structs
 from psycopg import Cursor
 
+from app.process.failures import OtherVersion, Unavailable
 from app.writing import circumstances
-from app.writing.envelope import OtherVersion, Outcome, Result, Status, Submission, Unavailable
+from app.writing.envelope import Outcome, Result, Status, Submission
 from app.writing.statements import Burst, Statement
 from domain import catalog, event_store, token
+from domain.context import Facts
 from domain.errors import KeyReused, NotFound
-from domain.event import Facts, Recorded, State
+from domain.event import Recorded, State
 from projections import command_responses, connections, decision_facts, idempotency_records, registry
 from projections.connections import GONE, Bounded
 from projections.idempotency_records import Kept, Key

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from domain.event import Actor, Command
+from domain.event import Command
+from domain.permissions import Actor
 
 Status = Literal["created", "changed", "unchanged"]
 
@@ -46,11 +47,3 @@ class Outcome:
 
 
 Result = Outcome | Exception
-
-
-class Unavailable(Exception):
-    """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
-
-
-class OtherVersion(Unavailable):
-    """The database's read models are not those of this program, which must not write then; the text says what to do."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
 from uuid_utils.compat import uuid7
 
+from app.writing import token_secrets
 from app.writing.committer import Committer
 from app.writing.envelope import Submission
 from domain import organization, pipeline, token, user
-from domain.event import OPERATOR, Command
-from domain.permissions import Role
-
-PREFIX = "opp_"
+from domain.event import Command
+from domain.permissions import OPERATOR, Role
 
 
 class Provisioned(Struct, frozen=True):
@@ -27,22 +24,13 @@ class Provisioned(Struct, frozen=True):
     token: str
 
 
-def new_token() -> tuple[str, str]:
-    """A token of 256 random bits and the SHA-256 of it that is kept."""
-    secret = PREFIX + secrets.token_urlsafe(32)
-    return secret, hashed(secret)
-
-
-def hashed(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 def create_org(
     committer: Committer, name: str, currency: str, admin_email: str, *, occurred_at: datetime | None = None
 ) -> Provisioned:
     """A new org with the default pipeline, an admin and a token of theirs. Raises ``DomainError``."""
     org_id, user_id, token_id = uuid7(), uuid7(), uuid7()
-    secret, hash_ = new_token()
+    secret, hash_ = token_secrets.new()
+    prefix = token_secrets.shown(secret)
 
     def submission(kind: str, stream_id: UUID, command: Command) -> Submission:
         return Submission(kind, stream_id, command, org_id, OPERATOR, occurred_at=occurred_at, render=False)
@@ -52,7 +40,7 @@ def create_org(
             submission("organization", organization.stream_id(org_id), organization.Create(name=name, currency=currency)),
             submission("pipeline", pipeline.stream_id(org_id), pipeline.DEFAULT),
             submission("user", user_id, user.Create(email=admin_email, name=admin_email.partition("@")[0], role="admin")),
-            submission("token", token_id, token.Issue(name="first", user_id=user_id, hash=hash_, prefix=secret[:8])),
+            submission("token", token_id, token.Issue(name="first", user_id=user_id, hash=hash_, prefix=prefix)),
         ]
     )
     return Provisioned(org_id, user_id, secret)
@@ -67,9 +55,10 @@ def issue_token(
     role: Role | None = None,
 ) -> tuple[UUID, str]:
     """A further token for a user: its id and the token in clear. Raises ``DomainError``."""
-    secret, hash_ = new_token()
+    secret, hash_ = token_secrets.new()
+    prefix = token_secrets.shown(secret)
     token_id = uuid7()
-    command = token.Issue(name=name, user_id=user_id, hash=hash_, prefix=secret[:8], expires_at=expires_at, role=role)
+    command = token.Issue(name=name, user_id=user_id, hash=hash_, prefix=prefix, expires_at=expires_at, role=role)
     committer.run_as_one([Submission("token", token_id, command, org_id, OPERATOR, render=False)])
     return token_id, secret
 

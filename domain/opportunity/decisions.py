@@ -31,9 +31,10 @@ from domain.opportunity.events import (
 )
 from domain.permissions import require_deal_writer, require_writer
 from domain.pipeline import Stage
+from domain.policy import PolicyContext
 
 
-def permit(state: State | None, command: event.Command, context: event.Context) -> None:
+def permit(state: State | None, command: event.Command, context: PolicyContext) -> None:
     actor = context.actor
     if isinstance(command, Create):
         require_writer(actor)
@@ -45,7 +46,7 @@ def permit(state: State | None, command: event.Command, context: event.Context) 
         require_deal_writer(actor, state.owner_id)
 
 
-def decide(state: State | None, command: event.Command, context: event.Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: event.Command, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
@@ -70,7 +71,7 @@ def decide(state: State | None, command: event.Command, context: event.Context) 
     raise TypeError(command)
 
 
-def _created(command: Create, context: event.Context) -> tuple[event.Event, ...]:
+def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]:
     policy = context.policy
     wanted = {name: value for name, value in event.given(command).items() if value is not None}
     wanted.setdefault("currency", policy.organization.currency)
@@ -79,7 +80,7 @@ def _created(command: Create, context: event.Context) -> tuple[event.Event, ...]
     return _changed(Draft(NOTHING, wanted, context), whole=True)
 
 
-def _replaced(state: State, command: Replace, context: event.Context) -> tuple[event.Event, ...]:
+def _replaced(state: State, command: Replace, context: PolicyContext) -> tuple[event.Event, ...]:
     wanted = event.given(command)
     if wanted["currency"] is None:
         wanted["currency"] = context.policy.organization.currency
@@ -87,7 +88,7 @@ def _replaced(state: State, command: Replace, context: event.Context) -> tuple[e
     return _changed(Draft(state, wanted, context), whole=True)
 
 
-def _restored(state: State, context: event.Context) -> tuple[event.Event, ...]:
+def _restored(state: State, context: PolicyContext) -> tuple[event.Event, ...]:
     if not state.deleted:
         return ()
     stage = context.policy.pipeline.by_key.get(state.stage)

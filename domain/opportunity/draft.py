@@ -13,11 +13,11 @@ from uuid import UUID
 
 from domain import custom_value
 from domain.errors import Errors
-from domain.event import Context
 from domain.fields import MAX_STAKEHOLDERS, REQUIRED, date_error, line_error, nearest, tags_error, text_error
 from domain.money import amount_error, currency_error, quantized
 from domain.opportunity.events import ProbabilitySource, State
 from domain.pipeline import Stage
+from domain.policy import PolicyContext
 from domain.text import normal
 
 CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
@@ -48,7 +48,7 @@ class Draft:
 
     state: State
     wanted: dict[str, Any]
-    context: Context
+    context: PolicyContext
     new: dict[str, Any] = field(default_factory=dict)
     errors: Errors = field(default_factory=dict)
 

@@ -23,7 +23,8 @@ from app.writing.committer import MAX_BATCH, Committer
 from app.writing.envelope import Submission
 from app.writing.provisioning import create_org
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
-from domain.event import OPERATOR, Actor, Command
+from domain.event import Command
+from domain.permissions import OPERATOR, Actor
 
 VERSION = "1"
 ACCOUNTS, OWNERS = 10_000, 50

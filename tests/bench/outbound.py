@@ -30,7 +30,7 @@ from consumers.event_reader import Log
 from consumers.kafka_settings import Kafka
 from consumers.message import PUBLISHED
 from consumers.webhooks import deliveries, fan_out
-from domain.event import OPERATOR
+from domain.permissions import OPERATOR
 from domain.webhook_endpoint import Create, EventType, WebhookFilters
 from domain.webhook_url import rules
 from tests.bench import accounting, databases, load, servers

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.committer import Committer
-from app.processes import until
-from app.relay import describe
+from app.cli.relay import describe
+from app.process.children import until
+from app.writing.committer import Committer
 from consumers import loop
-from consumers.connection import Kafka
+from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
 from consumers.webhooks.fan_out import FanOut
 from tests.support.commands import Company, log

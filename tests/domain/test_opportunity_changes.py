@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from domain import opportunity
+from domain.context import Facts
 from domain.custom_field import Definition
 from domain.errors import Conflict, Forbidden, NotFound
-from domain.event import Facts
 from domain.opportunity import ChangeStage, Delete, Replace, Restore, Update
 from domain.pipeline import DEFAULT, LostReason, Stage
 from domain.pipeline import Replace as ReplacePipeline

@@ -9,11 +9,11 @@ import pytest
 from msgspec import structs
 
 from domain import token
+from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
-from domain.event import OPERATOR, Actor, Facts
-from domain.permissions import Role
+from domain.permissions import OPERATOR, Actor, Credential, Role
 from domain.token import Issue, Revoke
-from tests.support.domain import ADMIN, NOW, OTHER_REP, REP, UNKNOWN, Given, fold, recorded, uuid
+from tests.support.domain import ADMIN, NOW, OTHER_REP, REP, UNKNOWN, Given, recorded, uuid
 
 HASH = "9f" * 32
 MINE = token.Issued(name="CI", user_id=REP, hash=HASH, prefix="opp_9f86")
@@ -68,12 +68,9 @@ def test_what_is_no_hash_never_reaches_the_log(secret: str) -> None:
 LATER = NOW + timedelta(days=30)
 
 
-def used(role: Role | None = None, expires_at: datetime | None = None) -> token.State:
+def used(role: Role | None = None, expires_at: datetime | None = None) -> Credential:
     """A token of the rep's to act with."""
-    state: token.State = fold(
-        [token.Issued(name="Used", user_id=REP, hash=HASH, prefix="opp_used", role=role, expires_at=expires_at)]
-    )
-    return state
+    return Credential(uuid(8), role, expires_at)
 
 
 def test_a_token_remembers_the_one_it_was_issued_with() -> None:
@@ -84,32 +81,32 @@ def test_a_token_remembers_the_one_it_was_issued_with() -> None:
 
 
 def test_a_token_issued_with_another_lives_no_longer() -> None:
-    assert Given().when(issue(), by="rep", token=used(expires_at=LATER)).state.expires_at == LATER
+    assert Given().when(issue(), by="rep", credential=used(expires_at=LATER)).state.expires_at == LATER
     sooner = LATER - timedelta(seconds=1)
     for end in (sooner, LATER):
-        assert Given().when(issue(expires_at=end), by="rep", token=used(expires_at=LATER)).state.expires_at == end
-        assert Given().when(issue(expires_at=end), by="rep", token=used()).state.expires_at == end
+        assert Given().when(issue(expires_at=end), by="rep", credential=used(expires_at=LATER)).state.expires_at == end
+        assert Given().when(issue(expires_at=end), by="rep", credential=used()).state.expires_at == end
     with pytest.raises(Forbidden, match="expires_at"):
-        Given().when(issue(expires_at=LATER + timedelta(seconds=1)), by="rep", token=used(expires_at=LATER))
-    assert Given().when(issue(), by="rep", token=used()).state.expires_at is None
+        Given().when(issue(expires_at=LATER + timedelta(seconds=1)), by="rep", credential=used(expires_at=LATER))
+    assert Given().when(issue(), by="rep", credential=used()).state.expires_at is None
 
 
 def test_a_token_issued_with_another_is_worth_no_more() -> None:
     manager = Actor(REP, "manager")
-    assert Given().when(issue(), by=manager, token=used(role="manager")).state.role == "manager"
+    assert Given().when(issue(), by=manager, credential=used(role="manager")).state.role == "manager"
     roles: tuple[Role, ...] = ("rep", "manager")
     for role in roles:
-        assert Given().when(issue(role=role), by=manager, token=used(role="manager")).state.role == role
+        assert Given().when(issue(role=role), by=manager, credential=used(role="manager")).state.role == role
     with pytest.raises(Forbidden, match="role"):
-        Given().when(issue(role="admin"), by=manager, token=used(role="manager"))
-    assert Given().when(issue(), by=manager, token=used()).state.role is None
+        Given().when(issue(role="admin"), by=manager, credential=used(role="manager"))
+    assert Given().when(issue(), by=manager, credential=used()).state.role is None
 
 
 def test_an_admin_and_the_operator_issue_tokens_without_limits() -> None:
     admin = issue(user_id=REP, role="admin", expires_at=LATER)
-    assert Given(by="admin").when(admin, token=used(role="admin", expires_at=NOW + timedelta(days=1))).state.role == "admin"
-    assert Given(by="admin").when(issue(), token=used(role="admin", expires_at=LATER)).state.expires_at is None
-    assert Given(by=OPERATOR).when(admin, token=None).state.expires_at == LATER
+    assert Given(by="admin").when(admin, credential=used(role="admin", expires_at=NOW + timedelta(days=1))).state.role == "admin"
+    assert Given(by="admin").when(issue(), credential=used(role="admin", expires_at=LATER)).state.expires_at is None
+    assert Given(by=OPERATOR).when(admin, credential=None).state.expires_at == LATER
 
 
 def test_a_reader_issues_no_token() -> None:
@@ -127,10 +124,10 @@ def test_a_reader_issues_no_token() -> None:
 def test_a_capped_token_revokes_none_that_is_worth_more(cap: Role | None, role: Role | None, *, may: bool) -> None:
     given = Given(structs.replace(MINE, role=role), by="rep")
     if may:
-        assert given.when(Revoke(), token=used(role=cap)).state.revoked
+        assert given.when(Revoke(), credential=used(role=cap)).state.revoked
     else:
         with pytest.raises(Forbidden, match="rep"):
-            given.when(Revoke(), token=used(role=cap))
+            given.when(Revoke(), credential=used(role=cap))
 
 
 def test_a_token_of_anybody_s_follows_the_one_it_was_issued_with() -> None:

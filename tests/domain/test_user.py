@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from domain import user
+from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
-from domain.event import OPERATOR, Facts
+from domain.permissions import OPERATOR
 from domain.user import Create, Update
 from tests.support.domain import Given
 

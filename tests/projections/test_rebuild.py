@@ -16,9 +16,9 @@ from msgspec import structs
 
 from app.dev import demo
 from app.migrations import SchemaError, check, migrate
+from app.process.failures import Unavailable
 from app.reading.read_pool import Reads
 from app.writing.committer import Committer
-from app.writing.envelope import Unavailable
 from domain import account, opportunity, pipeline, user, webhook_endpoint
 from projections import rebuild as rebuilding
 from projections.rebuild import LOCK, SCHEMA, RebuildError, rebuild, verify

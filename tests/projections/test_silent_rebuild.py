@@ -9,8 +9,8 @@ from time import monotonic
 import psycopg
 import pytest
 
+from app.cli.explanations import explain
 from app.process.children import until
-from app.process.failures import explain
 from app.writing.committer import Committer
 from projections import connections
 from projections.rebuild import LOCK, rebuild, verify

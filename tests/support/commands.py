@@ -20,8 +20,8 @@ from app.writing.committer import Committer
 from app.writing.envelope import Outcome, Result, Submission
 from app.writing.provisioning import create_org, issue_token
 from domain import account, catalog, event_store, opportunity, user
-from domain.event import OPERATOR, Actor, Command, Recorded, State
-from domain.permissions import Role
+from domain.event import Command, Recorded, State
+from domain.permissions import OPERATOR, Actor, Role
 
 FINGERPRINT, ANOTHER = b"f" * 32, b"a" * 32
 

@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from domain import catalog, custom_field, opportunity, organization, pipeline
+from domain.context import Facts
 from domain.errors import DomainError, Errors, Invalid
-from domain.event import OPERATOR, Actor, Command, Context, Event, Facts, Meta, Policy, Recorded, State
-from domain.permissions import Role
+from domain.event import Command, Event, Meta, Recorded, State
+from domain.permissions import OPERATOR, Actor, Role
+from domain.policy import Policy, PolicyContext
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 TODAY = date(2026, 3, 1)
@@ -93,15 +95,18 @@ def context(
     facts: Facts = FACTS,
     now: datetime = NOW,
     **more: Any,
-) -> Context:
-    made = Context(
+) -> PolicyContext:
+    rules = policy or POLICY
+    made = PolicyContext(
         org_id=ORG,
         actor=by if isinstance(by, Actor) else actor(by),
         now=now,
         recorded_at=now,
         command_id=uuid(7),
         new_id=STREAM,
-        policy=policy or POLICY,
+        policy=rules,
+        custom_field_keys=rules.custom_field_keys,
+        required_fields=rules.pipeline.required,
         facts=facts,
     )
     return replace(made, **more)

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import structlog
 
-from app.cli import main
-from app.process import children, failures
+from app.cli import explanations, main
+from app.process import children
 from tests.support import postgres
 
 Run = Callable[..., tuple[int, str, str]]
@@ -180,7 +180,7 @@ def test_a_taken_port_is_told_in_a_line(run: Run, shared_database_url: str) -> N
 
 def test_a_full_disk_is_told_in_a_line() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert failures.explain(full) == failures.explain(psycopg.errors.DiskFull("no space")) == (failures.FULL, 1)
+    assert explanations.explain(full) == explanations.explain(psycopg.errors.DiskFull("no space")) == (explanations.FULL, 1)
 
 
 def test_a_fault_of_ours_is_called_that_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:

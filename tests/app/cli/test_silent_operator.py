@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from app.cli import audit
+from app.cli.explanations import explain
 from app.migrations import check, migrate
-from app.process.failures import explain
 from projections import connections
 from tests.support.commands import Company
 from tests.support.proxy import Proxy, proxied

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.http.cors import origins
+from app.settings import origins
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from tests.support import postgres

@@ -10,7 +10,7 @@ import pytest
 
 from app.http import problems
 from app.http.problems import Problem, Refused
-from app.writing.envelope import Unavailable
+from app.process.failures import Unavailable
 from domain import errors
 from domain.errors import Conflict, DomainError, Forbidden, Invalid, KeyReused, NotFound, Unauthenticated, VersionMismatch
 

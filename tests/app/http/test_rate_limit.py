@@ -7,13 +7,14 @@ import pytest
 from app.http import client_address
 from app.http.problems import Refused
 from app.http.rate_limit import MAX_BUCKETS, RateLimit
+from app.settings import networks
 from app.writing.committer import Committer
 from tests.support.commands import Company
 from tests.support.inprocess import InProcess, running
 from tests.support.server import Reply
 
 ME = "/api/users/me/"
-PROXIES = client_address.proxies("127.0.0.0/8, fd00::/8")
+PROXIES = networks("127.0.0.0/8, fd00::/8")
 
 
 class Clock:

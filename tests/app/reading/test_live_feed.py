@@ -11,12 +11,12 @@ from uuid import UUID
 
 import pytest
 
-from app.http.authentication import hashed
 from app.process.children import until
 from app.reading import org_feed
 from app.reading.subscription import MAX_BUFFER, Subscription
 from app.writing.committer import Committer
 from app.writing.provisioning import Provisioned, create_org
+from app.writing.token_secrets import hashed
 from domain import catalog, opportunity
 from projections import feed
 from tests.support.commands import Company, log, outcome

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import time_machine
 
-from app.http.authentication import hashed
+from app.process.failures import Unavailable
 from app.reading.read_pool import Identity, Reads
-from app.writing.envelope import Unavailable
+from app.writing.token_secrets import hashed
 from domain import token, user
 from domain.errors import Unauthenticated
 from projections.directory import queries as directory_queries

@@ -13,8 +13,8 @@ import pytest
 from psycopg import sql
 
 from app.process.children import until
+from app.process.failures import Unavailable
 from app.writing.committer import Committer
-from app.writing.envelope import Unavailable
 from domain import account, opportunity
 from domain.errors import Invalid
 from tests.support.commands import FINGERPRINT, Company, holding_the_log, named, outcome, stream

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from app.process.children import until
+from app.process.failures import Unavailable
 from app.writing.command_queue import Writer
-from app.writing.envelope import Outcome, Unavailable
+from app.writing.envelope import Outcome
 from domain.errors import Invalid
 from tests.support.commands import Company, holding_the_log, named
 

@@ -16,8 +16,9 @@ import time_machine
 from uuid_utils.compat import uuid7
 
 from app.process.children import until
+from app.process.failures import Unavailable
 from app.writing.committer import APPLICATION, MAX_BATCH, MAX_FAULTS, Committer
-from app.writing.envelope import Submission, Unavailable
+from app.writing.envelope import Submission
 from domain import account, contact, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch
 from tests.support.commands import FINGERPRINT, Company, events_of, log, named, outcome, set_log_clock, state, stream

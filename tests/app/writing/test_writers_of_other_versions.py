@@ -13,8 +13,9 @@ from uuid_utils.compat import uuid7
 
 from app.migrations import migrate
 from app.process.children import until
+from app.process.failures import OtherVersion
 from app.writing.committer import APPLICATION, Committer
-from app.writing.envelope import OtherVersion, Result
+from app.writing.envelope import Result
 from domain import account, event_store
 from domain.event import Meta, Recorded
 from projections import registry

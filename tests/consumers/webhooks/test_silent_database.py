@@ -7,7 +7,7 @@ from time import monotonic
 
 from structlog.testing import capture_logs
 
-from app import processes
+from app.process import children as processes
 from tests.support.commands import Company
 from tests.support.proxy import proxied
 from tests.support.receiver import Receiver, Writer, reply

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app import arrivals
-from app.arrivals import Arrivals
-from app.processes import until
+from app.process.children import until
+from app.reading import notifications as arrivals
+from app.reading.notifications import Arrivals
 from tests.support.commands import Company, log
 from tests.support.proxy import Proxy, proxied
 from tests.support.server import serving

@@ -1,0 +1,69 @@
+"""What a decision may look at beside its aggregate: who asks, when, and what else the org has.
+
+A decision has no clock, no ids and no I/O of its own: all of it comes in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from domain.event import Command, State
+from domain.permissions import Actor, Credential, require_admin
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision must know of other records of the same org; only what the command asks about is filled.
+
+    ``accounts``, ``users`` (active ones), ``owners`` (those of them who may have deals), ``contacts`` and ``opportunities``
+    hold those of the ids named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is
+    about the command's email. ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many
+    live deals name the account or contact to be deleted; ``other_admins`` how many active admins there are beside the
+    user the command is about. ``issued_tokens`` are those still good that were issued with the token the command is about,
+    or with one of these; ``last_admin_token`` says that without it and them, or without those
+    of the user the command is about, no token with an admin's rights would be left.
+    """
+
+    accounts: frozenset[UUID] = frozenset()
+    users: frozenset[UUID] = frozenset()
+    owners: frozenset[UUID] = frozenset()
+    contacts: frozenset[UUID] = frozenset()
+    opportunities: frozenset[UUID] = frozenset()
+    in_use: Mapping[str, int] = field(default_factory=dict)
+    email_taken: bool = False
+    owner_id: UUID | None = None
+    deals: int = 0
+    other_admins: int = 0
+    issued_tokens: tuple[UUID, ...] = ()
+    last_admin_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything outside the aggregate that a decision may depend on.
+
+    ``new_id`` is the id of the stream the command is about: fresh for a creation. ``now`` becomes ``occurred_at``.
+    ``credential`` is the token the command came with, None for the operator. ``custom_field_keys`` are those of the org's custom
+    fields, ``required_fields`` by the key of each stage of its pipeline the names of the fields that it requires.
+    """
+
+    org_id: UUID
+    actor: Actor
+    now: datetime
+    recorded_at: datetime
+    command_id: UUID
+    new_id: UUID
+    facts: Facts = Facts()
+    credential: Credential | None = None
+    custom_field_keys: Collection[str] = ()
+    required_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
+    request_id: str = ""
+    comment: str | None = None
+
+
+def admins_only(state: State | None, command: Command, context: Context) -> None:
+    """The ``permit`` of an aggregate that is for admins."""
+    require_admin(context.actor)

@@ -1,0 +1,29 @@
+"""The rules that an org makes for itself, as a decision sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from domain import custom_field, organization, pipeline
+from domain.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The org's own rules, read under the lock of the decision. ``custom_fields`` is None before the first one."""
+
+    organization: organization.State
+    pipeline: pipeline.State
+    custom_fields: custom_field.State | None
+
+    @property
+    def custom_field_keys(self) -> Collection[str]:
+        return self.custom_fields.by_key if self.custom_fields is not None else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyContext(Context):
+    """The context of a decision that heeds the org's rules, too."""
+
+    policy: Policy
