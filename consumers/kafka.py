@@ -23,9 +23,6 @@ from consumers.message import Headers
 __all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "TopicPartition", "errors"]
 
 CLIENT_ID = "opportunities"
-BOOTSTRAP_MS = 5_000
-REQUEST_MS = 10_000
-DELIVERY_MS = 20_000
 LEAVE_MS = 2_000
 LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
@@ -113,8 +110,8 @@ def producer(config: Kafka) -> Producer:
         "linger_ms": LINGER_MS,
         "batch_size": BATCH_BYTES,
         "max_request_size": MAX_MESSAGE_BYTES,
-        "max_block_ms": BOOTSTRAP_MS,
-        "delivery_timeout_ms": DELIVERY_MS,
+        "max_block_ms": config.request_timeout_ms // 2,
+        "delivery_timeout_ms": config.request_timeout_ms * 2,
         "allow_auto_create_topics": False,
     }
     return cast("Producer", KafkaProducer(**_options(config), **options))
@@ -173,8 +170,8 @@ def _options(config: Kafka) -> dict[str, Any]:
         "bootstrap_servers": [server.strip() for server in config.bootstrap_servers.split(",")],
         "client_id": CLIENT_ID,
         "security_protocol": config.security,
-        "bootstrap_timeout_ms": BOOTSTRAP_MS,
-        "request_timeout_ms": REQUEST_MS,
+        "bootstrap_timeout_ms": config.request_timeout_ms // 2,
+        "request_timeout_ms": config.request_timeout_ms,
         "reconnect_backoff_max_ms": 1_000,
         "metadata_max_age_ms": 60_000,
     }

@@ -18,6 +18,7 @@ class Kafka(Struct, frozen=True, kw_only=True):
     """Where the cluster is, how to be let in, and what the topic is to be like when we make it.
 
     ``replication`` and ``retention_hours`` at 0 leave it to the cluster, and keep for ever. The paths are of PEM files.
+    ``request_timeout_ms`` is how long a broker has to answer; what is longer is a multiple of it.
     """
 
     bootstrap_servers: str
@@ -34,6 +35,7 @@ class Kafka(Struct, frozen=True, kw_only=True):
     password: str = ""
     session_timeout_ms: int = 45_000
     fetch_wait_ms: int = 500
+    request_timeout_ms: int = 10_000
 
 
 def retention_ms(hours: int) -> int:

@@ -17,7 +17,6 @@ from consumers.kafka import Kafka, KafkaError, Producer, errors
 from consumers.message import Headers, Record
 
 CHECK_SECONDS = 2
-SETTLE_SECONDS = kafka.DELIVERY_MS / 1000 + 10
 STOP_SECONDS = 5
 """How long a process that was told to stop still waits for what it has sent."""
 
@@ -33,6 +32,8 @@ class Publisher:
         self._admin = kafka.admin(config)
         self._producer: Producer | None = None
         self._checked = time.monotonic()
+        self._patience = config.request_timeout_ms / 1000 * 3
+        """How many seconds records may take: longer than until the producer gives them up."""
         try:
             self.topic = topic.ensure(self._admin, config, name)
             self._producer = kafka.producer(config)
@@ -66,7 +67,7 @@ class Publisher:
 
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
         """Wait until all have arrived. Raises ``TopicLost`` as soon as that shows, which the producer would long try to mend."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline = time.monotonic() + self._patience
         for one in sent:
             while True:
                 try:

@@ -47,6 +47,8 @@ class Broker:
         self.name = f"opportunities-broker-{sha256(str(folder).encode()).hexdigest()[:12]}"
         self.program = find()
         self.port = remembered(folder)
+        self.advertised = ""
+        """Where clients are told to go, if not to where it listens."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -110,7 +112,7 @@ class Broker:
             "--storage-engine",
             "memory://tansu/",
         ]
-        command += ["--listener-url", url, "--advertised-listener-url", url]
+        command += ["--listener-url", url, "--advertised-listener-url", f"tcp://{self.advertised or self.bootstrap_servers}"]
         env = {name: value for name, value in os.environ.items() if not name.startswith(ITS_OWN)}
         with self.log.open("ab") as log:
             self.process = children.spawn(command, env=env, output=log)

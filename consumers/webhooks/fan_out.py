@@ -143,7 +143,7 @@ class FanOut:
         self._consumer: Consumer | None = None
         self._untaken: list[Fetched] = []
         self._positions: dict[int, int] = {}
-        self._seen_at = self._checked_at = self._active_at = 0.0
+        self._seen_at = self._checked_at = self._answered_at = self._active_at = 0.0
         self._listening = False
 
     def step(self) -> bool:
@@ -213,19 +213,24 @@ class FanOut:
         consumer.subscribe([found.name])
         still = [f"{CHECKPOINT}/{partition}" for partition in range(found.partitions)]
         connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (still,))
-        self._checked_at = time.monotonic()
+        self._checked_at = self._answered_at = time.monotonic()
         log.info("consumer.started", topic=found.name, group=group(found))
         return consumer
 
     def _check(self) -> None:
-        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``."""
+        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``, and ``KafkaError`` where for as long
+        as a request may take no broker has answered: polls would go on in silence, and find nothing."""
         if time.monotonic() - self._checked_at < CHECK_SECONDS:
             return
         assert self._admin is not None
         assert self._topic is not None
-        with suppress(KafkaError):  # who does not answer may still have it
+        try:
             if not topic.is_there(self._admin, self._topic):
                 raise TopicLost(self._topic.name)
+            self._answered_at = time.monotonic()
+        except KafkaError:  # who does not answer for a moment still has it
+            if time.monotonic() - self._answered_at > self._config.request_timeout_ms / 1000:
+                raise
         self._checked_at = time.monotonic()
 
     def _leave(self) -> None:

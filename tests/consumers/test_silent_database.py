@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, MutableMapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
-from app.cli.relay import describe
 from app.process.children import until
 from app.writing.committer import Committer
 from consumers import loop
@@ -21,14 +19,13 @@ from consumers.relay import Relay
 from consumers.webhooks.fan_out import FanOut
 from tests.support.commands import Company, log
 from tests.support.kafka import messages, whole
+from tests.support.loops import Lines, failures, looping
 from tests.support.proxy import Proxy, proxied
 from tests.support.webhooks import endpoint, execute
 
 TIMEOUT_MS = 1_000
 SECONDS = 2 * TIMEOUT_MS / 1000 + loop.IDLE_SECONDS + 1.5
 """How long it may take to notice: twice the timeout, after a wait with nothing to do, and what a busy machine takes."""
-
-Lines = list[MutableMapping[str, Any]]
 
 
 @pytest.fixture
@@ -43,32 +40,14 @@ def proxy(database_url: str) -> Iterator[Proxy]:
         yield proxy
 
 
-@contextmanager
-def at_work(worker: Relay | FanOut, stop: threading.Event) -> Iterator[Lines]:
-    """Its log."""
-    thread = threading.Thread(target=lambda: loop.run(worker, stop, describe=describe))
-    with capture_logs() as lines:
-        thread.start()
-        try:
-            yield lines
-        finally:
-            stop.set()
-            thread.join()
-            worker.close()
-
-
-def failures(lines: Lines) -> list[str]:
-    return [line["error"] for line in lines if line["event"] == "step.failed"]
-
-
 def notices(proxy: Proxy, lines: Lines) -> None:
     """Let it be silent, and wait until that is in the log."""
-    before = len(failures(lines))
+    before = len(failures(lines, "error"))
     proxy.silent = True
     began = monotonic()
-    assert until(lambda: len(failures(lines)) > before, 60)
+    assert until(lambda: len(failures(lines, "error")) > before, 60)
     assert monotonic() - began < SECONDS
-    assert failures(lines)[before] == "Silent"
+    assert failures(lines, "error")[before] == "Silent"
 
 
 def test_a_relay_notices_a_silent_database_and_goes_on(database_url: str, proxy: Proxy, company: Company, kafka: Kafka) -> None:
@@ -79,7 +58,7 @@ def test_a_relay_notices_a_silent_database_and_goes_on(database_url: str, proxy:
         last = log(database_url)[-1].position
         return execute(database_url, "SELECT position FROM checkpoints WHERE name = 'relay'") == [(last,)]
 
-    with at_work(relay, stop) as lines:
+    with looping(relay, stop) as lines:
         for _ in range(2):
             company.deal()
             assert until(caught_up, 20)
@@ -106,7 +85,7 @@ def test_a_consumer_notices_a_silent_database_and_goes_on(database_url: str, pro
     def queued() -> int:
         return int(execute(database_url, "SELECT count(*) FROM webhook_deliveries WHERE endpoint_id = %s", hooks)[0][0])
 
-    with closing(relay), at_work(consumer, stop) as lines:
+    with closing(relay), looping(consumer, stop) as lines:
         for number in (0, 2):
             deal()
             assert until(lambda: queued() == number + 1, 20)  # noqa: B023
@@ -129,8 +108,8 @@ def test_a_consumer_whose_commit_met_silence_queues_once(
     stop = threading.Event()
     consumer = FanOut(proxy.url, kafka, stop, keep=timedelta(days=30), statement_timeout_ms=TIMEOUT_MS)
     proxy.at_commit.append(at_commit)
-    with at_work(consumer, stop) as lines:
-        assert until(lambda: "Silent" in failures(lines), 20)
+    with looping(consumer, stop) as lines:
+        assert until(lambda: "Silent" in failures(lines, "error"), 20)
         proxy.silent = False
         company.deal()
         relay = Relay(database_url, kafka, threading.Event())

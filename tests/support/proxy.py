@@ -38,6 +38,11 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
 
     @property
+    def address(self) -> str:
+        """As a Kafka broker's."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
         """The database's address by way of the proxy."""
         login = self._parts.netloc.rpartition("@")[0]
