@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,6 +40,23 @@ def save(cursor: Cursor[Any], name: str, position: int, detail: dict[str, Any] |
             position = excluded.position, detail = coalesce(%t::jsonb, c.detail), updated_at = clock_timestamp()
         """,
         (name, position, text := None if detail is None else msgspec.json.encode(detail).decode(), text),
+        prepare=True,
+    )
+
+
+def save_all(cursor: Cursor[Any], states: Mapping[str, tuple[int, dict[str, Any]]]) -> None:
+    """Set position and detail of several."""
+    cursor.execute(
+        """
+        INSERT INTO checkpoints AS c (name, position, detail)
+        SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]::jsonb[]) AS n (name, position, detail) ORDER BY name
+        ON CONFLICT (name) DO UPDATE SET position = excluded.position, detail = excluded.detail, updated_at = clock_timestamp()
+        """,
+        (
+            list(states),
+            [position for position, _ in states.values()],
+            [msgspec.json.encode(detail).decode() for _, detail in states.values()],
+        ),
         prepare=True,
     )
 

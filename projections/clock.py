@@ -44,6 +44,13 @@ class Clock:
         self._told, self._at, self._due = told, (asked + answered) / 2, answered + ASK_SECONDS
         self._off, self._doubt = datetime.now(UTC) - self.now(), timedelta(seconds=(answered - asked) / 2)
 
+    def read(self, cursor: Cursor[Any]) -> datetime:
+        """The time, of which the database is asked where it should be."""
+        if self.due():
+            began = monotonic()
+            self.tell(ask(cursor), began)
+        return self.now()
+
     def now(self) -> datetime:
         return self._told + timedelta(seconds=monotonic() - self._at)
 
@@ -59,6 +66,6 @@ class Clock:
 
 def asked(cursor: Cursor[Any]) -> Clock:
     """A clock that was told the time just now."""
-    clock, began = Clock(), monotonic()
-    clock.tell(ask(cursor), began)
+    clock = Clock()
+    clock.read(cursor)
     return clock

@@ -24,6 +24,10 @@ HELD_SECONDS = 5.0
 """After this long at most, what an endpoint was sent while it was held goes out once it is active."""
 CHANNEL = "webhook_deliveries"
 """Notified when something is due before a sleeping sender would look again."""
+TELLS_LATER = "SET app.tells_senders = 'later'"
+"""Statement by which a connection takes over to ``TELL`` of what it queues, when that is committed: transactions that notify commit
+one after the other, and all who write to the log do."""
+TELL = f"NOTIFY {CHANNEL}"
 
 
 class Row(Struct, frozen=True):
@@ -251,7 +255,8 @@ async def unsettled(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> lis
 
 
 async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Failing]:
-    """Write down what came of attempts; the endpoints among them that fail, and since when."""
+    """Write down what came of attempts, durably, in a transaction; the endpoints among them that fail, and since when."""
+    await cursor.execute("SET LOCAL synchronous_commit TO DEFAULT")
     await cursor.execute(_SETTLE, (_encode(settled).decode(),), prepare=True)
     counts: dict[str, int] = {}
     for each in settled:

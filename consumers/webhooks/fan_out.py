@@ -128,7 +128,7 @@ class FanOut:
         *,
         keep: timedelta,
         statement_timeout_ms: int = database.TIMEOUT_MS,
-        now: Callable[[Cursor[Any]], datetime] = clock.ask,
+        now: Callable[[Cursor[Any]], datetime] | None = None,
     ) -> None:
         self._url = database_url
         self._config = config
@@ -136,7 +136,7 @@ class FanOut:
         self._timeout = statement_timeout_ms
         self._oldest = keep - SAFETY if keep > SAFETY else keep
         self.wake: Callable[[], None] = lambda: None
-        self._now = now
+        self._now = now or clock.Clock().read
         self._connection: Connection[Any] | None = None
         self._admin: Admin | None = None
         self._topic: Topic | None = None
@@ -173,6 +173,7 @@ class FanOut:
     def _step(self) -> bool:
         if self._connection is None:
             self._connection = database.connect(self._url, "webhooks", statement_timeout_ms=self._timeout)
+            self._connection.execute(deliveries.TELLS_LATER)
         consumer = self._consumer or self._join(self._connection)
         self._check()
         quiet = self._quiet(consumer)
@@ -186,6 +187,7 @@ class FanOut:
             self._untaken = []
             if queued:
                 self.wake()
+                self._connection.execute(deliveries.TELL)
             try:
                 consumer.commit()
             except _MOVED as error:
@@ -279,11 +281,10 @@ class FanOut:
 
     def _save(self, cursor: Cursor[Any], lags: Mapping[int, int]) -> None:
         """Show that somebody is here, and how many records each partition still has for us."""
-        for partition, lag in sorted(lags.items()):
-            name = f"{CHECKPOINT}/{partition}"
-            if partition not in self._positions:
-                self._positions[partition] = checkpoints.load(cursor, name)[0]
-            checkpoints.save(cursor, name, self._positions[partition], {"lag": lag})
+        for partition in lags.keys() - self._positions.keys():
+            self._positions[partition] = checkpoints.load(cursor, f"{CHECKPOINT}/{partition}")[0]
+        states = {f"{CHECKPOINT}/{partition}": (self._positions[partition], {"lag": lag}) for partition, lag in lags.items()}
+        checkpoints.save_all(cursor, states)
         self._seen_at = time.monotonic()
 
 

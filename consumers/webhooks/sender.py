@@ -96,7 +96,7 @@ class Sender:
             try:
                 busy = await self.step()
                 errors = 0
-                pause = 0.0 if busy else await self._idle_seconds()
+                pause = 0.0 if busy or self._woken.is_set() else await self._idle_seconds()
             except Exception as error:  # noqa: BLE001  whatever it was, the queue is still there and so is the work
                 errors += 1
                 pause = min(POLL_SECONDS * 2 ** min(errors, 10), MAX_BACKOFF_SECONDS)
@@ -106,12 +106,12 @@ class Sender:
         await self._end(grace)
 
     async def step(self) -> bool:
-        """Settle what has ended, claim and begin what is due; whether there was anything."""
+        """Settle what has ended, claim and begin what is due; whether there was anything to begin, so that there may be more."""
         self._woken.clear()
         connection = await self._connected()
         if self._clock.due():
             await self._set_clock(connection)
-        settled = await self._settle(connection)
+        await self._settle(connection)
         begun = await self._begin(connection)
         if monotonic() - self._shown_at > HEARTBEAT_SECONDS:
             self._shown_at = monotonic()
@@ -120,7 +120,7 @@ class Sender:
             self._swept_at = monotonic()
             async with connection.transaction(), connection.cursor() as cursor:
                 await deliveries.sweep(cursor, self._keep)
-        return settled or begun
+        return begun
 
     async def _idle_seconds(self) -> float:
         connection = await self._connected()
@@ -148,10 +148,10 @@ class Sender:
             if descriptor is not None:
                 self._loop.remove_reader(descriptor)
 
-    async def _settle(self, connection: AsyncConnection[Any]) -> bool:
+    async def _settle(self, connection: AsyncConnection[Any]) -> None:
         done, self._done = self._done, []
         if not done:
-            return False
+            return
         try:
             async with connection.transaction(), connection.cursor() as cursor:
                 settled = [settled for settled, _ in done]
@@ -167,7 +167,6 @@ class Sender:
         for endpoint_id, org_id, since, now in failing:
             if now - since >= schedule.FAILING:
                 self._begin_disabling(org_id, endpoint_id, "failing", urls[endpoint_id])
-        return True
 
     def _begin_disabling(self, org_id: UUID, endpoint_id: UUID, why: Reason, url: str) -> None:
         """Beside everything else, and with no more attempts for the endpoint until it is done. Where it fails, the next
@@ -193,7 +192,7 @@ class Sender:
         fast_free, slow_free = self._paces.free(fast=True), self._paces.free(fast=False)
         if fast_free <= 0 and slow_free <= 0:
             return False
-        async with connection.transaction(), connection.cursor() as cursor:
+        async with connection.cursor() as cursor:
             claimed = await deliveries.claim(
                 cursor,
                 self._rooms(),
@@ -282,6 +281,8 @@ class Sender:
             )
             connection.prepare_threshold = 0
             await connection.execute("SET ROLE opportunities_writer")
+            # A lease that a crash of the database takes back is a delivery that is made again; what came of it is settled durably.
+            await connection.execute("SET synchronous_commit = off")
             connection.add_notify_handler(lambda _: self._woken.set())
             await connection.execute(LISTEN)
             row = await (await connection.execute(deliveries.KEY)).fetchone()

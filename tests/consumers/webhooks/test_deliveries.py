@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from consumers import database
 from consumers.webhooks import deliveries
-from consumers.webhooks.deliveries import Row
+from consumers.webhooks.deliveries import Row, Settled
 from domain.webhook_endpoint import Update
 from tests.support.commands import Company
 from tests.support.domain import uuid
@@ -129,3 +129,20 @@ def test_the_reader_sees_the_deliveries_of_one_org_and_no_keys(database_url: str
         for statement in ("SELECT * FROM webhook_keys", "DELETE FROM webhook_deliveries", "SELECT * FROM dead_letters"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+def test_what_came_of_an_attempt_is_settled_durably_on_a_connection_whose_leases_are_not(
+    database_url: str, company: Company
+) -> None:
+    hooks = endpoint(company, URL)
+    (waiting,) = queue(database_url, company, hooks)
+    done = Settled(waiting, company.id, hooks, "delivered", 0.0, datetime.now(UTC), 1, "delivered", 200, "", None)
+
+    async def run() -> list[tuple[str]]:
+        async with await AsyncConnection.connect(database_url, autocommit=True) as connection, connection.cursor() as cursor:
+            await cursor.execute("SET synchronous_commit = off")
+            async with connection.transaction():
+                await deliveries.settle(cursor, [done])
+                return await (await cursor.execute("SHOW synchronous_commit")).fetchall()
+
+    assert asyncio.run(run()) == [("on",)]

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 import pytest
 
 from app.dev.kafka import Broker
@@ -20,6 +21,7 @@ from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
 from consumers.republish import republish
 from consumers.webhooks.fan_out import FanOut
+from consumers.webhooks.sender import LISTEN
 from domain import account, opportunity
 from domain.webhook_endpoint import Update, WebhookFilters
 from projections.rebuild import rebuild
@@ -201,6 +203,18 @@ def test_repeats_change_nothing(database_url: str, company: Company, stream: Kaf
         other.worker.close()
     assert execute(database_url, "SELECT * FROM webhook_deliveries ORDER BY id") == before
     assert len(types(database_url, hooks)) == 20
+
+
+def test_senders_of_other_processes_are_told_of_what_is_queued(
+    database_url: str, company: Company, stream: Kafka, consumer: Consumer
+) -> None:
+    endpoint(company, URL)
+    company.deal()
+    relay(database_url, stream)
+    with psycopg.connect(database_url, autocommit=True) as sender:
+        sender.execute(LISTEN)
+        consumer.until_caught_up()
+        assert list(sender.notifies(timeout=10, stop_after=1))
 
 
 def test_what_is_older_than_deliveries_are_kept_is_not_sent(database_url: str, company: Company, stream: Kafka) -> None:

@@ -16,6 +16,7 @@ from app.process import children
 from consumers import database
 from consumers.webhooks import deliveries
 from consumers.webhooks.deliveries import Row
+from consumers.webhooks.sender import LISTEN
 from domain.webhook_endpoint import Update
 from tests.support.commands import Company
 from tests.support.domain import uuid
@@ -105,6 +106,18 @@ def test_what_is_queued_and_not_committed_while_its_endpoint_is_put_off_is_claim
         assert claims.claim()[0] == []
     assert execute(database_url, TOO_LATE) == []
     assert claims.claim()[0] == [late.id]
+
+
+def test_who_tells_senders_later_commits_without_a_notification(database_url: str, company: Company) -> None:
+    """For which it would wait until everybody's that notify are on disk."""
+    hooks = endpoint(company, URL)
+    with psycopg.connect(database_url, autocommit=True) as sender:
+        sender.execute(LISTEN)
+        with database.connect(database_url, "test") as consumer, consumer.cursor() as cursor:
+            consumer.execute(deliveries.TELLS_LATER)
+            deliveries.queue(cursor, [Row(uuid7(), company.id, hooks, "evt_1", "opportunity.won", uuid7(), 1, "{}")])
+            consumer.execute(f"NOTIFY {deliveries.CHANNEL}, 'later'")
+        assert [one.payload for one in sender.notifies(timeout=10, stop_after=1)] == ["later"]
 
 
 def test_an_endpoint_that_goes_on_after_a_pause_is_looked_at_within_seconds(database_url: str, company: Company) -> None:
