@@ -139,10 +139,14 @@ def test_what_came_of_an_attempt_is_settled_durably_on_a_connection_whose_leases
     done = Settled(waiting, company.id, hooks, "delivered", 0.0, datetime.now(UTC), 1, "delivered", 200, "", None)
 
     async def run() -> list[tuple[str]]:
-        async with await AsyncConnection.connect(database_url, autocommit=True) as connection, connection.cursor() as cursor:
+        options = "-c synchronous_commit=local"
+        async with (
+            await AsyncConnection.connect(database_url, autocommit=True, options=options) as connection,
+            connection.cursor() as cursor,
+        ):
             await cursor.execute("SET synchronous_commit = off")
             async with connection.transaction():
                 await deliveries.settle(cursor, [done])
                 return await (await cursor.execute("SHOW synchronous_commit")).fetchall()
 
-    assert asyncio.run(run()) == [("on",)]
+    assert asyncio.run(run()) == [("local",)]
