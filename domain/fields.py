@@ -20,12 +20,13 @@ from domain.errors import Errors
 from domain.text import breaking, folded, is_blank
 
 MAX_NAME = 255
+MAX_EMAIL = 254
+"""As RFC 5321 has it."""
 MAX_TEXT = 10_000
 MAX_TAGS = 50
 MAX_TAG = 64
 MAX_STAKEHOLDERS = 100
 MAX_CUSTOM_FIELDS = 100
-MAX_PER_ORG = 500
 MAX_KEY = 64
 MAX_NAMED = 50
 YEARS = range(1900, 2200)

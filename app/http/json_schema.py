@@ -16,9 +16,10 @@ from msgspec import Struct
 
 from app.http.bodies import without
 from app.http.body_errors import alternatives
-from domain.fields import MAX_NAME, MAX_TEXT
+from domain.fields import MAX_EMAIL, MAX_NAME, MAX_TEXT
 from domain.pipeline import MAX_CODE
 from domain.text import LINE_PATTERN
+from domain.webhook_url import MAX_URL
 from projections.directory import _HIDDEN as HIDDEN
 
 Json = dict[str, Any]
@@ -41,7 +42,7 @@ _LINE = _text(MAX_NAME, LINE_PATTERN)
 # What the domain bounds beside the type, by the key of a body; nothing here bounds anything itself.
 BOUNDS: dict[str, Json] = {
     **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _LINE),
-    "email": {**_LINE, "format": "email"},
+    "email": {"maxLength": MAX_EMAIL, "pattern": LINE_PATTERN, "format": "email"},
     "key": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
     "code": _text(MAX_CODE, LINE_PATTERN),
     "currency": {"pattern": "^[A-Za-z]{3}$"},
@@ -50,6 +51,9 @@ BOUNDS: dict[str, Json] = {
     "comment": {"maxLength": MAX_TEXT},
     "body": {"maxLength": MAX_TEXT},
     "stages": {"minItems": 3},
+    "rate": {"exclusiveMinimum": 0},
+    "url": {"maxLength": MAX_URL},
+    "description": {"maxLength": MAX_NAME},
 }
 
 

@@ -40,12 +40,12 @@ def test_secrets_and_people_are_not_published() -> None:
 
 
 def test_a_change_tells_the_record_who_did_it_and_what_it_was() -> None:
-    record = told(won(), created(), actor=b'{"id":"00000000-0000-0000-0000-0000000000c9","email":"ada@acme.example"}')
+    record = told(won(), created(), actor=b'{"id":"00000000-0000-0000-0000-0000000000c9","email":"ada@acme.example","name":"Ada"}')
     found = msgspec.json.decode(record.value)
     assert list(found) == ["id", "type", "created_at", "recorded_at", "org_id", "position", "version", "actor", "data", "previous"]
     assert (found["type"], found["version"]) == ("opportunity.won", 2)
     assert found["data"] == {"opportunity": msgspec.json.decode(DEAL)}
-    assert found["actor"]["email"] == "ada@acme.example"
+    assert found["actor"] == {"id": "00000000-0000-0000-0000-0000000000c9", "email": "ada@acme.example"}
     assert found["previous"]["stage"] == "discovery"
     assert found["previous"]["actual_amount"] is None
     assert "name" not in found["previous"]
@@ -69,6 +69,7 @@ def test_a_deleted_record_is_told_as_it_was_and_marked() -> None:
 def test_the_key_of_an_activity_is_its_opportunity() -> None:
     logged = activity.Logged(opportunity_id=uuid(7), type="call", subject="Hi", occurred_at=NOW)
     assert told(logged).key == str(uuid(7)).encode()
+    assert msgspec.json.decode(told(logged).value)["data"] == {"activity": msgspec.json.decode(DEAL)}
     assert told(created()).key == str(STREAM).encode()
 
 
@@ -77,6 +78,8 @@ def test_the_headers_are_cloudevents(second: int) -> None:
     """By the judgement of the project's own package."""
     happened = Recorded(STREAM, 1, created(), recorded(created(), at=datetime(2026, 3, 1, 10, 0, second, tzinfo=UTC)).meta, 42)
     record = message.record(happened, None, fold([created()]), DEAL, None)
+    assert record.position == 42
+    assert [name for name, _ in record.headers] == [name.lower() for name, _ in record.headers]
     headers: dict[str, bytes] = dict(record.headers)
     event: Any = from_binary_event(KafkaMessage(headers=headers, key=record.key, value=record.value))
     assert event.get_id() == message.event_id(happened)

@@ -177,3 +177,8 @@ def test_a_port_that_is_refused_is_named_with_those_that_are_not() -> None:
 
 def test_a_url_with_a_password_hears_why() -> None:
     assert "password" in (url_error("https://user:password@example.com/", STRICT) or "")
+
+
+def test_an_address_of_one_link_is_refused_whatever_the_rules() -> None:
+    assert is_sentence(address_error(ip_address("fe80::1%eth0"), OPEN))
+    assert address_error(ip_address("fe80::1"), OPEN) is None

@@ -61,7 +61,7 @@ def fold(events: Iterable[Event], state: Any = None) -> Any:
     return state
 
 
-_SENTENCE = re.compile(r"(['\"A-Z0-9]|[\w ]+: \w|(expires_at|role) must ).*\.", re.DOTALL)
+_SENTENCE = re.compile(r"(['\"A-Z0-9]|\w+: \w|(expires_at|role) must ).*\.", re.DOTALL)
 
 
 def is_sentence(text: object) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.concurrency import MAX_KNOWN, PER_FAST, PER_SLOW, PER_UNPROVEN, Paces
+from consumers.webhooks.concurrency import PER_FAST, PER_SLOW, PER_UNPROVEN, Paces
 
 A, B = UUID(int=1), UUID(int=2)
 
@@ -81,11 +82,54 @@ def test_an_attempt_gives_back_what_it_took_though_the_pace_changed_meanwhile() 
 def test_only_so_many_endpoints_are_remembered_and_those_under_way_among_them() -> None:
     paces = Paces(256)
     waiting = start(paces, A)
-    for number in range(MAX_KNOWN + 100):
-        attempt(paces, UUID(int=1_000 + number))
-    assert len(paces.rooms()) <= MAX_KNOWN
+    for number in range(2_100):
+        paces.start(UUID(int=1_000 + number), fast=True)
+        paces.finish(UUID(int=1_000 + number), fast=True, delivered=True, seconds=0.1)
+    known = [one.endpoint_id.int for one in paces.rooms()]
+    assert known == [*range(1_101, 3_000), A.int, *range(3_000, 3_100)], "those seen longest ago are forgotten"
     assert room(paces, A) == (0, True)
     paces.finish(A, fast=waiting, delivered=True, seconds=0.1)
+
+
+def test_where_all_are_under_way_none_is_forgotten() -> None:
+    paces = Paces(256)
+    for number in range(2_100):
+        paces.start(UUID(int=1_000 + number), fast=True)
+    paces.finish(UUID(int=1_000), fast=True, delivered=True, seconds=0.1)
+    assert len(paces.rooms()) == 2_099
+
+
+def test_an_answer_after_a_second_is_slow() -> None:
+    paces = Paces(256)
+    for seconds, fast in ((0.99, True), (1.0, False)):
+        attempt(paces, A, seconds=seconds)
+        assert room(paces, A)[1] is fast
+
+
+def test_an_endpoint_that_is_not_known_any_more_is_known_again_by_what_it_answers() -> None:
+    paces = Paces(256)
+    paces.finish(A, fast=True, delivered=True, seconds=0.1)
+    assert room(paces, A) == (8, True)
+
+
+@pytest.mark.parametrize(("concurrency", "lane"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
+def test_there_is_always_room_for_one_of_each(concurrency: int, lane: int) -> None:
+    paces = Paces(concurrency)
+    free = paces.free(fast=True), paces.free(fast=False)
+    assert free == (lane, lane)
+    assert all(isinstance(one, int) for one in free)
+
+
+def test_the_slow_share_half_of_their_room_beyond_the_first_attempt_of_each() -> None:
+    paces = Paces(14)
+    for endpoint in (A, B):
+        attempt(paces, endpoint, seconds=3)
+    assert [one.room for one in paces.rooms()] == [4, 1], "three beyond the first, and they are gone"
+    paces.start(A, fast=False)
+    assert [one.room for one in paces.rooms()] == [3, 0], "B is the one seen longest ago by now"
+    for _ in range(2):
+        paces.start(A, fast=False)
+    assert [one.room for one in paces.rooms()] == [1, 0]
 
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), st.booleans(), st.sampled_from([0.1, 5.0])), max_size=60))

@@ -15,7 +15,7 @@ NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
 def test_the_first_try_is_at_once_and_the_last_after_three_days() -> None:
-    assert DELAYS[0] == 0
+    assert list(DELAYS) == [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
     assert timedelta(days=3) < timedelta(seconds=sum(DELAYS)) < timedelta(days=4)
     assert all(earlier < later for earlier, later in pairwise(DELAYS))
 
@@ -48,6 +48,10 @@ def test_nobody_is_asked_again_before_the_time_they_said_within_bounds(tries: in
         (" 120 ", 120),
         ("Sun, 01 Mar 2026 10:01:00 GMT", 60),
         ("Sun, 01 Mar 2026 09:00:00 GMT", 0),
+        ("Sun, 01 Mar 2026 12:01:00 +0200", 60),
+        ("Sun, 01 Mar 2026 10:01:00 -0000", 60),
+        ("9" * 9, 999_999_999),
+        ("9" * 10, None),
         ("soon", None),
         ("-1", None),
         ("1.5", None),
@@ -64,3 +68,20 @@ def test_only_a_2xx_is_a_delivery() -> None:
     assert [of_status(status) for status in (200, 299, 300, 301, 400, 410, 429, 500, 599)] == [
         "delivered", "delivered", "redirect", "redirect", "client_error", "gone", "client_error", "server_error", "server_error",
     ]  # fmt: skip
+
+
+def test_chance_spreads_the_next_attempts_around_their_time_and_behind_one_that_was_asked_for() -> None:
+    assert [following(1, "timeout", None, chance).delay for chance in (0, 0.5, 1)] == [4, 5, 6]
+    assert [following(1, "timeout", 100, chance).delay for chance in (0, 0.5, 1)] == pytest.approx([100, 110, 120])
+    assert following(1, "timeout", 10**6, 0).delay == 86_400
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (199, "server_error"), (200, "delivered"), (299, "delivered"), (300, "redirect"), (399, "redirect"), (400, "client_error"),
+        (409, "client_error"), (411, "client_error"), (499, "client_error"), (500, "server_error"),
+    ],
+)  # fmt: skip
+def test_a_status_is_judged_by_its_hundred(status: int, outcome: str) -> None:
+    assert of_status(status) == outcome

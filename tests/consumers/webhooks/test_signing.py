@@ -20,6 +20,7 @@ def test_a_signature_is_what_the_reference_makes_and_takes() -> None:
     now = datetime.now(UTC)
     made = secret(KEY, ENDPOINT, 1)
     signed = headers([made], "evt_1", BODY, now)
+    assert set(signed) == {"webhook-id", "webhook-timestamp", "webhook-signature"}
     oracle = Webhook(shown(made))
     assert signed["webhook-signature"] == oracle.sign("evt_1", now, BODY.decode())
     assert oracle.verify(BODY, signed) == {"id": "evt_1", "name": "Acme — Annual"}
@@ -55,4 +56,5 @@ def test_for_a_day_after_a_rotation_either_secret_will_do() -> None:
 
 
 def test_a_secret_never_rotated_has_no_other() -> None:
-    assert in_force(KEY, ENDPOINT, 1, None, datetime.now(UTC)) == [secret(KEY, ENDPOINT, 1)]
+    now = datetime.now(UTC)
+    assert in_force(KEY, ENDPOINT, 1, None, now) == in_force(KEY, ENDPOINT, 1, now, now) == [secret(KEY, ENDPOINT, 1)]

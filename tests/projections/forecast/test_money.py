@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal, Inexact
 from fractions import Fraction
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.forecast.money import SAME, Currencies, Factor, Total, number
+from domain.opportunity import Deleted
+from projections.forecast.money import SAME, Contribution, Currencies, Factor, Figures, Total, contribution, difference, number
+from tests.support.domain import TODAY, created, fold, lost, won
 
 amounts = st.decimals(min_value=-(10**15), max_value=10**15, places=5)
 rates = st.decimals(min_value=Decimal("0.000000000001"), max_value=10**12, places=12)
@@ -88,3 +91,55 @@ def test_digits_are_never_lost_silently() -> None:
 )
 def test_a_number_is_written_in_full_and_no_longer(value: str, text: str) -> None:
     assert number(Decimal(value)) == text
+
+
+def test_an_open_deal_counts_by_its_amount_and_a_won_one_by_its_actual_amount() -> None:
+    deal = created(close_date=date(2026, 6, 30))
+    found = contribution(fold([deal]))
+    assert found == Contribution(date(2026, 6, 30), "USD", "open", Decimal("24000.00"), 20)
+    assert found is not None
+    assert found.weighted == Decimal("4800.00")
+    assert contribution(fold([deal, won()])) == Contribution(TODAY, "USD", "won", Decimal("23000.00"), 100)
+    assert contribution(fold([created(amount=None)])) == Contribution(None, "USD", "open", Decimal(0), 20)
+
+
+def test_a_lost_deal_a_deleted_one_and_none_count_not_at_all() -> None:
+    assert contribution(None) is contribution(fold([created(), lost()])) is contribution(fold([created(), Deleted()])) is None
+
+
+def test_sums_are_merged_with_all_their_parts() -> None:
+    third, seventh = Factor(Decimal(1), Decimal(3)), Factor(Decimal(1), Decimal(7))
+    first, second = total("1", "2", factor=third), total("0.5", "7")
+    second.add(Decimal(6), third)
+    second.add(Decimal(21), seventh)
+    assert Total().merge(first, second, total("100")).rounded("USD") == Decimal("113.50")
+    assert first.rounded("USD") == 1
+
+
+def test_whole_and_divided_parts_are_one_sum() -> None:
+    sum_ = total("10", "20")
+    sum_.add(Decimal(1), Factor(Decimal(1), Decimal(3)))
+    sum_.add(Decimal(1), Factor(Decimal(2), Decimal(3)))
+    assert sum_.rounded("USD") == 31
+
+
+def test_a_sum_of_many_digits_is_exact() -> None:
+    assert str(total("1" * 40 + ".005").rounded("USD")) == "1" * 40 + ".00"
+    assert difference(Decimal("1" * 40), Decimal("0.01")) == Decimal("1" * 39 + "0.99")
+    assert difference(Decimal(3), Decimal(5)) == -2
+
+
+def test_figures_keep_open_and_won_apart_and_add_them_up() -> None:
+    figures, half = Figures(), Factor(Decimal(1), Decimal(2))
+    figures.add("open", Decimal(1000), Decimal(200), 2, SAME)
+    figures.add("open", Decimal(100), Decimal(50), 1, half)
+    figures.add("won", Decimal("70.5"), Decimal("70.5"), 3, SAME)
+    figures.add("won", Decimal(1), Decimal(1), 1, half)
+    assert figures.unweighted("USD") == Decimal("1121.00")
+    assert figures.members("USD") == (
+        '"unweighted":1121,"weighted":296,"open_unweighted":1050,"open_weighted":225,"won":71,"count":7'
+    )
+    figures.add("won", Decimal("0.004"), Decimal("0.004"), 1, SAME)
+    assert figures.members("BHD") == (
+        '"unweighted":1121.004,"weighted":296.004,"open_unweighted":1050,"open_weighted":225,"won":71.004,"count":8'
+    )
