@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres test-clients test-browser check fix bench lock help
+.PHONY: setup run test test-postgres test-clients test-browser check mutants fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -34,6 +34,9 @@ check: .venv/complete ## format, lint, types, import layers, dead dependencies, 
 	@$(PY) -m mypy
 	@$(BIN)/deptry .
 	@$(MAKE) --no-print-directory test
+
+mutants: .venv/complete ## change the domain and the pure modules bit by bit: does a test notice?; ARGS="domain.text*" chooses among functions
+	@$(PY) -m tests.mutants.run $(ARGS)
 
 fix: .venv/complete ## format, and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
