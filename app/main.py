@@ -22,15 +22,15 @@ from app.http import middleware, problems
 from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
 from app.reading.live_feed import LiveFeed
-from app.reading.notifications import Arrivals
-from app.reading.read_pool import Reads
+from app.reading.notifications import Notifications
+from app.reading.read_pool import ReadPool
 from app.resources import api_root
 from app.resources.health import SchemaCheck
-from app.resources.webhook_requests import Desk
+from app.resources.webhook_requests import WebhookRequests
 from app.routes import ROUTES
 from app.schema import asyncapi, openapi, pages
 from app.settings import Settings
-from app.writing.command_queue import Writer
+from app.writing.command_queue import CommandQueue
 from app.writing.committer import Committer
 
 
@@ -50,34 +50,34 @@ class Application(Litestar):
 
 
 def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """An application that opens its connections when it starts. Its ``state`` has ``reads``, ``writer`` and
+    """An application that opens its connections when it starts. Its ``state`` has ``read_pool``, ``command_queue`` and
     ``draining``."""
-    reads = Reads(
+    reads = ReadPool(
         settings.database_url,
         connections=settings.read_connections,
         statement_timeout_ms=settings.statement_timeout_ms,
     )
     draining = asyncio.Event()
-    arrivals = Arrivals(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
+    arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
     app = Application(
         list(routes),
         state=State(
             {
-                "reads": reads,
+                "read_pool": reads,
                 "schema": SchemaCheck(settings.database_url),
                 "draining": draining,
-                "arrivals": arrivals,
+                "notifications": arrivals,
                 "live_feed": LiveFeed(
                     reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org
                 ),
-                "webhooks": Desk(settings),
+                "webhook_requests": WebhookRequests(settings),
                 "public_url": settings.public_url,
                 "metrics_token": settings.metrics_token,
                 "max_body_bytes": settings.max_body_bytes,
             }
         ),
         lifespan=[_lifespan(settings, reads)],
-        exception_handlers={Exception: problems.answer},
+        exception_handlers={Exception: problems.to_response},
         request_max_body_size=settings.max_body_bytes,
         openapi_config=None,
         logging_config=None,
@@ -104,18 +104,18 @@ def _limits(settings: Settings) -> Limits | None:
     return Limits(users, strangers, settings.proxies())
 
 
-def _lifespan(settings: Settings, reads: Reads) -> Callable[[Litestar], Any]:
+def _lifespan(settings: Settings, reads: ReadPool) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        writer = Writer(Committer(settings.database_url, statement_timeout_ms=settings.statement_timeout_ms))
+        writer = CommandQueue(Committer(settings.database_url, statement_timeout_ms=settings.statement_timeout_ms))
         writer.start()
-        app.state.writer = writer
+        app.state.command_queue = writer
         _drain_on_sigterm(app.state.draining)
         try:
             yield
         finally:
             await app.state.live_feed.close()
-            await app.state.arrivals.close()
+            await app.state.notifications.close()
             await writer.close()
             await reads.close()
 

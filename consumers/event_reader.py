@@ -28,7 +28,7 @@ class Chunk(NamedTuple):
     records: list[Record]
 
 
-class Log:
+class EventReader:
     """Reads on from any position. It keeps states of records from chunk to chunk, for what an event changed is not in it."""
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Log:
         asked = before.states(cursor, self._unknown(events))
         changes = []
         for recorded in events:
-            id_ = recorded.originator_id
-            key = id_, recorded.originator_version
+            id_ = recorded.stream_id
+            key = id_, recorded.version
             state = asked[key] if key in asked else self._states.pop(id_, None)
             after = catalog.aggregate_of(type(recorded.event)).evolve(state, recorded)
             changes.append(Change(recorded, state, after))
@@ -65,7 +65,7 @@ class Log:
         found = []
         versions: dict[UUID, int] = {}
         for recorded in events:
-            id_, version = recorded.originator_id, recorded.originator_version
+            id_, version = recorded.stream_id, recorded.version
             kept = self._states.get(id_)
             if versions.get(id_, kept.version if kept else 0) != version - 1 or before.is_part(recorded):
                 found.append(recorded)
@@ -81,7 +81,7 @@ def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
     wanted: dict[str, list[event_payloads.Key]] = {}
     for recorded, _, _ in changes:
         kind = catalog.kind_of_event(type(recorded.event))
-        wanted.setdefault(kind, []).append((recorded.originator_id, recorded.originator_version))
+        wanted.setdefault(kind, []).append((recorded.stream_id, recorded.version))
     shown: dict[event_payloads.Key, bytes] = {}
     for kind, keys in wanted.items():
         shown |= event_payloads.shown(cursor, kind, keys)
@@ -92,14 +92,14 @@ def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
             recorded,
             before,
             after,
-            shown[recorded.originator_id, recorded.originator_version],
+            shown[recorded.stream_id, recorded.version],
             actors.get((recorded.meta.actor_id, recorded.position)) if recorded.meta.actor_id else None,
         )
         for recorded, before, after in changes
     ]
 
 
-def beginning(cursor: Cursor[Any], instant: datetime) -> int:
+def position_before(cursor: Cursor[Any], instant: datetime) -> int:
     """The position before the first event recorded at ``instant`` or later."""
     low, high = 0, event_store.head(cursor)
     while low < high:

@@ -73,7 +73,7 @@ decode = msgspec.json.Decoder(Message).decode
 
 def event_id(recorded: Recorded) -> str:
     """The id of an event, stable for ever: of the same stream and version the same."""
-    return f"evt_{uuid5(recorded.originator_id, str(recorded.originator_version)).hex}"
+    return f"evt_{uuid5(recorded.stream_id, str(recorded.version)).hex}"
 
 
 def is_published(recorded: Recorded) -> bool:
@@ -92,7 +92,7 @@ def record(recorded: Recorded, before: State | None, after: State, shown: bytes,
         recorded_at=recorded.meta.recorded_at,
         org_id=recorded.meta.org_id,
         position=recorded.position,
-        version=recorded.originator_version,
+        version=recorded.version,
         actor=msgspec.json.decode(actor, type=Actor) if actor else None,
         data={kind: Raw(shown)},
         previous=Raw(encode(previous(before, after))),

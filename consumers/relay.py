@@ -20,7 +20,7 @@ import structlog
 from psycopg import Connection, Cursor
 
 from consumers import checkpoints, database, kafka, topic
-from consumers.event_reader import Chunk, Log, beginning, id_at
+from consumers.event_reader import Chunk, EventReader, id_at, position_before
 from consumers.kafka import Kafka
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
@@ -65,7 +65,7 @@ class Relay:
         self._chunk = chunk
         self._timeout = statement_timeout_ms
         self._now = now
-        self._log = Log()
+        self._log = EventReader()
         self._connection: Connection[Any] | None = None
         self._leading: bool | None = None
         self._publisher: Publisher | None = None
@@ -151,7 +151,7 @@ class Relay:
     def _retained(self, cursor: Cursor[Any]) -> int:
         """The position from which on the topic would still hold everything."""
         hours = self._config.retention_hours
-        return beginning(cursor, self._now(cursor) - timedelta(hours=hours)) if hours else 0
+        return position_before(cursor, self._now(cursor) - timedelta(hours=hours)) if hours else 0
 
     def _forward(self, cursor: Cursor[Any], publisher: Publisher) -> bool:
         position, arrived = self._start

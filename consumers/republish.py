@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from consumers import checkpoints, database
-from consumers.event_reader import Log
+from consumers.event_reader import EventReader
 from consumers.kafka import Kafka
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
@@ -29,7 +29,7 @@ def republish(
 
     ``report`` gets the positions done and those there are. Raises ``KafkaError``, ``psycopg.Error``.
     """
-    log, position, messages = Log(), after, 0
+    log, position, messages = EventReader(), after, 0
     with database.connect(url, "republish") as connection, connection.cursor() as cursor, Publisher(config, name) as publisher:
         relayed, detail = checkpoints.load(cursor, checkpoints.RELAY)
         ours = name == config.topic

@@ -42,15 +42,15 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), **event.set_fields(happened))  # type: ignore[arg-type]
     assert state is not None
     if isinstance(happened, Deleted):
-        return structs.replace(state, **recorded.tail(), deleted=True)
+        return structs.replace(state, **recorded.updated_fields(), deleted=True)
     assert isinstance(happened, Updated)
-    new = event.given(happened)
+    new = event.set_fields(happened)
     if "custom_fields" in new:
         new["custom_fields"] = custom_value.merged(state.custom_fields, new["custom_fields"])
-    return structs.replace(state, **recorded.tail(), **new)
+    return structs.replace(state, **recorded.updated_fields(), **new)
 
 
 class Create(event.Command, frozen=True):
@@ -80,12 +80,12 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This account exists already.")
-        return (Created(**_checked(normalised(event.given(command)), {})),)
+        return (Created(**_checked(normalised(event.set_fields(command)), {})),)
     if state is None or state.deleted:
         raise NotFound("No such account.")
     match command:
         case Update():
-            changes = _checked(event.changed(state, event.given(command)), state.custom_fields)
+            changes = _checked(event.changed_fields(state, event.set_fields(command)), state.custom_fields)
             if not changes.get("custom_fields", True):
                 del changes["custom_fields"]
             return (Updated(**changes),) if changes else ()

@@ -39,7 +39,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     assert state is None
     assert isinstance(happened, Logged)
-    return State(**recorded.head(), **event.given(happened), actor_id=recorded.meta.actor_id)  # type: ignore[arg-type]
+    return State(**recorded.initial_fields(), **event.set_fields(happened), actor_id=recorded.meta.actor_id)  # type: ignore[arg-type]
 
 
 class Log(event.Command, frozen=True):

@@ -51,12 +51,12 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), **event.set_fields(happened))  # type: ignore[arg-type]
     assert state is not None
     if isinstance(happened, Deleted):
-        return structs.replace(state, **recorded.tail(), deleted=True)
+        return structs.replace(state, **recorded.updated_fields(), deleted=True)
     assert isinstance(happened, Updated)
-    return structs.replace(state, **recorded.tail(), **event.given(happened))
+    return structs.replace(state, **recorded.updated_fields(), **event.set_fields(happened))
 
 
 class Create(event.Command, frozen=True):
@@ -95,14 +95,14 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This contact exists already.")
-        created = normalised(event.given(command))
+        created = normalised(event.set_fields(command))
         _require_valid(created, context)
         return (Created(**created),)
     if state is None or state.deleted:
         raise NotFound("No such contact.")
     match command:
         case Update():
-            changes = event.changed(state, event.given(command))
+            changes = event.changed_fields(state, event.set_fields(command))
             _require_valid(changes, context)
             return (Updated(**changes),) if changes else ()
         case Delete():

@@ -76,17 +76,17 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if state is None:
         assert isinstance(happened, Created)
-        return State(**recorded.head(), definitions=(happened.definition,))  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), definitions=(happened.definition,))  # type: ignore[arg-type]
     definitions = state.definitions
     match happened:
         case Created(definition):
             definitions = (*definitions, definition)
         case Updated(key=key):
-            changes = event.given(happened)
+            changes = event.set_fields(happened)
             definitions = tuple(structs.replace(old, **changes) if old.key == key else old for old in definitions)
         case Deleted(key):
             definitions = tuple(old for old in definitions if old.key != key)
-    return structs.replace(state, **recorded.tail(), definitions=definitions)
+    return structs.replace(state, **recorded.updated_fields(), definitions=definitions)
 
 
 def stream_id(org_id: UUID) -> UUID:
@@ -134,13 +134,13 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
     permit(state, command, context)
     match command:
         case Create():
-            definition = _normalised(Definition(**event.given(command)))
+            definition = _normalised(Definition(**event.set_fields(command)))
             _require_valid(definition, structs.asdict(definition))
             _require_room(state, definition)
             return (Created(definition=definition),)
         case Update():
             old = _find(state, command.field)
-            given = event.given(command)
+            given = event.set_fields(command)
             del given["field"]
             new = structs.replace(old, **given)
             wanted = structs.asdict(_normalised(new))

@@ -50,33 +50,42 @@ class State(Struct, frozen=True, kw_only=True):
 class Recorded(Struct, frozen=True):
     """An event at its place: stream, version in the stream (from 1) and position in the log (0 until appended)."""
 
-    originator_id: UUID
-    originator_version: int
+    stream_id: UUID
+    version: int
     event: Event
     meta: Meta
     position: int = 0
 
-    def head(self) -> dict[str, object]:
-        """The fields of ``State`` as they stand after the first event of a stream; ``tail`` for the later ones."""
+    @property
+    def originator_id(self) -> UUID:
+        """As the event-sourcing library has it."""
+        return self.stream_id
+
+    @property
+    def originator_version(self) -> int:
+        return self.version
+
+    def initial_fields(self) -> dict[str, object]:
+        """The fields of ``State`` as they stand after the first event of a stream; ``updated_fields`` for the later ones."""
         at = self.meta.occurred_at
         return {
-            "id": self.originator_id,
+            "id": self.stream_id,
             "org_id": self.meta.org_id,
-            "version": self.originator_version,
+            "version": self.version,
             "created_at": at,
             "updated_at": at,
         }
 
-    def tail(self) -> dict[str, object]:
-        return {"version": self.originator_version, "updated_at": self.meta.occurred_at}
+    def updated_fields(self) -> dict[str, object]:
+        return {"version": self.version, "updated_at": self.meta.occurred_at}
 
 
-def given(struct: Struct) -> dict[str, Any]:
+def set_fields(struct: Struct) -> dict[str, Any]:
     """The fields of an event or command that were given at all, by name."""
     return {name: value for name in struct.__struct_fields__ if (value := getattr(struct, name)) is not UNSET}
 
 
-def changed(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def changed_fields(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The wanted values, by field, that differ from the state's, texts in normal form; empty when there is nothing to change."""
     differing: dict[str, Any] = {}
     for name, value in wanted.items():

@@ -75,8 +75,8 @@ class EventMapper(Mapper[UUID]):
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         return StoredEvent(
-            originator_id=domain_event.originator_id,
-            originator_version=domain_event.originator_version,
+            originator_id=domain_event.stream_id,
+            originator_version=domain_event.version,
             topic=catalog.name_of(type(domain_event.event)),
             state=encode(domain_event.event, domain_event.meta),
         )
@@ -142,8 +142,8 @@ def append(cursor: Cursor[Any], events: Sequence[Recorded], opening: Opening) ->
     cursor.execute(
         "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint, %b::bigint)",
         (
-            [recorded.originator_id for recorded in events],
-            [recorded.originator_version for recorded in events],
+            [recorded.stream_id for recorded in events],
+            [recorded.version for recorded in events],
             [catalog.name_of(type(recorded.event)) for recorded in events],
             [encode(recorded.event, recorded.meta) for recorded in events],
             [recorded.meta.org_id for recorded in events],
@@ -157,10 +157,10 @@ def append(cursor: Cursor[Any], events: Sequence[Recorded], opening: Opening) ->
 
 def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:
     """The events of the named streams beyond the versions known, each stream's in order."""
-    return loading(cursor, known)()
+    return request_events(cursor, known)()
 
 
-def loading(cursor: Cursor[Any], known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
+def request_events(cursor: Cursor[Any], known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
     """As ``load``; in a pipeline asked now, and answered when called."""
     cursor.execute(
         """
@@ -204,7 +204,7 @@ def committed(cursor: Cursor[Any], event: Recorded) -> bool:
         SELECT topic, state, originator_id, originator_version, notification_id
         FROM opportunities_events WHERE originator_id = %b AND originator_version = %b
         """,
-        (event.originator_id, event.originator_version),
+        (event.stream_id, event.version),
         binary=True,
     )
     return any(decode(*row).meta.command_id == event.meta.command_id for row in cursor.fetchall())

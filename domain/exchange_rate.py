@@ -43,8 +43,8 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     assert isinstance(happened, Quoted)
     quoted = {happened.valid_from: happened.rate}
     if state is None:
-        return State(**recorded.head(), currency=happened.currency, rates=quoted)  # type: ignore[arg-type]
-    return structs.replace(state, **recorded.tail(), rates=state.rates | quoted)
+        return State(**recorded.initial_fields(), currency=happened.currency, rates=quoted)  # type: ignore[arg-type]
+    return structs.replace(state, **recorded.updated_fields(), rates=state.rates | quoted)
 
 
 class Set(event.Command, frozen=True):

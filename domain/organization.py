@@ -36,10 +36,10 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.head(), name=happened.name, currency=happened.currency)  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), name=happened.name, currency=happened.currency)  # type: ignore[arg-type]
     assert state is not None
     assert isinstance(happened, Updated)
-    return structs.replace(state, **recorded.tail(), **event.given(happened))
+    return structs.replace(state, **recorded.updated_fields(), **event.set_fields(happened))
 
 
 class Create(event.Command, frozen=True):
@@ -76,7 +76,7 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
         case Update():
             if state is None:
                 raise NotFound("No such organization.")
-            changed = event.changed(state, event.given(command))
+            changed = event.changed_fields(state, event.set_fields(command))
             found = {"name": line_error(changed.get("name")), "currency": _change_error(state, changed.pop("currency", None))}
             if errors := {name: [message] for name, message in found.items() if message}:
                 raise Invalid(errors)

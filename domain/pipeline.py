@@ -129,8 +129,8 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     assert isinstance(happened, Replaced)
     if state is None:
-        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
-    return structs.replace(state, **recorded.tail(), **event.given(happened))
+        return State(**recorded.initial_fields(), **event.set_fields(happened))  # type: ignore[arg-type]
+    return structs.replace(state, **recorded.updated_fields(), **event.set_fields(happened))
 
 
 class Replace(event.Command, frozen=True):
@@ -194,7 +194,7 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
     if state is None:
         return (new,)
     _require_unused(state, new, context.facts.in_use)
-    return (new,) if event.changed(state, event.given(new)) else ()
+    return (new,) if event.changed_fields(state, event.set_fields(new)) else ()
 
 
 def _normalised(command: Replace) -> Replace:

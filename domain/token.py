@@ -51,11 +51,11 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Issued):
-        given = event.given(happened)
-        return State(**recorded.head(), **given, issued_with=recorded.meta.token_id)  # type: ignore[arg-type]
+        given = event.set_fields(happened)
+        return State(**recorded.initial_fields(), **given, issued_with=recorded.meta.token_id)  # type: ignore[arg-type]
     assert state is not None
     assert isinstance(happened, Revoked)
-    return structs.replace(state, **recorded.tail(), revoked=True)
+    return structs.replace(state, **recorded.updated_fields(), revoked=True)
 
 
 class Issue(event.Command, frozen=True):

@@ -37,10 +37,10 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.head(), **event.given(happened))  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), **event.set_fields(happened))  # type: ignore[arg-type]
     assert state is not None
     assert isinstance(happened, Updated)
-    return structs.replace(state, **recorded.tail(), **event.given(happened))
+    return structs.replace(state, **recorded.updated_fields(), **event.set_fields(happened))
 
 
 class Create(event.Command, frozen=True):
@@ -67,13 +67,13 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
         case Create():
             if state is not None:
                 raise Conflict("exists", "This user exists already.")
-            created = normalised(event.given(command))
+            created = normalised(event.set_fields(command))
             _require_valid(created, command, context)
             return (Created(**created),)
         case Update():
             if state is None:
                 raise NotFound("No such user.")
-            changes = event.changed(state, event.given(command))
+            changes = event.changed_fields(state, event.set_fields(command))
             _require_valid(changes, command, context)
             _require_an_admin(state, changes, context)
             return (Updated(**changes),) if changes else ()

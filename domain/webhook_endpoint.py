@@ -102,12 +102,12 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
         paused: Reason | None = None if happened.active else "paused"
-        return State(**recorded.head(), **event.given(happened), disabled_reason=paused)  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), **event.set_fields(happened), disabled_reason=paused)  # type: ignore[arg-type]
     assert state is not None
     changes: dict[str, Any] = {}
     match happened:
         case Updated():
-            changes = event.given(happened)
+            changes = event.set_fields(happened)
         case SecretRotated(generation):
             changes = {"secret_generation": generation, "secret_rotated_at": recorded.meta.occurred_at}
         case Disabled(reason):
@@ -116,7 +116,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
             changes = {"active": True, "disabled_reason": None}
         case Deleted():
             changes = {"deleted": True}
-    return structs.replace(state, **recorded.tail(), **changes)
+    return structs.replace(state, **recorded.updated_fields(), **changes)
 
 
 EventTypes = Annotated[tuple[EventType, ...], Meta(max_length=MAX_CHOICES)]
@@ -187,7 +187,7 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
 def _updated(state: State, command: Update) -> tuple[event.Event, ...]:
     wanted = _wanted(command)
     active = wanted.pop("active", state.active)
-    changes = event.changed(state, wanted)
+    changes = event.changed_fields(state, wanted)
     _require_valid(changes, command.rules)
     events: list[event.Event] = [Updated(**changes)] if changes else []
     if active != state.active:
@@ -197,7 +197,7 @@ def _updated(state: State, command: Update) -> tuple[event.Event, ...]:
 
 def _wanted(command: Create | Update) -> dict[str, Any]:
     """What is given, texts in normal form, every event type once."""
-    wanted = normalised(event.given(command))
+    wanted = normalised(event.set_fields(command))
     del wanted["rules"]
     if "filters" in wanted:
         filters = wanted["filters"]

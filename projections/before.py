@@ -89,7 +89,7 @@ def states(cursor: Cursor[Any], events: Sequence[Recorded]) -> dict[tuple[UUID, 
     """The state before each event, by the record's id and the event's version; None before a first one."""
     if not events:
         return {}
-    classes = {(each.originator_id, each.originator_version): type(each.event) for each in events}
+    classes = {(each.stream_id, each.version): type(each.event) for each in events}
     ids, numbers = zip(*classes, strict=True)
     cursor.execute(_STATES, (list(ids), list(numbers)), prepare=True, binary=True)
     return {(id_, version): state(classes[id_, version], text) for id_, version, text in cursor.fetchall()}

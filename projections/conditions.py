@@ -26,7 +26,7 @@ class Order(NamedTuple):
     descending: bool
 
 
-class Query(NamedTuple):
+class SqlStatement(NamedTuple):
     """A statement and its named parameters."""
 
     text: str

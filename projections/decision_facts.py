@@ -19,7 +19,7 @@ from domain.event import Command
 from domain.text import caseless, normal
 
 
-def named_by(command: Command) -> set[UUID]:
+def ids_named_by(command: Command) -> set[UUID]:
     """The ids of other records in a command."""
     ids: set[UUID] = set()
     for name in ("account_id", "owner_id", "user_id", "opportunity_id"):
@@ -52,7 +52,7 @@ def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]
     return lambda: set(cursor.fetchall()) if wanted else set()
 
 
-def of_references(found: Existing, org_id: UUID) -> Facts:
+def from_references(found: Existing, org_id: UUID) -> Facts:
     def of_kind(wanted: str) -> frozenset[UUID]:
         return frozenset(id_ for org, kind, id_, _ in found if org == org_id and kind == wanted)
 
@@ -61,11 +61,11 @@ def of_references(found: Existing, org_id: UUID) -> Facts:
     return Facts(accounts=of_kind("account"), users=users, owners=users - readers, contacts=of_kind("contact"))
 
 
-def of_record(
+def for_record(
     cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command, token_id: UUID | None = None
 ) -> Facts:
     """All the facts for a command on a reference record or on settings, that came with a token."""
-    facts = of_references(existing(cursor, named_by(command))(), org_id)
+    facts = from_references(existing(cursor, ids_named_by(command))(), org_id)
     if kind == "pipeline":
         cursor.execute(
             """

@@ -17,7 +17,7 @@ from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
 from projections import versioned_rows
-from projections.conditions import Query, part
+from projections.conditions import SqlStatement, part
 from projections.projection import Change
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
@@ -72,7 +72,7 @@ class ExchangeRates:
     version = 1
     tables: tuple[str, ...] = ("exchange_rates",)
     ddl = DDL
-    nothing: Mapping[str, str] = {}
+    zero_rows: Mapping[str, str] = {}
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
@@ -96,7 +96,7 @@ class ExchangeRates:
         versioned_rows.insert(cursor, "exchange_rates", rows)
 
 
-def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> Query:
+def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> SqlStatement:
     """A page of the rates in force, by currency, latest day first: (JSON joined by commas or NULL, count of all)."""
     params: dict[str, Any] = {"org_id": org_id}
     where = "r.org_id = %(org_id)s"
@@ -109,7 +109,7 @@ def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = 
         FROM (SELECT DISTINCT ON (r.currency, r.valid_from) r.* FROM exchange_rates r WHERE {where}
               ORDER BY r.currency, r.valid_from DESC, r.version DESC {part(limit, offset, params)}) r
     """
-    return Query(text, params)
+    return SqlStatement(text, params)
 
 
 def rate(currency: str, day: str, known_at: str | None = None) -> str:

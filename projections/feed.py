@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import event_store
 from domain.event import Recorded, State
 from projections import before
-from projections.conditions import Query
+from projections.conditions import SqlStatement
 from projections.history import Entry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
@@ -32,7 +32,7 @@ class Happened(NamedTuple):
     before: State | None
 
 
-def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> Query:
+def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> SqlStatement:
     """(how many of the next events were found, then columns for ``happened``): of the next events of an org beyond a position,
     the first ones up to about so many bytes, or a larger one alone."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
@@ -47,10 +47,10 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
         SELECT e.found, {_EVENT} FROM sized e WHERE e.preceding < %(size)s ORDER BY e.notification_id
     """
     params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit, "size": size}
-    return Query(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
+    return SqlStatement(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
 
 
-def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> Query:
+def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:
     """(how many events the opportunity has, then columns for ``happened``): of a part of them, or a row of NULLs where that is
     empty; no row for an opportunity that never was."""
     text = f"""
@@ -59,13 +59,13 @@ def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> Query:
             AND e.originator_version > %(offset)s::bigint AND e.originator_version <= %(offset)s::bigint + %(limit)s
         WHERE o.id = %(id)s AND o.org_id = %(org_id)s AND o.valid_to = 'infinity' ORDER BY e.originator_version
     """
-    return Query(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
+    return SqlStatement(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
 
 
-def last(org_id: UUID) -> Query:
+def last(org_id: UUID) -> SqlStatement:
     """The position of the org's last event."""
     text = "SELECT coalesce(max(notification_id), 0) FROM opportunities_events WHERE org_id = %(org_id)s"
-    return Query(text, {"org_id": org_id})
+    return SqlStatement(text, {"org_id": org_id})
 
 
 def happened(rows: Sequence[tuple[Any, ...]]) -> list[Happened]:

@@ -41,8 +41,8 @@ def entry(recorded: Recorded, before: State | None, actors: Mapping[UUID, dict[s
     return Entry(
         position=recorded.position,
         type=public_type(recorded),
-        id=recorded.originator_id,
-        version=recorded.originator_version,
+        id=recorded.stream_id,
+        version=recorded.version,
         occurred_at=meta.occurred_at,
         recorded_at=meta.recorded_at,
         actor=actors.get(meta.actor_id, {"id": meta.actor_id}) if meta.actor_id else None,

@@ -24,14 +24,14 @@ class Change(NamedTuple):
 class Projection(Protocol):
     """``ddl`` names its tables without a schema, for a rebuild makes them anew beside the live ones.
 
-    ``nothing`` says of a table which rows mean the same as no row (a counter at zero), for ``verify``.
+    ``zero_rows`` says of a table which rows mean the same as no row (a counter at zero), for ``verify``.
     """
 
     name: str
     version: int
     tables: tuple[str, ...]
     ddl: str
-    nothing: Mapping[str, str]
+    zero_rows: Mapping[str, str]
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         """Bring the tables from the log before ``batch`` to the log after it; events of other kinds are ignored.

@@ -186,16 +186,16 @@ class _Shadows:
         events = event_store.read_after(cursor, self._position, CHUNK)
         if not events:
             return 0
-        fresh = {(recorded.originator_id, recorded.originator_version) for recorded in events}
-        streams = event_store.load(cursor, dict.fromkeys((recorded.originator_id for recorded in events), 0))
+        fresh = {(recorded.stream_id, recorded.version) for recorded in events}
+        streams = event_store.load(cursor, dict.fromkeys((recorded.stream_id for recorded in events), 0))
         by_key: dict[tuple[UUID, int], Change] = {}
         state: State | None = None
         changes, _ = _changes(streams, state)
         for change in changes:
-            key = (change.recorded.originator_id, change.recorded.originator_version)
+            key = (change.recorded.stream_id, change.recorded.version)
             if key in fresh:
                 by_key[key] = change
-        batch = [by_key[recorded.originator_id, recorded.originator_version] for recorded in events]
+        batch = [by_key[recorded.stream_id, recorded.version] for recorded in events]
         with self._control.transaction():
             for model in self._models:
                 model.apply(cursor, batch)
@@ -298,7 +298,7 @@ class _Shadows:
                 difference
                 for model in self._models
                 for table in model.tables
-                if (difference := _difference(snapshot, table, model.nothing.get(table, "false")))
+                if (difference := _difference(snapshot, table, model.zero_rows.get(table, "false")))
             ]
 
 
@@ -359,7 +359,7 @@ def _changes(events: Sequence[Recorded], state: State | None) -> tuple[list[Chan
     """Fold events that come stream by stream; ``state`` is that of the stream the events before ended in."""
     changes: list[Change] = []
     for recorded in events:
-        if recorded.originator_version == 1:
+        if recorded.version == 1:
             state = None
         kind = catalog.kind_of_event(type(recorded.event))
         after = catalog.AGGREGATES[kind].evolve(state, recorded)

@@ -14,7 +14,7 @@ from projections.projection import Projection
 READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRates(), Forecast())
 
 
-def written(versions: Mapping[str, int]) -> str:
+def to_text(versions: Mapping[str, int]) -> str:
     """Names and versions as ``event_store.Opening`` has them."""
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
@@ -33,7 +33,7 @@ def difference(live: str) -> str | None:
 
 @cache
 def _ours() -> str:
-    return written({model.name: model.version for model in READ_MODELS})
+    return to_text({model.name: model.version for model in READ_MODELS})
 
 
 def _versions(text: str) -> dict[str, int]:

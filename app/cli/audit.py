@@ -24,8 +24,8 @@ def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[s
     states: dict[UUID, State] = {}
     with connections.connect_patiently(url, "audit") as connection, connection.transaction():
         for recorded in event_store.of(connection, org_id=org_id, stream_id=record_id, chunk=CHUNK):
-            before = states.get(recorded.originator_id)
+            before = states.get(recorded.stream_id)
             yield encode(history.entry(recorded, before, {})).decode()
-            states[recorded.originator_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
+            states[recorded.stream_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
     if not states:
         raise Failure("There is no such record." if record_id is not None else "There is no such org.")

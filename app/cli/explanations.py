@@ -33,24 +33,24 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         case Failure() | RebuildError() | NoChecksum():
             return str(error), FAILED
         case Unavailable():
-            return of_database(error.__cause__ or error), FAILED
+            return from_database_error(error.__cause__ or error), FAILED
         case psycopg.Error():
-            return of_database(error), FAILED
+            return from_database_error(error), FAILED
         case _ if is_kafkas(error):
             return f"Kafka cannot be used: {reason(error)}.", FAILED
         case OSError():
-            return of_system(error), FAILED
+            return from_os_error(error), FAILED
     return None
 
 
-def of_system(error: OSError) -> str:
+def from_os_error(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FULL
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}."
 
 
-def of_database(error: BaseException) -> str:
+def from_database_error(error: BaseException) -> str:
     match error:
         case errors.DiskFull():
             return FULL
@@ -59,7 +59,7 @@ def of_database(error: BaseException) -> str:
         case errors.InsufficientPrivilege():
             return f"The database user lacks a right: {primary(error)}. Use the user that ran `opportunities migrate`."
         case psycopg.OperationalError() if error.sqlstate is None:
-            return of_connection(str(error))
+            return from_connection_error(str(error))
         case psycopg.ProgrammingError() if error.sqlstate is None:
             return f"The database URL cannot be read: {first_line(str(error))}."
     return f"The database refused: {primary(error)}."
@@ -83,7 +83,7 @@ CAUSES = (
 )
 
 
-def of_connection(text: str) -> str:
+def from_connection_error(text: str) -> str:
     """libpq has one exception for every way not to connect, so its words decide."""
     lowered = text.lower()
     for words, cause in CAUSES:

@@ -265,7 +265,7 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
     if bool(names) == everything:
         raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or say --all.")
     url = database(database_url)
-    children.collect_seldom()
+    children.tune_gc()
     with progress("Rebuilding") as report:
         events = run(url, known if everything else names, report)
     click.echo(f"Rebuilt {', '.join(known if everything else names)} from {events} events.")
@@ -280,7 +280,7 @@ def verify(database_url: str | None) -> None:
     from projections.rebuild import verify as run
 
     url = database(database_url)
-    children.collect_seldom()
+    children.tune_gc()
     with progress("Verifying") as report:
         differences = run(url, report)
     for difference in differences:

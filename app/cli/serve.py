@@ -83,5 +83,5 @@ def worker() -> Application:
 def application(config: Settings, routes: Sequence[Any] = ROUTES) -> Application:
     """The application of this process."""
     app = create_app(config, routes)
-    children.collect_seldom()
+    children.tune_gc()
     return app

@@ -19,7 +19,7 @@ from app.cli.relay import UNSEEN_SECONDS, describe, quiet
 from app.process.failures import Failure
 from app.settings import Settings
 from app.writing.committer import Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from consumers import database, kafka, loop
 from consumers.webhooks import deliveries
 from consumers.webhooks.fan_out import FanOut
@@ -113,14 +113,14 @@ def disabling(committer: Committer) -> DisableEndpoint:
 
     async def disable(org_id: UUID, endpoint_id: UUID, reason: Reason, url: str) -> None:
         command = Disable(reason=reason, url=url)
-        await asyncio.to_thread(_execute, committer, Submission("webhook_endpoint", endpoint_id, command, org_id, OPERATOR))
+        await asyncio.to_thread(_execute, committer, Envelope("webhook_endpoint", endpoint_id, command, org_id, OPERATOR))
         log.warning("endpoint.disabled", endpoint_id=str(endpoint_id), reason=reason)
 
     return disable
 
 
-def _execute(committer: Committer, submission: Submission) -> None:
+def _execute(committer: Committer, envelope: Envelope) -> None:
     """Raises ``Unavailable``; what is not there any more needs no disabling."""
-    (result,) = committer.run([submission])
+    (result,) = committer.run([envelope])
     if isinstance(result, Exception) and not isinstance(result, NotFound):
         raise result

@@ -16,7 +16,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.writing.committer import Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from app.writing.provisioning import Provisioned, create_org
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
 from domain.event import Command
@@ -93,7 +93,7 @@ SUBJECTS = ("Annual", "Expansion", "Pilot", "Renewal", "Platform", "Rollout", "S
 @dataclass(frozen=True, slots=True)
 class _Step:
     at: datetime
-    submission: Submission
+    envelope: Envelope
 
 
 def create(url: str, *, now: datetime | None = None) -> Provisioned:
@@ -125,17 +125,17 @@ class _Demo:
         self._contacts = {id_: [self._contact(id_) for _ in range(self._random.randint(1, 3))] for id_ in self._accounts}
         self._settings()
         steps = sorted(self._history(), key=lambda step: step.at)
-        self._run([step.submission for step in steps])
+        self._run([step.envelope for step in steps])
         return org
 
-    def _run(self, submissions: list[Submission]) -> None:
-        for result in self._committer.run(submissions):
+    def _run(self, envelopes: list[Envelope]) -> None:
+        for result in self._committer.run(envelopes):
             if isinstance(result, Exception):
                 raise result
 
-    def _at(self, kind: str, stream_id: UUID, command: Command, at: datetime, owner: UUID | None = None) -> Submission:
+    def _at(self, kind: str, stream_id: UUID, command: Command, at: datetime, owner: UUID | None = None) -> Envelope:
         actor = Actor(user_id=owner, role="manager") if owner else OPERATOR
-        return Submission(kind, stream_id, command, self._org_id, actor, occurred_at=at, render=False)
+        return Envelope(kind, stream_id, command, self._org_id, actor, occurred_at=at, render=False)
 
     def _record(self, kind: str, command: Command) -> UUID:
         id_ = uuid7()

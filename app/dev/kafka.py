@@ -116,8 +116,8 @@ class Broker:
         env = {name: value for name, value in os.environ.items() if not name.startswith(ITS_OWN)}
         with self.log.open("ab") as log:
             self.process = children.spawn(command, env=env, output=log)
-        children.until(lambda: not self.alive() or self.answers(), START_SECONDS)
-        return not children.until(lambda: not self.alive(), SETTLE_SECONDS)
+        children.wait_until(lambda: not self.alive() or self.answers(), START_SECONDS)
+        return not children.wait_until(lambda: not self.alive(), SETTLE_SECONDS)
 
     def answers(self) -> bool:
         try:
@@ -132,7 +132,7 @@ class Broker:
             self.process.poll()
         program = self.program.name
         signal_all(inhabitants(self.name, program), signal.SIGKILL)
-        children.until(lambda: not inhabitants(self.name, program), 5)
+        children.wait_until(lambda: not inhabitants(self.name, program), 5)
 
 
 def find() -> Path:

@@ -75,7 +75,7 @@ class Postgres:
         where none is given, and a free one if it is taken.
         """
         folder = Path(data_dir).absolute()
-        held = children.own(folder)
+        held = children.lock_folder(folder)
         try:
             server = cls(folder, held, ({} if durable else NOT_DURABLE) | dict(options or {}))
             server.evict()
@@ -142,7 +142,7 @@ class Postgres:
         for number, seconds in ((None, 5), (signal.SIGINT, 15), (signal.SIGKILL, 5)):
             if number is not None:
                 signal_all(inhabitants(self.name), number)
-            if children.until(lambda: not inhabitants(self.name), seconds):
+            if children.wait_until(lambda: not inhabitants(self.name), seconds):
                 (self.cluster / "postmaster.pid").unlink(missing_ok=True)
                 return
         raise EmbeddedError(f"An earlier PostgreSQL on {self.data_dir} does not end: pid {inhabitants(self.name)}.")
@@ -234,7 +234,7 @@ class Postgres:
         """Wait until the server takes connections; False when it ended instead."""
         assert self.process is not None
         pid = self.process.pid
-        children.until(lambda: not self.alive() or is_ready(self.cluster / "postmaster.pid", pid), 300)
+        children.wait_until(lambda: not self.alive() or is_ready(self.cluster / "postmaster.pid", pid), 300)
         return self.alive()
 
     def complaint(self, start: int) -> str:

@@ -83,7 +83,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             supervised.append(Supervised("postgres", postgres.alive, postgres.restart))
             database_url = postgres.create_database("opportunities")
         else:
-            stack.enter_context(children.own(folder))
+            stack.enter_context(children.lock_folder(folder))
         (folder / "dev.json").unlink(missing_ok=True)
         for line in migrations.migrate(database_url):
             log.info("database.migrated", step=line)
@@ -187,7 +187,7 @@ class Api:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.process = children.spawn([sys.executable, "-m", "app.cli", "serve"], env=self.environ)
-        if not children.until(lambda: not self.alive() or self.ready(), START_SECONDS) or not self.alive():
+        if not children.wait_until(lambda: not self.alive() or self.ready(), START_SECONDS) or not self.alive():
             self.stop()
             raise Failure("The API did not start: the lines above say why.")
 

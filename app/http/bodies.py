@@ -92,7 +92,7 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
     command = cls if issubclass(cls, Command) else None
     if command is not None:
         await permission.require(request, command)
-    content_type = request_context.of(request).content_type
+    content_type = request_context.from_request(request).content_type
     try:
         raw = await sent(request)
         if len(raw) > LARGE:
@@ -107,13 +107,13 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
 
 async def sent(request: Http) -> bytes:
     """The request's body, inflated. Raises ``Refused`` as ``compression.inflated``."""
-    raw, this = await request.body(), request_context.of(request)
-    if this.content_encoding is None:
+    raw, context = await request.body(), request_context.from_request(request)
+    if context.content_encoding is None:
         return raw
-    if this.inflated is None:
+    if context.inflated is None:
         limit: int = request.app.state.max_body_bytes
-        this.inflated = await _run_aside(partial(compression.inflated, raw, this.content_encoding, limit))
-    return this.inflated
+        context.inflated = await _run_aside(partial(compression.inflated, raw, context.content_encoding, limit))
+    return context.inflated
 
 
 async def _run_aside(work: Callable[[], T]) -> T:

@@ -187,7 +187,7 @@ def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
     if len(possible) == 1:
         _check_one(value, possible[0], path, errors)
     elif not any(_fits(value, one) for one in possible):
-        words = dict.fromkeys(_word(one) for one in possible)
+        words = dict.fromkeys(_describe_type(one) for one in possible)
         errors.setdefault(path, []).append(" Or: ".join(words))
 
 
@@ -217,7 +217,7 @@ def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
     elif isinstance(value, dict) and isinstance(origin, type) and issubclass(origin, Struct):
         _check_struct(value, origin, path, errors)
     elif not _fits(value, type_):
-        message = _word(type_)
+        message = _describe_type(type_)
     if message is None and meta is not None:
         message = _bounds(value, meta)
     if message is not None:
@@ -270,7 +270,7 @@ def in_utc(instant: datetime) -> datetime:
         raise ValueError(instant) from error
 
 
-def _word(type_: Any) -> str:
+def _describe_type(type_: Any) -> str:
     type_, _ = _bare(type_)
     origin = get_origin(type_) or type_
     if origin is Literal:

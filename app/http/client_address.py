@@ -12,7 +12,7 @@ ONE_SITE = 64
 """The bits of an IPv6 address that tell sites apart: whoever has one address there has all."""
 
 
-def of(scope: Any, trusted: Sequence[Network]) -> str:
+def from_scope(scope: Any, trusted: Sequence[Network]) -> str:
     """The client's address, of an IPv6 one the network. It is the last of those on the way that is none of our proxies."""
     client = scope.get("client")
     address = _parsed(client[0]) if client else None

@@ -19,10 +19,10 @@ class Hints:
     def meant(self, name: str) -> str:
         """ " Did you mean x?" for the nearest known name, or nothing where none is near."""
         self._left -= 1
-        return meant(name, self._known) if self._left >= 0 else ""
+        return suggestion(name, self._known) if self._left >= 0 else ""
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """The same for a name that is the only one."""
     names, cutoff = list(known), 0.55
     stem = name.rpartition("__")[0]

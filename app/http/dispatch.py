@@ -11,9 +11,9 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from app.http import bodies, etag, filters, idempotency_key, permission, request_context
-from app.http.request_context import Call, Http
-from app.http.response import Answer, Header
-from app.writing.envelope import Outcome, Submission
+from app.http.request_context import Http, RequestContext
+from app.http.response import Header, JsonResponse
+from app.writing.envelope import Envelope, Outcome
 from domain import catalog
 from domain.errors import VersionMismatch
 from domain.event import Command
@@ -33,20 +33,20 @@ async def execute(
     """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
     ``Unavailable``."""
     await permission.require(request, type(command))
-    this = request_context.of(request)
-    if this.method == "POST" and not command.__struct_fields__:
+    context = request_context.from_request(request)
+    if context.method == "POST" and not command.__struct_fields__:
         await bodies.none(request)
-    filters.none(request.scope["query_string"])
-    identity = this.identity
+    filters.reject_any(request.scope["query_string"])
+    identity = context.identity
     key = None
-    if this.idempotency_key is not None and this.method == "POST":
-        mark = idempotency_key.fingerprint(this.method, this.path, await bodies.sent(request))
-        key = idempotency_key.key(this.idempotency_key), mark
-    expected = _expected(this) if stream_id is not None else None
+    if context.idempotency_key is not None and context.method == "POST":
+        mark = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
+        key = idempotency_key.parse(context.idempotency_key), mark
+    expected = _expected(context) if stream_id is not None else None
 
     async def submit(version: int | None) -> Outcome:
-        outcome: Outcome = await request.app.state.writer.execute(
-            Submission(
+        outcome: Outcome = await request.app.state.command_queue.execute(
+            Envelope(
                 kind=kind or catalog.kind_of(type(command)),
                 stream_id=stream_id or uuid7(),
                 command=command,
@@ -55,7 +55,7 @@ async def execute(
                 token_id=identity.token_id,
                 expected_version=version,
                 idempotency=key,
-                request_id=this.request_id,
+                request_id=context.request_id,
                 comment=comment,
             )
         )
@@ -75,15 +75,15 @@ async def execute(
         ) from error
 
 
-def _expected(this: Call) -> frozenset[int] | None:
+def _expected(context: RequestContext) -> frozenset[int] | None:
     """The versions of ``If-Match``; one that never is, where it lists none of ours."""
-    if this.if_match is None:
+    if context.if_match is None:
         return None
-    listed = etag.versions(this.if_match)
+    listed = etag.versions(context.if_match)
     return None if listed is None else listed or frozenset({NO_VERSION})
 
 
-def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> Answer:
+def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> JsonResponse:
     """The record as it now stands, or 204 where there is nothing to show.
 
     ``location`` is the collection that a created record is in, with its slash. What is shown ``once`` stands behind the record,
@@ -93,7 +93,7 @@ def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, 
     if outcome.replayed:
         headers.append((b"idempotent-replayed", b"true"))
     if status == 204 or not outcome.body:
-        return Answer(status=204, headers=headers)
+        return JsonResponse(status=204, headers=headers)
     body = outcome.body.encode()
     headers.append((b"etag", etag.tag(outcome.version, body).encode()))
     if location is not None:
@@ -102,13 +102,13 @@ def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, 
         headers.append((b"cache-control", b"no-store"))
         shown = msgspec.json.encode(dict.fromkeys(once) if outcome.replayed else once)
         body = body[:-1] + b"," + shown[1:]
-    return Answer(body, status, headers)
+    return JsonResponse(body, status, headers)
 
 
-def record(request: Http, version: int, body: bytes) -> Answer:
+def record(request: Http, version: int, body: bytes) -> JsonResponse:
     """A record that was read, or 304 where the client has it as it is."""
     tag = etag.tag(version, body)
     header = b"etag", tag.encode()
-    if etag.unchanged(request_context.of(request).if_none_match, tag):
-        return Answer(status=304, headers=[header])
-    return Answer(body, headers=[header])
+    if etag.unchanged(request_context.from_request(request).if_none_match, tag):
+        return JsonResponse(status=304, headers=[header])
+    return JsonResponse(body, headers=[header])

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from app.http.did_you_mean import Hints
-from app.http.param_types import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, Kind
+from app.http.param_types import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, ParamType
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
 from domain.errors import Errors, Invalid
@@ -37,7 +37,7 @@ class Filter(NamedTuple):
     """A parameter ``name`` that means ``bare`` and, with a suffix, one of ``operators``."""
 
     name: str
-    kind: Kind
+    kind: ParamType
     operators: tuple[Operator, ...] = ()
     bare: Operator = "in"
     description: str = ""
@@ -59,7 +59,7 @@ class Filters:
     by_name: Mapping[str, tuple[Filter, Operator]] = None  # type: ignore[assignment]
 
 
-def pairs(query_string: bytes) -> Pairs:
+def parse(query_string: bytes) -> Pairs:
     """Names and values in the order sent."""
     if not query_string:
         return []
@@ -76,9 +76,9 @@ def pairs(query_string: bytes) -> Pairs:
         raise Refused(400, "bad_query", f"At most {MAX_PARAMETERS} parameters.") from None
 
 
-def none(query_string: bytes) -> None:
+def reject_any(query_string: bytes) -> None:
     """Raises ``Invalid`` for any parameter, where there are none."""
-    if given := pairs(query_string):
+    if given := parse(query_string):
         raise Invalid({name: ["Unknown parameter: there are none here."] for name, _ in given})
 
 
@@ -131,7 +131,7 @@ def _grouped(given: Pairs) -> dict[str, list[str]]:
     return grouped
 
 
-def _values(texts: Sequence[str], kind: Kind, operator: Operator) -> tuple[Any, ...]:
+def _values(texts: Sequence[str], kind: ParamType, operator: Operator) -> tuple[Any, ...]:
     """Raises ``_Bad`` with the sentence for the user."""
     if operator == "isnull":
         kind = BOOL
@@ -155,7 +155,7 @@ def _values(texts: Sequence[str], kind: Kind, operator: Operator) -> tuple[Any, 
 
 def _conditions(
     field: str,
-    kind: Kind,
+    kind: ParamType,
     operator: Operator,
     values: tuple[Any, ...],
     custom_type: CustomType | None,
@@ -203,7 +203,7 @@ def _day(value: date) -> tuple[datetime, datetime]:
 
 
 _CUSTOM_OPERATORS: tuple[Operator, ...] = ("gte", "lte", "gt", "lt", "in", "isnull", "icontains")
-_CUSTOM_KINDS: dict[str, Kind] = {"number": NUMBER, "checkbox": BOOL, "date": DATE}
+_CUSTOM_KINDS: dict[str, ParamType] = {"number": NUMBER, "checkbox": BOOL, "date": DATE}
 
 
 def _custom(name: str, types: Mapping[str, CustomType | None]) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:

@@ -13,7 +13,7 @@ from app.http.problems import Refused
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def key(header: str) -> str:
+def parse(header: str) -> str:
     if not _KEY.fullmatch(header):
         raise Refused(400, "bad_header", "Idempotency-Key must be 1 to 255 visible ASCII characters.")
     return header

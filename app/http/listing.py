@@ -14,14 +14,14 @@ from app.http.filters import Filters
 from app.http.paging import PAGING, Page
 from app.http.param_types import instant
 from app.http.request_context import Http
-from app.http.response import Answer
+from app.http.response import JsonResponse
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition, CustomType, Order
 from projections.directory import queries as directory_queries
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ListSpec:
     """``fields`` are the keys of an item; ``cursors`` and ``as_of`` say whether the list has them."""
 
     filters: Filters
@@ -39,7 +39,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ListQuery:
     """A request for a part of a list."""
 
     conditions: tuple[Condition, ...]
@@ -49,23 +49,23 @@ class Listing:
     as_of: datetime | None = None
 
 
-async def asked(request: Http, table: Table) -> Listing:
+async def parse(request: Http, table: ListSpec) -> ListQuery:
     """What the query string asks for. Raises ``Invalid`` with every parameter that is unknown or bad."""
     query_string: bytes = request.scope["query_string"]
-    identity = request_context.of(request).identity
+    identity = request_context.from_request(request).identity
     errors: Errors = {}
-    taken, rest = paging.once(filters.pairs(query_string), table.others, errors)
+    taken, rest = paging.take_single(filters.parse(query_string), table.others, errors)
     custom_types = await custom_field_types(request) if table.filters.custom and b"cf_" in query_string else {}
     conditions: tuple[Condition, ...] = ()
     try:
         conditions = filters.conditions(rest, table.filters, identity=identity, custom_types=custom_types, others=table.others)
     except Invalid as error:
         errors |= error.errors
-    listing = Listing(
+    listing = ListQuery(
         conditions,
-        paging.order(taken.get("ordering"), table.orderings, table.order, errors),
-        paging.page(taken, errors),
-        paging.fields(taken.get("fields"), table.fields, errors),
+        paging.parse_order(taken.get("ordering"), table.orderings, table.order, errors),
+        paging.parse_page(taken, errors),
+        paging.parse_fields(taken.get("fields"), table.fields, errors),
         as_of(taken.get("as_of"), errors),
     )
     if errors:
@@ -85,17 +85,17 @@ def as_of(text: str | None, errors: Errors) -> datetime | None:
 
 async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
     """The type of each custom field of the org, None for those not to be filtered by."""
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
-def envelope(request: Http, listing: Listing, items: bytes | None, count: int, next_cursor: str | None = None) -> Answer:
+def envelope(request: Http, listing: ListQuery, items: bytes | None, count: int, next_cursor: str | None = None) -> JsonResponse:
     """The page as the answer. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
     if items and listing.fields:
-        items = paging.picked(items, listing.fields)
+        items = paging.select_fields(items, listing.fields)
     body = paging.envelope(
-        request_context.of(request),
+        request_context.from_request(request),
         request.scope["query_string"],
         request.app.state.public_url,
         listing.page,
@@ -103,4 +103,4 @@ def envelope(request: Http, listing: Listing, items: bytes | None, count: int, n
         count,
         next_cursor,
     )
-    return Answer(body)
+    return JsonResponse(body)

@@ -24,8 +24,8 @@ from app.http import client_address, compression, cors, problems
 from app.http.authentication import Identities, authenticate
 from app.http.metrics import in_flight, observe
 from app.http.rate_limit import RateLimit
-from app.http.request_context import Call
-from app.http.response import Answer, Header
+from app.http.request_context import RequestContext
+from app.http.response import Header, JsonResponse
 from app.reading.read_pool import RoleChanged
 from domain.errors import Unauthenticated
 from domain.webhook_url import Network
@@ -75,13 +75,13 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         method, path = scope["method"], scope["path"]  # type: ignore[typeddict-item]
-        call = Call(method, scope["scheme"], path, scope["headers"])
-        given = call.given_id
-        call.request_id = given if given is not None and _SANE_ID.fullmatch(given) else _new_id()
+        context = RequestContext(method, scope["scheme"], path, scope["headers"])
+        given = context.given_id
+        context.request_id = given if given is not None and _SANE_ID.fullmatch(given) else _new_id()
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # type: ignore[assignment]
-        scope["call"] = call  # type: ignore[typeddict-unknown-key]
-        call.encoding = compression.chosen(call.accept_encoding) if self._compressing else None
+        scope["request_context"] = context  # type: ignore[typeddict-unknown-key]
+        context.encoding = compression.chosen(context.accept_encoding) if self._compressing else None
         status = 0
         start: Message | None = None
 
@@ -89,12 +89,12 @@ class Access:
             nonlocal status, start
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._headers(call, scope, message)
-                if call.encoding is not None:
+                message["headers"] = self._headers(context, scope, message)
+                if context.encoding is not None:
                     start = message  # until its body has come
                     return
-            elif call.encoding is not None and start is not None:
-                message = await compression.compressed(start, message, call.encoding)
+            elif context.encoding is not None and start is not None:
+                message = await compression.compressed(start, message, context.encoding)
                 begun, start = start, None
                 await send(begun)
             if method == "HEAD" and message["type"] == "http.response.body":
@@ -103,54 +103,54 @@ class Access:
 
         in_flight.inc()
         try:
-            await self._answer(call, scope, receive, reply)
+            await self._answer(context, scope, receive, reply)
         except Exception as error:
             if status:  # too late for an answer: the server closes the connection
-                problems.told(error, path, call.request_id)
+                problems.report(error, path, context.request_id)
                 raise
-            await _refuse(call, error, reply)
+            await _refuse(context, error, reply)
         finally:
             in_flight.dec()
             seconds = perf_counter() - started
             route: str = scope.get("path_template") or "(none)"
             observe(method, route, status, seconds)
-            _log(call, route, status, seconds)
+            _log(context, route, status, seconds)
 
-    async def _answer(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+    async def _answer(self, context: RequestContext, scope: Scope, receive: Receive, reply: Send) -> None:
         if "refused" in scope:  # by app.server.protocol
             raise scope["refused"]  # type: ignore[typeddict-item]
-        if call.preflight is not None and call.method == "OPTIONS" and call.origin in self._origins:
-            await Answer(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
+        if context.preflight is not None and context.method == "OPTIONS" and context.origin in self._origins:
+            await JsonResponse(status=204, headers=cors.PREFLIGHT)(scope, receive, reply)
         else:
-            await self._admit(call, scope)
-            await self._routed(call, scope, receive, reply)
+            await self._admit(context, scope)
+            await self._routed(context, scope, receive, reply)
 
-    async def _routed(self, call: Call, scope: Scope, receive: Receive, reply: Send) -> None:
+    async def _routed(self, context: RequestContext, scope: Scope, receive: Receive, reply: Send) -> None:
         """For the role that the token has at the moment of reading, though it changed since it was looked up."""
         try:
             await self._inner(scope, receive, reply)
         except RoleChanged as changed:
-            call.identity = changed.identity
+            context.identity = changed.identity
             scope["state"] = {}
             await self._inner(scope, receive, reply)
 
-    async def _admit(self, call: Call, scope: Scope) -> None:
-        path = call.path if "//" not in call.path else normalize_path(call.path)
-        if not (path + "/").startswith("/api/") or call.method == "OPTIONS":
+    async def _admit(self, context: RequestContext, scope: Scope) -> None:
+        path = context.path if "//" not in context.path else normalize_path(context.path)
+        if not (path + "/").startswith("/api/") or context.method == "OPTIONS":
             return
         try:
-            call.identity = identity = await authenticate(call.authorization, self._identities)
+            context.identity = identity = await authenticate(context.authorization, self._identities)
         except Unauthenticated:
             if self._limits is not None:
-                self._limits.strangers.take(client_address.of(scope, self._limits.proxies))
+                self._limits.strangers.take(client_address.from_scope(scope, self._limits.proxies))
             raise
         if self._limits is not None:
             self._limits.users.take(identity.user_id)
 
-    def _headers(self, call: Call, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
+    def _headers(self, context: RequestContext, scope: Scope, message: Any) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[bytes, bytes]] = list(message["headers"])
         names = {name for name, _ in headers}
-        if call.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):
+        if context.method == "OPTIONS" and (allowed := self._allowed.get(scope.get("path_template", ""))):
             headers = [(name, value) for name, value in headers if name != b"allow"]
             headers.append((b"allow", allowed))
         headers += _HEADERS
@@ -159,13 +159,13 @@ class Access:
                 headers = _varying(headers, self._vary)
             else:
                 headers.append(self._vary)
-            if call.origin is not None and call.origin in self._origins:
-                headers += cors.allowing(call.origin)
+            if context.origin is not None and context.origin in self._origins:
+                headers += cors.allowing(context.origin)
         if _POLICY[0] not in names:
             headers.append(_POLICY)
         if _CACHE[0] not in names:
             headers.append(_CACHE)
-        headers.append((b"x-request-id", call.request_id.encode()))
+        headers.append((b"x-request-id", context.request_id.encode()))
         return headers
 
 
@@ -192,9 +192,9 @@ def allowed(routes: list[Any]) -> dict[str, bytes]:
     }
 
 
-async def _refuse(call: Call, error: Exception, send: Send) -> None:
-    problem = problems.told(error, call.path, call.request_id)
-    body = problem.body(call.request_id)
+async def _refuse(context: RequestContext, error: Exception, send: Send) -> None:
+    problem = problems.report(error, context.path, context.request_id)
+    body = problem.body(context.request_id)
     headers = [
         (b"content-type", problems.MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
@@ -204,16 +204,16 @@ async def _refuse(call: Call, error: Exception, send: Send) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _log(call: Call, route: str, status: int, seconds: float) -> None:
-    identity = call.known
+def _log(context: RequestContext, route: str, status: int, seconds: float) -> None:
+    identity = context.known
     logs.request(
         logs.Request(
-            method=call.method,
-            path=call.path[: logs.MAX_PATH],
+            method=context.method,
+            path=context.path[: logs.MAX_PATH],
             route=route,
             status=status,
             ms=round(seconds * 1000, 2),
-            request_id=call.request_id,
+            request_id=context.request_id,
             org_id=identity.org_id if identity else None,
             user_id=identity.user_id if identity else None,
             token_id=identity.token_id if identity else None,

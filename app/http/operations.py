@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.http.listing import Table
+from app.http.listing import ListSpec
 
 Json = dict[str, Any]
 
@@ -29,7 +29,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     status: int = 200
     answer: Any = None
     answer_example: Any = None
-    table: Table | None = None
+    table: ListSpec | None = None
     parameters: tuple[Json, ...] = ()
     body: type[Struct] | None = None
     body_name: str = ""

@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from app.http.did_you_mean import MAX_HINTS, meant
+from app.http.did_you_mean import MAX_HINTS, suggestion
 from app.http.filters import Pairs
 from app.http.problems import Refused
-from app.http.request_context import Call
+from app.http.request_context import RequestContext
 from domain.errors import Errors, NotFound
 from projections.conditions import Order
 
@@ -41,7 +41,7 @@ class Page:
     cursor: str | None = None
 
 
-def page(given: Mapping[str, str], errors: Errors) -> Page:
+def parse_page(given: Mapping[str, str], errors: Errors) -> Page:
     """The page that the parameters ask for; what is wrong with them goes into ``errors``."""
     if given.keys().isdisjoint(PAGING):
         return Page()
@@ -51,16 +51,16 @@ def page(given: Mapping[str, str], errors: Errors) -> Page:
             errors[name] = ["Use page and page_size, or limit and offset, or cursor and page_size."]
         return Page()
     if modes[1]:
-        limit = number(given, "limit", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
-        return Page(limit, number(given, "offset", 0, 0, MAX_OFFSET, errors), None)
-    size = number(given, "page_size", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
+        limit = parse_number(given, "limit", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
+        return Page(limit, parse_number(given, "offset", 0, 0, MAX_OFFSET, errors), None)
+    size = parse_number(given, "page_size", PAGE_SIZE, 1, MAX_PAGE_SIZE, errors)
     if "cursor" in given:
         return Page(size, 0, None, given["cursor"])
-    asked = number(given, "page", 1, 1, MAX_OFFSET, errors)
+    asked = parse_number(given, "page", 1, 1, MAX_OFFSET, errors)
     return Page(size, (asked - 1) * size, asked)
 
 
-def number(given: Mapping[str, str], name: str, default: int, least: int, most: int, errors: Errors) -> int:
+def parse_number(given: Mapping[str, str], name: str, default: int, least: int, most: int, errors: Errors) -> int:
     text = given.get(name)
     if text is None:
         return default
@@ -71,7 +71,7 @@ def number(given: Mapping[str, str], name: str, default: int, least: int, most: 
     return value
 
 
-def order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], errors: Errors) -> tuple[Order, ...]:
+def parse_order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], errors: Errors) -> tuple[Order, ...]:
     """From ``-close_date,name``."""
     if text is None:
         return default
@@ -79,21 +79,23 @@ def order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], 
     for part in text.split(","):
         name = part.strip().removeprefix("-")
         if name not in allowed:
-            errors["ordering"] = [f"Cannot order by {name[:100]!r}.{meant(name, allowed)} Possible: {', '.join(sorted(allowed))}."]
+            errors["ordering"] = [
+                f"Cannot order by {name[:100]!r}.{suggestion(name, allowed)} Possible: {', '.join(sorted(allowed))}."
+            ]
             return default
         if all(name != earlier.field for earlier in found):
             found.append(Order(name, part.strip().startswith("-")))
     return tuple(found)
 
 
-def fields(text: str | None, known: Sequence[str], errors: Errors) -> tuple[str, ...]:
+def parse_fields(text: str | None, known: Sequence[str], errors: Errors) -> tuple[str, ...]:
     """From ``id,name``; empty for all."""
     if text is None:
         return ()
     names = [name.strip() for name in text.split(",")]
     unknown = [name for name in names if name not in known]
     if unknown:
-        errors["fields"] = [f"No field {name[:100]!r}.{meant(name, known)}" for name in unknown[:MAX_HINTS]]
+        errors["fields"] = [f"No field {name[:100]!r}.{suggestion(name, known)}" for name in unknown[:MAX_HINTS]]
         return ()
     return tuple(name for name in known if name in names)
 
@@ -101,14 +103,14 @@ def fields(text: str | None, known: Sequence[str], errors: Errors) -> tuple[str,
 _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
-def picked(items: bytes, names: Sequence[str]) -> bytes:
+def select_fields(items: bytes, names: Sequence[str]) -> bytes:
     """Only the named fields of items that are given as JSON, joined by commas."""
     rows = _items.decode(b"[" + items + b"]")
     return msgspec.json.encode([{name: row[name] for name in row if name in names} for row in rows])[1:-1]
 
 
 def envelope(
-    call: Call,
+    context: RequestContext,
     query_string: bytes,
     public_url: str,
     at: Page,
@@ -124,41 +126,41 @@ def envelope(
     following = previous = b"null"
     if at.cursor is not None:
         if next_cursor is not None:
-            following = _link(call, query_string, public_url, {"cursor": next_cursor})
+            following = _link(context, query_string, public_url, {"cursor": next_cursor})
     elif at.number is not None:
         if at.offset + at.limit < count:
-            following = _link(call, query_string, public_url, {"page": at.number + 1})
+            following = _link(context, query_string, public_url, {"page": at.number + 1})
         if at.number > 1:
-            previous = _link(call, query_string, public_url, {"page": at.number - 1})
+            previous = _link(context, query_string, public_url, {"page": at.number - 1})
     else:
         if at.offset + at.limit < count:
-            following = _link(call, query_string, public_url, {"limit": at.limit, "offset": at.offset + at.limit})
+            following = _link(context, query_string, public_url, {"limit": at.limit, "offset": at.offset + at.limit})
         if at.offset:
-            previous = _link(call, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)})
+            previous = _link(context, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)})
     return b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (count, following, previous, items or b"")
 
 
-def _link(call: Call, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
+def _link(context: RequestContext, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
     """This request's address with some parameters set, as a JSON text."""
     kept = [
         part for part in query_string.decode("ascii").split("&") if part and unquote_plus(part.partition("=")[0]) not in changes
     ]
     query = "&".join([*kept, *(f"{name}={value}" for name, value in changes.items())])
-    return msgspec.json.encode(f"{base(call, public_url)}{quote(call.path)}?{query}")
+    return msgspec.json.encode(f"{base_url(context, public_url)}{quote(context.path)}?{query}")
 
 
-def base(call: Call, public_url: str) -> str:
+def base_url(context: RequestContext, public_url: str) -> str:
     """Scheme and host of absolute URLs: as configured, or as the request has them. Raises ``Refused`` for a strange
     host."""
     if public_url:
         return public_url.rstrip("/")
-    host = call.host or "localhost"
+    host = context.host or "localhost"
     if not _HOST.fullmatch(host):
         raise Refused(400, "bad_header", "The Host header is not the name of a host.")
-    return f"{call.scheme}://{host}"
+    return f"{context.scheme}://{host}"
 
 
-def once(given: Pairs, names: Sequence[str], errors: Errors) -> tuple[dict[str, str], Pairs]:
+def take_single(given: Pairs, names: Sequence[str], errors: Errors) -> tuple[dict[str, str], Pairs]:
     """The named parameters, each of which may be there once, and the other ones."""
     taken: dict[str, str] = {}
     rest: Pairs = []

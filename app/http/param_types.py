@@ -28,7 +28,7 @@ _BOOL = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
-class Kind:
+class ParamType:
     """``read`` turns a text into a value or raises ``ValueError``; ``split`` says whether commas separate values."""
 
     read: Callable[[str], Any]
@@ -82,39 +82,39 @@ def _user(text: str) -> UUID | str:
     return caseless(text)
 
 
-def choice(*options: str) -> Kind:
+def choice(*options: str) -> ParamType:
     def read(text: str) -> str:
         if text not in options:
             raise ValueError(text)
         return text
 
-    return Kind(read, f"Must be one of: {', '.join(options)}.", {"type": "string", "enum": list(options)})
+    return ParamType(read, f"Must be one of: {', '.join(options)}.", {"type": "string", "enum": list(options)})
 
 
-TEXT = Kind(
+TEXT = ParamType(
     _text,
     f"Must be a text of at most {MAX_TEXT} characters, without NUL.",
     {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
 )
-PHRASE = Kind(_text, TEXT.words, {"type": "string", "maxLength": MAX_TEXT}, split=False)
-ID = Kind(
+PHRASE = ParamType(_text, TEXT.words, {"type": "string", "maxLength": MAX_TEXT}, split=False)
+ID = ParamType(
     lambda text: UUID(_matched(_UUID, text)),
     "Must be an id, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.",
     {"type": "string", "format": "uuid"},
 )
-USER = Kind(_user, "Must be a user's id, an email address or `me`.", {"type": "string", "minLength": 2})
-CURRENCY = Kind(_currency, "Must be an ISO 4217 code, such as USD.", {"type": "string", "pattern": "^[A-Za-z]{3}$"})
-EMAIL = Kind(
+USER = ParamType(_user, "Must be a user's id, an email address or `me`.", {"type": "string", "minLength": 2})
+CURRENCY = ParamType(_currency, "Must be an ISO 4217 code, such as USD.", {"type": "string", "pattern": "^[A-Za-z]{3}$"})
+EMAIL = ParamType(
     lambda text: caseless(_matched(_EMAIL, _text(text))),
     "Must be an email address.",
     {"type": "string", "format": "email"},
 )
-DATE = Kind(_date, "Must be a date such as 2026-06-30.", {"type": "string", "format": "date"})
-INSTANT = Kind(
+DATE = ParamType(_date, "Must be a date such as 2026-06-30.", {"type": "string", "format": "date"})
+INSTANT = ParamType(
     _instant_or_date,
     "Must be an instant such as 2026-06-30T12:00:00Z, or a date.",
     {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]},
 )
-NUMBER = Kind(lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"})
-INTEGER = Kind(lambda text: int(_matched(_INTEGER, text)), "Must be a whole number.", {"type": "integer"})
-BOOL = Kind(lambda text: _BOOL[text.lower()], "Must be true or false.", {"type": "boolean"})
+NUMBER = ParamType(lambda text: Decimal(_matched(_NUMBER, text)), "Must be a number, such as 24000 or 0.5.", {"type": "number"})
+INTEGER = ParamType(lambda text: int(_matched(_INTEGER, text)), "Must be a whole number.", {"type": "integer"})
+BOOL = ParamType(lambda text: _BOOL[text.lower()], "Must be true or false.", {"type": "boolean"})

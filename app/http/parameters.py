@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.http.filters import LISTS, MAX_VALUES, Filters
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import Json, query
 from app.http.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
 from app.http.param_types import BOOL, PHRASE
@@ -35,7 +35,7 @@ def filter_parameters(filters: Filters) -> list[Json]:
     return parameters
 
 
-def table_parameters(table: Table) -> list[Json]:
+def list_parameters(table: ListSpec) -> list[Json]:
     """All that a list understands."""
     parameters = filter_parameters(table.filters)
     size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}

@@ -20,7 +20,7 @@ async def require(request: Http, command: type[Command]) -> None:
     It goes by the role that is known here, and looks again before it refuses: who was promoted a moment ago is let in.
     """
     try:
-        catalog.require_role(command, _actor(request_context.of(request).identity))
+        catalog.require_role(command, _actor(request_context.from_request(request).identity))
     except Forbidden:
         await require_at_present(request, command)
 
@@ -36,7 +36,7 @@ async def require_an_admin(request: Http) -> None:
 
 
 async def _current(request: Http) -> Identity:
-    current: Identity = await request.app.state.reads.current(request_context.of(request).identity)
+    current: Identity = await request.app.state.read_pool.current(request_context.from_request(request).identity)
     return current
 
 

@@ -77,7 +77,7 @@ CHALLENGE = {"www-authenticate": 'Bearer realm="opportunities"'}
 INVALID_TOKEN = {"www-authenticate": 'Bearer realm="opportunities", error="invalid_token"'}
 
 
-def of(error: Exception, path: str = "") -> Problem:
+def from_exception(error: Exception, path: str = "") -> Problem:
     """What an exception means to a client; of one that is not foreseen, a 500."""
     match error:
         case errors.Invalid():
@@ -96,11 +96,11 @@ def of(error: Exception, path: str = "") -> Problem:
             detail = "The database is away or overloaded; the request may be sent again."
             return Problem(503, "unavailable", detail, headers={"retry-after": "1"})
         case HTTPException():
-            return _of_litestar(error, path)
+            return _from_litestar(error, path)
     return INTERNAL
 
 
-def _of_litestar(error: HTTPException, path: str) -> Problem:
+def _from_litestar(error: HTTPException, path: str) -> Problem:
     """What the framework itself refuses."""
     match error:
         case MethodNotAllowedException():
@@ -124,26 +124,26 @@ def _method_not_allowed(error: MethodNotAllowedException) -> Problem:
     return Problem(405, "method_not_allowed", f"Only {listed} are possible here.", headers={"allow": listed})
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The answer to a request whose handler raised ``error``. Raises ``RoleChanged`` for a request that can be put again."""
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error
     if isinstance(error, OtherVersion):
         request.app.state.schema.forget()  # not ready from now on
-    call = request.scope["call"]  # type: ignore[typeddict-item]
-    problem = told(error, call.path, call.request_id)
+    context = request.scope["request_context"]  # type: ignore[typeddict-item]
+    problem = report(error, context.path, context.request_id)
     return Response(
-        problem.body(call.request_id),
+        problem.body(context.request_id),
         status_code=problem.status,
         headers=dict(problem.headers),
         media_type=MEDIA_TYPE,
     )
 
 
-def told(error: Exception, path: str, request_id: str) -> Problem:
+def report(error: Exception, path: str, request_id: str) -> Problem:
     """As ``of``, and in the log what operators must hear of."""
     path = path[: logs.MAX_PATH]
-    problem = of(error, path)
+    problem = from_exception(error, path)
     if problem.status == 500:
         log.error("request.failed", request_id=request_id, path=path, exc_info=error)
     elif problem.status == 503:

@@ -8,21 +8,21 @@ from uuid import UUID
 from litestar.response.base import ASGIResponse
 
 from app.http import dispatch, filters, listing, request_context
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.request_context import Http
 from domain.errors import NotFound
 from projections.conditions import Condition
 from projections.directory import queries as directory_queries
-from projections.directory.queries import List
+from projections.directory.queries import DirectoryListQuery
 
 
-async def page(request: Http, kind: str, table: Table, *conditions: Condition, parent_id: UUID | None = None) -> ASGIResponse:
+async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition, parent_id: UUID | None = None) -> ASGIResponse:
     """The page asked for, of those records that also meet ``conditions``."""
-    identity = request_context.of(request).identity
-    asked = await listing.asked(request, table)
-    query = List(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
+    identity = request_context.from_request(request).identity
+    asked = await listing.parse(request, table)
+    query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
     statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
-    items, count = await request.app.state.reads.row(identity, *statement)
+    items, count = await request.app.state.read_pool.row(identity, *statement)
     return listing.envelope(request, asked, items, count)
 
 
@@ -33,9 +33,9 @@ async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:
 
 async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
     """Version and JSON of a record. Raises ``NotFound``, ``Invalid`` for parameters."""
-    filters.none(request.scope["query_string"])
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
+    filters.reject_any(request.scope["query_string"])
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
     if not rows:
         raise NotFound(f"No such {kind}.")
     version, body = rows[0]
@@ -44,6 +44,6 @@ async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
 
 async def settings(request: Http, kind: str) -> tuple[int, bytes] | None:
     """Version and JSON of the one record of its kind that an org has, or None where it was never written."""
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, kind))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, kind))
     return (rows[0][0], rows[0][1]) if rows else None

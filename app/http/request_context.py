@@ -33,7 +33,7 @@ HEADERS = {
 }
 
 
-class Call:
+class RequestContext:
     """One request. Headers are None where they were not sent.
 
     ``encoding`` is how its answer is compressed, where it is; ``inflated`` is its body, where that came compressed.
@@ -85,5 +85,5 @@ class Call:
         return self._identity
 
 
-def of(request: Http) -> Call:
-    return cast("Call", request.scope["call"])  # type: ignore[typeddict-item]
+def from_request(request: Http) -> RequestContext:
+    return cast("RequestContext", request.scope["request_context"])  # type: ignore[typeddict-item]

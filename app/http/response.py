@@ -17,7 +17,7 @@ _JSON: Header = (b"content-type", b"application/json")
 _BODILESS = frozenset({204, 304})
 
 
-class Answer(ASGIResponse):
+class JsonResponse(ASGIResponse):
     """``body`` is JSON, and none with 204 and 304. ``headers`` may be added to until it is sent."""
 
     __slots__ = ()

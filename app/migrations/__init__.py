@@ -96,7 +96,7 @@ def check(url: str) -> None:
         known = {name for name, _, _ in scripts()}
         if missing := known - applied.keys():
             raise SchemaError(f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`.")
-        if told := registry.difference(registry.written(_versions(connection))):
+        if told := registry.difference(registry.to_text(_versions(connection))):
             raise SchemaError(told)
 
 

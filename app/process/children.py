@@ -34,7 +34,7 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM, parent: int | None 
             os.kill(os.getpid(), number)
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Look for cycles of garbage less often, and never among what there is now.
 
     For work that leaves next to no cycles and makes many small objects: the search was a tenth of what a write cost, and a sixth of
@@ -125,7 +125,7 @@ class Unusable(Failure):
     """Why a folder cannot be ours, in one sentence."""
 
 
-def own(folder: Path) -> IO[str]:
+def lock_folder(folder: Path) -> IO[str]:
     """Make ``folder``, closed to others, and own it as long as the file returned is open. Raises ``Unusable``."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def own(folder: Path) -> IO[str]:
     return lock
 
 
-def until(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Look at a state of the world until it holds, for so long at the most."""
     deadline = time.monotonic() + seconds
     while not condition():

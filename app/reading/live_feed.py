@@ -10,9 +10,9 @@ from functools import partial
 from uuid import UUID
 
 from app.process import children
-from app.reading.notifications import Arrivals
+from app.reading.notifications import Notifications
 from app.reading.org_feed import Lanes, OrgFeed
-from app.reading.read_pool import Identity, Reads
+from app.reading.read_pool import Identity, ReadPool
 from app.reading.subscription import Subscription
 
 MANY = 50
@@ -26,7 +26,7 @@ class TooManyStreams(Exception):
 class LiveFeed:
     """To be used on one event loop. All subscriptions end when ``draining`` is set."""
 
-    def __init__(self, reads: Reads, arrivals: Arrivals, draining: asyncio.Event, *, per_token: int, per_org: int) -> None:
+    def __init__(self, reads: ReadPool, arrivals: Notifications, draining: asyncio.Event, *, per_token: int, per_org: int) -> None:
         self._reads = reads
         self._arrivals = arrivals
         self._draining = draining

@@ -27,7 +27,7 @@ LISTEN_SECONDS = 5.0
 log = structlog.get_logger("arrivals")
 
 
-class Arrivals:
+class Notifications:
     """To be used on one event loop. Everybody is woken when ``draining`` is set."""
 
     def __init__(self, url: str, draining: asyncio.Event, *, statement_timeout_ms: int = 15_000) -> None:
@@ -38,12 +38,12 @@ class Arrivals:
         self._tasks: list[asyncio.Task[None]] = []
 
     @contextmanager
-    def of(self, org_id: UUID) -> Iterator[asyncio.Event]:
+    def subscribe(self, org_id: UUID) -> Iterator[asyncio.Event]:
         """An event that is set when there is something; whoever waits clears it before looking."""
         mine = asyncio.Event()
         self._waiting.setdefault(org_id, set()).add(mine)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._drain())]
+            self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._end_when_draining())]
         try:
             yield mine
         finally:
@@ -68,7 +68,7 @@ class Arrivals:
             for one in self._waiting[org_id]:
                 one.set()
 
-    async def _drain(self) -> None:
+    async def _end_when_draining(self) -> None:
         await self._draining.wait()
         self._wake(set(self._waiting))
 
@@ -85,14 +85,14 @@ class Arrivals:
         async with connection:
             await connection.execute("SET ROLE opportunities_writer")
             await connection.execute(f"LISTEN {CHANNEL}")
-            position = await self._news(connection, None)
+            position = await self._next_orgs(connection, None)
             self._wake(set(self._waiting))  # of what came while nobody listened
             while True:
                 async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
                     pass
-                position = await self._news(connection, position)
+                position = await self._next_orgs(connection, position)
 
-    async def _news(self, connection: AsyncConnection[Any], position: int | None) -> int:
+    async def _next_orgs(self, connection: AsyncConnection[Any], position: int | None) -> int:
         """Wake the orgs with events beyond a position; the position of the last event."""
         if position is None:
             cursor = await connection.execute(feed.HEAD)

@@ -16,8 +16,8 @@ import msgspec
 import structlog
 
 from app.process.failures import Unavailable
-from app.reading.notifications import Arrivals
-from app.reading.read_pool import Reads
+from app.reading.notifications import Notifications
+from app.reading.read_pool import ReadPool
 from app.reading.subscription import MAX_BUFFER, Piece, Subscription
 from projections import feed
 from projections.directory import queries as directory_queries
@@ -48,7 +48,7 @@ HEARTBEAT = b": still here\n\n"
 log = structlog.get_logger("feed")
 
 
-class Told(NamedTuple):
+class RenderedEvent(NamedTuple):
     """An event as it is sent."""
 
     position: int
@@ -66,7 +66,7 @@ class Lanes(NamedTuple):
 class OrgFeed:
     """``_recent`` has the events beyond ``_since`` up to ``_head``, the last one read."""
 
-    def __init__(self, org_id: UUID, reads: Reads, arrivals: Arrivals, lanes: Lanes, draining: asyncio.Event) -> None:
+    def __init__(self, org_id: UUID, reads: ReadPool, arrivals: Notifications, lanes: Lanes, draining: asyncio.Event) -> None:
         self.subscribers: set[Subscription] = set()
         self.most = 0
         """Subscribers there ever were at once."""
@@ -75,11 +75,11 @@ class OrgFeed:
         self._arrivals = arrivals
         self._lanes = lanes
         self._draining = draining
-        self._recent: deque[Told] = deque()
+        self._recent: deque[RenderedEvent] = deque()
         self._size = 0
         self._since = self._head = self._epoch = 0
         self._cards: dict[UUID, dict[str, Any]] = {}
-        self._pages: OrderedDict[int, list[Told]] = OrderedDict()
+        self._pages: OrderedDict[int, list[RenderedEvent]] = OrderedDict()
         self._begun = asyncio.Event()
         self._looked_at = 0.0
         self.task = asyncio.create_task(self._run())
@@ -107,7 +107,7 @@ class OrgFeed:
     async def _run(self) -> None:
         """Until the process drains, or nobody has subscribed any more."""
         try:
-            with self._arrivals.of(self.org_id) as arrived:
+            with self._arrivals.subscribe(self.org_id) as arrived:
                 while self.subscribers and not self._draining.is_set():
                     arrived.clear()
                     more = await self._read_on()
@@ -137,21 +137,21 @@ class OrgFeed:
         return bool(told)
 
     async def _begin(self) -> None:
-        self._epoch, rows = await self._reads.of_org(self.org_id, *feed.last(self.org_id))
+        self._epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.last(self.org_id))
         self._since = self._head = rows[0][0]
         self._begun.set()
 
-    async def _read(self, after: int, limit: int, size: int) -> list[Told]:
+    async def _read(self, after: int, limit: int, size: int) -> list[RenderedEvent]:
         """The next events beyond a position. Afterwards every subscriber has the role it had when they were read, or later."""
-        epoch, rows = await self._reads.of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
+        epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
         if epoch > self._epoch:  # an answer that overtook this one may have told of a later one
             self._forget()
             await self._identify(epoch)
             self._epoch = max(self._epoch, epoch)
-        told: list[Told] = []
+        told: list[RenderedEvent] = []
         for start in range(0, len(rows), SLICE):
             events = feed.happened([row[1:] for row in rows[start : start + SLICE]])
-            told += map(_told, feed.entries(events, await self._actors(feed.actors(events))))
+            told += map(_rendered, feed.entries(events, await self._actors(feed.actors(events))))
             await asyncio.sleep(0)
         return told
 
@@ -159,7 +159,7 @@ class OrgFeed:
         """The cards of users; kept unless users have changed since."""
         cards = self._cards
         if unknown := [id_ for id_ in ids if id_ not in cards]:
-            epoch, found = await self._reads.of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
+            epoch, found = await self._reads.rows_of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
             cards = cards | {id_: msgspec.json.decode(card) for id_, card in found}
             if epoch == self._epoch:
                 self._cards = cards
@@ -185,7 +185,7 @@ class OrgFeed:
         self._recent.clear()
         self._size, self._since = 0, self._head
 
-    def _keep(self, told: Sequence[Told]) -> None:
+    def _keep(self, told: Sequence[RenderedEvent]) -> None:
         self._recent.extend(told)
         self._size += sum(len(one.text) for one in told)
         self._head = told[-1].position
@@ -194,7 +194,7 @@ class OrgFeed:
             self._size -= len(dropped.text)
             self._since = dropped.position
 
-    async def _hand_on(self, told: Sequence[Told]) -> None:
+    async def _hand_on(self, told: Sequence[RenderedEvent]) -> None:
         by_role = {admin: list(_pieces(told, admin=admin)) for admin in (True, False)}
         for number, subscriber in enumerate(list(self.subscribers), 1):
             for piece in by_role[subscriber.identity.role == "admin"]:
@@ -243,7 +243,7 @@ class OrgFeed:
             subscriber.give(pieces, told[-1].position if told else max(after, head))
         return True
 
-    async def _page(self, after: int) -> list[Told]:
+    async def _page(self, after: int) -> list[RenderedEvent]:
         """A page of the past, for one subscriber at a time; the next one who begins at the same position finds it there."""
         async with self._lanes.past:
             told = self._pages.get(after)
@@ -257,12 +257,12 @@ class OrgFeed:
             return told
 
 
-def _told(entry: Entry) -> Told:
+def _rendered(entry: Entry) -> RenderedEvent:
     text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
-    return Told(entry.position, text, entry.type.partition(".")[0] in feed.FOR_ADMINS)
+    return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in feed.FOR_ADMINS)
 
 
-def _pieces(told: Iterable[Told], *, admin: bool) -> Iterator[Piece]:
+def _pieces(told: Iterable[RenderedEvent], *, admin: bool) -> Iterator[Piece]:
     """What a role may see, in pieces."""
     texts: list[bytes] = []
     first = position = size = 0

@@ -29,7 +29,7 @@ _TEXT = pq.Format.TEXT
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
-class Reader:
+class ReadConnection:
     """``org_id`` is the org it sees. Over an open connection in autocommit, which nobody else uses from here on."""
 
     def __init__(self, connection: AsyncConnection[Any], patience: float = 18.0) -> None:

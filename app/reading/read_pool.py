@@ -20,7 +20,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
 from app.process.failures import Unavailable
-from app.reading.read_connection import Reader
+from app.reading.read_connection import ReadConnection
 from domain.errors import Unauthenticated
 from domain.permissions import Role
 from projections import connections
@@ -68,13 +68,13 @@ class _Bytes(Loader):
         return bytes(data)
 
 
-class Reads:
+class ReadPool:
     """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached. ``clock`` has the database's time."""
 
     def __init__(self, url: str, *, connections: int = 4, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
-        self._free: list[Reader] = []
+        self._free: list[ReadConnection] = []
         self._slots = asyncio.Semaphore(connections)
         self._identities: dict[str, Identity] = {}
         self.clock = Clock()
@@ -93,12 +93,12 @@ class Reads:
         Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``RoleChanged`` if it then had
         another role, ``Unavailable`` if the database does not answer.
         """
-        epoch, rows = await self.of_org(identity.org_id, text, params)
+        epoch, rows = await self.rows_of_org(identity.org_id, text, params)
         if epoch != identity.epoch:
             await self._require_the_same(identity, epoch)
         return rows
 
-    async def of_org(self, org_id: UUID, text: str, params: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
+    async def rows_of_org(self, org_id: UUID, text: str, params: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
         """The identity epoch of an org and all rows of a statement, seen by the org. Raises ``Unavailable``."""
         found = await self._fetch(org_id, _with_epoch(text), {**params, "epoch_org": org_id})
         return found[0][0], [row[2:] for row in found if row[1]]
@@ -140,7 +140,7 @@ class Reads:
         self._identities |= found
         return found
 
-    async def of_nobody(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def rows_without_org(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement about no org in particular. Raises ``Unavailable``."""
         return await self._fetch(None, text, params)
 
@@ -180,7 +180,7 @@ class Reads:
                 self._free.append(reader)
                 return rows
 
-    async def _take(self, org_id: UUID | None) -> tuple[Reader, bool]:
+    async def _take(self, org_id: UUID | None) -> tuple[ReadConnection, bool]:
         """A free connection, by preference one that sees the org already, or a new one."""
         for reader in reversed(self._free):
             if reader.org_id == org_id or org_id is None:
@@ -190,7 +190,7 @@ class Reads:
             return self._free.pop(), False
         return await self._open(), True
 
-    async def _open(self) -> Reader:
+    async def _open(self) -> ReadConnection:
         try:
             connection = await connections.connect_async(self._url, "reader", "", statement_timeout_ms=self._timeout)
             connection.adapters.register_loader("varchar", _Bytes)
@@ -201,7 +201,7 @@ class Reads:
                 raise
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
-        return Reader(connection, connection.patience)
+        return ReadConnection(connection, connection.patience)
 
 
 def _was_cancelled(error: psycopg.Error, seconds: float, timeout_ms: int) -> bool:

@@ -8,7 +8,7 @@ from litestar.response.base import ASGIResponse
 from app.http import bodies, dispatch, records
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
@@ -20,7 +20,7 @@ PATH = "/api/accounts"
 ONE = "/api/accounts/{id:uuid}"
 Account = shown(account.State, "Account")
 EXAMPLE = {"name": "Acme Corp", "domain": "acme.example", "custom_fields": {"tier": "gold"}}
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("name", TEXT, ("icontains",), description="Exact name."),

@@ -10,7 +10,7 @@ from litestar.response.base import ASGIResponse
 from app.http import bodies, dispatch, records, request_context
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, PHRASE, choice
 from app.http.request_context import Http
@@ -29,7 +29,7 @@ EXAMPLE = {
     "body": "They want a three-year term.",
     "occurred_at": "2026-03-04T15:00:00Z",
 }
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("type", choice(*get_args(activity.Type)), description="Of this type."),
@@ -45,9 +45,9 @@ TABLE = Table(
 
 @get(PATH, opt=describe(TAG, "List a deal's activities", answer=Activity, table=TABLE))
 async def list_activities(request: Http) -> ASGIResponse:
-    identity = request_context.of(request).identity
+    identity = request_context.from_request(request).identity
     opportunity_id = request.path_params["id"]
-    found = await request.app.state.reads.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
+    found = await request.app.state.read_pool.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
     if not found:
         raise NotFound("No such opportunity.")
     return await records.page(request, "activity", TABLE, parent_id=opportunity_id)

@@ -8,7 +8,7 @@ from litestar.response.base import ASGIResponse
 from app.http import bodies, dispatch, records
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import EMAIL, ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
@@ -26,7 +26,7 @@ EXAMPLE = {
     "phone": "+1 555 0100",
     "title": "Head of Procurement",
 }
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("account", ID, ("isnull",), description="Of this account."),

@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 
 from app.http import bodies, dispatch, filters, listing, records, request_context
 from app.http.filters import Filters
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.request_context import Http
 from app.writing.envelope import Outcome
@@ -25,7 +25,7 @@ PATH = "/api/custom-fields"
 ONE = "/api/custom-fields/{key:str}"
 FIELD = frozenset({"field"})
 EXAMPLE = {"key": "competitor", "label": "Competitor", "type": "dropdown", "options": ["incumbent_vendor", "none"]}
-TABLE = Table(Filters(), orderings=(), order=(), fields=Definition.__struct_fields__)
+TABLE = ListSpec(Filters(), orderings=(), order=(), fields=Definition.__struct_fields__)
 _definitions = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -34,7 +34,7 @@ _definitions = msgspec.json.Decoder(list[dict[str, Any]])
     opt=describe(TAG, "List custom fields", description="In order of creation.", answer=Definition, table=TABLE),
 )
 async def list_custom_fields(request: Http) -> ASGIResponse:
-    asked = await listing.asked(request, TABLE)
+    asked = await listing.parse(request, TABLE)
     _, definitions = await _all(request)
     part = definitions[asked.page.offset : asked.page.offset + asked.page.limit]
     return listing.envelope(request, asked, msgspec.json.encode(part)[1:-1], len(definitions))
@@ -60,7 +60,7 @@ async def create_custom_field(request: Http) -> ASGIResponse:
 
 @get(ONE, opt=describe(TAG, "Get a custom field", answer=Definition, versioned=True))
 async def get_custom_field(request: Http) -> ASGIResponse:
-    filters.none(request.scope["query_string"])
+    filters.reject_any(request.scope["query_string"])
     version, definitions = await _all(request)
     return dispatch.record(request, version, msgspec.json.encode(_find(definitions, request.path_params["key"])))
 
@@ -94,7 +94,9 @@ async def delete_custom_field(request: Http) -> ASGIResponse:
 
 
 async def _execute(request: Http, command: custom_field.Create | custom_field.Update | custom_field.Delete) -> Outcome:
-    return await dispatch.execute(request, command, stream_id=custom_field.stream_id(request_context.of(request).identity.org_id))
+    return await dispatch.execute(
+        request, command, stream_id=custom_field.stream_id(request_context.from_request(request).identity.org_id)
+    )
 
 
 async def _all(request: Http) -> tuple[int, list[dict[str, Any]]]:

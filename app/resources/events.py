@@ -75,7 +75,7 @@ class EventPage(msgspec.Struct, frozen=True):
     ),
 )
 async def list_events(request: Http) -> ASGIResponse:
-    this = request_context.of(request)
+    context = request_context.from_request(request)
     streaming = EVENT_STREAM in request.headers.get("accept", "")
     after, limit = _asked(request, streaming)
     if streaming:
@@ -85,15 +85,17 @@ async def list_events(request: Http) -> ASGIResponse:
     following = None
     entries = entries[:limit]
     if found > len(entries):
-        base = paging.base(this, request.app.state.public_url)
+        base = paging.base_url(context, request.app.state.public_url)
         following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
     return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
 
 
 async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entry]]:
     """How many events were found, and those of them that a page has room for."""
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin"))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(
+        identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin")
+    )
     events: list[Happened] = []
     for start in range(0, len(rows), SLICE):
         events += feed.happened([row[1:] for row in rows[start : start + SLICE]])
@@ -107,7 +109,7 @@ async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entr
 
 
 def _stream(request: Http, after: int) -> ASGIResponse:
-    state, identity = request.app.state, request_context.of(request).identity
+    state, identity = request.app.state, request_context.from_request(request).identity
     if state.draining.is_set():
         raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})
     state.live_feed.require_room(identity)
@@ -128,7 +130,7 @@ class EventStream(ASGIResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        if scope["call"].method != "HEAD":  # type: ignore[typeddict-item]
+        if scope["request_context"].method != "HEAD":  # type: ignore[typeddict-item]
             await _write(send, RETRY)
             with self._feed.subscribed(self._identity, self._after) as (org, subscription):
                 watching = asyncio.create_task(_end_with_the_client(receive, subscription))
@@ -166,14 +168,14 @@ async def _end_with_the_client(receive: Receive, subscription: Subscription) -> 
 
 def _asked(request: Http, streaming: bool) -> tuple[int, int]:
     errors: Errors = {}
-    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
+    taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
     hints = Hints(PARAMETERS)
     for name, _ in rest:
         errors[name] = ["Unknown parameter." + hints.meant(name)]
-    after = paging.number(taken, "after", 0, 0, MAX_POSITION, errors)
-    limit = paging.number(taken, "limit", LIMIT, 1, MAX_LIMIT, errors)
+    after = paging.parse_number(taken, "after", 0, 0, MAX_POSITION, errors)
+    limit = paging.parse_number(taken, "limit", LIMIT, 1, MAX_LIMIT, errors)
     if streaming and (last := request.headers.get("last-event-id")):
-        after = paging.number({"Last-Event-ID": last}, "Last-Event-ID", 0, 0, MAX_POSITION, errors)
+        after = paging.parse_number({"Last-Event-ID": last}, "Last-Event-ID", 0, 0, MAX_POSITION, errors)
     if errors:
         raise Invalid(errors)
     return after, limit

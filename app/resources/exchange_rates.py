@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.http import bodies, dispatch, listing, request_context
 from app.http.filters import Filter, Filters
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import CURRENCY
 from app.http.request_context import Http
@@ -36,7 +36,7 @@ class ExchangeRate(Struct):
 
 
 SHOWN: dict[str, Any] = {**EXAMPLE, "updated_at": "2026-01-01T08:00:00Z"}
-TABLE = Table(
+TABLE = ListSpec(
     Filters((Filter("currency", CURRENCY, description="Of this currency."),)),
     orderings=(),
     order=(),
@@ -56,11 +56,11 @@ TABLE = Table(
     ),
 )
 async def list_exchange_rates(request: Http) -> ASGIResponse:
-    identity = request_context.of(request).identity
-    asked = await listing.asked(request, TABLE)
+    identity = request_context.from_request(request).identity
+    asked = await listing.parse(request, TABLE)
     currencies = [code for condition in asked.conditions for code in condition.values]
     statement = rates.page(identity.org_id, asked.page.limit, asked.page.offset, currencies)
-    items, count = await request.app.state.reads.row(identity, *statement)
+    items, count = await request.app.state.read_pool.row(identity, *statement)
     return listing.envelope(request, asked, items, count)
 
 
@@ -79,13 +79,13 @@ async def list_exchange_rates(request: Http) -> ASGIResponse:
     ),
 )
 async def set_exchange_rate(request: Http) -> ASGIResponse:
-    identity = request_context.of(request).identity
+    identity = request_context.from_request(request).identity
     command = await bodies.read(request, exchange_rate.Set, READ_ONLY)
     stream_id = exchange_rate.stream_id(identity.org_id, command.currency)
     outcome = await dispatch.execute(request, command, stream_id=stream_id)
     # The outcome shows the rate set last, which need not be the one of this day.
     statement = directory_queries.exchange_rate(stream_id, command.valid_from)
-    (body,) = await request.app.state.reads.row(identity, *statement)
+    (body,) = await request.app.state.read_pool.row(identity, *statement)
     outcome.body = body.decode()
     return dispatch.answer(outcome)
 

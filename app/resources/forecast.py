@@ -14,17 +14,17 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 from app.http import filters, listing, paging, request_context
 from app.http.filters import Filters, Pairs
 from app.http.operations import describe, query
-from app.http.param_types import CURRENCY, DATE, Kind
+from app.http.param_types import CURRENCY, DATE, ParamType
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
-from app.http.response import Answer
+from app.http.response import JsonResponse
 from app.resources.opportunities import FILTERS, PATH
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
 from projections.forecast import current as queries
 from projections.forecast import waterfall
 from projections.forecast.balances import Bounds
-from projections.forecast.current import MAX_MONTHS, GroupBy, Question
+from projections.forecast.current import MAX_MONTHS, ForecastQuery, GroupBy
 from projections.opportunities import queries as opportunity_queries
 
 TAG = "Forecast"
@@ -110,10 +110,10 @@ EXAMPLE = {
         ),
     ),
 )
-async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
-    identity = request_context.of(request).identity
+async def get_forecast(request: Request[Any, Any, Any]) -> JsonResponse:
+    identity = request_context.from_request(request).identity
     errors: Errors = {}
-    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), PARAMETERS, errors)
+    taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
     conditions = await _conditions(request, rest, DEALS, PARAMETERS, errors)
     bounds = _bounds(taken, errors)
     as_of = listing.as_of(taken.get("as_of"), errors)
@@ -125,11 +125,11 @@ async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
         raise Invalid(errors)
     deals = None
     if conditions or group_by:
-        deals = opportunity_queries.where(opportunity_queries.List(identity.org_id, conditions, as_of=as_of))
-    today = request.app.state.reads.clock.now().date()
-    question = Question(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
-    row = await request.app.state.reads.row(identity, *queries.forecast(question))
-    return Answer(queries.body(question, row))
+        deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
+    today = request.app.state.read_pool.clock.now().date()
+    question = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
+    row = await request.app.state.read_pool.row(identity, *queries.forecast(question))
+    return JsonResponse(queries.body(question, row))
 
 
 @get(
@@ -146,14 +146,14 @@ async def get_forecast(request: Request[Any, Any, Any]) -> Answer:
         ),
     ),
 )
-async def get_forecast_changes(request: Request[Any, Any, Any]) -> Answer:
-    identity = request_context.of(request).identity
+async def get_forecast_changes(request: Request[Any, Any, Any]) -> JsonResponse:
+    identity = request_context.from_request(request).identity
     errors: Errors = {}
-    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), CHANGES, errors)
+    taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), CHANGES, errors)
     await _conditions(request, rest, Filters(), CHANGES, errors)
     bounds = _bounds(taken, errors)
     currency = _value(taken, "currency", CURRENCY, errors)
-    now = request.app.state.reads.clock.now()
+    now = request.app.state.read_pool.clock.now()
     start = _instant(taken.get("from"), "from", errors)
     end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
     if "from" not in taken:
@@ -162,9 +162,9 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> Answer:
         errors["to"] = ["Must not be before `from`."]
     if errors or start is None or end is None:
         raise Invalid(errors)
-    span = waterfall.Span(identity.org_id, start, end, now.date(), bounds, currency)
-    row = await request.app.state.reads.row(identity, *waterfall.changes(span))
-    return Answer(waterfall.body(span, row))
+    span = waterfall.WaterfallQuery(identity.org_id, start, end, now.date(), bounds, currency)
+    row = await request.app.state.read_pool.row(identity, *waterfall.changes(span))
+    return JsonResponse(waterfall.body(span, row))
 
 
 async def _conditions(
@@ -174,7 +174,9 @@ async def _conditions(
     custom = table.custom and any(name.startswith("cf_") for name, _ in given)
     types = await listing.custom_field_types(request) if custom else {}
     try:
-        return filters.conditions(given, table, identity=request_context.of(request).identity, custom_types=types, others=others)
+        return filters.conditions(
+            given, table, identity=request_context.from_request(request).identity, custom_types=types, others=others
+        )
     except Invalid as error:
         errors |= error.errors
         return ()
@@ -191,7 +193,7 @@ def _bounds(taken: dict[str, str], errors: Errors) -> Bounds:
     return bounds
 
 
-def _value(taken: dict[str, str], name: str, kind: Kind, errors: Errors) -> Any:
+def _value(taken: dict[str, str], name: str, kind: ParamType, errors: Errors) -> Any:
     if name not in taken:
         return None
     try:

@@ -83,16 +83,16 @@ async def get_live() -> ASGIResponse:
 async def get_ready(request: Http) -> ASGIResponse:
     if request.app.state.draining.is_set():
         raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
-    await asyncio.gather(_reads(request), request.app.state.writer.ping(PING_SECONDS))
+    await asyncio.gather(_reads(request), request.app.state.command_queue.ping(PING_SECONDS))
     await request.app.state.schema.check()
-    warning = request.app.state.reads.clock.warning()
+    warning = request.app.state.read_pool.clock.warning()
     return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
 
 
 async def _reads(request: Http) -> None:
     try:
         async with asyncio.timeout(PING_SECONDS):
-            await request.app.state.reads.ping()
+            await request.app.state.read_pool.ping()
     except TimeoutError as error:
         raise Unavailable("The database does not answer.") from error
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from app.http import listing, request_context
 from app.http.filters import Filters
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.request_context import Http
 from app.resources.opportunities import PATH, TAG
@@ -43,7 +43,7 @@ class HistoryEntry(Struct, kw_only=True):
     changes: dict[str, list[Any]]
 
 
-TABLE = Table(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_fields__)
+TABLE = ListSpec(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_fields__)
 
 
 @get(
@@ -51,10 +51,10 @@ TABLE = Table(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_f
     opt=describe(TAG, "The history of an opportunity", table=TABLE, answer=HistoryEntry, description="Oldest first."),
 )
 async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
-    asked = await listing.asked(request, TABLE)
-    identity = request_context.of(request).identity
+    asked = await listing.parse(request, TABLE)
+    identity = request_context.from_request(request).identity
     page = feed.of_opportunity(identity.org_id, id, asked.page.limit, asked.page.offset)
-    rows = await request.app.state.reads.rows(identity, *page)
+    rows = await request.app.state.read_pool.rows(identity, *page)
     if not rows:
         raise NotFound(f"There is no opportunity {id}.")
     events = feed.happened([row[1:] for row in rows if row[1] is not None])
@@ -67,8 +67,8 @@ async def actors(request: Http, events: list[Happened]) -> dict[UUID, dict[str, 
     ids = feed.actors(events)
     if not ids:
         return {}
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.cards(identity.org_id, ids))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *directory_queries.cards(identity.org_id, ids))
     return {id_: msgspec.json.decode(card) for id_, card in rows}
 
 

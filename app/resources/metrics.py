@@ -44,7 +44,7 @@ async def get_metrics(request: Http) -> ASGIResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    reads = request.app.state.reads
+    reads = request.app.state.read_pool
     body = generate_latest(registry) + await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
     return ASGIResponse(body=body, media_type=CONTENT_TYPE_LATEST)
 
@@ -53,7 +53,7 @@ def _admit(request: Http) -> None:
     """Raises ``Refused`` unless the client has the token, or, where none is set, is on this machine."""
     expected: str = request.app.state.metrics_token
     if expected:
-        given = (request_context.of(request).authorization or "").removeprefix("Bearer ")
+        given = (request_context.from_request(request).authorization or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise Refused(401, "unauthenticated", "Send the metrics token: Authorization: Bearer <token>.", CHALLENGE)
     elif not _local(request):

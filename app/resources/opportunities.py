@@ -13,11 +13,11 @@ from litestar.params import FromPath
 from app.http import bodies, filters, listing, paging, request_context
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
 from app.http.request_context import Http
-from app.http.response import Answer
+from app.http.response import JsonResponse
 from app.resources import opportunity_types as shown
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
@@ -55,7 +55,7 @@ FILTERS = Filters(
     ),
     custom=True,
 )
-TABLE = Table(
+TABLE = ListSpec(
     filters=FILTERS,
     orderings=tuple(sorted(ORDERINGS)),
     order=queries.DEFAULT_ORDER,
@@ -75,11 +75,11 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
         description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
     ),
 )  # fmt: skip
-async def list_opportunities(request: Request[Any, Any, Any]) -> Answer:
-    asked = await listing.asked(request, TABLE)
-    identity = request_context.of(request).identity
-    wanted = queries.List(identity.org_id, asked.conditions, asked.order, asked.as_of)
-    reads, page = request.app.state.reads, asked.page
+async def list_opportunities(request: Request[Any, Any, Any]) -> JsonResponse:
+    asked = await listing.parse(request, TABLE)
+    identity = request_context.from_request(request).identity
+    wanted = queries.OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
+    reads, page = request.app.state.read_pool, asked.page
     if page.cursor is None:
         items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
         return listing.envelope(request, asked, items, count)
@@ -99,7 +99,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> Answer:
         description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
-async def create_opportunity(request: Request[Any, Any, Any]) -> Answer:
+async def create_opportunity(request: Request[Any, Any, Any]) -> JsonResponse:
     command = await bodies.read(request, opportunity.Create, READ_ONLY)
     return answer(await execute(request, command), 201, location=f"{PATH}/")
 
@@ -111,7 +111,7 @@ async def create_opportunity(request: Request[Any, Any, Any]) -> Answer:
         versioned=True,
     ),
 )  # fmt: skip
-async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     version, body = await _record(request, id, _as_of(request))
     return record(request, version, body)
 
@@ -124,7 +124,7 @@ async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -
         description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
     ),
 )  # fmt: skip
-async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     command = await bodies.read(request, opportunity.Update, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -137,7 +137,7 @@ async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Optional keys left out are cleared, but `stage`, `owner_id` and `probability` stay.",
     ),
 )  # fmt: skip
-async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     command = await bodies.read(request, opportunity.Replace, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -147,7 +147,7 @@ async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
     status_code=200,
     opt=describe(TAG, "Delete an opportunity", status=204, versioned=True, description="It can be restored."),
 )
-async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     return answer(await execute(request, opportunity.Delete(), stream_id=id), 204)
 
 
@@ -159,7 +159,7 @@ async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
     ),
 )  # fmt: skip
-async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     command = await bodies.read(request, opportunity.ChangeStage)
     return answer(await execute(request, command, stream_id=id, comment=normal(command.comment or "") or None))
 
@@ -170,7 +170,7 @@ async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[U
         TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True
     ),
 )  # fmt: skip
-async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
+async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
     return answer(await execute(request, opportunity.Restore(), stream_id=id))
 
 
@@ -181,9 +181,9 @@ async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
         description="With the fields that each asks for.",
     ),
 )  # fmt: skip
-async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> Answer:  # noqa: A002
-    identity = request_context.of(request).identity
-    filters.none(request.scope["query_string"])
+async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+    identity = request_context.from_request(request).identity
+    filters.reject_any(request.scope["query_string"])
     _, body = await _record(request, id, None)
     policy = await _policy(request)
     deal = msgspec.json.decode(body)
@@ -193,12 +193,12 @@ async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) 
         missing = [path for path in required if custom_value.is_empty(_at(deal, path))]
         possible.append(shown.NextStage(key, stage.label, stage.type, stage.probability, list(required), missing))
     assert identity.org_id == policy.org_id
-    return Answer(msgspec.json.encode(shown.PossibleTransitions(deal["stage"], possible)))
+    return JsonResponse(msgspec.json.encode(shown.PossibleTransitions(deal["stage"], possible)))
 
 
 async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int, bytes]:
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *queries.record(identity.org_id, id_, as_of))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *queries.record(identity.org_id, id_, as_of))
     if not rows:
         raise NotFound(f"There is no opportunity {id_}.")
     version, body = rows[0]
@@ -206,8 +206,8 @@ async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int
 
 
 async def _policy(request: Http) -> pipeline.State:
-    identity = request_context.of(request).identity
-    rows = await request.app.state.reads.rows(identity, *directory_queries.settings(identity.org_id, "pipeline"))
+    identity = request_context.from_request(request).identity
+    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "pipeline"))
     document = msgspec.json.decode(rows[0][1]) | {"org_id": str(identity.org_id)}
     return msgspec.convert(document, pipeline.State)
 
@@ -221,7 +221,7 @@ def _at(deal: dict[str, Any], path: str) -> Any:
 def _as_of(request: Http) -> datetime | None:
     """The instant asked for, of a record that has no other parameters."""
     errors: Errors = {}
-    taken, rest = paging.once(filters.pairs(request.scope["query_string"]), ("as_of",), errors)
+    taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), ("as_of",), errors)
     for name, _ in rest:
         errors[name] = ["Unknown parameter. Possible: as_of."]
     instant = listing.as_of(taken.get("as_of"), errors)

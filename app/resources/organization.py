@@ -19,7 +19,7 @@ Organization = shown(organization.State, "Organization")
 
 @get(PATH, opt=describe(TAG, "Get the organization", answer=Organization, versioned=True))
 async def get_organization(request: Http) -> ASGIResponse:
-    return await records.one(request, "organization", organization.stream_id(request_context.of(request).identity.org_id))
+    return await records.one(request, "organization", organization.stream_id(request_context.from_request(request).identity.org_id))
 
 
 @patch(
@@ -39,7 +39,7 @@ async def get_organization(request: Http) -> ASGIResponse:
 )
 async def update_organization(request: Http) -> ASGIResponse:
     command = await bodies.read(request, organization.Update)
-    stream_id = organization.stream_id(request_context.of(request).identity.org_id)
+    stream_id = organization.stream_id(request_context.from_request(request).identity.org_id)
     return dispatch.answer(await dispatch.execute(request, command, stream_id=stream_id))
 
 

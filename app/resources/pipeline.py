@@ -21,7 +21,7 @@ EXAMPLE = msgspec.to_builtins(pipeline.DEFAULT)
 
 @get(PATH, opt=describe(TAG, "Get the pipeline policy", answer=Pipeline, versioned=True))
 async def get_pipeline(request: Http) -> ASGIResponse:
-    filters.none(request.scope["query_string"])
+    filters.reject_any(request.scope["query_string"])
     found = await records.settings(request, "pipeline")
     if found is None:
         raise NotFound("This organization has no pipeline.")
@@ -45,7 +45,7 @@ async def get_pipeline(request: Http) -> ASGIResponse:
 )
 async def replace_pipeline(request: Http) -> ASGIResponse:
     command = await bodies.read(request, pipeline.Replace)
-    stream_id = pipeline.stream_id(request_context.of(request).identity.org_id)
+    stream_id = pipeline.stream_id(request_context.from_request(request).identity.org_id)
     return dispatch.answer(await dispatch.execute(request, command, stream_id=stream_id))
 
 

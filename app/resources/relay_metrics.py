@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from app.process.failures import Unavailable
-from app.reading.read_pool import Reads
+from app.reading.read_pool import ReadPool
 from consumers import checkpoints
 from consumers.checkpoints import Lag
 
@@ -35,11 +35,11 @@ class _Families(Collector):
         yield from self._families
 
 
-async def exposition(reads: Reads) -> bytes:
+async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none before a relay has ever been at work, or without an answer in ``SECONDS``."""
     try:
         async with asyncio.timeout(SECONDS):
-            rows = await reads.of_nobody(checkpoints.LAG, {"name": checkpoints.RELAY})
+            rows = await reads.rows_without_org(checkpoints.LAG, {"name": checkpoints.RELAY})
     except (Unavailable, TimeoutError, psycopg.Error):
         return b""
     registry = CollectorRegistry()

@@ -10,7 +10,7 @@ from litestar.response.base import ASGIResponse
 from app.http import bodies, dispatch, records, request_context
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, ID, INSTANT, PHRASE
 from app.http.request_context import Http
@@ -26,7 +26,7 @@ Token = shown(token.State, "Token")
 NewToken = msgspec.defstruct(
     "NewToken", [(field.name, field.type) for field in msgspec.structs.fields(Token)] + [("token", str | None)]
 )
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("user", ID, description="Of this user."),
@@ -43,7 +43,7 @@ TABLE = Table(
 
 @get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
 async def list_tokens(request: Http) -> ASGIResponse:
-    identity = request_context.of(request).identity
+    identity = request_context.from_request(request).identity
     own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
     return await records.page(request, "token", TABLE, *own)
 

@@ -14,7 +14,7 @@ from msgspec import Struct, defstruct
 from app.http import bodies, dispatch, records, request_context
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from app.http.request_context import Http
@@ -38,7 +38,7 @@ class CurrentToken(Struct):
 
 
 Me = defstruct("Me", [("token", CurrentToken)], bases=(User,))
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("role", choice(*ROLES), description="With this role."),
@@ -90,7 +90,7 @@ async def create_user(request: Http) -> ASGIResponse:
     ),
 )
 async def get_me(request: Http) -> ASGIResponse:
-    identity = request_context.of(request).identity
+    identity = request_context.from_request(request).identity
     version, body = await records.read(request, "user", identity.user_id)
     token = msgspec.json.encode(CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at))
     return dispatch.record(request, version, body[:-1] + b',"token":' + token + b"}")

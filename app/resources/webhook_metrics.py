@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from app.process.failures import Unavailable
-from app.reading.read_pool import Reads
+from app.reading.read_pool import ReadPool
 from consumers.webhooks import deliveries
 
 SECONDS = 3.0
@@ -51,11 +51,11 @@ class _Families(Collector):
         return [(label, value) for name, label, value in self._rows if name == key]
 
 
-async def exposition(reads: Reads) -> bytes:
+async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none without an answer in ``SECONDS``."""
     try:
         async with asyncio.timeout(SECONDS):
-            rows: Any = await reads.of_nobody(deliveries.GAUGES, {})
+            rows: Any = await reads.rows_without_org(deliveries.GAUGES, {})
     except (Unavailable, TimeoutError):
         return b""
     registry = CollectorRegistry()

@@ -30,7 +30,7 @@ Work = Callable[[Cursor[Any]], tuple[UUID, str]]
 """What is to be done; it gives the id and the JSON of the answer."""
 
 
-class Desk:
+class WebhookRequests:
     """Of one application."""
 
     def __init__(self, settings: Settings) -> None:
@@ -46,20 +46,20 @@ class Desk:
             self._key = await self._in_transaction(deliveries.key)
         return signing.shown(signing.secret(self._key, endpoint_id, generation))
 
-    async def judge(self, url: object) -> None:
+    async def check_url(self, url: object) -> None:
         """Whether the name in a URL leads where nothing may be sent; the rest of it the command judges. Raises ``Invalid``."""
         if not isinstance(url, str) or url_error(url.strip(), self.rules):
             return
         if message := await ssrf_guard.name_error(url.strip(), self.rules, self.lookup):
             raise Invalid({"url": [message]})
 
-    async def ask(self, request: Http, work: Work) -> tuple[str, bool]:
+    async def run_once(self, request: Http, work: Work) -> tuple[str, bool]:
         """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it was given before."""
-        this = request_context.of(request)
+        context = request_context.from_request(request)
         key: Key | None = None
-        if this.idempotency_key is not None:
-            mark = idempotency_key.fingerprint(this.method, this.path, await bodies.sent(request))
-            key = Key(this.identity.org_id, this.identity.user_id, idempotency_key.key(this.idempotency_key), mark)
+        if context.idempotency_key is not None:
+            mark = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
+            key = Key(context.identity.org_id, context.identity.user_id, idempotency_key.parse(context.idempotency_key), mark)
 
         def run(cursor: Cursor[Any]) -> tuple[str, bool]:
             if key is not None and (body := once.answered(cursor, key)) is not None:
@@ -74,7 +74,7 @@ class Desk:
     async def _in_transaction(self, work: Callable[[Cursor[Any]], T]) -> T:
         def run() -> T:
             with (
-                database.connect(self._url, "webhook desk", statement_timeout_ms=self._timeout) as connection,
+                database.connect(self._url, "webhook requests", statement_timeout_ms=self._timeout) as connection,
                 connection.transaction(),
                 connection.cursor() as cursor,
             ):

@@ -18,13 +18,13 @@ from psycopg import Cursor
 from app.http import bodies, dispatch, filters, listing, records, request_context
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import Table
+from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, INSTANT, PHRASE, choice
 from app.http.permission import require_an_admin
 from app.http.request_context import Http
 from app.resources.opportunity_types import ITEM
-from app.resources.webhook_requests import Desk
+from app.resources.webhook_requests import WebhookRequests
 from app.writing.envelope import Outcome
 from consumers.webhooks import delivery_log, redelivery
 from consumers.webhooks.delivery_log import Delivery, DeliveryRecord
@@ -55,7 +55,7 @@ EXAMPLE = {
     "description": "Commission calculator",
     "filters": {"currency": ["USD"], "amount__gte": "10000"},
 }
-TABLE = Table(
+TABLE = ListSpec(
     Filters(
         (
             Filter("active", BOOL, description="Neither paused nor disabled."),
@@ -67,7 +67,7 @@ TABLE = Table(
     order=(Order("created_at", True),),
     fields=Endpoint.__struct_fields__,
 )
-DELIVERIES = Table(
+DELIVERIES = ListSpec(
     Filters(
         (
             Filter("status", choice(*get_args(Status)), description="Of this status."),
@@ -126,9 +126,9 @@ async def list_webhooks(request: Http) -> ASGIResponse:
 )
 async def create_webhook(request: Http) -> ASGIResponse:
     await require_an_admin(request)
-    desk = _desk(request)
-    command = await bodies.read(request, webhook_endpoint.Create, rules=desk.rules)
-    await desk.judge(command.url)
+    requests = _webhook_requests(request)
+    command = await bodies.read(request, webhook_endpoint.Create, rules=requests.rules)
+    await requests.check_url(command.url)
     return await _with_secret(request, await dispatch.execute(request, command), 201)
 
 
@@ -156,9 +156,9 @@ async def get_webhook(request: Http) -> ASGIResponse:
 )
 async def update_webhook(request: Http) -> ASGIResponse:
     await require_an_admin(request)
-    desk = _desk(request)
-    command = await bodies.read(request, webhook_endpoint.Update, rules=desk.rules)
-    await desk.judge(command.url)
+    requests = _webhook_requests(request)
+    command = await bodies.read(request, webhook_endpoint.Update, rules=requests.rules)
+    await requests.check_url(command.url)
     return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
 
 
@@ -206,7 +206,7 @@ async def test_webhook(request: Http) -> ASGIResponse:
     await require_an_admin(request)
     await bodies.none(request)
     endpoint_id = request.path_params["id"]
-    org_id = request_context.of(request).identity.org_id
+    org_id = request_context.from_request(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
         return _shown(cursor, org_id, redelivery.test(cursor, org_id, endpoint_id, ITEM))
@@ -226,10 +226,10 @@ async def test_webhook(request: Http) -> ASGIResponse:
 )
 async def list_webhook_deliveries(request: Http) -> ASGIResponse:
     await require_an_admin(request)
-    identity = request_context.of(request).identity
-    reads = request.app.state.reads
+    identity = request_context.from_request(request).identity
+    reads = request.app.state.read_pool
     endpoint_id = request.path_params["id"]
-    asked = await listing.asked(request, DELIVERIES)
+    asked = await listing.parse(request, DELIVERIES)
     if not await reads.rows(identity, *directory_queries.record(identity.org_id, "webhook_endpoint", endpoint_id)):
         raise NotFound("No such webhook endpoint.")
     page = delivery_log.page(identity.org_id, endpoint_id, asked.conditions, asked.page.limit, asked.page.offset)
@@ -253,9 +253,9 @@ async def list_webhook_deliveries(request: Http) -> ASGIResponse:
 )
 async def get_webhook_delivery(request: Http) -> ASGIResponse:
     await require_an_admin(request)
-    filters.none(request.scope["query_string"])
-    identity = request_context.of(request).identity
-    reads = request.app.state.reads
+    filters.reject_any(request.scope["query_string"])
+    identity = request_context.from_request(request).identity
+    reads = request.app.state.read_pool
     id_ = _delivery_id(request)
     rows = await reads.rows(identity, *delivery_log.record(identity.org_id, id_))
     if not rows:
@@ -284,7 +284,7 @@ async def redeliver_webhook(request: Http) -> ASGIResponse:
     await require_an_admin(request)
     await bodies.none(request)
     id_ = _delivery_id(request)
-    org_id = request_context.of(request).identity.org_id
+    org_id = request_context.from_request(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
         redelivery.redeliver(cursor, org_id, id_)
@@ -328,7 +328,7 @@ async def replay_webhook(request: Http) -> ASGIResponse:
     wanted = await bodies.read(request, WebhookReplay)
     _require_range(wanted)
     endpoint_id = request.path_params["id"]
-    org_id = request_context.of(request).identity.org_id
+    org_id = request_context.from_request(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
         replayed = redelivery.replay(
@@ -358,15 +358,15 @@ def _require_range(wanted: WebhookReplay) -> None:
         raise Invalid(errors)
 
 
-def _desk(request: Http) -> Desk:
-    desk: Desk = request.app.state.webhooks
-    return desk
+def _webhook_requests(request: Http) -> WebhookRequests:
+    requests: WebhookRequests = request.app.state.webhook_requests
+    return requests
 
 
 async def _asked(request: Http, work: Any) -> ASGIResponse:
     """The answer to an admin's request for deliveries."""
-    filters.none(request.scope["query_string"])
-    body, replayed = await _desk(request).ask(request, work)
+    filters.reject_any(request.scope["query_string"])
+    body, replayed = await _webhook_requests(request).run_once(request, work)
     headers = [("idempotent-replayed", "true")] if replayed else []
     return ASGIResponse(body=body, status_code=202, headers=headers)
 
@@ -387,7 +387,7 @@ async def _with_secret(request: Http, outcome: Outcome, status: int) -> ASGIResp
     """The endpoint with the secret of the generation it shows."""
     secret = None
     if not outcome.replayed:
-        secret = await _desk(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
+        secret = await _webhook_requests(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
     return dispatch.answer(outcome, status, location=f"{PATH}/" if status == 201 else None, secret=secret)
 
 

@@ -18,7 +18,7 @@ from litestar.routes import HTTPRoute
 from app.http.json_schema import REF, Schemas
 from app.http.operations import HIDDEN, Json, Operation
 from app.http.paging import MAX_PAGE_SIZE
-from app.http.parameters import table_parameters
+from app.http.parameters import list_parameters
 from app.http.problems import MEDIA_TYPE, TYPE
 from app.schema import openapi_webhooks
 
@@ -158,7 +158,7 @@ class _Described:
             yield {"name": name, "in": "path", "required": True, "schema": schema}
 
     def _table(self) -> Iterable[Json]:
-        return table_parameters(self.operation.table) if self.operation.table is not None else ()
+        return list_parameters(self.operation.table) if self.operation.table is not None else ()
 
     def _headers(self) -> Iterable[Json]:
         if self.operation.versioned and self.method == "GET":

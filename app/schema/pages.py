@@ -92,7 +92,7 @@ def sent(request: Http, document: Encoded) -> ASGIResponse:
 
 
 def _in_its_encoding(request: Http, content: Encoded, media_type: str, caching: str) -> ASGIResponse:
-    encoding = request_context.of(request).encoding
+    encoding = request_context.from_request(request).encoding
     headers = [("cache-control", caching), *([("content-encoding", encoding)] if encoding else [])]
     return ASGIResponse(body=content[encoding], media_type=media_type, headers=headers)
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from domain import custom_field, opportunity, organization, pipeline, token, user
 from domain.context import Facts
 from domain.errors import NotFound, Unauthenticated, VersionMismatch
@@ -27,11 +27,11 @@ def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
     return organization.stream_id(org_id), pipeline.stream_id(org_id), custom_field.stream_id(org_id)
 
 
-def require_version(state: State | None, submission: Submission) -> None:
-    expected = submission.expected_version
+def require_version(state: State | None, envelope: Envelope) -> None:
+    expected = envelope.expected_version
     if expected is None or (state is not None and state.version == expected):
         return
-    gone = getattr(state, "deleted", False) and not isinstance(submission.command, opportunity.Restore)
+    gone = getattr(state, "deleted", False) and not isinstance(envelope.command, opportunity.Restore)
     if state is None or gone:
         raise NotFound("No such record.")
     raise VersionMismatch(
@@ -41,46 +41,46 @@ def require_version(state: State | None, submission: Submission) -> None:
 
 
 def context(
-    submission: Submission, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
+    envelope: Envelope, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
 ) -> PolicyContext:
     now = recorded_at
-    if submission.occurred_at is not None:
-        now = min(submission.occurred_at, now)
+    if envelope.occurred_at is not None:
+        now = min(envelope.occurred_at, now)
     if state is not None:
         now = max(now, state.updated_at)
-    organization_id, pipeline_id, custom_field_id = policy_streams(submission.org_id)
+    organization_id, pipeline_id, custom_field_id = policy_streams(envelope.org_id)
     rules = states.get(pipeline_id)
     policy = Policy(
         organization=cast("organization.State", states.get(organization_id)),
         pipeline=cast("pipeline.State", rules),
         custom_fields=cast("custom_field.State | None", states.get(custom_field_id)),
     )
-    issued = cast("token.State | None", submission.token_id and states.get(submission.token_id))
+    issued = cast("token.State | None", envelope.token_id and states.get(envelope.token_id))
     return PolicyContext(
-        org_id=submission.org_id,
-        actor=_actor(submission, states, recorded_at),
+        org_id=envelope.org_id,
+        actor=_actor(envelope, states, recorded_at),
         now=now,
         recorded_at=recorded_at,
         command_id=uuid7(),
-        new_id=submission.stream_id,
+        new_id=envelope.stream_id,
         policy=policy,
         custom_field_keys=policy.custom_field_keys,
         required_fields=rules.required if isinstance(rules, pipeline.State) else {},
         facts=known,
         credential=Credential(issued.id, issued.role, issued.expires_at) if issued else None,
-        request_id=submission.request_id,
-        comment=submission.comment,
+        request_id=envelope.request_id,
+        comment=envelope.comment,
     )
 
 
-def _actor(submission: Submission, states: Mapping[UUID, State], now: datetime) -> Actor:
+def _actor(envelope: Envelope, states: Mapping[UUID, State], now: datetime) -> Actor:
     """The actor as the log has it at this moment; without a token (the operator, history) the one given."""
-    if submission.token_id is None:
-        return submission.actor
-    issued = states.get(submission.token_id)
+    if envelope.token_id is None:
+        return envelope.actor
+    issued = states.get(envelope.token_id)
     if not isinstance(issued, token.State) or issued.revoked or (issued.expires_at and issued.expires_at <= now):
         raise Unauthenticated("This token is revoked or has expired.")
-    holder = states.get(submission.actor.user_id) if submission.actor.user_id else None
+    holder = states.get(envelope.actor.user_id) if envelope.actor.user_id else None
     if not isinstance(holder, user.State) or not holder.active or issued.user_id != holder.id:
         raise Unauthenticated("The user of this token is not active.")
     return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)

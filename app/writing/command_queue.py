@@ -16,20 +16,20 @@ from typing import Any
 
 from app.process.failures import Unavailable
 from app.writing.committer import MAX_BATCH, Committer
-from app.writing.envelope import Outcome, Result, Submission
+from app.writing.envelope import Envelope, Outcome, Result
 
 CAPACITY = 2_000
 FRESH_SECONDS = 5.0
 """So long after an answer of the database the writer need not ask whether there is one."""
 
 
-class Writer:
-    """Runs submissions of one event loop on a committer of its own."""
+class CommandQueue:
+    """Runs the commands of one event loop on a committer of its own."""
 
     def __init__(self, committer: Committer, *, capacity: int = CAPACITY) -> None:
         self._committer = committer
         self._capacity = capacity
-        self._queue: deque[tuple[Submission, asyncio.Future[Outcome]]] = deque()
+        self._queue: deque[tuple[Envelope, asyncio.Future[Outcome]]] = deque()
         self._wake = threading.Condition()
         self._waking = False
         self._closing = False
@@ -43,7 +43,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    async def execute(self, submission: Submission) -> Outcome:
+    async def execute(self, envelope: Envelope) -> Outcome:
         """The outcome once it is committed. Raises the command's ``DomainError``, or ``Unavailable``.
 
         A caller that goes away does not take its command back.
@@ -52,7 +52,7 @@ class Writer:
         if self._closing or len(self._queue) >= self._capacity:
             raise Unavailable("Too many writes are waiting.")
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.append((submission, future))
+        self._queue.append((envelope, future))
         if not self._waking:  # once for all that this turn of the loop brings
             self._waking = True
             self._loop.call_soon(self._awaken)
@@ -117,7 +117,7 @@ class Writer:
         self._asked = None
         _call(self._loop, tell)
 
-    def _next(self) -> list[tuple[Submission, asyncio.Future[Outcome]]] | None:
+    def _next(self) -> list[tuple[Envelope, asyncio.Future[Outcome]]] | None:
         """The next batch, empty where there is only a question; None when closed and drained."""
         with self._wake:
             while not self._queue and not self._closing and self._asked is None:
@@ -126,22 +126,22 @@ class Writer:
                 return None
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
-    def _results(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]]) -> list[Result]:
+    def _results(self, batch: list[tuple[Envelope, asyncio.Future[Outcome]]]) -> list[Result]:
         """The batch grows by what joins it."""
 
-        def more(room: int) -> list[Submission]:
-            joining: list[Submission] = []
+        def more(room: int) -> list[Envelope]:
+            joining: list[Envelope] = []
             while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
                 batch.append(self._queue.popleft())
                 joining.append(batch[-1][0])
             return joining
 
         try:
-            return self._committer.run([submission for submission, _ in batch], more)
+            return self._committer.run([envelope for envelope, _ in batch], more)
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
             return [error] * len(batch)
 
-    def _settle(self, batch: list[tuple[Submission, asyncio.Future[Outcome]]], results: list[Result]) -> None:
+    def _settle(self, batch: list[tuple[Envelope, asyncio.Future[Outcome]]], results: list[Result]) -> None:
         assert self._loop is not None
 
         def settle() -> None:

@@ -1,7 +1,7 @@
 """Turns commands into committed events: one transaction for a batch of commands.
 
 Under the log's lock it loads, decides, appends, brings the read models up to date and renders the answers; so every command is
-decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out in bursts: one round
+decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out together: one round
 trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit was
 interrupted is looked up by its command id before it is run again.
 """
@@ -23,8 +23,8 @@ from psycopg import Cursor
 
 from app.process.failures import OtherVersion, Unavailable
 from app.writing import circumstances
-from app.writing.envelope import Outcome, Result, Status, Submission
-from app.writing.statements import Burst, Statement
+from app.writing.envelope import Envelope, Outcome, Result, Status
+from app.writing.statements import BatchedStatement, StatementBatch
 from domain import catalog, event_store, token
 from domain.context import Facts
 from domain.errors import KeyReused, NotFound
@@ -45,7 +45,7 @@ OF_ONE_COMMAND = {"21", "22", "23", "54", "P0"}
 
 log = structlog.get_logger("writer")
 
-More = Callable[[int], Sequence[Submission]]
+More = Callable[[int], Sequence[Envelope]]
 """Gives at most so many commands on opportunities."""
 
 NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
@@ -67,7 +67,7 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
         url,
         "writer",
         # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
-        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a burst,
+        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a statements,
         # where it is not idle to the server's eyes: from PostgreSQL 17 on the server sees to that too, before it whoever waits.
         f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
@@ -86,15 +86,15 @@ class Committer:
     def __init__(self, url: str, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
-        self._burst: Burst | None = None
+        self._statements: StatementBatch | None = None
         self._cache: OrderedDict[UUID, State] = OrderedDict()
 
     def close(self) -> None:
-        if self._burst is not None:
-            self._burst.connection.close()
-            self._burst = None
+        if self._statements is not None:
+            self._statements.connection.close()
+            self._statements = None
 
-    def run(self, submissions: Sequence[Submission], more: More = lambda room: []) -> list[Result]:
+    def run(self, envelopes: Sequence[Envelope], more: More = lambda room: []) -> list[Result]:
         """Run commands in order: neighbours on opportunities in one transaction, every other command in its own.
 
         When the log's lock is granted, ``more`` is asked for further commands on opportunities, which join the last ones and
@@ -102,7 +102,7 @@ class Committer:
         that of all from there on.
         """
         results: list[Result] = []
-        batches = list(_batches(submissions))
+        batches = list(_batches(envelopes))
         for batch in batches:
             results += self._apart(batch, more if batch is batches[-1] and batch[0].kind == "opportunity" else None)
             if isinstance(results[-1], Unavailable):
@@ -119,21 +119,21 @@ class Committer:
             self._reset()
             raise Unavailable(str(error)) from error
 
-    def run_as_one(self, submissions: Sequence[Submission]) -> list[Outcome]:
+    def run_as_one(self, envelopes: Sequence[Envelope]) -> list[Outcome]:
         """Run commands of any kind in order in one transaction, all or nothing.
 
         Raises the first ``DomainError``, ``Unavailable``.
         """
-        results = self._durably(list(submissions), all_or_nothing=True)
+        results = self._durably(list(envelopes), all_or_nothing=True)
         return cast("list[Outcome]", results)
 
-    def _apart(self, submissions: list[Submission], more: More | None = None) -> list[Result]:
+    def _apart(self, envelopes: list[Envelope], more: More | None = None) -> list[Result]:
         """In one transaction, or, where a command brings that down, in as many as keep the others from harm, within bounds.
 
-        What ``more`` gives is added to ``submissions``.
+        What ``more`` gives is added to ``envelopes``.
         """
         results: list[Result] = []
-        left = [submissions]
+        left = [envelopes]
         faults = 0
         while left:
             part = left.pop()
@@ -154,19 +154,19 @@ class Committer:
             more = None
         return results
 
-    def _durably(self, submissions: list[Submission], more: More | None = None, *, all_or_nothing: bool = False) -> list[Result]:
+    def _durably(self, envelopes: list[Envelope], more: More | None = None, *, all_or_nothing: bool = False) -> list[Result]:
         """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
         for attempt in range(ATTEMPTS):
             batch = _Batch([], {}, [])
             try:
-                burst = self._open()
-                render = self._transact(burst, submissions, batch, more, all_or_nothing=all_or_nothing)
-                burst.exchange()
+                statements = self._open()
+                render = self._transact(statements, envelopes, batch, more, all_or_nothing=all_or_nothing)
+                statements.flush()
                 render()
                 self._remember(batch)
                 return batch.results
             except psycopg.Error as error:
-                lost = self._burst is None or self._burst.connection.closed
+                lost = self._statements is None or self._statements.connection.closed
                 self._reset()
                 if not lost:
                     if attempt < ATTEMPTS - 1 and self._evicts(error):
@@ -174,10 +174,10 @@ class Committer:
                     if not error.sqlstate or error.sqlstate[:2] in OF_ONE_COMMAND:
                         raise
                     self._seek_primary(error)  # a standby, a timeout, a full disk, a missing column: all is undone
-                    log.error("commands.failed", commands=len(submissions), sqlstate=error.sqlstate, reason=str(error))
+                    log.error("commands.failed", commands=len(envelopes), sqlstate=error.sqlstate, reason=str(error))
                     raise Unavailable(str(error)) from error
                 try:
-                    if batch.appended and self._was_committed(submissions, batch):
+                    if batch.appended and self._was_committed(envelopes, batch):
                         return batch.results
                 except psycopg.Error as again:
                     raise Unavailable(str(again)) from again
@@ -189,22 +189,22 @@ class Committer:
                 raise
         raise AssertionError("unreachable")
 
-    def _open(self) -> Burst:
-        if self._burst is None or self._burst.connection.closed:
-            self._burst = Burst(connect(self._url, statement_timeout_ms=self._timeout))
-        return self._burst
+    def _open(self) -> StatementBatch:
+        if self._statements is None or self._statements.connection.closed:
+            self._statements = StatementBatch(connect(self._url, statement_timeout_ms=self._timeout))
+        return self._statements
 
     def _reset(self) -> None:
         """Undo the transaction and forget what it may have taught us."""
         self._cache.clear()
-        burst, self._burst = self._burst, None
-        if burst is not None and not burst.connection.closed:
-            burst.forget()
+        statements, self._statements = self._statements, None
+        if statements is not None and not statements.connection.closed:
+            statements.discard()
             try:
-                burst.connection.rollback()
-                self._burst = burst
+                statements.connection.rollback()
+                self._statements = statements
             except psycopg.Error:
-                burst.connection.close()
+                statements.connection.close()
 
     def _seek_primary(self, error: psycopg.Error) -> None:
         """Where the server is a standby now, a new connection may lead to the primary."""
@@ -213,9 +213,9 @@ class Committer:
 
     def _evicts(self, error: psycopg.Error) -> bool:
         """Whether somebody who fell silent with the log's lock was sent away. From PostgreSQL 17 on the server does it."""
-        if not isinstance(error, psycopg.errors.QueryCanceled) or self._burst is None:
+        if not isinstance(error, psycopg.errors.QueryCanceled) or self._statements is None:
             return False
-        if self._burst.connection.info.server_version >= 170_000:
+        if self._statements.connection.info.server_version >= 170_000:
             return False
         try:
             with connect(self._url, role=None) as connection, connection.cursor() as cursor:
@@ -223,19 +223,19 @@ class Committer:
         except psycopg.Error:
             return False
 
-    def _was_committed(self, submissions: list[Submission], batch: _Batch) -> bool:
+    def _was_committed(self, envelopes: list[Envelope], batch: _Batch) -> bool:
         """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.
 
         The lock is granted only once that transaction has ended.
         """
-        burst = self._open()
-        cursor = burst.cursor()
+        statements = self._open()
+        cursor = statements.cursor()
         cursor.execute("BEGIN")
         event_store.lock(cursor)
         found = event_store.committed(cursor, batch.appended[0].recorded)
         if found:
-            _rendering(burst.cursor, submissions, batch)()
-        burst.connection.rollback()
+            _rendering(statements.cursor, envelopes, batch)()
+        statements.connection.rollback()
         return found
 
     def _remember(self, batch: _Batch) -> None:
@@ -246,73 +246,73 @@ class Committer:
             self._cache.popitem(last=False)
 
     def _transact(
-        self, burst: Burst, submissions: list[Submission], batch: _Batch, more: More | None, *, all_or_nothing: bool
+        self, statements: StatementBatch, envelopes: list[Envelope], batch: _Batch, more: More | None, *, all_or_nothing: bool
     ) -> Callable[[], None]:
         """Up to and with COMMIT, which goes out with the next exchange. What is returned then fills in the bodies.
 
         Each statement whose rows are awaited has a cursor of its own, for they come later.
         """
-        new = burst.cursor
+        new = statements.cursor
         cursor = new()
         cursor.execute("BEGIN", prepare=False)
         locked = new()
         event_store.lock(locked)
-        given, found = self._gather(burst, submissions, batch)
-        if more and (joining := list(more(MAX_BATCH - len(submissions)))):
+        given, found = self._gather(statements, envelopes, batch)
+        if more and (joining := list(more(MAX_BATCH - len(envelopes)))):
             # Who came while we waited for the lock need not wait for the next transaction.
-            submissions += joining
-            further, seen = self._gather(burst, joining, batch)
+            envelopes += joining
+            further, seen = self._gather(statements, joining, batch)
             given |= further
             found |= seen
-        references = cache(partial(decision_facts.of_references, found))
+        references = cache(partial(decision_facts.from_references, found))
         batch.opening = _opening(locked)
         pending: list[Change] = []
-        for submission in submissions:
-            known = references(submission.org_id)
-            if submission.kind != "opportunity":
+        for envelope in envelopes:
+            known = references(envelope.org_id)
+            if envelope.kind != "opportunity":
                 self._append(cursor, pending, batch)
-                known = decision_facts.of_record(
-                    new(), submission.kind, submission.org_id, submission.stream_id, submission.command, submission.token_id
+                known = decision_facts.for_record(
+                    new(), envelope.kind, envelope.org_id, envelope.stream_id, envelope.command, envelope.token_id
                 )
-            key = _key(submission)
+            key = _key(envelope)
             result: Result
             try:
                 if key in given:
-                    result = _again(submission, *given[key], known, batch)
+                    result = _again(envelope, *given[key], known, batch)
                 else:
-                    result = self._decide(submission, known, batch, pending)
+                    result = self._decide(envelope, known, batch, pending)
                     if known.issued_tokens and result.status == "changed":
-                        self._revoke_issued(burst, submission, known, batch, pending)
-                    if key and submission.idempotency:
-                        given[key] = submission.idempotency[1], result
+                        self._revoke_issued(statements, envelope, known, batch, pending)
+                    if key and envelope.idempotency:
+                        given[key] = envelope.idempotency[1], result
             except Exception as error:  # a refusal, or a fault of ours that concerns this command alone
                 if all_or_nothing:
                     raise
                 result = error
             batch.results.append(result)
         self._append(cursor, pending, batch)
-        render = _rendering(new, submissions, batch)
-        if any(submission.idempotency for submission in submissions):
+        render = _rendering(new, envelopes, batch)
+        if any(envelope.idempotency for envelope in envelopes):
             render()
-            _keep(cursor, submissions, batch)
+            _keep(cursor, envelopes, batch)
             render = _nothing
         cursor.execute("COMMIT", prepare=False)
         return render
 
     def _gather(
-        self, burst: Burst, submissions: list[Submission], batch: _Batch
+        self, statements: StatementBatch, envelopes: list[Envelope], batch: _Batch
     ) -> tuple[dict[Key, tuple[bytes, Outcome]], decision_facts.Existing]:
         """What decisions need to know, in one round trip: states into the working set, answers given already, references."""
-        given = _given(burst.cursor(), submissions)
-        found = decision_facts.existing(burst.cursor(), _named(submissions))
-        load = self._loading(burst.cursor(), submissions, batch)
+        given = _given(statements.cursor(), envelopes)
+        found = decision_facts.existing(statements.cursor(), _named(envelopes))
+        load = self._loading(statements.cursor(), envelopes, batch)
         load()
         return given(), found()
 
-    def _loading(self, cursor: Cursor[Any], submissions: list[Submission], batch: _Batch) -> Callable[[], None]:
+    def _loading(self, cursor: Cursor[Any], envelopes: list[Envelope], batch: _Batch) -> Callable[[], None]:
         """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
-        wanted = {submission.stream_id for submission in submissions}
-        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in submissions}:
+        wanted = {envelope.stream_id for envelope in envelopes}
+        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
             wanted.update(circumstances.policy_streams(org_id))
             wanted.update(id_ for id_ in (token_id, user_id) if id_)
         states = batch.states
@@ -321,48 +321,50 @@ class Committer:
             if (state := self._cache.get(id_)) is not None:
                 states[id_] = state
         known = {id_: states[id_].version if id_ in states else 0 for id_ in wanted}
-        asked = event_store.loading(cursor, known)
+        asked = event_store.request_events(cursor, known)
 
         def load() -> None:
             for recorded in asked():
                 kind = catalog.kind_of_event(type(recorded.event))
-                id_ = recorded.originator_id
+                id_ = recorded.stream_id
                 states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
 
         return load
 
-    def _decide(self, submission: Submission, known: Facts, batch: _Batch, pending: list[Change]) -> Outcome:
+    def _decide(self, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]) -> Outcome:
         states = batch.states
-        state = states.get(submission.stream_id)
-        aggregate = catalog.AGGREGATES[submission.kind]
-        context = circumstances.context(submission, known, states, state, batch.opening.now)
-        foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (submission.org_id, submission.kind)
-        if foreign or submission.expected_version is not None:  # of neither is told to whoever may not give the command
-            aggregate.permit(None if foreign else state, submission.command, context)
+        state = states.get(envelope.stream_id)
+        aggregate = catalog.AGGREGATES[envelope.kind]
+        context = circumstances.context(envelope, known, states, state, batch.opening.now)
+        foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
+        if foreign or envelope.expected_version is not None:  # of neither is told to whoever may not give the command
+            aggregate.permit(None if foreign else state, envelope.command, context)
         if foreign:
             raise NotFound("No such record.")
-        circumstances.require_version(state, submission)
-        events = aggregate.decide(state, submission.command, context)
+        circumstances.require_version(state, envelope)
+        events = aggregate.decide(state, envelope.command, context)
         status: Status = "unchanged" if not events else "changed" if state else "created"
         changes: list[Change] = []
         if events:
             meta = circumstances.meta(context)
             for event in events:
-                recorded = Recorded(submission.stream_id, state.version + 1 if state else 1, event, meta)
+                recorded = Recorded(envelope.stream_id, state.version + 1 if state else 1, event, meta)
                 after = aggregate.evolve(state, recorded)
                 changes.append(Change(recorded, state, after))
                 state = after
-            states[submission.stream_id] = cast("State", state)
+            states[envelope.stream_id] = cast("State", state)
             pending += changes
-        return Outcome(status, submission.stream_id, state.version if state else 0)
+        return Outcome(status, envelope.stream_id, state.version if state else 0)
 
-    def _revoke_issued(self, burst: Burst, submission: Submission, known: Facts, batch: _Batch, pending: list[Change]) -> None:
+    def _revoke_issued(
+        self, statements: StatementBatch, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]
+    ) -> None:
         """Revoke the tokens that were issued with a revoked one as well."""
         further = [
-            replace(submission, stream_id=id_, command=token.Revoke(following=True), expected_version=None)
+            replace(envelope, stream_id=id_, command=token.Revoke(following=True), expected_version=None)
             for id_ in known.issued_tokens
         ]
-        self._loading(burst.cursor(), further, batch)()
+        self._loading(statements.cursor(), further, batch)()
         for one in further:
             self._decide(one, Facts(), batch, pending)
 
@@ -393,31 +395,31 @@ def _nothing() -> None:
     """The bodies are there already."""
 
 
-def _batches(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:
+def _batches(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
     """What goes together in a transaction."""
-    for together, group in groupby(submissions, key=lambda s: s.kind == "opportunity"):
+    for together, group in groupby(envelopes, key=lambda s: s.kind == "opportunity"):
         members = list(group)
         size = MAX_BATCH if together else 1
         for start in range(0, len(members), size):
             yield members[start : start + size]
 
 
-def _named(submissions: Sequence[Submission]) -> set[UUID]:
+def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
     """The records that the batch's commands on opportunities refer to; the actor is the owner by default."""
-    ids = {id_ for one in submissions if one.kind == "opportunity" for id_ in decision_facts.named_by(one.command)}
-    ids.update(one.actor.user_id for one in submissions if one.actor.user_id)
+    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in decision_facts.ids_named_by(one.command)}
+    ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
     return ids
 
 
-def _rendering(new: Callable[[], Statement], submissions: Sequence[Submission], batch: _Batch) -> Callable[[], None]:
+def _rendering(new: Callable[[], BatchedStatement], envelopes: Sequence[Envelope], batch: _Batch) -> Callable[[], None]:
     """Ask for the bodies, and fill them in when called: each shows its record as that command left it, whatever a later one of
     the batch did."""
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
-    for submission, result in zip(submissions, batch.results, strict=True):
-        if submission.render and isinstance(result, Outcome) and not result.replayed:
+    for envelope, result in zip(envelopes, batch.results, strict=True):
+        if envelope.render and isinstance(result, Outcome) and not result.replayed:
             key = result.stream_id, result.version
-            wanted.setdefault(submission.kind, {}).setdefault(key, []).append(result)
-    asked: list[tuple[Statement, dict[tuple[UUID, int], list[Outcome]]]] = []
+            wanted.setdefault(envelope.kind, {}).setdefault(key, []).append(result)
+    asked: list[tuple[BatchedStatement, dict[tuple[UUID, int], list[Outcome]]]] = []
     for kind, outcomes in wanted.items():
         cursor = new()
         command_responses.ask(cursor, kind, list(outcomes))
@@ -432,40 +434,40 @@ def _rendering(new: Callable[[], Statement], submissions: Sequence[Submission], 
     return render
 
 
-def _key(submission: Submission) -> Key | None:
-    if submission.idempotency is None:
+def _key(envelope: Envelope) -> Key | None:
+    if envelope.idempotency is None:
         return None
-    return submission.org_id, submission.actor.user_id or submission.org_id, submission.idempotency[0]
+    return envelope.org_id, envelope.actor.user_id or envelope.org_id, envelope.idempotency[0]
 
 
-def _given(cursor: Cursor[Any], submissions: Sequence[Submission]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
+def _given(cursor: Cursor[Any], envelopes: Sequence[Envelope]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
     """Ask for the answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
-    asked = idempotency_records.find(cursor, [key for submission in submissions if (key := _key(submission))])
+    asked = idempotency_records.find(cursor, [key for envelope in envelopes if (key := _key(envelope))])
     return lambda: {
         key: (kept.fingerprint, Outcome("created", kept.stream_id, kept.version, kept.body, replayed=True))
         for key, kept in asked().items()
     }
 
 
-def _again(submission: Submission, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
+def _again(envelope: Envelope, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
     """The answer given already, to whoever may give the command now."""
-    assert submission.idempotency is not None
-    state = batch.states.get(submission.stream_id)
-    context = circumstances.context(submission, known, batch.states, state, batch.opening.now)
-    catalog.AGGREGATES[submission.kind].permit(state, submission.command, context)
-    if submission.idempotency[1] != fingerprint:
-        raise KeyReused(f"The Idempotency-Key {submission.idempotency[0]!r} was used for another request: take a new key.")
+    assert envelope.idempotency is not None
+    state = batch.states.get(envelope.stream_id)
+    context = circumstances.context(envelope, known, batch.states, state, batch.opening.now)
+    catalog.AGGREGATES[envelope.kind].permit(state, envelope.command, context)
+    if envelope.idempotency[1] != fingerprint:
+        raise KeyReused(f"The Idempotency-Key {envelope.idempotency[0]!r} was used for another request: take a new key.")
     return outcome
 
 
-def _keep(cursor: Cursor[Any], submissions: Sequence[Submission], batch: _Batch) -> None:
+def _keep(cursor: Cursor[Any], envelopes: Sequence[Envelope], batch: _Batch) -> None:
     kept: dict[Key, Kept] = {}
-    for n, (submission, result) in enumerate(zip(submissions, batch.results, strict=True)):
-        key = _key(submission)
-        if key is None or submission.idempotency is None or not isinstance(result, Outcome) or result.replayed:
+    for n, (envelope, result) in enumerate(zip(envelopes, batch.results, strict=True)):
+        key = _key(envelope)
+        if key is None or envelope.idempotency is None or not isinstance(result, Outcome) or result.replayed:
             continue
         if key in kept:  # the same request twice in one batch
             batch.results[n] = replace(result, replayed=True)
         else:
-            kept[key] = Kept(submission.idempotency[1], result.stream_id, result.version, result.body)
+            kept[key] = Kept(envelope.idempotency[1], result.stream_id, result.version, result.body)
     idempotency_records.keep(cursor, kept)

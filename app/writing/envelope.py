@@ -14,7 +14,7 @@ Status = Literal["created", "changed", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
+class Envelope:
     """A command on its way. ``expected_version`` is an ``If-Match``; ``idempotency`` a key with the request's fingerprint.
 
     With a ``token_id`` the actor is read anew under the lock, so a revoked token or a changed role counts at once.

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from app.writing import token_secrets
 from app.writing.committer import Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from domain import organization, pipeline, token, user
 from domain.event import Command
 from domain.permissions import OPERATOR, Role
@@ -32,15 +32,15 @@ def create_org(
     secret, hash_ = token_secrets.new()
     prefix = token_secrets.shown(secret)
 
-    def submission(kind: str, stream_id: UUID, command: Command) -> Submission:
-        return Submission(kind, stream_id, command, org_id, OPERATOR, occurred_at=occurred_at, render=False)
+    def envelope(kind: str, stream_id: UUID, command: Command) -> Envelope:
+        return Envelope(kind, stream_id, command, org_id, OPERATOR, occurred_at=occurred_at, render=False)
 
     committer.run_as_one(
         [
-            submission("organization", organization.stream_id(org_id), organization.Create(name=name, currency=currency)),
-            submission("pipeline", pipeline.stream_id(org_id), pipeline.DEFAULT),
-            submission("user", user_id, user.Create(email=admin_email, name=admin_email.partition("@")[0], role="admin")),
-            submission("token", token_id, token.Issue(name="first", user_id=user_id, hash=hash_, prefix=prefix)),
+            envelope("organization", organization.stream_id(org_id), organization.Create(name=name, currency=currency)),
+            envelope("pipeline", pipeline.stream_id(org_id), pipeline.DEFAULT),
+            envelope("user", user_id, user.Create(email=admin_email, name=admin_email.partition("@")[0], role="admin")),
+            envelope("token", token_id, token.Issue(name="first", user_id=user_id, hash=hash_, prefix=prefix)),
         ]
     )
     return Provisioned(org_id, user_id, secret)
@@ -59,10 +59,10 @@ def issue_token(
     prefix = token_secrets.shown(secret)
     token_id = uuid7()
     command = token.Issue(name=name, user_id=user_id, hash=hash_, prefix=prefix, expires_at=expires_at, role=role)
-    committer.run_as_one([Submission("token", token_id, command, org_id, OPERATOR, render=False)])
+    committer.run_as_one([Envelope("token", token_id, command, org_id, OPERATOR, render=False)])
     return token_id, secret
 
 
 def revoke_token(committer: Committer, org_id: UUID, token_id: UUID) -> None:
     """Raises ``NotFound``, ``DomainError``."""
-    committer.run_as_one([Submission("token", token_id, token.Revoke(), org_id, OPERATOR, render=False)])
+    committer.run_as_one([Envelope("token", token_id, token.Revoke(), org_id, OPERATOR, render=False)])

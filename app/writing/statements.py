@@ -44,7 +44,7 @@ _Param = tuple[bytes | None, int, pq.Format]
 
 
 class _Asked(NamedTuple):
-    cursor: Statement
+    cursor: BatchedStatement
     text: bytes
     types: tuple[int, ...]
     params: Sequence[bytes | None]
@@ -57,7 +57,7 @@ class _Asked(NamedTuple):
         return self.text, self.types
 
 
-class Burst:
+class StatementBatch:
     """The statements on one connection, which is in autocommit. Not thread-safe."""
 
     def __init__(self, connection: Bounded) -> None:
@@ -67,18 +67,18 @@ class Burst:
         self._names: dict[_Prepared, bytes] = {}
         self._asked: list[_Asked] = []
 
-    def cursor(self) -> Statement:
-        return Statement(self)
+    def cursor(self) -> BatchedStatement:
+        return BatchedStatement(self)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Send nothing of what has been asked."""
         self._asked.clear()
 
-    def ask(self, cursor: Statement, text: str, values: Sequence[Any], rows: pq.Format, *, prepare: bool) -> None:
+    def ask(self, cursor: BatchedStatement, text: str, values: Sequence[Any], rows: pq.Format, *, prepare: bool) -> None:
         params, types, formats = zip(*map(_param, values), strict=True) if values else ((), (), ())
         self._asked.append(_Asked(cursor, _numbered(text), types, params, formats, rows, prepare))
 
-    def exchange(self) -> None:
+    def flush(self) -> None:
         """Send what has been asked, and wait until all of it is answered.
 
         Raises the error of the first statement that failed; the server has skipped those behind it. Whatever else is raised leaves
@@ -88,14 +88,14 @@ class Burst:
         if not asked:
             return
         try:
-            failure = self._exchange(self.connection.pgconn, asked)
+            failure = self._flush(self.connection.pgconn, asked)
         except BaseException:
             self.connection.close()
             raise
         if failure is not None:
             raise errors.error_from_result(failure)
 
-    def _exchange(self, pgconn: PGconn, asked: Sequence[_Asked]) -> PGresult | None:
+    def _flush(self, pgconn: PGconn, asked: Sequence[_Asked]) -> PGresult | None:
         """The first failure, if there was one."""
         pgconn.enter_pipeline_mode()
         names = dict[_Prepared, bytes]()
@@ -112,7 +112,7 @@ class Burst:
                 pgconn.send_query_params(one.text, one.params, one.types, one.formats, one.rows)
             awaited.append((one, False))
         pgconn.pipeline_sync()
-        self._flush(pgconn)
+        self._send(pgconn)
         failure: PGresult | None = None
         readable = select.poll()
         readable.register(pgconn.socket, select.POLLIN)
@@ -130,7 +130,7 @@ class Burst:
         pgconn.exit_pipeline_mode()
         return failure
 
-    def _flush(self, pgconn: PGconn) -> None:
+    def _send(self, pgconn: PGconn) -> None:
         """Send all there is, and take in what comes meanwhile, lest both sides wait for each other."""
         ready = select.poll()
         ready.register(pgconn.socket, select.POLLIN | select.POLLOUT)
@@ -150,28 +150,28 @@ class Burst:
         raise Silent
 
 
-class Statement(Cursor[Any]):
+class BatchedStatement(Cursor[Any]):
     """Of a cursor it can do no more than is below: ask, and fetch, which waits for the answer to what it asked last."""
 
-    def __init__(self, burst: Burst) -> None:
-        super().__init__(burst.connection)
-        self._burst = burst
+    def __init__(self, statements: StatementBatch) -> None:
+        super().__init__(statements.connection)
+        self._statements = statements
         self.answer: PGresult | None = None
 
     def execute(  # type: ignore[override]
         self, query: str, params: Sequence[Any] = (), *, prepare: bool | None = None, binary: bool | None = None
-    ) -> Statement:
+    ) -> BatchedStatement:
         """Ask. Prepares each statement once a connection, unless told not to; parameters come in order, as ``%s`` or ``%b``."""
         self.answer = None
-        self._burst.ask(self, query, params, _BINARY if binary else _TEXT, prepare=prepare is not False)
+        self._statements.ask(self, query, params, _BINARY if binary else _TEXT, prepare=prepare is not False)
         return self
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         if self.answer is None:
-            self._burst.exchange()
+            self._statements.flush()
         assert self.answer is not None
-        self._burst.transformer.set_pgresult(self.answer)
-        return self._burst.transformer.load_rows(0, self.answer.ntuples, tuple)
+        self._statements.transformer.set_pgresult(self.answer)
+        return self._statements.transformer.load_rows(0, self.answer.ntuples, tuple)
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """The first row, each time."""

@@ -25,7 +25,7 @@ class _Pace:
     fast: bool = False
 
 
-class Room(NamedTuple):
+class Allowance(NamedTuple):
     """How many more attempts an endpoint may have."""
 
     endpoint_id: UUID
@@ -33,7 +33,7 @@ class Room(NamedTuple):
     fast: bool
 
 
-class Paces:
+class ConcurrencyLimits:
     """Of the endpoints seen of late; any other one may have one attempt."""
 
     def __init__(self, concurrency: int) -> None:
@@ -48,7 +48,7 @@ class Paces:
     def free(self, *, fast: bool) -> int:
         return self._lane - self._lanes[fast]
 
-    def rooms(self) -> list[Room]:
+    def rooms(self) -> list[Allowance]:
         """Of the endpoints seen of late. A slow one has more than one attempt only from half of the room of the slow."""
         spare = self._lane // 2 - self._lanes[False]
         rooms = []
@@ -59,7 +59,7 @@ class Paces:
                 more = max(0, min(room - first, spare))
                 spare -= more
                 room = first + more
-            rooms.append(Room(id_, room, pace.fast))
+            rooms.append(Allowance(id_, room, pace.fast))
         return rooms
 
     def start(self, endpoint_id: UUID, *, fast: bool) -> None:

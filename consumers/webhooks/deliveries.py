@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from psycopg import AsyncCursor, Cursor
 
-from consumers.webhooks.concurrency import Room
+from consumers.webhooks.concurrency import Allowance
 from consumers.webhooks.schedule import Outcome, Status
 
 _encode = msgspec.json.encode
@@ -199,7 +199,9 @@ _CLAIM = """
 """
 
 
-async def claim(cursor: AsyncCursor[Any], rooms: Sequence[Room], *, fast_free: int, slow_free: int, lease: float) -> list[Claimed]:
+async def claim(
+    cursor: AsyncCursor[Any], rooms: Sequence[Allowance], *, fast_free: int, slow_free: int, lease: float
+) -> list[Claimed]:
     """Due deliveries of active endpoints, the oldest first, leased for so many seconds: as many as there is room for."""
     await cursor.execute(
         _CLAIM,

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
-from projections.conditions import Condition, Query, part
+from projections.conditions import Condition, SqlStatement, part
 
 MAX_ATTEMPTS = 20
 """How many of its attempts a delivery in a list shows."""
@@ -60,8 +60,8 @@ class DeliveryRecord(Delivery, kw_only=True):
 
 
 class Page(NamedTuple):
-    rows: Query
-    total: Query
+    rows: SqlStatement
+    total: SqlStatement
 
 
 def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit: int, offset: int) -> Page:
@@ -82,18 +82,18 @@ def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit
         SELECT {_SHOWN} FROM webhook_deliveries d WHERE {where} ORDER BY d.id DESC {part(limit, offset, paged)}
     """
     return Page(
-        Query(text, paged),
-        Query(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params),
+        SqlStatement(text, paged),
+        SqlStatement(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params),
     )
 
 
-def record(org_id: UUID, id_: UUID) -> Query:
+def record(org_id: UUID, id_: UUID) -> SqlStatement:
     """One delivery: a row for ``delivery`` and the body."""
     text = f"SELECT {_SHOWN}, d.body FROM webhook_deliveries d WHERE d.org_id = %(org_id)s AND d.id = %(id)s"
-    return Query(text, {"org_id": org_id, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "id": id_})
 
 
-def attempts(org_id: UUID, ids: Collection[UUID], limit: int | None) -> Query:
+def attempts(org_id: UUID, ids: Collection[UUID], limit: int | None) -> SqlStatement:
     """The latest attempts of each delivery as rows for ``by_delivery``, at most ``limit`` of each."""
     text = """
         SELECT a.delivery_id, a.number, a.at, a.ms, a.outcome, a.status, a.answer, a.error
@@ -101,7 +101,7 @@ def attempts(org_id: UUID, ids: Collection[UUID], limit: int | None) -> Query:
             SELECT * FROM webhook_attempts w WHERE w.delivery_id = k.id AND w.org_id = %(org_id)s ORDER BY w.number DESC
         """
     text += f"LIMIT {limit:d}) a" if limit is not None else ") a"
-    return Query(text, {"org_id": org_id, "ids": list(ids)})
+    return SqlStatement(text, {"org_id": org_id, "ids": list(ids)})
 
 
 def by_delivery(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Attempt]]:

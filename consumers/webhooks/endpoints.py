@@ -85,7 +85,7 @@ def at(history: Sequence[Version], position: int) -> Version | None:
     return standing[-1] if standing else None
 
 
-def hears(version: Version, type_: str, of: Deal) -> bool:
+def matches(version: Version, type_: str, of: Deal) -> bool:
     """Whether an active endpoint wants such an event of such a deal."""
     return version.active and type_ in version.document.events and passes(version.document.filters, of)
 

@@ -52,7 +52,7 @@ _MOVED = (errors.CommitFailedError, errors.RebalanceInProgressError, errors.Ille
 """What a commit says when partitions have gone to another member: it will see these records again."""
 
 
-class Told(NamedTuple):
+class DealEvent(NamedTuple):
     """An event of a deal that endpoints may hear of."""
 
     message: Message
@@ -86,29 +86,29 @@ def group(found: Topic) -> str:
     return ".".join([found.name, GROUP, *([found.id] if found.id else [])])
 
 
-def told(value: bytes | None) -> Told | None:
+def parse(value: bytes | None) -> DealEvent | None:
     """The event of a record's value, None for one of another kind. Raises ``msgspec.DecodeError``."""
     message = decode_message(value or b"")
     if message.type not in _TYPES:
         return None
     if "opportunity" not in message.data:
         raise msgspec.ValidationError("The data has no opportunity.")
-    return Told(message, endpoints.deal(message.data["opportunity"]))
+    return DealEvent(message, endpoints.deal(message.data["opportunity"]))
 
 
-def row(endpoint_id: Any, event: Told) -> Row:
+def row(endpoint_id: Any, event: DealEvent) -> Row:
     message = event.message
     return Row(uuid7(), message.org_id, endpoint_id, message.id, message.type, event.deal.id, message.position, body(message))
 
 
-def rows(cursor: Cursor[Any], events: Sequence[Told]) -> list[Row]:
+def rows(cursor: Cursor[Any], events: Sequence[DealEvent]) -> list[Row]:
     """The deliveries of some events, by the endpoints as they stood at each."""
     found = endpoints.versions(cursor, {event.message.org_id for event in events}) if events else {}
     wanted = []
     for event in events:
         for history in found.get(event.message.org_id, ()):
             version = endpoints.at(history, event.message.position)
-            if version is not None and endpoints.hears(version, event.message.type, event.deal):
+            if version is not None and endpoints.matches(version, event.message.type, event.deal):
                 wanted.append(row(version.endpoint_id, event))
     return wanted
 
@@ -260,7 +260,7 @@ class FanOut:
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             if len(records) == 1:
                 with connection.transaction(), connection.cursor() as cursor:
-                    _bury(cursor, records[0], error)
+                    _dead_letter(cursor, records[0], error)
                 return 0
         return sum(self._take(connection, consumer, [record]) for record in records)
 
@@ -269,9 +269,9 @@ class FanOut:
         events = []
         for record in records:
             try:
-                event = told(record.value)
+                event = parse(record.value)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                _bury(cursor, record, error)
+                _dead_letter(cursor, record, error)
                 continue
             if event is not None:
                 self._positions[record.partition] = event.message.position
@@ -298,7 +298,7 @@ def _lags(consumer: Consumer) -> dict[int, int]:
     return {partition.partition: found for partition in consumer.assignment() if (found := lag(partition)) is not None}
 
 
-def _bury(cursor: Cursor[Any], record: Fetched, error: Exception) -> None:
+def _dead_letter(cursor: Cursor[Any], record: Fetched, error: Exception) -> None:
     """Keep a record that cannot be taken, with the reason."""
     headers = {name: value.decode(errors="replace").replace("\0", "") for name, value in record.headers}
     cursor.execute(

@@ -16,11 +16,11 @@ from msgspec import Struct
 from psycopg import Cursor
 from uuid_utils.compat import uuid7
 
-from consumers.event_reader import Log, beginning
+from consumers.event_reader import EventReader, position_before
 from consumers.webhooks import deliveries, endpoints
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Version
-from consumers.webhooks.fan_out import row, told
+from consumers.webhooks.fan_out import parse, row
 from domain import event_store
 from domain.errors import Conflict, NotFound
 from domain.event import Recorded
@@ -79,9 +79,9 @@ def replay(
     """Queue every event that the endpoint, as it is now, wants to hear of: from position to position, both included, and of
     those recorded ``since`` and before ``until``. If ``undelivered``, not what has been delivered or waits already."""
     version = _active(cursor, org_id, endpoint_id)
-    after = max(first - 1, beginning(cursor, since) if since else 0)
-    upto = min(position for position in (last, beginning(cursor, until) if until else None, 2**62) if position is not None)
-    log, seen, queued = Log(), 0, 0
+    after = max(first - 1, position_before(cursor, since) if since else 0)
+    upto = min(position for position in (last, position_before(cursor, until) if until else None, 2**62) if position is not None)
+    log, seen, queued = EventReader(), 0, 0
     while events := _events(cursor, org_id, after, upto):
         if seen >= MAX_EVENTS:
             return Replayed(queued, False, events[0].position)
@@ -93,8 +93,8 @@ def replay(
 
 
 def _wanted(version: Version, value: bytes) -> Row | None:
-    event = told(value)
-    if event is None or not endpoints.hears(version, event.message.type, event.deal):
+    event = parse(value)
+    if event is None or not endpoints.matches(version, event.message.type, event.deal):
         return None
     return row(version.endpoint_id, event)
 

@@ -50,7 +50,7 @@ def following(tries: int, outcome: Outcome, retry_after: float | None, chance: f
     return Next("pending", delay)
 
 
-def of_status(status: int) -> Outcome:
+def from_status(status: int) -> Outcome:
     if 200 <= status < 300:
         return "delivered"
     if status == 410:

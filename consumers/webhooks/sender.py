@@ -23,9 +23,9 @@ from psycopg import AsyncConnection
 
 from consumers.kafka_settings import reason
 from consumers.webhooks import deliveries, endpoints, schedule, signing
-from consumers.webhooks.concurrency import Paces, Room
+from consumers.webhooks.concurrency import Allowance, ConcurrencyLimits
 from consumers.webhooks.deliveries import Claimed, Settled
-from consumers.webhooks.transport import SECONDS, Answer, Transport
+from consumers.webhooks.transport import SECONDS, Response, Transport
 from domain.webhook_endpoint import Reason
 from projections import connections
 from projections.clock import NOW, Clock
@@ -73,7 +73,7 @@ class Sender:
         self._lease = seconds + LEASE_SPARE_SECONDS
         self._clock = clock or Clock()
         self._chance = chance
-        self._paces = Paces(concurrency)
+        self._paces = ConcurrencyLimits(concurrency)
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._done: list[tuple[Settled, str]] = []
         self._unsure = False
@@ -184,9 +184,9 @@ class Sender:
         if endpoint_id not in self._disabling:
             self._disabling[endpoint_id] = asyncio.create_task(disable())
 
-    def _rooms(self) -> list[Room]:
+    def _rooms(self) -> list[Allowance]:
         rooms = [room for room in self._paces.rooms() if room.endpoint_id not in self._disabling]
-        return rooms + [Room(endpoint_id, 0, fast=False) for endpoint_id in self._disabling]
+        return rooms + [Allowance(endpoint_id, 0, fast=False) for endpoint_id in self._disabling]
 
     async def _begin(self, connection: AsyncConnection[Any]) -> bool:
         fast_free, slow_free = self._paces.free(fast=True), self._paces.free(fast=False)
@@ -219,14 +219,14 @@ class Sender:
             self._paces.finish(delivery.endpoint_id, fast=delivery.fast, delivered=delivered, seconds=seconds)
             self._woken.set()
 
-    async def _send(self, delivery: Claimed, endpoint: endpoints.Document, at: datetime) -> Answer:
+    async def _send(self, delivery: Claimed, endpoint: endpoints.Document, at: datetime) -> Response:
         secrets = signing.in_force(self._key, delivery.endpoint_id, endpoint.secret_generation, endpoint.secret_rotated_at, at)
         body = delivery.body.encode()
         try:
             answer = await self._transport.post(endpoint.url, signing.headers(secrets, delivery.event_id, body, at), body)
         except Exception as error:
             log.exception("delivery.fault", delivery_id=str(delivery.id))
-            answer = Answer("broken", 0, error=f"A fault of ours: {type(error).__name__}.")
+            answer = Response("broken", 0, error=f"A fault of ours: {type(error).__name__}.")
         log.info(
             "delivery.attempted",
             delivery_id=str(delivery.id),
@@ -239,7 +239,7 @@ class Sender:
         )
         return answer
 
-    def _settled(self, delivery: Claimed, at: datetime, answer: Answer) -> Settled:
+    def _settled(self, delivery: Claimed, at: datetime, answer: Response) -> Settled:
         status, delay = schedule.following(delivery.tries + 1, answer.outcome, answer.retry_after, self._chance())
         return Settled(
             id=delivery.id,

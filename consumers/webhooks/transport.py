@@ -35,7 +35,7 @@ KEEPALIVE_SECONDS = 4.0
 HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "opportunities-webhooks/1"}
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What came of a request. ``body`` is the first of it, as text; ``retry_after`` in seconds."""
 
     outcome: Outcome
@@ -90,12 +90,12 @@ class Transport:
         await self._session.close()
         await self._fresh.close()
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
         """What came of sending ``body`` there, once. Never raises for what the receiver does or does not do."""
         began = perf_counter()
 
-        def failed(outcome: Outcome, error: str) -> Answer:
-            return Answer(outcome, _ms(began), error=error)
+        def failed(outcome: Outcome, error: str) -> Response:
+            return Response(outcome, _ms(began), error=error)
 
         if message := url_error(url, self._rules):
             return failed("refused", message)
@@ -117,7 +117,7 @@ class Transport:
         except (aiohttp.ClientError, ValueError) as error:
             return failed("broken", f"The answer is not HTTP: {_reason(error)}.")
 
-    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, began: float) -> Answer:
+    async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, began: float) -> Response:
         noted = SimpleNamespace(reused=False)
         try:
             return await self._send(self._session, url, headers, body, began, noted)
@@ -136,7 +136,7 @@ class Transport:
         body: bytes,
         began: float,
         noted: SimpleNamespace,
-    ) -> Answer:
+    ) -> Response:
         async with session.post(
             URL(url, encoded=True),
             data=body,
@@ -146,8 +146,8 @@ class Transport:
         ) as response:
             ms = _ms(began)
             first = await _first_of(response, min(BODY_SECONDS, self._seconds - (perf_counter() - began) - SPARE_SECONDS))
-            outcome = schedule.of_status(response.status)
-            return Answer(
+            outcome = schedule.from_status(response.status)
+            return Response(
                 outcome,
                 ms,
                 response.status,

@@ -56,9 +56,9 @@ def decide(state: State | None, command: event.Command, context: PolicyContext) 
         raise NotFound("No such opportunity.")
     match command:
         case Update():
-            return _changed(Draft(state, event.given(command), context))
+            return _changed(Draft(state, event.set_fields(command), context))
         case ChangeStage():
-            wanted = event.given(command)
+            wanted = event.set_fields(command)
             if message := text_error(wanted.pop("comment"), blank=True):
                 raise Invalid({"comment": [message]})
             return _changed(Draft(state, wanted, context))
@@ -73,7 +73,7 @@ def decide(state: State | None, command: event.Command, context: PolicyContext) 
 
 def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]:
     policy = context.policy
-    wanted = {name: value for name, value in event.given(command).items() if value is not None}
+    wanted = {name: value for name, value in event.set_fields(command).items() if value is not None}
     wanted.setdefault("currency", policy.organization.currency)
     wanted.setdefault("stage", policy.pipeline.initial.key)
     wanted.setdefault("owner_id", context.actor.user_id)
@@ -81,7 +81,7 @@ def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]
 
 
 def _replaced(state: State, command: Replace, context: PolicyContext) -> tuple[event.Event, ...]:
-    wanted = event.given(command)
+    wanted = event.set_fields(command)
     if wanted["currency"] is None:
         wanted["currency"] = context.policy.organization.currency
     wanted["custom_fields"] = dict.fromkeys(state.custom_fields) | (wanted["custom_fields"] or {})

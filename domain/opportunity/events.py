@@ -105,15 +105,15 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.head(), stage_entered_at=recorded.meta.occurred_at, **event.given(happened.changes))  # type: ignore[arg-type]
-    assert state is not None, f"{recorded.originator_id} does not begin with its creation"
+        return State(**recorded.initial_fields(), stage_entered_at=recorded.meta.occurred_at, **event.set_fields(happened.changes))  # type: ignore[arg-type]
+    assert state is not None, f"{recorded.stream_id} does not begin with its creation"
     if isinstance(happened, Deleted | Restored):
-        return structs.replace(state, **recorded.tail(), deleted=isinstance(happened, Deleted))
+        return structs.replace(state, **recorded.updated_fields(), deleted=isinstance(happened, Deleted))
     assert isinstance(happened, Changing)
-    new = event.given(happened.changes)
+    new = event.set_fields(happened.changes)
     if "custom_fields" in new:
         merged = state.custom_fields | new["custom_fields"]
         new["custom_fields"] = {key: value for key, value in merged.items() if value is not None}
     if "stage" in new:
         new["stage_entered_at"] = recorded.meta.occurred_at
-    return structs.replace(state, **recorded.tail(), **new)
+    return structs.replace(state, **recorded.updated_fields(), **new)

@@ -174,7 +174,7 @@ class Directory:
     version = 2
     tables: tuple[str, ...] = ("directory", "identity_epochs")
     ddl = DDL
-    nothing: Mapping[str, str] = {}
+    zero_rows: Mapping[str, str] = {}
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         rows: list[_Row] = []

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from projections import search
-from projections.conditions import Condition, CustomType, Order, Query, part
+from projections.conditions import Condition, CustomType, Order, SqlStatement, part
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 
@@ -36,7 +36,7 @@ _COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 
 
 @dataclass(frozen=True, slots=True)
-class List:
+class DirectoryListQuery:
     """What is asked of an org's records of one kind; with ``parent_id`` of those that belong to one other record."""
 
     org_id: UUID
@@ -46,7 +46,7 @@ class List:
     parent_id: UUID | None = None
 
 
-def page(query: List, limit: int, offset: int = 0) -> Query:
+def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement:
     """A page: (records as JSON joined by commas or NULL, count of all)."""
     params: dict[str, Any] = {"org_id": query.org_id, "kind": query.kind}
     terms = ["d.org_id = %(org_id)s", "d.kind = %(kind)s", LIVE]
@@ -61,52 +61,52 @@ def page(query: List, limit: int, offset: int = 0) -> Query:
         SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, (SELECT count(*) FROM directory d WHERE {where})
         FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)}) d
     """
-    return Query(text, params)
+    return SqlStatement(text, params)
 
 
-def record(org_id: UUID, kind: str, id_: UUID) -> Query:
+def record(org_id: UUID, kind: str, id_: UUID) -> SqlStatement:
     """One live record: (version, JSON), or no row."""
     text = f"""
         SELECT d.version, d.doc::varchar FROM directory d
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND d.id = %(id)s AND {LIVE}
     """
-    return Query(text, {"org_id": org_id, "kind": kind, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "kind": kind, "id": id_})
 
 
-def settings(org_id: UUID, kind: str) -> Query:
+def settings(org_id: UUID, kind: str) -> SqlStatement:
     """The one record of its kind that an org has: (version, JSON), or no row."""
     text = f"""
         SELECT d.version, d.doc::varchar FROM directory d
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND {LIVE}
     """
-    return Query(text, {"org_id": org_id, "kind": kind})
+    return SqlStatement(text, {"org_id": org_id, "kind": kind})
 
 
-def cards(org_id: UUID, ids: list[UUID]) -> Query:
+def cards(org_id: UUID, ids: list[UUID]) -> SqlStatement:
     """(id, embedded JSON) of the records among the ids, deleted ones too."""
     text = """
         SELECT d.id, d.card FROM directory d
         WHERE d.org_id = %(org_id)s AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
     """
-    return Query(text, {"org_id": org_id, "ids": ids})
+    return SqlStatement(text, {"org_id": org_id, "ids": ids})
 
 
-def deal(org_id: UUID, id_: UUID) -> Query:
+def deal(org_id: UUID, id_: UUID) -> SqlStatement:
     """One row if the opportunity is live, else none."""
     text = """
         SELECT o.version FROM opportunities o
         WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND o.valid_to = 'infinity' AND NOT o.deleted
     """
-    return Query(text, {"org_id": org_id, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "id": id_})
 
 
-def exchange_rate(stream_id: UUID, day: date) -> Query:
+def exchange_rate(stream_id: UUID, day: date) -> SqlStatement:
     """The rate quoted last for a day, JSON, in its one column; or no row."""
     text = """
         SELECT r.doc::varchar FROM exchange_rates r WHERE r.id = %(id)s AND r.valid_from = %(day)s
         ORDER BY r.version DESC LIMIT 1
     """
-    return Query(text, {"id": stream_id, "day": day})
+    return SqlStatement(text, {"id": stream_id, "day": day})
 
 
 class _Definition(msgspec.Struct):

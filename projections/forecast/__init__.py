@@ -183,7 +183,7 @@ class Forecast:
     version = 1
     tables: tuple[str, ...] = ("forecast_entries", "forecast_balances")
     ddl = DDL
-    nothing: Mapping[str, str] = {"forecast_balances": "unweighted = 0 AND weighted = 0 AND n = 0"}
+    zero_rows: Mapping[str, str] = {"forecast_balances": "unweighted = 0 AND weighted = 0 AND n = 0"}
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         entries = [entry for change in batch if isinstance(change.after, State) for entry in _entries(change)]

@@ -82,7 +82,7 @@ class Bounds:
 UNBOUNDED = Bounds()
 
 
-def standing(name: str, at: datetime | None, today: date, bounds: Bounds, params: Params) -> str:
+def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds, params: Params) -> str:
     """SQL for rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
 
     The instant is ``%(name)s``. Whole months of events come from the balances, the rest of its month from the ledger. The
@@ -125,7 +125,7 @@ def _balances(periods: str, sign: str, bounds: Bounds, params: Params) -> str:
     return " UNION ALL ".join(parts)
 
 
-def mixed(bounds: Bounds, params: Params) -> str:
+def months_with_rate_change(bounds: Bounds, params: Params) -> str:
     """SQL for the table ``mixed`` that ``standing`` takes for granted: the whole months in which a rate changes."""
     return f"""
         SELECT DISTINCT b.day AS month FROM (

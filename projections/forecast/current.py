@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
-from projections.conditions import Query
+from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
-from projections.forecast.balances import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
+from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, months_with_rate_change, rate_period, utc
 from projections.forecast.money import SAME, Currencies, Figures, ForecastStatus
 
 MAX_MONTHS = 120
@@ -38,7 +38,7 @@ OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id =
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ForecastQuery:
     """What is asked of the forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
 
     ``where`` is the condition on ``opportunities o``, org and ``as_of`` included, as ``opportunity_queries.where`` makes
@@ -50,11 +50,11 @@ class Question:
     bounds: Bounds = UNBOUNDED
     as_of: datetime | None = None
     currency: str | None = None
-    where: Query | None = None
+    where: SqlStatement | None = None
     group_by: GroupBy | None = None
 
 
-def forecast(question: Question) -> Query:
+def forecast(question: ForecastQuery) -> SqlStatement:
     """The sums that ``body`` renders: one row (the org's currency, sums, the groups' cards)."""
     as_of, bounds = question.as_of, question.bounds
     params: dict[str, Any] = {"org_id": question.org_id, "on": utc(as_of).date() if as_of else question.today}
@@ -67,8 +67,8 @@ def forecast(question: Question) -> Query:
         params |= question.where.params
     else:
         assert question.group_by is None, "groups are of deals, so there must be a condition on them"
-        tables = f"mixed AS MATERIALIZED ({mixed(bounds, params)}), "
-        source = standing("as_of", as_of, question.today, bounds, params)
+        tables = f"mixed AS MATERIALIZED ({months_with_rate_change(bounds, params)}), "
+        source = balances_at("as_of", as_of, question.today, bounds, params)
     if as_of:
         params["as_of"] = as_of
     text = f"""
@@ -79,10 +79,10 @@ def forecast(question: Question) -> Query:
             )), '[]')::varchar FROM s) AS sums,
             ({_cards(as_of) if question.group_by in ("owner", "account") else "'{}'"})::varchar AS cards
     """
-    return Query(text, params)
+    return SqlStatement(text, params)
 
 
-def _deals(where: Query, bounds: Bounds, group_by: GroupBy | None) -> str:
+def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> str:
     """As ``standing``, from the deals themselves. Weights by multiplication: a division would round."""
     group = _GROUPS[group_by] if group_by else "NULL::text"
     return f"""
@@ -116,7 +116,7 @@ def _sums(bounds: Bounds, group_by: GroupBy | None) -> str:
     return f"{all_} UNION ALL {sums('true', 'c.grp', 'c')}"
 
 
-def _rates(question: Question) -> str:
+def _rates(question: ForecastQuery) -> str:
     day = "CASE s.status WHEN 'won' THEN s.day ELSE %(on)s::date END"
     known_at = "%(as_of)s::timestamptz" if question.as_of else None
     of_report = exchange_rates.rate("%(report)s::text", day, known_at) if question.currency else "NULL"
@@ -166,7 +166,7 @@ class _Month:
         return self.groups[row.group] if row.grouped else self.all
 
 
-def body(question: Question, row: Sequence[Any]) -> bytes:
+def body(question: ForecastQuery, row: Sequence[Any]) -> bytes:
     """The answer, from the row of ``forecast``. Unconverted deals are in no month's numbers, and in their own list."""
     own, sums, cards = row
     currencies = Currencies(own, question.currency or own)

@@ -21,9 +21,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from projections import exchange_rates
-from projections.conditions import Query
+from projections.conditions import SqlStatement
 from projections.forecast import INFINITY, Cause
-from projections.forecast.balances import UNBOUNDED, Bounds, mixed, month_start, rate_period, standing, utc
+from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, months_with_rate_change, rate_period, utc
 from projections.forecast.current import NOT_ALL_ZERO, OWN_CURRENCY
 from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Total, difference, number
 
@@ -35,7 +35,7 @@ STEPS = ("start", *CAUSES, "rate_change")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WaterfallQuery:
     """What is asked: the changes after ``start`` up to and with ``end``, which is not earlier. Else as ``Question``."""
 
     org_id: UUID
@@ -46,7 +46,7 @@ class Span:
     currency: str | None = None
 
 
-def changes(span: Span) -> Query:
+def changes(span: WaterfallQuery) -> SqlStatement:
     """The steps that ``body`` renders: one row (the org's currency, steps, the opportunities behind them)."""
     params: dict[str, Any] = {
         "org_id": span.org_id,
@@ -56,12 +56,12 @@ def changes(span: Span) -> Query:
     }
     if span.currency:
         params["report"] = span.currency
-    start = standing("start", span.start, span.today, span.bounds, params)
+    start = balances_at("start", span.start, span.today, span.bounds, params)
     params["start"] = span.start
     period = rate_period("c.status", "c.day", span.bounds)
     sums = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
     text = f"""
-        WITH mixed AS MATERIALIZED ({mixed(span.bounds, params)}), moves AS (
+        WITH mixed AS MATERIALIZED ({months_with_rate_change(span.bounds, params)}), moves AS (
             SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {period} AS period, c.opportunity_id,
                 {sums}
             FROM forecast_entries c
@@ -88,10 +88,10 @@ def changes(span: Span) -> Query:
                 ) n GROUP BY n.month, n.cause
             ) b) AS behind
     """
-    return Query(text, params)
+    return SqlStatement(text, params)
 
 
-def _rates(span: Span) -> str:
+def _rates(span: WaterfallQuery) -> str:
     """Of a sum's currency and of the report's, at the start and at the end."""
     found = []
     for at in ("start", "end"):
@@ -171,7 +171,7 @@ class _Waterfall:
         return f'{self.members(currency)},"opportunities":{{{",".join(named)}}}'
 
 
-def body(span: Span, row: Sequence[Any]) -> bytes:
+def body(span: WaterfallQuery, row: Sequence[Any]) -> bytes:
     """The answer, from the row of ``changes``. ``total`` is of the months, beside what is unscheduled or unconverted."""
     own, steps, behind = row
     currencies = Currencies(own, span.currency or own)

@@ -260,7 +260,7 @@ class Opportunities:
     version = 2
     tables: tuple[str, ...] = ("opportunities", "opportunity_counts")
     ddl = DDL
-    nothing: Mapping[str, str] = {"opportunity_counts": "n = 0"}
+    zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
 
     def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
         rows: list[_Row] = []

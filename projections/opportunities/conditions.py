@@ -48,11 +48,11 @@ ARRAY_TYPES = {
 _COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 
 
-def term(condition: Condition, name: str, params: dict[str, Any]) -> str:
+def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     """SQL for a condition on ``opportunities o``; its values go into ``params`` under names that begin with ``name``."""
     field, operator, values, custom_type = condition
     if custom_type is not None:
-        return _custom_term(field.removeprefix("cf_"), operator, values, custom_type, name, params)
+        return _custom_to_sql(field.removeprefix("cf_"), operator, values, custom_type, name, params)
     if operator == "isnull":
         return f"{COLUMNS[field]} IS {'NULL' if values[0] else 'NOT NULL'}"
     if field == "tags":
@@ -97,7 +97,7 @@ def _in_a_name_as_of(pattern: str) -> str:
 _CUSTOM_CASTS = {"number": ("number", "numeric"), "date": ("string", "text"), "checkbox": ("boolean", "boolean")}
 
 
-def _custom_term(key: str, operator: str, values: tuple[Any, ...], custom_type: str, name: str, params: dict[str, Any]) -> str:
+def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type: str, name: str, params: dict[str, Any]) -> str:
     params[f"{name}k"] = key
     value = f"o.custom_fields -> %({name}k)s"
     text = f"o.custom_fields ->> %({name}k)s"

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from projections.conditions import Condition, Order, Query, part
+from projections.conditions import Condition, Order, SqlStatement, part
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors
-from projections.opportunities.conditions import COLUMNS, NULLABLE, term
+from projections.opportunities.conditions import COLUMNS, NULLABLE, to_sql
 
 MAX_ACTIVITIES = 50
 
@@ -26,7 +26,7 @@ DEFAULT_ORDER = (Order("created_at", True),)
 
 
 @dataclass(frozen=True, slots=True)
-class List:
+class OpportunityListQuery:
     """What is asked of the list: an org's deals that meet every condition, as of an instant if given."""
 
     org_id: UUID
@@ -101,27 +101,27 @@ def records() -> str:
     return _RECORDS
 
 
-def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> Query:
+def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> SqlStatement:
     """One full record: (version, JSON), or no row."""
     text = f"""
         SELECT o.version, ({_record(as_of)})::varchar FROM opportunities o
         WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND {LIVE if as_of is None else AS_OF}
     """
-    return Query(text, {"org_id": org_id, "id": id_, "as_of": as_of} if as_of else {"org_id": org_id, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "id": id_, "as_of": as_of} if as_of else {"org_id": org_id, "id": id_})
 
 
-def where(query: List) -> Query:
+def where(query: OpportunityListQuery) -> SqlStatement:
     """The condition on ``opportunities o`` for a list, with its parameters."""
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s", LIVE if query.as_of is None else AS_OF]
     if query.as_of is not None:
         params["as_of"] = query.as_of
     for n, condition in enumerate(query.conditions):
-        terms.append(term(condition, f"p{n}", params))
-    return Query(" AND ".join(terms), params)
+        terms.append(to_sql(condition, f"p{n}", params))
+    return SqlStatement(" AND ".join(terms), params)
 
 
-def _counted(query: List) -> bool:
+def _counted(query: OpportunityListQuery) -> bool:
     return query.as_of is None and all(
         condition.field in _COUNTED
         and condition.custom_type is None
@@ -131,11 +131,11 @@ def _counted(query: List) -> bool:
     )
 
 
-def count(query: List) -> Query:
+def count(query: OpportunityListQuery) -> SqlStatement:
     """The exact number of deals on the list: from the counters where they know the filters, else counted."""
     if not _counted(query):
         matching = where(query)
-        return Query(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
+        return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s"]
     by_owner = any(condition.field == "owner" for condition in query.conditions)
@@ -144,11 +144,11 @@ def count(query: List) -> Query:
         terms.append(f"o.owner_id = '{NOBODY}'")
     terms.append("o.close_date < 'infinity' AND o.close_date > '-infinity'" if by_date else f"o.close_date = '{ANY_DATE}'")
     for n, condition in enumerate(query.conditions):
-        terms.append(term(condition, f"p{n}", params))
-    return Query(f"SELECT coalesce(sum(o.n), 0)::bigint FROM opportunity_counts o WHERE {' AND '.join(terms)}", params)
+        terms.append(to_sql(condition, f"p{n}", params))
+    return SqlStatement(f"SELECT coalesce(sum(o.n), 0)::bigint FROM opportunity_counts o WHERE {' AND '.join(terms)}", params)
 
 
-def page(query: List, limit: int, offset: int = 0, *, counted: bool = True) -> Query:
+def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: bool = True) -> SqlStatement:
     """A page by offset: (items as JSON joined by commas, count). Deep offsets walk the index alone (deferred join)."""
     condition = where(query)
     order = _order_by(query.keys, "o")
@@ -161,7 +161,7 @@ def page(query: List, limit: int, offset: int = 0, *, counted: bool = True) -> Q
     else:
         source = f"(SELECT o.* FROM opportunities o WHERE {condition.text} ORDER BY {order} LIMIT {limit:d})"
     text = f"SELECT string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar, {total} FROM {source} o"
-    return Query(text, condition.params)
+    return SqlStatement(text, condition.params)
 
 
 def _order_by(keys: Sequence[Order], alias: str) -> str:
@@ -174,7 +174,7 @@ def _order_by(keys: Sequence[Order], alias: str) -> str:
     return ", ".join(parts)
 
 
-def cursor_page(query: List, limit: int, cursor: str | None, *, counted: bool = True) -> Query:
+def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, counted: bool = True) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
     Its cost does not depend on how deep it is. Raises ``InvalidCursor``.
@@ -186,7 +186,7 @@ def cursor_page(query: List, limit: int, cursor: str | None, *, counted: bool = 
     order = _order_by(query.keys, "o")
     total = f"({count(query).text})" if counted else "NULL::bigint"
     keys = ", ".join(f"{COLUMNS[field]}::text" for field, _ in query.keys)
-    return Query(
+    return SqlStatement(
         f"""
         SELECT string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
                {total}, (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]

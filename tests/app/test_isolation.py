@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from litestar.routes import HTTPRoute
 
-from app.reading.read_pool import Identity, Reads
+from app.reading.read_pool import Identity, ReadPool
 from app.writing.committer import Committer
 from tests.support import postgres
 from tests.support.commands import Company, log
@@ -27,7 +27,7 @@ from tests.support.server import Reply
 Statement = tuple[str, dict[str, Any]]
 
 
-class Listening(Reads):
+class Listening(ReadPool):
     """Connections for reading that remember what was asked of them."""
 
     heard: dict[tuple[UUID, str], Statement]
@@ -119,7 +119,7 @@ def world(template_database: str) -> Iterator[World]:
     ):
         listening = Listening(url)
         listening.heard = heard
-        process.app.state.reads = listening
+        process.app.state.read_pool = listening
         tenants = []
         for word in ("ours", "theirs"):
             company = Company(committer, word)

@@ -260,10 +260,10 @@ class Sales(RuleBasedStateMachine):
         with psycopg.connect(self.url) as connection, connection.cursor() as cursor:
             streams = defaultdict(list)
             for recorded in event_store.load(cursor, {UUID(id_): 0 for id_ in self.model}):
-                streams[str(recorded.originator_id)].append(recorded)
+                streams[str(recorded.stream_id)].append(recorded)
         for id_, deal in self.model.items():
             events = streams[id_]
-            assert [recorded.originator_version for recorded in events] == list(range(1, deal["version"] + 1))
+            assert [recorded.version for recorded in events] == list(range(1, deal["version"] + 1))
             state: Any = fold(events)
             for name in ("name", "stage", "status", "probability", "currency", "custom_fields", "lost_reason", "deleted"):
                 assert getattr(state, name) == deal[name], name

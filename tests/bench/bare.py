@@ -15,7 +15,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
-from projections.conditions import Condition, Query
+from projections.conditions import Condition, SqlStatement
 from projections.opportunities import queries as opportunity_queries
 from tests.bench.loader import loaded
 from tests.bench.workload import Window, windows
@@ -26,14 +26,14 @@ class _Bytes(Loader):
         return bytes(data)
 
 
-def page(org_id: Any, window: Window) -> Query:
+def page(org_id: Any, window: Window) -> SqlStatement:
     """The statement of the API for this window's first page of 50 and its count."""
     conditions = (
         Condition("stage", "in", (window.stage,)),
         Condition("close_date", "gte", (window.first,)),
         Condition("close_date", "lte", (window.last,)),
     )
-    return opportunity_queries.page(opportunity_queries.List(org_id, conditions), 50)
+    return opportunity_queries.page(opportunity_queries.OpportunityListQuery(org_id, conditions), 50)
 
 
 def main(url: str) -> None:

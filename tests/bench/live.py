@@ -62,7 +62,7 @@ class Live:
         expected = self._positions(start)
         if got.positions != expected or got.different:
             raise RuntimeError(f"{got.different} subscribers differ; the first got {len(got.positions)} of {len(expected)} events")
-        children.until(lambda: self._memory() < before + (peak - before) / 2, AFTERWARDS_SECONDS)
+        children.wait_until(lambda: self._memory() < before + (peak - before) / 2, AFTERWARDS_SECONDS)
         lag = Sample(got.lags["p99"] * 1e3, "ms", got.lags["p50"] * 1e3, got.lags["p99"] * 1e3, cpu)
         return Lived(
             lag, _late(beside), _late(alone), Sample(peak - before, "MiB"), Sample(max(0.0, self._memory() - before), "MiB")

@@ -20,7 +20,7 @@ import psycopg
 from msgspec import Struct
 
 from app.writing.committer import MAX_BATCH, Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from app.writing.provisioning import create_org
 from domain import account, activity, contact, custom_field, exchange_rate, opportunity, user
 from domain.event import Command
@@ -128,9 +128,9 @@ class _Load:
             self._connection.execute("INSERT INTO bench.load VALUES (%s, %s, %s, 0)", (org.org_id, org.token, now))
         return loaded(self._connection)
 
-    def _submission(self, kind: str, id_: UUID, command: Command, at: datetime, owner: UUID | None = None) -> Submission:
+    def _submission(self, kind: str, id_: UUID, command: Command, at: datetime, owner: UUID | None = None) -> Envelope:
         actor = Actor(user_id=owner, role="manager") if owner else OPERATOR
-        return Submission(kind, id_, command, self._org_id, actor, occurred_at=at, render=False)
+        return Envelope(kind, id_, command, self._org_id, actor, occurred_at=at, render=False)
 
     def _known(self, id_: UUID) -> bool:
         found = self._connection.execute("SELECT 1 FROM opportunities_events WHERE originator_id = %s LIMIT 1", (id_,))
@@ -138,14 +138,14 @@ class _Load:
 
     def _references(self) -> None:
         self._report("loading accounts, contacts, owners and rates")
-        submissions = list(self._reference_submissions())
-        for start in range(0, len(submissions), 500):
-            chunk = submissions[start : start + 500]
+        envelopes = list(self._reference_submissions())
+        for start in range(0, len(envelopes), 500):
+            chunk = envelopes[start : start + 500]
             if not self._known(chunk[-1].stream_id):
                 self._committer.run_as_one(chunk)
         self._connection.execute("ANALYZE")
 
-    def _reference_submissions(self) -> Iterator[Submission]:
+    def _reference_submissions(self) -> Iterator[Envelope]:
         random, at = Random("names"), self._start
         for n, id_ in enumerate(self._owners):
             name = f"{FIRST[n % len(FIRST)]} {LAST[n // len(FIRST)]}"
@@ -200,14 +200,14 @@ class _Load:
         return batch
 
     def _commit(self, batch: Sequence[Deal]) -> None:
-        submissions = [
+        envelopes = [
             self._submission("opportunity", deal.id, command, at, deal.owner) for deal in batch for command, at in deal.commands
         ]
         for deal in batch:
             if deal.activity is not None:
                 command, at = deal.activity
-                submissions.append(self._submission("activity", _id(at, Random(deal.id.int)), command, at, deal.owner))
-        self._committer.run_as_one(submissions)
+                envelopes.append(self._submission("activity", _id(at, Random(deal.id.int)), command, at, deal.owner))
+        self._committer.run_as_one(envelopes)
 
     def _deal(self, number: int) -> Deal:
         random = Random(number)

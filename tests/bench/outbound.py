@@ -24,9 +24,9 @@ from app.dev.kafka import Broker
 from app.dev.supervisor import EMBEDDED_KAFKA, OPEN_WEBHOOKS
 from app.process import children
 from app.writing.committer import Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from consumers import kafka, topic
-from consumers.event_reader import Log
+from consumers.event_reader import EventReader
 from consumers.kafka_settings import Kafka
 from consumers.message import PUBLISHED
 from consumers.webhooks import deliveries, fan_out
@@ -181,12 +181,12 @@ class Outbound:
 
     def _queue(self, number: int) -> int:
         """Queue deliveries of the next so many events for each of the idle endpoints; how many deliveries."""
-        events: list[fan_out.Told] = []
+        events: list[fan_out.DealEvent] = []
         with self._connection.cursor() as cursor:
             while len(events) < number:
-                chunk = Log().read(cursor, self._queued, number - len(events))
+                chunk = EventReader().read(cursor, self._queued, number - len(events))
                 assert chunk is not None, "the log has too few events"
-                events += [event for record in chunk.records if (event := fan_out.told(record.value))]
+                events += [event for record in chunk.records if (event := fan_out.parse(record.value))]
                 self._queued = chunk.position
             return deliveries.queue(cursor, [fan_out.row(id_, event) for event in events for id_ in self._idle])
 
@@ -201,7 +201,7 @@ class Outbound:
         creates = {uuid7(): Create(url=self._receiver.url(f"{path}/{n}"), **given) for n in range(number)}
         org = self._org.org_id
         with closing(Committer(self._rig.outbound_url)) as committer:
-            committer.run_as_one([Submission("webhook_endpoint", id_, one, org, OPERATOR) for id_, one in creates.items()])
+            committer.run_as_one([Envelope("webhook_endpoint", id_, one, org, OPERATOR) for id_, one in creates.items()])
         return list(creates)
 
     def _worker(self, *arguments: str) -> Any:
@@ -232,7 +232,7 @@ class Outbound:
         return Flat(*samples)
 
     def _until(self, process: Popen[bytes], condition: Callable[[], bool]) -> None:
-        if not children.until(lambda: process.poll() is not None or condition(), PATIENCE) or process.poll() is not None:
+        if not children.wait_until(lambda: process.poll() is not None or condition(), PATIENCE) or process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended, or did not come to its end in {PATIENCE} s; see its log")
 
     def _number(self, query: LiteralString, *params: Any) -> int:

@@ -14,7 +14,7 @@ from app import logs, settings
 from app.cli.serve import application
 from app.http import listing
 from app.http.operations import HIDDEN
-from app.http.response import Answer
+from app.http.response import JsonResponse
 from app.main import Application
 from app.resources.opportunities import TABLE
 from app.routes import ROUTES
@@ -24,9 +24,9 @@ PATH = "/api/bench/"
 
 
 @get(PATH, opt={"operation": HIDDEN})
-async def answer(request: Request[Any, Any, Any]) -> Answer:
-    await listing.asked(request, TABLE)
-    return Answer(BODY)
+async def answer(request: Request[Any, Any, Any]) -> JsonResponse:
+    await listing.parse(request, TABLE)
+    return JsonResponse(BODY)
 
 
 def create() -> Application:

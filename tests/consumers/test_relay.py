@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from app.dev.kafka import Broker
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from consumers import checkpoints, database, loop, message
 from consumers import kafka as clients
-from consumers.event_reader import Log, beginning
+from consumers.event_reader import EventReader, position_before
 from consumers.kafka_settings import Kafka
 from consumers.publisher import Publisher, TopicLost
 from consumers.relay import Relay
@@ -105,7 +105,7 @@ def test_a_record_is_told_as_it_stood_then(database_url: str, company: Company, 
 def test_a_message_is_the_same_whenever_it_is_rendered(database_url: str, company: Company) -> None:
     def rendered() -> list[bytes]:
         with database.connect(database_url, "test") as connection, connection.cursor() as cursor:
-            chunk = Log().read(cursor, 0, 1_000)
+            chunk = EventReader().read(cursor, 0, 1_000)
         assert chunk is not None
         return [record.value for record in chunk.records]
 
@@ -132,7 +132,7 @@ def test_who_dies_with_half_a_chunk_sent_loses_nothing(database_url: str, compan
     """Some partitions have what others have not: going on from the latest of all would lose it."""
     deals(company)
     with database.connect(database_url, "test") as connection, connection.cursor() as cursor:
-        chunk = Log().read(cursor, 0, 1_000)
+        chunk = EventReader().read(cursor, 0, 1_000)
     assert chunk is not None
     with relaying(database_url, kafka, chunk=1) as relay:
         relay.step()  # the first event: the topic is known
@@ -208,9 +208,9 @@ def test_the_beginning_of_a_time_is_found_in_the_log(database_url: str, company:
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         for recorded in events[::7]:
             first = min(one.position for one in events if one.meta.recorded_at >= recorded.meta.recorded_at)
-            assert beginning(cursor, recorded.meta.recorded_at) == first - 1
-        assert beginning(cursor, datetime.now(UTC)) == events[-1].position
-        assert beginning(cursor, datetime(2020, 1, 1, tzinfo=UTC)) == 0
+            assert position_before(cursor, recorded.meta.recorded_at) == first - 1
+        assert position_before(cursor, datetime.now(UTC)) == events[-1].position
+        assert position_before(cursor, datetime(2020, 1, 1, tzinfo=UTC)) == 0
 
 
 def test_one_relay_works_and_another_takes_over(database_url: str, company: Company, kafka: Kafka) -> None:
@@ -289,7 +289,7 @@ def test_with_no_broker_the_relay_waits_and_then_catches_up(database_url: str, c
         deals(company, 2, 1)
         broker.restart()
         last = log(database_url)[-1].position
-        assert until(lambda: checkpoint(database_url)[0] == last, 60)
+        assert wait_until(lambda: checkpoint(database_url)[0] == last, 60)
     finally:
         stop.set()
         thread.join()

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from app.dev.kafka import Broker
-from app.process.children import free_port, until
+from app.process.children import free_port, wait_until
 from app.writing.committer import Committer
 from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
@@ -59,7 +59,7 @@ def way(tmp_path: Path) -> Iterator[Way]:
 def notices(lines: Lines, before: int) -> None:
     """Wait until a silence that begins now is in the log."""
     began = monotonic()
-    assert until(lambda: len(failures(lines, "reason")) > before, 60)
+    assert wait_until(lambda: len(failures(lines, "reason")) > before, 60)
     assert monotonic() - began < SECONDS
     assert "Kafka" in failures(lines, "reason")[before]
 
@@ -87,7 +87,7 @@ def test_a_relay_notices_a_silent_broker_and_goes_on(
     stop = threading.Event()
     with looping(Relay(database_url, way.config, stop), stop) as lines:
         company.deal()
-        assert until(lambda: caught_up(database_url), 20)
+        assert wait_until(lambda: caught_up(database_url), 20)
         for idle in (True, False):
             before = len(failures(lines, "reason"))
             way.proxy.silent = True
@@ -96,10 +96,10 @@ def test_a_relay_notices_a_silent_broker_and_goes_on(
             notices(lines, before)
             last = seen(database_url, "relay")
             company.deal()
-            assert until(lambda: len(failures(lines, "reason")) > before + 1, 60)  # noqa: B023
+            assert wait_until(lambda: len(failures(lines, "reason")) > before + 1, 60)  # noqa: B023
             assert seen(database_url, "relay") == last, "it is not at work, and shows that"
             way.proxy.silent = False
-            assert until(lambda: caught_up(database_url), 30)
+            assert wait_until(lambda: caught_up(database_url), 30)
     whole(database_url, way.config)
     ids = [told.id for told in messages(way.config)]
     assert len(ids) == len(set(ids))
@@ -115,17 +115,17 @@ def test_a_consumer_notices_a_silent_broker_and_goes_on(
     with looping(FanOut(database_url, way.config, stop, keep=timedelta(days=30)), stop) as lines:
         company.deal()
         relayed(database_url, way.config)
-        assert until(lambda: execute(database_url, count, hooks) == [(1, 1)], 20)
+        assert wait_until(lambda: execute(database_url, count, hooks) == [(1, 1)], 20)
         way.proxy.silent = True
         notices(lines, 0)
         last = seen(database_url, "webhooks")
-        assert until(lambda: len(failures(lines, "reason")) > 1, 60)
+        assert wait_until(lambda: len(failures(lines, "reason")) > 1, 60)
         assert seen(database_url, "webhooks") == last, "it is not at work, and shows that"
         way.proxy.silent = False
         company.deal()
         relayed(database_url, way.config)
-        assert until(lambda: execute(database_url, count, hooks) == [(2, 2)], 30)
-        assert until(lambda: seen(database_url, "webhooks") > last, 30)
+        assert wait_until(lambda: execute(database_url, count, hooks) == [(2, 2)], 30)
+        assert wait_until(lambda: seen(database_url, "webhooks") > last, 30)
 
 
 def test_a_consumer_whose_offsets_met_silence_queues_once(database_url: str, company: Company, way: Way) -> None:
@@ -136,11 +136,11 @@ def test_a_consumer_whose_offsets_met_silence_queues_once(database_url: str, com
     consumer = FanOut(database_url, way.config, stop, keep=timedelta(days=30))
     consumer.wake = lambda: setattr(way.proxy, "silent", True)
     with looping(consumer, stop) as lines:
-        assert until(lambda: way.proxy.silent, 20)
+        assert wait_until(lambda: way.proxy.silent, 20)
         notices(lines, 0)
         consumer.wake = lambda: None
         way.proxy.silent = False
         company.deal()
         relayed(database_url, way.config)
         count = "SELECT count(*), count(DISTINCT event_id) FROM webhook_deliveries WHERE endpoint_id = %s"
-        assert until(lambda: execute(database_url, count, hooks) == [(2, 2)], 30)
+        assert wait_until(lambda: execute(database_url, count, hooks) == [(2, 2)], 30)

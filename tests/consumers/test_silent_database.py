@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from consumers import loop
 from consumers.kafka_settings import Kafka
@@ -45,7 +45,7 @@ def notices(proxy: Proxy, lines: Lines) -> None:
     before = len(failures(lines, "error"))
     proxy.silent = True
     began = monotonic()
-    assert until(lambda: len(failures(lines, "error")) > before, 60)
+    assert wait_until(lambda: len(failures(lines, "error")) > before, 60)
     assert monotonic() - began < SECONDS
     assert failures(lines, "error")[before] == "Silent"
 
@@ -61,11 +61,11 @@ def test_a_relay_notices_a_silent_database_and_goes_on(database_url: str, proxy:
     with looping(relay, stop) as lines:
         for _ in range(2):
             company.deal()
-            assert until(caught_up, 20)
+            assert wait_until(caught_up, 20)
             notices(proxy, lines)
             company.deal()
             proxy.silent = False
-            assert until(caught_up, 20)
+            assert wait_until(caught_up, 20)
     whole(database_url, kafka)
     ids = [told.id for told in messages(kafka)]
     assert len(ids) == len(set(ids))
@@ -88,11 +88,11 @@ def test_a_consumer_notices_a_silent_database_and_goes_on(database_url: str, pro
     with closing(relay), looping(consumer, stop) as lines:
         for number in (0, 2):
             deal()
-            assert until(lambda: queued() == number + 1, 20)  # noqa: B023
+            assert wait_until(lambda: queued() == number + 1, 20)  # noqa: B023
             notices(proxy, lines)
             deal()
             proxy.silent = False
-            assert until(lambda: queued() == number + 2, 20)  # noqa: B023
+            assert wait_until(lambda: queued() == number + 2, 20)  # noqa: B023
 
 
 @pytest.mark.parametrize("at_commit", ["silence", "hang after"], ids=["before", "done"])
@@ -109,7 +109,7 @@ def test_a_consumer_whose_commit_met_silence_queues_once(
     consumer = FanOut(proxy.url, kafka, stop, keep=timedelta(days=30), statement_timeout_ms=TIMEOUT_MS)
     proxy.at_commit.append(at_commit)
     with looping(consumer, stop) as lines:
-        assert until(lambda: "Silent" in failures(lines, "error"), 20)
+        assert wait_until(lambda: "Silent" in failures(lines, "error"), 20)
         proxy.silent = False
         company.deal()
         relay = Relay(database_url, kafka, threading.Event())
@@ -117,4 +117,4 @@ def test_a_consumer_whose_commit_met_silence_queues_once(
             while relay.step():
                 pass
         count = "SELECT count(*), count(DISTINCT event_id) FROM webhook_deliveries WHERE endpoint_id = %s"
-        assert until(lambda: execute(database_url, count, hooks) == [(2, 2)], 20)
+        assert wait_until(lambda: execute(database_url, count, hooks) == [(2, 2)], 20)

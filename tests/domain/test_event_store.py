@@ -70,7 +70,7 @@ def project(state: State | None, events: Iterable[Any]) -> State | None:
 
 
 def test_the_stock_repository_reads_every_stream(database_url: str, company: Company, stock: Opportunities) -> None:
-    streams = {recorded.originator_id for recorded in log(database_url)}
+    streams = {recorded.stream_id for recorded in log(database_url)}
     kinds = set()
     for id_ in streams:
         aggregate: Any = stock.repository.get(id_, projector_func=project)
@@ -80,7 +80,7 @@ def test_the_stock_repository_reads_every_stream(database_url: str, company: Com
 
 
 def test_the_stock_repository_reads_a_stream_as_of_any_version(database_url: str, company: Company, stock: Opportunities) -> None:
-    deal = next(r.originator_id for r in log(database_url) if isinstance(r.event, opportunity.Created))
+    deal = next(r.stream_id for r in log(database_url) if isinstance(r.event, opportunity.Created))
     stages = []
     for version in (1, 2, 3):
         then: Any = stock.repository.get(deal, version=version, projector_func=project)
@@ -98,7 +98,7 @@ def test_the_stock_notification_log_gives_every_event_in_order(database_url: str
     assert [notification.id for notification in notifications] == [recorded.position for recorded in expected]
     for notification, recorded in zip(notifications, expected, strict=True):
         told: Any = stock.mapper.to_domain_event(notification)
-        assert (told.originator_id, told.originator_version) == (recorded.originator_id, recorded.originator_version)
+        assert (told.stream_id, told.version) == (recorded.stream_id, recorded.version)
         assert (told.event, told.meta) == (recorded.event, recorded.meta)
 
 
@@ -109,10 +109,10 @@ def test_the_stock_application_appends_through_our_recorder(database_url: str, c
     recordings = stock.events.put([fresh])
     assert [recording.notification.id > before for recording in recordings] == [True]
     assert stock.recorder.max_notification_id() == recordings[0].notification.id
-    assert stock.repository.get(fresh.originator_id, projector_func=project) == project(None, [fresh])
+    assert stock.repository.get(fresh.stream_id, projector_func=project) == project(None, [fresh])
     with psycopg.connect(database_url) as connection:
         row = connection.execute(
-            "SELECT org_id, topic, state FROM opportunities_events WHERE originator_id = %s", (fresh.originator_id,)
+            "SELECT org_id, topic, state FROM opportunities_events WHERE originator_id = %s", (fresh.stream_id,)
         ).fetchone()
     assert row == (company.id, "contact.created.v1", stored.state)
 
@@ -124,7 +124,7 @@ def test_a_version_that_exists_is_an_integrity_error_and_leaves_nothing(
     stock.events.put([noted(company, id_, 1)])
     with pytest.raises(IntegrityError):
         stock.events.put([noted(company, other, 1), noted(company, id_, 1)])
-    assert [recorded.originator_version for recorded in log(database_url) if recorded.originator_id == id_] == [1]
+    assert [recorded.version for recorded in log(database_url) if recorded.stream_id == id_] == [1]
     assert state(database_url, other) is None
 
 

@@ -127,7 +127,7 @@ def test_a_command_twice_is_a_command_once(command: Command, rules: Any) -> None
 
 def _stored(event: Any) -> Any:
     one = recorded(event)
-    return catalog.name_of(type(event)), event_store.encode(event, one.meta), one.originator_id, 1
+    return catalog.name_of(type(event)), event_store.encode(event, one.meta), one.stream_id, 1
 
 
 def _differs(before: State, after: State) -> bool:

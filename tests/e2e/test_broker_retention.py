@@ -18,7 +18,7 @@ import pytest
 
 from app.dev.kafka import Broker
 from app.dev.kafka_retention import LIMIT, LOOK_SECONDS, Retention
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from consumers import checkpoints, kafka, message
 from consumers.kafka import TopicPartition
@@ -103,7 +103,7 @@ class Stack:
 
     def reading(self, group: str | None = None) -> Reader:
         """Once the relay has made the topic."""
-        assert until(self.topic_is_there, SECONDS)
+        assert wait_until(self.topic_is_there, SECONDS)
         return Reader(self.config, group)
 
     def topic_is_there(self) -> bool:
@@ -130,7 +130,7 @@ class Stack:
             self.look()
             return bool(condition())
 
-        return until(looked, SECONDS)
+        return wait_until(looked, SECONDS)
 
     def complete(self) -> None:
         """Every deal won has arrived, once."""
@@ -143,7 +143,7 @@ class Stack:
 def write(company: Company) -> None:
     """A deal won after long talks."""
     deal = company.deal()
-    talks = [company.submission(activity.Log(deal, "note", "They said", "x" * 10_000)) for _ in range(50)]
+    talks = [company.envelope(activity.Log(deal, "note", "They said", "x" * 10_000)) for _ in range(50)]
     for result in company.committer.run(talks):
         outcome(result)
     company.do(opportunity.ChangeStage(stage="won", actual_amount=Decimal(90), actual_close_date=date(2026, 5, 5)), deal)
@@ -213,7 +213,7 @@ def test_the_development_stack_holds_its_own_bound(tmp_path: Path) -> None:
                 write(company)
                 most = max(most, memory(pid))
             last = max(published(ready.database_url))
-        assert until(lambda: relayed(ready.database_url) >= last, SECONDS)
+        assert wait_until(lambda: relayed(ready.database_url) >= last, SECONDS)
         assert (LIMIT < most < 256 * MIB, dev.brokers()) == (True, [pid])
         assert dev.stop() == 0
     finally:

@@ -73,7 +73,7 @@ def test_a_killed_postgresql_is_brought_back(dev: Dev) -> None:
     ready = dev.start()
     ask(ready, "POST", "/api/accounts/", {"name": "Before"})
     dev.kill_postgres()
-    assert children.until(lambda: "process.restarted" in dev.printed(), 30), dev.printed()
+    assert children.wait_until(lambda: "process.restarted" in dev.printed(), 30), dev.printed()
     ask(ready, "POST", "/api/accounts/", {"name": "After"})
     assert ask(ready, "GET", "/api/accounts/")["count"] == 2
     assert dev.stop() == 0
@@ -104,7 +104,7 @@ def test_a_plain_install_runs_on_the_systems_postgresql_and_says_what_brings_a_b
     try:
         ready = dev.start()
         ask(ready, "POST", "/api/accounts/", {"name": "Kept"})
-        assert children.until(lambda: "Without stream and webhooks." in dev.printed(), 10)
+        assert children.wait_until(lambda: "Without stream and webhooks." in dev.printed(), 10)
         assert "pip install 'opportunities[dev]'" in dev.printed()
         assert ready.kafka_bootstrap_servers == ""
     finally:

@@ -58,7 +58,7 @@ def close(ready: Ready, name: str) -> str:
 
 
 def has(path: Path, text: str) -> bool:
-    return children.until(lambda: text in path.read_text(), SECONDS)
+    return children.wait_until(lambda: text in path.read_text(), SECONDS)
 
 
 def names(ready: Ready) -> list[str]:
@@ -89,14 +89,14 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
     ready = dev.start()
     servers = ["--kafka-bootstrap-servers", ready.kafka_bootstrap_servers]
     close(ready, "First")
-    assert children.until(lambda: names(ready) == ["First"], SECONDS)
+    assert children.wait_until(lambda: names(ready) == ["First"], SECONDS)
     with printing(command("stream", *servers), dev.folder.parent) as printed:
 
         def seen() -> bool:
             close(ready, "Second")
-            return children.until(lambda: "Second" in printed.read_text(), 1)
+            return children.wait_until(lambda: "Second" in printed.read_text(), 1)
 
-        assert children.until(seen, SECONDS)
+        assert children.wait_until(seen, SECONDS)
         lines = [json.loads(line) for line in printed.read_text().splitlines()]
     assert "First" not in str(lines)
     last = max(lines, key=lambda line: int(line["position"]))
@@ -113,12 +113,12 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
 def test_a_killed_broker_is_brought_back_and_filled_again(dev: Dev) -> None:
     ready = dev.start()
     close(ready, "Before")
-    assert children.until(lambda: names(ready) == ["Before"], SECONDS)
+    assert children.wait_until(lambda: names(ready) == ["Before"], SECONDS)
     (pid,) = dev.brokers()
     os.kill(pid, signal.SIGKILL)
-    assert children.until(lambda: "process.restarted" in dev.printed(), SECONDS), dev.printed()
+    assert children.wait_until(lambda: "process.restarted" in dev.printed(), SECONDS), dev.printed()
     close(ready, "After")
-    assert children.until(lambda: sorted(names(ready)) == ["After", "Before"], SECONDS)
+    assert children.wait_until(lambda: sorted(names(ready)) == ["After", "Before"], SECONDS)
     assert dev.stop() == 0
     assert dev.left() == []
 

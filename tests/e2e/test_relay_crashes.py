@@ -20,7 +20,7 @@ import pytest
 from app.dev.kafka import Broker
 from app.dev.postgres import Postgres
 from app.migrations import migrate
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from app.writing.provisioning import Provisioned, create_org
 from consumers import checkpoints
@@ -50,12 +50,12 @@ def relayed(url: str) -> int:
 def wait_for(url: str, events: int) -> None:
     """Until the relay has come that far beyond where it is now."""
     goal = relayed(url) + events
-    assert until(lambda: relayed(url) >= goal, CAUGHT_UP_SECONDS)
+    assert wait_until(lambda: relayed(url) >= goal, CAUGHT_UP_SECONDS)
 
 
 def caught_up(url: str) -> None:
     last = log(url)[-1].position
-    assert until(lambda: relayed(url) >= last, CAUGHT_UP_SECONDS), (relayed(url), last)
+    assert wait_until(lambda: relayed(url) >= last, CAUGHT_UP_SECONDS), (relayed(url), last)
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def test_kill_9_of_the_broker_and_its_memory(database_url: str, broker: Broker) 
             wait_for(database_url, 30)
             broker.kill()
             broker.restart()
-    assert until(lambda: has_the_last(database_url, config), CAUGHT_UP_SECONDS)
+    assert wait_until(lambda: has_the_last(database_url, config), CAUGHT_UP_SECONDS)
     whole(database_url, config)
 
 
@@ -140,7 +140,7 @@ def test_a_broker_that_is_silent_slows_nobody_down(database_url: str, broker: Br
 def growth(url: str, events: int) -> bool:
     """Whether the log grows by that much, for so long that a client of Kafka would notice that nobody answers."""
     began, start = time.monotonic(), log(url)[-1].position
-    return until(lambda: time.monotonic() - began > 4 and log(url)[-1].position >= start + events, 60)
+    return wait_until(lambda: time.monotonic() - began > 4 and log(url)[-1].position >= start + events, 60)
 
 
 def middle(took: list[float]) -> float:
@@ -224,14 +224,14 @@ class Everything:
             seen += len(received)
             return any(deal["id"].encode() in one.body for one in received)
 
-        assert until(came, CAUGHT_UP_SECONDS)
+        assert wait_until(came, CAUGHT_UP_SECONDS)
 
     def settle(self) -> None:
         """Whatever has happened, in the end everything is everywhere."""
         self.revive()
         complete(self.system, "/hooks", "opportunity.won")
         caught_up(self.postgres.url)
-        assert until(lambda: has_the_last(self.postgres.url, self.config), CAUGHT_UP_SECONDS)
+        assert wait_until(lambda: has_the_last(self.postgres.url, self.config), CAUGHT_UP_SECONDS)
         whole(self.postgres.url, self.config)
         for worker in self.workers.values():
             assert worker.stop() == 0

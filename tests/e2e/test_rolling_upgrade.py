@@ -34,7 +34,7 @@ def test_old_and_new_side_by_side_leave_nothing_out(empty_database_url: str) -> 
 
     def appended(more: int) -> bool:
         so_far = len(log(empty_database_url))
-        return children.until(lambda: len(log(empty_database_url)) > so_far + more, 30)
+        return children.wait_until(lambda: len(log(empty_database_url)) > so_far + more, 30)
 
     done("migrate", program=OLDER)
     made = json.loads(done("org", "create", "--name", "Acme", "--admin-email", "a@acme.example", program=OLDER))

@@ -39,7 +39,7 @@ def test_its_workers_do_not_outlive_it(database_url: str) -> None:
         assert len(workers) >= 2
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
-        assert children.until(lambda: not alive(workers), 15), workers
+        assert children.wait_until(lambda: not alive(workers), 15), workers
 
 
 def test_workers_share_what_is_written(database_url: str) -> None:

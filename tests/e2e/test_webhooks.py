@@ -15,7 +15,7 @@ import pytest
 from standardwebhooks import WebhookVerificationError
 
 from app.dev.kafka import Broker
-from app.process.children import until
+from app.process.children import wait_until
 from consumers.kafka_settings import Kafka
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.dev import Dev, ask
@@ -178,7 +178,7 @@ def test_a_sender_killed_between_a_request_and_its_settling_sends_it_again(datab
         for number in (1, 2, 3):
             sender.start()
             it.receiver.wait(number, "/fatal", 30)
-            until(lambda: sender.process is not None and sender.process.poll() is not None, 1)
+            wait_until(lambda: sender.process is not None and sender.process.poll() is not None, 1)
             it.expire()
         complete(it, "/fatal", "opportunity.created")
         assert len(it.receiver.at("/fatal")) == 3
@@ -236,7 +236,7 @@ def test_receivers_that_do_their_worst_keep_nobody_waiting(database_url: str, ka
         it.receiver.wait(11, "/hooks")
         assert time.monotonic() - began < 5
         gone = "SELECT active FROM directory WHERE kind = 'webhook_endpoint' AND valid_to = 'infinity' AND name LIKE '%%/410'"
-        assert until(lambda: execute(it.url, gone) == [(False,)], 10)
+        assert wait_until(lambda: execute(it.url, gone) == [(False,)], 10)
 
 
 @pytest.mark.long
@@ -263,7 +263,7 @@ def test_a_broker_away_for_a_minute_slows_nobody_down_and_nothing_is_sent_twice(
             else:
                 broker.restart()
         complete(it, "/hooks", "opportunity.won")
-        assert until(lambda: has_the_last(database_url, config), SECONDS)
+        assert wait_until(lambda: has_the_last(database_url, config), SECONDS)
         whole(database_url, config)
         assert len(it.receiver.received) == len({one.id for one in it.receiver.received}), "sent again"
     usual, without = (load.took[label] for label in ("with it", "without it"))
@@ -295,12 +295,12 @@ def test_fifty_dead_endpoints_of_a_thousand_keep_none_of_the_others_waiting(data
             it.post("/api/webhooks/", {"url": url, "events": ["opportunity.won"], "filters": region})
         with at_work("webhooks", env=it.env):
             it.deal(**WON, custom_fields={"region": 0})
-            assert until(lambda: len(well(it)) == WELL, SECONDS), "the processes are at work"
+            assert wait_until(lambda: len(well(it)) == WELL, SECONDS), "the processes are at work"
             began = time.monotonic()
             for number in range(CLOSES):
                 time.sleep(max(0.0, began + number / CLOSES_A_SECOND - time.monotonic()))
                 it.deal(**WON, custom_fields={"region": number % REGIONS})
-            assert until(lambda: len(well(it)) == WELL * (1 + CLOSES), SECONDS)
+            assert wait_until(lambda: len(well(it)) == WELL * (1 + CLOSES), SECONDS)
         took = [one.at - created(one) for one in well(it)[WELL:]]
         print(f"p50 {rank(took, 0.5):.3f} s, p99 {rank(took, 0.99):.3f} s, last {max(took):.3f} s of {len(took)}")
         assert rank(took, 0.99) < 1

@@ -9,7 +9,7 @@ from time import monotonic
 import psycopg
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from projections import connections
 from projections.connections import Silent
 from tests.support.proxy import Proxy, proxied
@@ -85,4 +85,4 @@ def test_a_server_notices_in_the_middle_of_a_statement_that_we_are_gone(
     connection.pgconn.send_query(b"SELECT pg_sleep(60)")
     connection.close()
     with psycopg.connect(shared_database_url, autocommit=True) as other:
-        assert until(lambda: other.execute("SELECT pg_try_advisory_lock(18)").fetchone() == (True,), 10)
+        assert wait_until(lambda: other.execute("SELECT pg_try_advisory_lock(18)").fetchone() == (True,), 10)

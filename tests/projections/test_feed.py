@@ -20,7 +20,7 @@ from psycopg import Connection, Cursor
 from app.cli.audit import tell
 from app.writing.committer import Committer
 from app.writing.envelope import Outcome
-from consumers.event_reader import Log
+from consumers.event_reader import EventReader
 from domain import (
     account,
     activity,
@@ -38,7 +38,7 @@ from domain import (
 from domain.errors import DomainError
 from domain.event import Command, Recorded, State
 from projections import feed, history
-from projections.conditions import Query
+from projections.conditions import SqlStatement
 from projections.history import Entry
 from tests.support.commands import Company, log, stream
 
@@ -148,13 +148,13 @@ def folded(events: list[Recorded]) -> list[Entry]:
     states: dict[UUID, State] = {}
     told = []
     for recorded in events:
-        before = states.get(recorded.originator_id)
+        before = states.get(recorded.stream_id)
         told.append(history.entry(recorded, before, {}))
-        states[recorded.originator_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
+        states[recorded.stream_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
     return told
 
 
-def rows(connection: Connection[Any], query: Query) -> list[tuple[Any, ...]]:
+def rows(connection: Connection[Any], query: SqlStatement) -> list[tuple[Any, ...]]:
     return connection.execute(*query).fetchall()
 
 
@@ -219,12 +219,12 @@ class Counting(Cursor[Any]):
 def edited(company: Company, times: int) -> UUID:
     """A deal with so many events."""
     id_ = company.deal()
-    edits = [company.submission(opportunity.Update(probability=n % 2), id_) for n in range(1, times)]
+    edits = [company.envelope(opportunity.Update(probability=n % 2), id_) for n in range(1, times)]
     assert all(isinstance(result, Outcome) for result in company.committer.run(edits))
     return id_
 
 
-def touched(connection: Connection[Any], query: Query) -> int:
+def touched(connection: Connection[Any], query: SqlStatement) -> int:
     """The pages of the database that a statement reads."""
     (((plan,),),) = connection.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query.text}", query.params).fetchall()
     found: int = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
@@ -271,7 +271,7 @@ def test_a_relay_that_goes_on_in_a_long_history_reads_no_more_than_it_sends(
 ) -> None:
     events = stream(shared_database_url, edited(company, LONG))
     with psycopg.connect(shared_database_url) as connection, Counting(connection) as cursor:
-        whole = Log().records(cursor, events)
+        whole = EventReader().records(cursor, events)
         cursor.fetched = 0
-        assert Log().records(cursor, [events[-back]]) == [whole[-back]]
+        assert EventReader().records(cursor, [events[-back]]) == [whole[-back]]
         assert cursor.fetched < 5

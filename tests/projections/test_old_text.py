@@ -17,7 +17,7 @@ from domain.event import Meta, Recorded
 from domain.opportunity.events import Changes
 from projections import rebuild
 from projections.conditions import Condition
-from projections.opportunities.queries import List, page
+from projections.opportunities.queries import OpportunityListQuery, page
 from tests.support.commands import Company
 
 NAME = "Probe & So\u0308hne\u200b\nBerlin"
@@ -27,7 +27,7 @@ NAME = "Probe & So\u0308hne\u200b\nBerlin"
 def found(database_url: str, company: Company, field: str, value: str, **more: str) -> int:
     operator = "any" if field == "tags" else "icontains"
     condition = Condition(field, operator, (value,), **more)  # type: ignore[arg-type]
-    query = page(List(company.id, (condition,)), 50)
+    query = page(OpportunityListQuery(company.id, (condition,)), 50)
     with psycopg.connect(database_url) as connection:
         row = connection.execute(query.text.encode(), query.params).fetchone()
     assert row is not None

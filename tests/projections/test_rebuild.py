@@ -17,7 +17,7 @@ from msgspec import structs
 from app.dev import demo
 from app.migrations import SchemaError, check, migrate
 from app.process.failures import Unavailable
-from app.reading.read_pool import Reads
+from app.reading.read_pool import ReadPool
 from app.writing.committer import Committer
 from domain import account, opportunity, pipeline, user, webhook_endpoint
 from projections import rebuild as rebuilding
@@ -250,16 +250,16 @@ class Readers:
         self._thread.join()
 
     async def _run(self, begun: threading.Event) -> None:
-        reads = Reads(self._url, connections=self._number)
+        reads = ReadPool(self._url, connections=self._number)
         await asyncio.gather(*(self._read(reads, n / self._number, begun) for n in range(self._number)))
         await reads.close()
 
-    async def _read(self, reads: Reads, late: float, begun: threading.Event) -> None:
+    async def _read(self, reads: ReadPool, late: float, begun: threading.Event) -> None:
         await asyncio.sleep(late)
         begun.set()
         while not self._stop.is_set():
             try:
-                await reads.of_nobody("SELECT pg_sleep(1) FROM (SELECT count(*) FROM opportunities) o", {})
+                await reads.rows_without_org("SELECT pg_sleep(1) FROM (SELECT count(*) FROM opportunities) o", {})
                 self.answered += 1
             except Unavailable as fault:
                 self.faults.append(fault)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app.cli.explanations import explain
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from projections import connections
 from projections.rebuild import LOCK, rebuild, verify
@@ -64,7 +64,7 @@ def test_a_rebuild_that_meets_silence_ends_and_the_next_is_whole(
         rebuild(proxy.url, NAMES)
     assert monotonic() - began < SECONDS
     assert explain(failed.value) == ("PostgreSQL cannot be used: it fell silent: check the network between, then try again.", 1)
-    assert until(lambda: not held(database_url, LOCK), 10)
+    assert wait_until(lambda: not held(database_url, LOCK), 10)
     company.deal("Later")
     assert verify(database_url) == [], "what was there is whole, or what took its place"
     proxy.silent = False

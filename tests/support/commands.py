@@ -17,7 +17,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from app.writing.committer import Committer
-from app.writing.envelope import Outcome, Result, Submission
+from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.provisioning import create_org, issue_token
 from domain import account, catalog, event_store, opportunity, user
 from domain.event import Command, Recorded, State
@@ -47,19 +47,19 @@ class Company:
         self.admin = Caller(admin, token_id, token)
         self.account_id = self.do(account.Create(name="Acme Corp")).stream_id
 
-    def submission(self, command: Command, stream_id: UUID | None = None, *, by: Caller | None = None, **more: Any) -> Submission:
-        """A command as the API would submit it; ``more`` are further fields of a submission."""
+    def envelope(self, command: Command, stream_id: UUID | None = None, *, by: Caller | None = None, **more: Any) -> Envelope:
+        """A command as the API would submit it; ``more`` are further fields of the envelope."""
         caller = by or self.admin
         kind = catalog.kind_of(type(command))
         usual: dict[str, Any] = {"token_id": caller.token_id, "request_id": "test"}
-        return Submission(kind, stream_id or uuid7(), command, self.id, caller.actor, **{**usual, **more})
+        return Envelope(kind, stream_id or uuid7(), command, self.id, caller.actor, **{**usual, **more})
 
     def creation(self, name: str = "Annual 2026", **fields: Any) -> opportunity.Create:
         return opportunity.Create(name=name, account_id=self.account_id, **fields)
 
     def do(self, command: Command, stream_id: UUID | None = None, **more: Any) -> Outcome:
         """The outcome of one command. Raises its refusal."""
-        return outcome(self.committer.run([self.submission(command, stream_id, **more)])[0])
+        return outcome(self.committer.run([self.envelope(command, stream_id, **more)])[0])
 
     def deal(self, name: str = "Annual 2026", **fields: Any) -> UUID:
         """A new open deal of the admin's."""
@@ -73,7 +73,7 @@ class Company:
     def as_operator(self, command: Command, stream_id: UUID) -> None:
         """Done from elsewhere, by the operator."""
         kind = catalog.kind_of(type(command))
-        self.committer.run_as_one([Submission(kind, stream_id, command, self.id, OPERATOR, render=False)])
+        self.committer.run_as_one([Envelope(kind, stream_id, command, self.id, OPERATOR, render=False)])
 
 
 def outcome(result: Result) -> Outcome:

@@ -44,7 +44,7 @@ class Dev:
         with self.output.open("wb") as output:
             self.process = process = subprocess.Popen(arguments, cwd=ROOT, env=environment(self.env), stdout=output, stderr=output)
         said = "Try:"
-        done = children.until(lambda: process.poll() is not None or said in self.printed(), START_SECONDS)
+        done = children.wait_until(lambda: process.poll() is not None or said in self.printed(), START_SECONDS)
         assert done, self.printed()
         assert process.poll() is None, self.printed()
         return Ready(**json.loads((self.folder / "dev.json").read_text()))
@@ -92,7 +92,7 @@ class Dev:
             left = [f"postgres {pid}" for pid in postgres.inhabitants(name)] + [f"broker {pid}" for pid in self.brokers()]
             return left + ([problem] if problem else [])
 
-        children.until(lambda: not found(), 10)
+        children.wait_until(lambda: not found(), 10)
         return found()
 
     def kill_postgres(self) -> None:

@@ -79,7 +79,7 @@ def in_container() -> tuple[str, Callable[[], None]] | None:
     except DockerException:
         return None
     os.environ[SERVERS] = f"localhost:{port}"
-    if not children.until(answers, START_SECONDS):
+    if not children.wait_until(answers, START_SECONDS):
         container.stop()
         raise TimeoutError(f"{IMAGE} did not answer in {START_SECONDS} s")
     return f"{IMAGE} in a container", container.stop
@@ -166,7 +166,7 @@ def records(config: Kafka) -> list[Fetched]:
             ends = {partition: consumer.highwater(partition) for partition in partitions}
             return all(end is not None and consumer.position(partition) >= end for partition, end in ends.items())
 
-        assert children.until(done, READ_SECONDS)
+        assert children.wait_until(done, READ_SECONDS)
     return taken
 
 

@@ -110,7 +110,7 @@ def until_attempted(url: str, endpoint_id: UUID, times: int = 1, seconds: float 
     def done() -> bool:
         return all(state.attempts >= times for state in states(url, endpoint_id))
 
-    assert children.until(done, seconds), states(url, endpoint_id)
+    assert children.wait_until(done, seconds), states(url, endpoint_id)
     return states(url, endpoint_id)
 
 
@@ -225,9 +225,9 @@ def complete(system: System, path: str, *types: str) -> None:
     def arrived() -> bool:
         return {one.id for one in system.receiver.at(path)} >= wanted
 
-    assert children.until(arrived, ARRIVAL_SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
+    assert children.wait_until(arrived, ARRIVAL_SECONDS), missing(system, wanted - {one.id for one in system.receiver.at(path)})
     settled = "SELECT count(*) FROM webhook_deliveries WHERE status <> 'delivered'"
-    assert children.until(lambda: execute(system.url, settled) == [(0,)], ARRIVAL_SECONDS)
+    assert children.wait_until(lambda: execute(system.url, settled) == [(0,)], ARRIVAL_SECONDS)
     received = system.receiver.at(path)
     assert {one.id for one in received} == wanted, "something was sent that nobody subscribed to"
     assert len({(one.id, one.body) for one in received}) == len(wanted), "the bytes differ"

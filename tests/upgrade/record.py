@@ -57,7 +57,7 @@ def running(checkout: Path) -> Iterator[Dev]:
         ]
         process = subprocess.Popen(command, cwd=checkout)
         try:
-            assert children.until(lambda: (data / "dev.json").exists() or process.poll() is not None, START_SECONDS)
+            assert children.wait_until(lambda: (data / "dev.json").exists() or process.poll() is not None, START_SECONDS)
             ready = json.loads((data / "dev.json").read_text())
             with Client(port, ready["token"]) as client:
                 yield Dev(client, ready["token"], ready["database_url"])
@@ -251,7 +251,7 @@ def main(checkout: Path, version: str) -> None:
     with running(checkout) as dev, receiving() as receiver:
         scenario = Scenario(dev, receiver)
         scenario.play()
-        assert children.until(scenario.settled, 60), execute(
+        assert children.wait_until(scenario.settled, 60), execute(
             dev.database_url, "SELECT type, status, attempts FROM webhook_deliveries"
         )
         answers = {path: scenario.do("GET", path, Host=HOST) for path in scenario.questions()}

@@ -95,7 +95,7 @@ def test_it_follows_its_owner(tmp_path: Path) -> None:
         name, _ = owner.stdout.readline().split()
         assert len(inhabitants(name, "tansu")) == 1
         owner.kill()
-    assert children.until(lambda: inhabitants(name, "tansu") == [], 10)
+    assert children.wait_until(lambda: inhabitants(name, "tansu") == [], 10)
 
 
 def test_one_that_was_left_behind_is_ended(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.http.filters import RANGE, Filter, Filters, conditions, pairs
+from app.http.filters import RANGE, Filter, Filters, conditions, parse
 from app.http.param_types import BOOL, CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
@@ -49,7 +49,7 @@ TYPES: dict[str, CustomType | None] = {
 
 
 def asked(query: str) -> list[Condition]:
-    found = conditions(pairs(query.encode()), TABLE, identity=IDENTITY, custom_types=TYPES, others=("page", "ordering"))
+    found = conditions(parse(query.encode()), TABLE, identity=IDENTITY, custom_types=TYPES, others=("page", "ordering"))
     return list(found)
 
 
@@ -191,7 +191,7 @@ def test_a_bad_value_is_refused_by_its_parameter(query: str) -> None:
 @pytest.mark.parametrize("query", [b"stage=%ff", b"%ff=1", b"stage=\xff", b"&".join([b"a=1"] * 201), b"stage=%ED%A0%80"])
 def test_a_query_string_that_is_no_text_is_refused(query: bytes) -> None:
     with pytest.raises(Refused) as caught:
-        pairs(query)
+        parse(query)
     assert caught.value.status == 400
 
 

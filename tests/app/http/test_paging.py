@@ -10,26 +10,26 @@ import pytest
 from app.http import paging
 from app.http.paging import Page
 from app.http.problems import Refused
-from app.http.request_context import Call
+from app.http.request_context import RequestContext
 from domain.errors import Errors, NotFound
 from projections.conditions import Order
 
 
 def asked(**given: str) -> Page:
     errors: Errors = {}
-    page = paging.page(given, errors)
+    page = paging.parse_page(given, errors)
     assert not errors
     return page
 
 
 def complaint(**given: str) -> Errors:
     errors: Errors = {}
-    paging.page(given, errors)
+    paging.parse_page(given, errors)
     return errors
 
 
 def envelope(page: Page, count: int, query: str = "", *, host: str = "crm.example", **more: Any) -> dict[str, Any]:
-    call = Call("GET", "https", "/api/opportunities/", [(b"host", host.encode())])
+    call = RequestContext("GET", "https", "/api/opportunities/", [(b"host", host.encode())])
     body = paging.envelope(call, query.encode(), more.pop("public_url", ""), page, b'{"id":1}', count, **more)
     found: dict[str, Any] = json.loads(body)
     assert list(found) == ["count", "next", "previous", "results"]
@@ -106,7 +106,7 @@ def test_a_strange_host_is_refused_and_not_repeated(host: str) -> None:
 
 def order(text: str) -> tuple[tuple[Order, ...], Errors]:
     errors: Errors = {}
-    return paging.order(text, ("name", "close_date"), (Order("name", False),), errors), errors
+    return paging.parse_order(text, ("name", "close_date"), (Order("name", False),), errors), errors
 
 
 def test_an_ordering_is_a_list_of_fields_each_up_or_down() -> None:
@@ -122,15 +122,15 @@ def test_an_ordering_by_anything_else_is_refused(text: str) -> None:
 
 def test_fields_pick_keys_in_the_records_own_order() -> None:
     errors: Errors = {}
-    names = paging.fields("name,id", ("id", "name", "amount"), errors)
-    assert paging.picked(b'{"id":1,"amount":"2","name":"x"},{"id":2,"name":"y"}', names) == (
+    names = paging.parse_fields("name,id", ("id", "name", "amount"), errors)
+    assert paging.select_fields(b'{"id":1,"amount":"2","name":"x"},{"id":2,"name":"y"}', names) == (
         b'{"id":1,"name":"x"},{"id":2,"name":"y"}'
     )
-    paging.fields("nam", ("id", "name"), errors)
+    paging.parse_fields("nam", ("id", "name"), errors)
     assert errors == {"fields": ["No field 'nam'. Did you mean name?"]}
 
 
 def test_of_many_unknown_fields_some_are_told() -> None:
     errors: Errors = {}
-    assert paging.fields(",".join(["nam"] * 20_000), ("id", "name"), errors) == ()
+    assert paging.parse_fields(",".join(["nam"] * 20_000), ("id", "name"), errors) == ()
     assert len(errors["fields"]) == 10

@@ -40,7 +40,7 @@ def test_a_precondition_that_cannot_be_read_is_refused(header: str) -> None:
 @pytest.mark.parametrize("header", ["", " ", "x" * 256, "a b", "ä", "a\tb"])
 def test_an_idempotency_key_is_visible_ascii(header: str) -> None:
     with pytest.raises(Refused):
-        idempotency_key.key(header)
+        idempotency_key.parse(header)
 
 
 def test_a_request_is_the_same_with_its_slash_and_without() -> None:

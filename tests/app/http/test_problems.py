@@ -31,7 +31,7 @@ from domain.errors import Conflict, DomainError, Forbidden, Invalid, KeyReused, 
     ],
 )
 def test_every_error_has_its_status_and_code(error: Exception, status: int, code: str) -> None:
-    problem = problems.of(error)
+    problem = problems.from_exception(error)
     assert (problem.status, problem.code) == (status, code)
 
 
@@ -42,7 +42,7 @@ def test_every_domain_error_has_a_status() -> None:
 
 def test_the_body_is_that_of_rfc_9457_with_what_programs_need() -> None:
     error = Conflict("transition_not_allowed", "Not from won to lost.", allowed_stages=["discovery"], id=UUID(int=1))
-    assert json.loads(problems.of(error).body("r1")) == {
+    assert json.loads(problems.from_exception(error).body("r1")) == {
         "type": "urn:opportunities:problem:transition_not_allowed",
         "title": "Conflict",
         "status": 409,
@@ -52,17 +52,17 @@ def test_the_body_is_that_of_rfc_9457_with_what_programs_need() -> None:
         "id": "00000000-0000-0000-0000-000000000001",
         "request_id": "r1",
     }
-    assert json.loads(problems.of(Invalid({"a": ["No."]})).body("r1"))["errors"] == {"a": ["No."]}
+    assert json.loads(problems.from_exception(Invalid({"a": ["No."]})).body("r1"))["errors"] == {"a": ["No."]}
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("secret"), Unavailable("secret"), DomainError("secret")])
 def test_nothing_of_the_inside_is_shown(error: Exception) -> None:
-    assert b"secret" not in problems.told(error, "/api/", "r1").body("r1")
+    assert b"secret" not in problems.report(error, "/api/", "r1").body("r1")
 
 
 def test_only_what_is_our_fault_is_a_500() -> None:
-    assert problems.of(RuntimeError()) == problems.INTERNAL == Problem(500, "internal", problems.INTERNAL.detail)
+    assert problems.from_exception(RuntimeError()) == problems.INTERNAL == Problem(500, "internal", problems.INTERNAL.detail)
 
 
 def test_what_can_be_tried_again_says_when() -> None:
-    assert problems.of(Unavailable("")).headers == {"retry-after": "1"}
+    assert problems.from_exception(Unavailable("")).headers == {"retry-after": "1"}

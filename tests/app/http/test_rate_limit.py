@@ -85,13 +85,13 @@ def test_buckets_do_not_pile_up_and_who_still_asks_keeps_theirs() -> None:
 )
 def test_the_address_is_the_last_one_that_is_no_proxy_of_ours(peer: str, forwarded: str | None, address: str) -> None:
     headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
-    assert client_address.of({"client": (peer, 1), "headers": headers}, PROXIES) == address
+    assert client_address.from_scope({"client": (peer, 1), "headers": headers}, PROXIES) == address
 
 
 def test_without_a_setting_no_header_is_believed() -> None:
     scope = {"client": ("127.0.0.1", 1), "headers": [(b"x-forwarded-for", b"198.51.100.1")]}
-    assert client_address.of(scope, ()) == "127.0.0.1"
-    assert client_address.of({"client": None, "headers": []}, ()) == ""
+    assert client_address.from_scope(scope, ()) == "127.0.0.1"
+    assert client_address.from_scope({"client": None, "headers": []}, ()) == ""
 
 
 # Over HTTP

@@ -26,7 +26,7 @@ def test_a_repeated_request_gets_the_first_answer_to_the_byte(
     before = events_of(shared_database_url, company)
     with closing(Committer(shared_database_url)) as restarted:
         for committer in (company.committer, elsewhere, restarted):
-            again = outcome(committer.run([company.submission(command, idempotency=key)])[0])
+            again = outcome(committer.run([company.envelope(command, idempotency=key)])[0])
             assert again.replayed
             assert (again.stream_id, again.version, again.body) == (first.stream_id, first.version, first.body)
     company.do(opportunity.Delete(), first.stream_id)
@@ -65,9 +65,9 @@ def test_the_same_request_twice_in_one_batch_has_one_effect(shared_database_url:
     key = "key", FINGERPRINT
     first, second, other = company.committer.run(
         [
-            company.submission(company.creation("Twin"), idempotency=key),
-            company.submission(company.creation("Twin"), idempotency=key),
-            company.submission(company.creation("Other"), idempotency=("key", ANOTHER)),
+            company.envelope(company.creation("Twin"), idempotency=key),
+            company.envelope(company.creation("Twin"), idempotency=key),
+            company.envelope(company.creation("Other"), idempotency=("key", ANOTHER)),
         ]
     )
     assert outcome(first).body == outcome(second).body != ""
@@ -85,8 +85,8 @@ def test_the_same_request_from_many_processes_at_once_has_one_effect(shared_data
         with closing(Committer(shared_database_url)) as committer:
             for n in range(keys):
                 start.wait()
-                submission = company.submission(company.creation(f"Deal {n:02}"), idempotency=(f"k{n}", FINGERPRINT))
-                answers[number].append(outcome(committer.run([submission])[0]))
+                envelope = company.envelope(company.creation(f"Deal {n:02}"), idempotency=(f"k{n}", FINGERPRINT))
+                answers[number].append(outcome(committer.run([envelope])[0]))
 
     at_once(*[lambda number=number: send(number) for number in range(processes)])
     for same in zip(*answers, strict=True):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.reading import org_feed
 from app.reading.subscription import MAX_BUFFER, Subscription
 from app.writing.committer import Committer
@@ -50,7 +50,7 @@ def positions(url: str, org_id: UUID, after: int = 0, *, admin: bool = True) -> 
 
 def edit(company: Company, id_: UUID, numbers: range, padding: str = "") -> None:
     edits = [opportunity.Update(custom_fields={"a": f"{n} {padding}", "b": f"{n} {padding}"}) for n in numbers]
-    for result in company.committer.run([company.submission(one, id_) for one in edits]):
+    for result in company.committer.run([company.envelope(one, id_) for one in edits]):
         outcome(result)
 
 
@@ -87,7 +87,7 @@ def test_a_token_and_an_org_have_so_many_streams_and_no_more(database_url: str) 
         with Events(server.port, theirs.token) as stream:
             assert stream.take(3)
         opened[0].close()
-        assert until(lambda: ours.admin.request("HEAD", STREAM, Accept=EVENTS).status == 200, 10), "there is room again"
+        assert wait_until(lambda: ours.admin.request("HEAD", STREAM, Accept=EVENTS).status == 200, 10), "there is room again"
 
 
 def org(stack: ExitStack, server: Server, provisioned: Provisioned) -> Org:
@@ -160,7 +160,7 @@ def test_what_waits_for_a_client_who_begins_in_the_past_is_bounded_in_bytes(shar
     with running(shared_database_url) as process:
 
         async def scenario() -> int:
-            identity = await process.app.state.reads.identity(hashed(company.admin.token))
+            identity = await process.app.state.read_pool.identity(hashed(company.admin.token))
             with process.app.state.live_feed.subscribed(identity, 0) as (org, subscription):
                 waiting = 0
                 while subscription.sent < last:
@@ -225,7 +225,7 @@ def test_subscribers_far_behind_keep_no_live_one_waiting(shared_database_url: st
     with running(shared_database_url) as process:
 
         async def scenario() -> list[int]:
-            live_feed, reads = process.app.state.live_feed, process.app.state.reads
+            live_feed, reads = process.app.state.live_feed, process.app.state.read_pool
             identity = await reads.identity(hashed(company.admin.token))
             late: list[Subscription] = []
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.reading import notifications as arrivals
-from app.reading.notifications import Arrivals
+from app.reading.notifications import Notifications
 from tests.support.commands import Company, log
 from tests.support.proxy import Proxy, proxied
 from tests.support.server import serving
@@ -31,7 +31,7 @@ async def woken(event: asyncio.Event) -> None:
 async def noticed(lines: list[MutableMapping[str, Any]]) -> None:
     async with asyncio.timeout(60):
         await asyncio.to_thread(
-            until, lambda: ("arrivals.failed", "Silent") in [(one["event"], one.get("error")) for one in lines], 60
+            wait_until, lambda: ("arrivals.failed", "Silent") in [(one["event"], one.get("error")) for one in lines], 60
         )
 
 
@@ -41,8 +41,8 @@ def test_who_waits_is_woken_again_after_a_silence(
     monkeypatch.setattr(arrivals, "LISTEN_SECONDS", 1.0)
 
     async def wait(proxy: Proxy) -> None:
-        listening = Arrivals(proxy.url, asyncio.Event(), statement_timeout_ms=TIMEOUT_MS)
-        with capture_logs() as lines, listening.of(company.id) as arrived:
+        listening = Notifications(proxy.url, asyncio.Event(), statement_timeout_ms=TIMEOUT_MS)
+        with capture_logs() as lines, listening.subscribe(company.id) as arrived:
             await woken(arrived)
             await asyncio.to_thread(company.deal)
             await woken(arrived)

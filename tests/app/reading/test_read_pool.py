@@ -12,7 +12,7 @@ import pytest
 import time_machine
 
 from app.process.failures import Unavailable
-from app.reading.read_pool import Identity, Reads
+from app.reading.read_pool import Identity, ReadPool
 from app.writing.token_secrets import hashed
 from domain import token, user
 from domain.errors import Unauthenticated
@@ -26,7 +26,7 @@ def reading(url: str, scenario: Callable[..., Awaitable[None]], processes: int =
     """Run a scenario with the ``Reads`` of so many processes."""
 
     async def run() -> None:
-        reads = [Reads(url, **options) for _ in range(processes)]
+        reads = [ReadPool(url, **options) for _ in range(processes)]
         try:
             await scenario(*reads)
         finally:
@@ -36,14 +36,14 @@ def reading(url: str, scenario: Callable[..., Awaitable[None]], processes: int =
     asyncio.run(run())
 
 
-async def known(reads: Reads, caller: Caller) -> Identity:
+async def known(reads: ReadPool, caller: Caller) -> Identity:
     identity = await reads.identity(hashed(caller.token))
     assert identity is not None
     return identity
 
 
-async def names(reads: Reads, identity: Identity) -> bytes:
-    items, _ = await reads.row(identity, *opportunity_queries.page(opportunity_queries.List(identity.org_id), 50))
+async def names(reads: ReadPool, identity: Identity) -> bytes:
+    items, _ = await reads.row(identity, *opportunity_queries.page(opportunity_queries.OpportunityListQuery(identity.org_id), 50))
     return items or b""
 
 
@@ -51,7 +51,7 @@ def test_a_revoked_token_reads_nothing_from_that_moment_in_any_process(shared_da
     rep = company.user("rep")
     company.deal()
 
-    async def scenario(*processes: Reads) -> None:
+    async def scenario(*processes: ReadPool) -> None:
         identities = [await known(reads, rep) for reads in processes]
         company.do(token.Revoke(), rep.token_id)
         for reads, identity in zip(processes, identities, strict=True):
@@ -65,7 +65,7 @@ def test_a_revoked_token_reads_nothing_from_that_moment_in_any_process(shared_da
 def test_a_user_who_is_not_active_any_more_reads_nothing(shared_database_url: str, company: Company) -> None:
     rep = company.user("rep")
 
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         identity = await known(reads, rep)
         company.do(user.Update(active=False), rep.actor.user_id)
         with pytest.raises(Unauthenticated):
@@ -79,7 +79,7 @@ def test_a_user_who_is_not_active_any_more_reads_nothing(shared_database_url: st
 def test_what_others_do_to_the_orgs_users_disturbs_nobody(shared_database_url: str, company: Company) -> None:
     company.deal("Mine")
 
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         identity = await known(reads, company.admin)
         company.user("rep")
         assert b"Mine" in await names(reads, identity)
@@ -92,7 +92,7 @@ def test_a_token_ends_when_it_expires(shared_database_url: str, company: Company
     expires_at = datetime.now(UTC) + timedelta(hours=1)
     company.do(token.Issue(name="short", hash=hashed("secret"), prefix="opp_", expires_at=expires_at))
 
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         assert await reads.identity(hashed("secret")) is not None
         with time_machine.travel(expires_at, tick=True):  # not by this machine's clock
             assert await reads.identity(hashed("secret")) is not None
@@ -108,7 +108,7 @@ def test_a_connection_that_served_one_org_shows_the_next_one_nothing_of_it(share
     other.deal("Theirs")
     everything = "SELECT string_agg(name, ' ' ORDER BY name) FROM opportunities WHERE valid_to = 'infinity'"
 
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         ours, theirs = await known(reads, company.admin), await known(reads, other.admin)
         for identity, seen in [(ours, "Ours"), (theirs, "Theirs")] * 3:
             assert await reads.row(identity, everything, {}) == (seen,)
@@ -127,7 +127,7 @@ def test_a_database_that_is_away_is_unavailable_and_comes_back_by_itself(shared_
 
     with proxied(shared_database_url) as proxy:
 
-        async def scenario(reads: Reads) -> None:
+        async def scenario(reads: ReadPool) -> None:
             identity = await known(reads, company.admin)
             await asyncio.gather(*(names(reads, identity) for _ in range(5)))
             proxy.cut()  # connections that died while idle are nobody's trouble
@@ -146,7 +146,7 @@ def test_a_database_that_is_away_is_unavailable_and_comes_back_by_itself(shared_
 
 
 def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_on(shared_database_url: str, company: Company) -> None:
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         identity = await known(reads, company.admin)
         with pytest.raises(Unavailable):
             await reads.row(identity, "SELECT pg_sleep(30)", {})
@@ -159,7 +159,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_on(sha
 
 
 def test_a_caller_that_hangs_up_takes_no_connection_with_it(shared_database_url: str, company: Company) -> None:
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         identity = await known(reads, company.admin)
         for _ in range(3):
             call = asyncio.create_task(reads.row(identity, "SELECT pg_sleep(30)", {}))
@@ -174,7 +174,7 @@ def test_a_caller_that_hangs_up_takes_no_connection_with_it(shared_database_url:
 
 
 def test_a_reader_cannot_write(shared_database_url: str, company: Company) -> None:
-    async def scenario(reads: Reads) -> None:
+    async def scenario(reads: ReadPool) -> None:
         identity = await known(reads, company.admin)
         with pytest.raises(Exception, match="permission denied"):
             await reads.rows(identity, "SELECT append_events('{}', '{}', '{}', '{}', '{}', 1)", {})

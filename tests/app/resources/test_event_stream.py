@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from tests.support.scenarios import Org, errors, made, refused
@@ -140,7 +140,7 @@ def test_it_outlives_its_connections_to_the_database(database_url: str) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
                 " AND datname = current_database()"
             )
-        assert until(lambda: org.admin.post("/api/accounts/", {"name": "After"}).status == 201, 10)
+        assert wait_until(lambda: org.admin.post("/api/accounts/", {"name": "After"}).status == 201, 10)
         assert next(told).data["changes"]["name"] == [None, "After"]
 
 

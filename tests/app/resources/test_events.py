@@ -62,7 +62,7 @@ def test_an_event_tells_who_did_what(org: Org) -> None:
 def test_a_page_of_large_events_ends_earlier_and_nothing_is_left_out(server: Server, company: Company) -> None:
     deal = company.deal()
     edits = [opportunity.Update(custom_fields=dict.fromkeys("ab", f"{n}" + "x" * 8_000)) for n in range(300)]
-    for result in company.committer.run([company.submission(one, deal) for one in edits]):
+    for result in company.committer.run([company.envelope(one, deal) for one in edits]):
         outcome(result)
     with Client(server.port, company.admin.token) as client:
         pages = [made(client.get(f"{PATH}?limit=500"), 200)]

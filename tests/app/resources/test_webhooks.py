@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from consumers import database
-from consumers.event_reader import Log
+from consumers.event_reader import EventReader
 from consumers.webhooks import deliveries, fan_out
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.inprocess import InProcess, running
@@ -225,9 +225,9 @@ class Shop:
     def fan_out(self) -> None:
         """All of the log, as the topic would bring it."""
         with database.connect(self.url, "test") as connection, connection.cursor() as cursor:
-            chunk = Log().read(cursor, 0, 10_000)
+            chunk = EventReader().read(cursor, 0, 10_000)
             assert chunk is not None
-            events = [event for record in chunk.records if (event := fan_out.told(record.value))]
+            events = [event for record in chunk.records if (event := fan_out.parse(record.value))]
             deliveries.queue(cursor, fan_out.rows(cursor, events))
 
     def listed(self, endpoint: Json, query: str = "") -> Json:
@@ -385,7 +385,7 @@ def test_a_name_that_leads_inside_today_is_refused(database_url: str) -> None:
     org = create_org(committer, "Yours", "USD", "admin@yours.com")
     committer.close()
     with running(database_url) as api:
-        api.app.state.webhooks.lookup = leading_to("93.184.215.14", "10.0.0.1")
+        api.app.state.webhook_requests.lookup = leading_to("93.184.215.14", "10.0.0.1")
         body = {"url": "https://rebound.example/hooks", "events": ["opportunity.won"]}
         record = made(api.request("POST", PATH, body, token=org.token))
         assert set(errors(api.request("POST", PATH, body, token=org.token))) == {"url"}

@@ -16,7 +16,7 @@ from app.schema import asyncapi
 from app.settings import Settings
 from app.writing.committer import Committer
 from consumers import database, message
-from consumers.event_reader import Log
+from consumers.event_reader import EventReader
 from consumers.message import Record
 from domain import account, activity, catalog, contact, custom_field, exchange_rate, opportunity, organization, pipeline
 from tests.support.commands import Company
@@ -40,7 +40,7 @@ def resolved(document: Json, ref: str) -> Json:
 
 
 def rendered(url: str) -> Iterator[Record]:
-    log, position = Log(), 0
+    log, position = EventReader(), 0
     with database.connect(url, "test") as connection, connection.cursor() as cursor:
         while chunk := log.read(cursor, position, 500):
             position = chunk.position

@@ -158,7 +158,7 @@ def test_a_full_process_answers_for_its_health_and_nothing_else(hasty: Server, o
         with hasty.client(org.token) as client:
             return client.get("/api/users/me/").status == 200
 
-    assert children.until(let_in, 10)
+    assert children.wait_until(let_in, 10)
 
 
 def memory(server: Server) -> float:

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.process.failures import Unavailable
-from app.writing.command_queue import Writer
+from app.writing.command_queue import CommandQueue
 from app.writing.envelope import Outcome
 from domain.errors import Invalid
 from tests.support.commands import Company, holding_the_log, named
@@ -19,10 +19,10 @@ from tests.support.commands import Company, holding_the_log, named
 
 def test_every_caller_of_the_writer_gets_the_answer_to_its_own_command(company: Company) -> None:
     async def scenario() -> list[Any]:
-        writer = Writer(company.committer)
+        writer = CommandQueue(company.committer)
         writer.start()
         names = [f"Deal {n:03}" if n % 7 else "" for n in range(300)]
-        calls = [writer.execute(company.submission(company.creation(name))) for name in names]
+        calls = [writer.execute(company.envelope(company.creation(name))) for name in names]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await writer.close()
         return list(zip(names, answers, strict=True))
@@ -46,12 +46,12 @@ def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_dat
         return found == (1,)
 
     async def scenario() -> list[Any]:
-        writer = Writer(company.committer, capacity=3)
+        writer = CommandQueue(company.committer, capacity=3)
         writer.start()
         with holding_the_log(shared_database_url):
-            calls = [asyncio.create_task(writer.execute(company.submission(company.creation("Deal 0"))))]
-            assert await asyncio.to_thread(until, waits_for_the_log, 30)
-            calls += [asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}")))) for n in range(1, 6)]
+            calls = [asyncio.create_task(writer.execute(company.envelope(company.creation("Deal 0"))))]
+            assert await asyncio.to_thread(wait_until, waits_for_the_log, 30)
+            calls += [asyncio.create_task(writer.execute(company.envelope(company.creation(f"Deal {n}")))) for n in range(1, 6)]
             rejected, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             assert {type(call.exception()) for call in rejected} == {Unavailable}
             calls[1].cancel()  # a caller that hangs up does not take its command back
@@ -73,13 +73,13 @@ def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_dat
 
 def test_a_writer_that_closes_finishes_what_is_queued_and_takes_no_more(shared_database_url: str, company: Company) -> None:
     async def scenario() -> list[Any]:
-        writer = Writer(company.committer)
+        writer = CommandQueue(company.committer)
         writer.start()
-        calls = [asyncio.create_task(writer.execute(company.submission(company.creation(f"Deal {n}")))) for n in range(5)]
+        calls = [asyncio.create_task(writer.execute(company.envelope(company.creation(f"Deal {n}")))) for n in range(5)]
         await asyncio.sleep(0)  # let them queue
         await writer.close()
         with pytest.raises(Unavailable):
-            await writer.execute(company.submission(company.creation("Late")))
+            await writer.execute(company.envelope(company.creation("Late")))
         return await asyncio.gather(*calls)
 
     assert [answer.status for answer in asyncio.run(scenario())] == ["created"] * 5

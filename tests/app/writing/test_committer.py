@@ -15,10 +15,10 @@ import pytest
 import time_machine
 from uuid_utils.compat import uuid7
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.process.failures import Unavailable
 from app.writing.committer import APPLICATION, MAX_BATCH, MAX_FAULTS, Committer
-from app.writing.envelope import Submission
+from app.writing.envelope import Envelope
 from domain import account, contact, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch
 from tests.support.commands import FINGERPRINT, Company, events_of, log, named, outcome, set_log_clock, state, stream
@@ -32,19 +32,19 @@ def test_a_command_is_decided_on_what_another_process_has_just_done(
     deal = company.deal(amount=Decimal(100))
     for number in range(1, 6):
         update = opportunity.Update(amount=Decimal(number))
-        outcome(elsewhere.run([company.submission(update, deal)])[0])
+        outcome(elsewhere.run([company.envelope(update, deal)])[0])
         done = company.do(opportunity.Update(name=f"Deal {number}"), deal)
         body = json.loads(done.body)
         assert (done.version, body["version"]) == (1 + 2 * number, 1 + 2 * number)
         assert (body["amount"], body["name"]) == (f"{number}.00", f"Deal {number}")
-    assert [recorded.originator_version for recorded in stream(shared_database_url, deal)] == list(range(1, 12))
+    assert [recorded.version for recorded in stream(shared_database_url, deal)] == list(range(1, 12))
 
 
 def test_a_rule_is_judged_by_a_policy_that_another_process_has_just_changed(company: Company, elsewhere: Committer) -> None:
     deal = company.deal()
     company.do(opportunity.ChangeStage(stage="proposal"), deal)
     strict = pipeline.Replace(stages=pipeline.DEFAULT.stages, transitions="no_backward")
-    outcome(elsewhere.run([company.submission(strict, pipeline.stream_id(company.id))])[0])
+    outcome(elsewhere.run([company.envelope(strict, pipeline.stream_id(company.id))])[0])
     with pytest.raises(Conflict) as refusal:
         company.do(opportunity.ChangeStage(stage="discovery"), deal)
     assert refusal.value.extra["allowed_stages"] == ["negotiation", "won", "lost"]
@@ -53,7 +53,7 @@ def test_a_rule_is_judged_by_a_policy_that_another_process_has_just_changed(comp
 def test_commands_on_one_deal_in_a_batch_see_each_other_and_answer_each_for_itself(company: Company) -> None:
     deal = uuid7()
     batch = [
-        company.submission(command, deal)
+        company.envelope(command, deal)
         for command in (
             company.creation("One", amount=Decimal(10)),
             opportunity.ChangeStage(stage="proposal"),
@@ -81,9 +81,9 @@ def test_a_batch_of_many_orgs_keeps_them_apart(company: Company) -> None:
     deal = company.deal()
     foreign, own, borrowed = company.committer.run(
         [
-            other.submission(opportunity.Update(name="Taken"), deal),
-            company.submission(opportunity.Update(name="Mine"), deal),
-            other.submission(opportunity.Create(name="Borrowed", account_id=company.account_id)),
+            other.envelope(opportunity.Update(name="Taken"), deal),
+            company.envelope(opportunity.Update(name="Mine"), deal),
+            other.envelope(opportunity.Create(name="Borrowed", account_id=company.account_id)),
         ]
     )
     assert isinstance(foreign, NotFound)
@@ -113,14 +113,14 @@ def test_a_command_finds_no_record_of_another_kind(shared_database_url: str, com
 def test_if_match_lets_exactly_one_of_two_writers_through(shared_database_url: str, company: Company, elsewhere: Committer) -> None:
     deal = company.deal()
     first, second = company.committer.run(
-        [company.submission(opportunity.Update(name=name), deal, expected_version=1) for name in ("A", "B")]
+        [company.envelope(opportunity.Update(name=name), deal, expected_version=1) for name in ("A", "B")]
     )
     assert outcome(first).version == 2
     assert isinstance(second, VersionMismatch)
     assert second.extra == {"version": 2}
-    (stale,) = elsewhere.run([company.submission(opportunity.Update(name="C"), deal, expected_version=1)])
+    (stale,) = elsewhere.run([company.envelope(opportunity.Update(name="C"), deal, expected_version=1)])
     assert isinstance(stale, VersionMismatch)
-    (fresh,) = elsewhere.run([company.submission(opportunity.Update(name="D"), deal, expected_version=2)])
+    (fresh,) = elsewhere.run([company.envelope(opportunity.Update(name="D"), deal, expected_version=2)])
     assert outcome(fresh).version == 3
     with pytest.raises(VersionMismatch):
         company.do(opportunity.Update(name="D"), deal, expected_version=2)
@@ -178,9 +178,9 @@ def test_time_is_the_databases_and_not_the_processes(database_url: str) -> None:
         deal = company.deal()
         began = datetime.now(UTC)
         with time_machine.travel(began + timedelta(days=1), tick=True):
-            outcome(ahead.run([company.submission(opportunity.Update(name="A day ahead"), deal)])[0])
+            outcome(ahead.run([company.envelope(opportunity.Update(name="A day ahead"), deal)])[0])
         with time_machine.travel(began - timedelta(days=1), tick=True):
-            outcome(ahead.run([company.submission(opportunity.Update(name="A day behind"), deal)])[0])
+            outcome(ahead.run([company.envelope(opportunity.Update(name="A day behind"), deal)])[0])
         shown = json.loads(company.do(opportunity.Update(name="Right"), deal).body)
         times = [recorded.meta.recorded_at for recorded in log(database_url)]
     assert all(earlier <= later for earlier, later in pairwise(times))
@@ -193,7 +193,7 @@ def test_time_goes_on_from_the_last_event_when_the_databases_clock_has_gone_back
     with closing(Committer(database_url)) as committer, closing(Committer(database_url)) as elsewhere:
         company = Company(committer)
         set_log_clock(database_url, future)
-        deals = [company.deal(), outcome(elsewhere.run([company.submission(company.creation())])[0]).stream_id, company.deal()]
+        deals = [company.deal(), outcome(elsewhere.run([company.envelope(company.creation())])[0]).stream_id, company.deal()]
         times = [stream(database_url, deal)[0].meta.recorded_at for deal in deals]
     assert future < times[0] < times[1] < times[2] < future + timedelta(seconds=1)
 
@@ -213,11 +213,11 @@ def test_time_goes_on_from_the_last_event_when_the_databases_clock_has_gone_back
 def test_a_command_that_breaks_its_transaction_does_not_hurt_its_neighbours(
     shared_database_url: str, company: Company, poison: dict[str, Any], place: int
 ) -> None:
-    batch = [company.submission(company.creation(f"Deal {n:02}")) for n in range(20)]
+    batch = [company.envelope(company.creation(f"Deal {n:02}")) for n in range(20)]
     fields = dict(poison)
     command = fields.pop("command", None)
     command = company.creation(command.name) if command else company.creation("Poison")
-    batch.insert(place, company.submission(command, **fields))
+    batch.insert(place, company.envelope(command, **fields))
     results = company.committer.run(batch)
     broken = results.pop(place)
     assert isinstance(broken, Exception)
@@ -237,7 +237,7 @@ def test_a_fault_that_concerns_every_command_takes_few_transactions(database_url
     with psycopg.connect(database_url, autocommit=True) as operator:
         with closing(Committer(database_url)) as committer:
             company = Company(committer)
-            batch = [company.submission(company.creation(f"Deal {n:03}")) for n in range(MAX_BATCH)]
+            batch = [company.envelope(company.creation(f"Deal {n:03}")) for n in range(MAX_BATCH)]
         operator.execute(f"ALTER TABLE {table} RENAME {column} TO lost".encode())
         before = _undone(operator)
         with closing(Committer(database_url)) as committer:
@@ -254,7 +254,7 @@ def test_a_fault_that_concerns_every_command_takes_few_transactions(database_url
 def _undone(operator: psycopg.Connection[Any]) -> int:
     """The transactions that were rolled back on the database, by connections that are closed."""
     gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
-    assert until(lambda: operator.execute(gone, (APPLICATION,)).fetchall() == [(True,)], 10)
+    assert wait_until(lambda: operator.execute(gone, (APPLICATION,)).fetchall() == [(True,)], 10)
     row = operator.execute("SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()").fetchone()
     assert row is not None
     return int(row[0])
@@ -265,15 +265,15 @@ def test_who_comes_while_the_log_is_awaited_joins_the_transaction(shared_databas
     """With a fault among those that were there, or among those that joined, each still has an effect and an answer of its own."""
     deal = company.deal("Deal")
     commands = [
-        company.submission(opportunity.Update(name="First"), deal),
-        company.submission(opportunity.ChangeStage(stage="nowhere"), deal),
-        company.submission(opportunity.Update(name="Second"), deal),
-        company.submission(company.creation("Joined")),
+        company.envelope(opportunity.Update(name="First"), deal),
+        company.envelope(opportunity.ChangeStage(stage="nowhere"), deal),
+        company.envelope(opportunity.Update(name="Second"), deal),
+        company.envelope(company.creation("Joined")),
     ]
-    commands.insert(place, company.submission(company.creation("\udc80")))  # no UTF-8, so no JSON
+    commands.insert(place, company.envelope(company.creation("\udc80")))  # no UTF-8, so no JSON
     asked: list[int] = []
 
-    def more(room: int) -> list[Submission]:
+    def more(room: int) -> list[Envelope]:
         asked.append(room)
         return commands[2:] if len(asked) == 1 else []
 
@@ -286,7 +286,7 @@ def test_who_comes_while_the_log_is_awaited_joins_the_transaction(shared_databas
     assert isinstance(refused, Invalid)
     assert [json.loads(outcome(result).body)["name"] for result in (first, second, joined)] == ["First", "Second", "Joined"]
     assert named(shared_database_url, company) == ["Joined", "Second"]
-    versions = [recorded.originator_version for recorded in stream(shared_database_url, deal)]
+    versions = [recorded.version for recorded in stream(shared_database_url, deal)]
     assert versions == [1, 2, 3]
 
 
@@ -294,7 +294,7 @@ def test_all_or_nothing_leaves_nothing(shared_database_url: str, company: Compan
     before = events_of(shared_database_url, company)
     for refused in (company.creation(""), company.creation("\udc80")):
         with pytest.raises((Invalid, UnicodeEncodeError)):
-            company.committer.run_as_one([company.submission(company.creation()), company.submission(refused)])
+            company.committer.run_as_one([company.envelope(company.creation()), company.envelope(refused)])
     assert events_of(shared_database_url, company) == before
 
 
@@ -302,12 +302,12 @@ def test_commands_of_all_kinds_in_one_run_build_on_each_other(company: Company) 
     account_id, deal = uuid7(), uuid7()
     results = company.committer.run(
         [
-            company.submission(company.creation("Before")),
-            company.submission(account.Create(name="New"), account_id),
-            company.submission(opportunity.Create(name="Deal", account_id=account_id), deal),
-            company.submission(account.Update(name="Renamed"), account_id),
-            company.submission(opportunity.Update(name="Deal 2"), deal),
-            company.submission(account.Delete(), account_id),
+            company.envelope(company.creation("Before")),
+            company.envelope(account.Create(name="New"), account_id),
+            company.envelope(opportunity.Create(name="Deal", account_id=account_id), deal),
+            company.envelope(account.Update(name="Renamed"), account_id),
+            company.envelope(opportunity.Update(name="Deal 2"), deal),
+            company.envelope(account.Delete(), account_id),
         ]
     )
     assert [outcome(result).status for result in results[:5]] == ["created", "created", "created", "changed", "changed"]
@@ -333,14 +333,14 @@ def test_a_revoked_token_writes_nothing_from_that_moment_in_any_process(
     shared_database_url: str, company: Company, elsewhere: Committer
 ) -> None:
     rep = company.user("rep")
-    own = outcome(elsewhere.run([company.submission(company.creation(), by=rep, idempotency=("k", FINGERPRINT))])[0])
+    own = outcome(elsewhere.run([company.envelope(company.creation(), by=rep, idempotency=("k", FINGERPRINT))])[0])
     company.do(token.Revoke(), rep.token_id)
     before = events_of(shared_database_url, company)
     attempts = [
-        company.submission(company.creation(), by=rep),
-        company.submission(opportunity.Update(name="Still me"), own.stream_id, by=rep),
-        company.submission(company.creation(), by=rep, idempotency=("k", FINGERPRINT)),  # kept, but not for them
-        company.submission(contact.Create(first_name="Jane", last_name="Doe"), by=rep),
+        company.envelope(company.creation(), by=rep),
+        company.envelope(opportunity.Update(name="Still me"), own.stream_id, by=rep),
+        company.envelope(company.creation(), by=rep, idempotency=("k", FINGERPRINT)),  # kept, but not for them
+        company.envelope(contact.Create(first_name="Jane", last_name="Doe"), by=rep),
     ]
     assert [type(result) for result in elsewhere.run(attempts)] == [Unauthenticated] * 4
     assert events_of(shared_database_url, company) == before
@@ -352,7 +352,7 @@ def test_a_changed_role_counts_from_that_moment_in_any_process(company: Company,
     others = company.deal()
 
     def tried(command: opportunity.Update, deal: UUID) -> Any:
-        return elsewhere.run([company.submission(command, deal, by=rep)])[0]
+        return elsewhere.run([company.envelope(command, deal, by=rep)])[0]
 
     assert isinstance(tried(opportunity.Update(name="A"), others), Forbidden)
     company.do(user.Update(role="manager"), rep.actor.user_id)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.process.children import until
+from app.process.children import wait_until
 from app.resources import health
 from app.writing import command_queue
 from app.writing.committer import Committer
@@ -64,13 +64,13 @@ def test_who_asks_a_silent_database_is_told_in_time_and_served_again_afterwards(
     assert answered == 503
     assert took <= SECONDS
     proxy.silent = False
-    assert until(lambda: status(process, method, path, company, body)[0] in (200, 201), 10)
+    assert wait_until(lambda: status(process, method, path, company, body)[0] in (200, 201), 10)
 
 
 def test_a_write_whose_commit_met_silence_is_done_once_under_its_key(
     shared_database_url: str, proxy: Proxy, company: Company
 ) -> None:
-    with_key = company.submission(account.Create(name="Once"), idempotency=("key", b"fingerprint"))
+    with_key = company.envelope(account.Create(name="Once"), idempotency=("key", b"fingerprint"))
     committer = Committer(proxy.url, statement_timeout_ms=TIMEOUT_MS)
     proxy.at_commit.append("hang after")
     began = monotonic()
@@ -96,7 +96,7 @@ def test_a_process_whose_writer_or_readers_hear_nothing_is_not_ready_until_they_
     proxy.silent = True
     assert ready() == 503
     proxy.silent = False
-    assert until(lambda: ready() == 200, 10)
+    assert wait_until(lambda: ready() == 200, 10)
 
 
 def test_readiness_asks_the_writer_too(process: InProcess, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_readiness_asks_the_writer_too(process: InProcess, proxy: Proxy, monkeyp
 
     async def unheard() -> None:
         proxy.silent = True
-        await process.app.state.writer.ping(1)
+        await process.app.state.command_queue.ping(1)
 
     with pytest.raises(Exception, match="writer"):
         process.wait(unheard())

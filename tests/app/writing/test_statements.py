@@ -1,4 +1,4 @@
-"""Statements of a burst travel together, and fail together where they must."""
+"""Statements of a statements travel together, and fail together where they must."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from app.writing.statements import Burst
+from app.writing.statements import StatementBatch
 from projections import connections
 
 IDS = [UUID(int=1), UUID(int=2**128 - 1)]
 
 
 @pytest.fixture
-def burst(shared_database_url: str) -> Iterator[Burst]:
+def statements(shared_database_url: str) -> Iterator[StatementBatch]:
     with connections.connect(shared_database_url, "test", "", statement_timeout_ms=15_000) as connection:
         connection.execute("CREATE TEMP TABLE notes (n bigint PRIMARY KEY, text text)")
-        yield Burst(connection)
+        yield StatementBatch(connection)
 
 
-def rows(burst: Burst) -> list[tuple[object, ...]]:
-    return burst.connection.execute("SELECT n, text FROM notes ORDER BY n").fetchall()
+def rows(statements: StatementBatch) -> list[tuple[object, ...]]:
+    return statements.connection.execute("SELECT n, text FROM notes ORDER BY n").fetchall()
 
 
-def test_nothing_is_sent_before_an_answer_is_asked_for_and_then_all_of_it_in_order(burst: Burst) -> None:
-    first, second, third = burst.cursor(), burst.cursor(), burst.cursor()
+def test_nothing_is_sent_before_an_answer_is_asked_for_and_then_all_of_it_in_order(statements: StatementBatch) -> None:
+    first, second, third = statements.cursor(), statements.cursor(), statements.cursor()
     first.execute("INSERT INTO notes VALUES (%s, %s) RETURNING n", (1, "one"))
     second.execute("UPDATE notes SET text = text || %s RETURNING text", ("!",))
     third.execute("SELECT count(*) FROM notes", binary=True)
-    assert rows(burst) == []
+    assert rows(statements) == []
     assert third.fetchall() == [(1,)]
     assert (first.fetchall(), second.fetchone()) == ([(1,)], ("one!",))
-    burst.exchange()
-    assert rows(burst) == [(1, "one!")]
+    statements.flush()
+    assert rows(statements) == [(1, "one!")]
 
 
-def test_a_cursor_answers_what_it_was_asked_last(burst: Burst) -> None:
-    cursor = burst.cursor()
+def test_a_cursor_answers_what_it_was_asked_last(statements: StatementBatch) -> None:
+    cursor = statements.cursor()
     for number in range(3):
         cursor.execute("SELECT %s::bigint", (number,), binary=True)
     assert cursor.fetchall() == [(2,)]
@@ -63,75 +63,75 @@ def test_a_cursor_answers_what_it_was_asked_last(burst: Burst) -> None:
     ],
 )
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_parameter_arrives_as_it_was(burst: Burst, value: object, cast: str, binary: bool) -> None:
-    cursor = burst.cursor()
+def test_a_parameter_arrives_as_it_was(statements: StatementBatch, value: object, cast: str, binary: bool) -> None:
+    cursor = statements.cursor()
     for placeholder in ("%s", "%b"):
         cursor.execute(f"SELECT {placeholder}::{cast}", (value,), binary=binary)
         assert cursor.fetchone() == (value,)
 
 
-def test_a_value_it_does_not_know_and_nul_in_text_are_refused_before_anything_is_sent(burst: Burst) -> None:
+def test_a_value_it_does_not_know_and_nul_in_text_are_refused_before_anything_is_sent(statements: StatementBatch) -> None:
     with pytest.raises(TypeError, match="float"):
-        burst.cursor().execute("SELECT %s", (1.5,))
+        statements.cursor().execute("SELECT %s", (1.5,))
     with pytest.raises(psycopg.DataError, match="NUL"):
-        burst.cursor().execute("SELECT %s", ("a\0b",))
-    assert burst.cursor().execute("SELECT 1").fetchall() == [(1,)]
+        statements.cursor().execute("SELECT %s", ("a\0b",))
+    assert statements.cursor().execute("SELECT 1").fetchall() == [(1,)]
 
 
-def test_the_first_failure_is_raised_and_what_came_after_it_is_not_done(burst: Burst) -> None:
-    cursor, behind = burst.cursor(), burst.cursor()
+def test_the_first_failure_is_raised_and_what_came_after_it_is_not_done(statements: StatementBatch) -> None:
+    cursor, behind = statements.cursor(), statements.cursor()
     cursor.execute("BEGIN")
     cursor.execute("INSERT INTO notes VALUES (1)")
     cursor.execute("INSERT INTO notes VALUES (1)")
     behind.execute("SELECT upper(%s)", ("never",))
     cursor.execute("COMMIT")
     with pytest.raises(psycopg.errors.UniqueViolation, match="notes_pkey"):
-        burst.exchange()
-    burst.connection.rollback()
-    assert rows(burst) == []
+        statements.flush()
+    statements.connection.rollback()
+    assert rows(statements) == []
     behind.execute("SELECT upper(%s)", ("now",))
     cursor.execute("INSERT INTO notes VALUES (2, %s)", ("again",))
     assert behind.fetchall() == [("NOW",)]
-    assert rows(burst) == [(2, "again")]
+    assert rows(statements) == [(2, "again")]
 
 
-def test_a_statement_that_does_not_parse_fails_alone_and_can_be_asked_again_when_it_does(burst: Burst) -> None:
+def test_a_statement_that_does_not_parse_fails_alone_and_can_be_asked_again_when_it_does(statements: StatementBatch) -> None:
     later = "SELECT n FROM later"
     with pytest.raises(psycopg.errors.UndefinedTable):
-        burst.cursor().execute(later).fetchall()
-    burst.connection.execute("CREATE TEMP TABLE later AS SELECT 1::bigint AS n")
-    assert burst.cursor().execute(later, binary=True).fetchall() == [(1,)]
+        statements.cursor().execute(later).fetchall()
+    statements.connection.execute("CREATE TEMP TABLE later AS SELECT 1::bigint AS n")
+    assert statements.cursor().execute(later, binary=True).fetchall() == [(1,)]
 
 
-def test_what_was_forgotten_is_not_sent(burst: Burst) -> None:
-    burst.cursor().execute("INSERT INTO notes VALUES (1)")
-    burst.forget()
-    burst.exchange()
-    assert rows(burst) == []
+def test_what_was_forgotten_is_not_sent(statements: StatementBatch) -> None:
+    statements.cursor().execute("INSERT INTO notes VALUES (1)")
+    statements.discard()
+    statements.flush()
+    assert rows(statements) == []
 
 
-def test_more_than_the_sockets_hold_goes_both_ways_without_a_standstill(burst: Burst) -> None:
+def test_more_than_the_sockets_hold_goes_both_ways_without_a_standstill(statements: StatementBatch) -> None:
     text = "x" * 1_000_000
-    cursors = [burst.cursor().execute("SELECT %s::text || %s::text", (str(number), text)) for number in range(30)]
-    burst.exchange()
+    cursors = [statements.cursor().execute("SELECT %s::text || %s::text", (str(number), text)) for number in range(30)]
+    statements.flush()
     assert [cursor.fetchone() == (f"{number}{text}",) for number, cursor in enumerate(cursors)] == [True] * 30
 
 
-def test_a_lost_connection_is_an_operational_error_and_closed(shared_database_url: str, burst: Burst) -> None:
-    cursor = burst.cursor()
+def test_a_lost_connection_is_an_operational_error_and_closed(shared_database_url: str, statements: StatementBatch) -> None:
+    cursor = statements.cursor()
     cursor.execute("INSERT INTO notes VALUES (1)")
     with psycopg.connect(shared_database_url, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", (burst.connection.info.backend_pid,))
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", (statements.connection.info.backend_pid,))
     with pytest.raises(psycopg.OperationalError):
-        burst.exchange()
-    assert burst.connection.closed
+        statements.flush()
+    assert statements.connection.closed
 
 
-def test_a_connection_lost_in_the_middle_of_a_burst_is_an_operational_error(burst: Burst) -> None:
-    before, after = burst.cursor(), burst.cursor()
+def test_a_connection_lost_in_the_middle_of_a_burst_is_an_operational_error(statements: StatementBatch) -> None:
+    before, after = statements.cursor(), statements.cursor()
     before.execute("SELECT 1")
-    burst.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    statements.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
     after.execute("SELECT 2")
     with pytest.raises(psycopg.OperationalError):
         after.fetchall()
-    assert burst.connection.closed
+    assert statements.connection.closed

@@ -12,7 +12,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from app.migrations import migrate
-from app.process.children import until
+from app.process.children import wait_until
 from app.process.failures import OtherVersion
 from app.writing.committer import APPLICATION, Committer
 from app.writing.envelope import Result
@@ -62,9 +62,9 @@ def test_writes_for_other_read_models_are_refused_until_they_are_right(
         operator.execute(change.encode())
         results = company.committer.run(
             [
-                company.submission(company.creation("Lost")),
-                company.submission(account.Create(name="Lost")),
-                company.submission(company.creation("Lost")),
+                company.envelope(company.creation("Lost")),
+                company.envelope(account.Create(name="Lost")),
+                company.envelope(company.creation("Lost")),
             ]
         )
         assert [(type(result), str(result)) for result in results] == [(OtherVersion, told)] * 3
@@ -76,7 +76,7 @@ def test_writes_for_other_read_models_are_refused_until_they_are_right(
 def test_who_waits_for_the_log_while_a_read_model_changes_is_refused(database_url: str, company: Company) -> None:
     before = log(database_url)
     results: list[Result] = []
-    batch = [company.submission(company.creation("Late"))]
+    batch = [company.envelope(company.creation("Late"))]
     waiting = (
         "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND wait_event = 'advisory' AND datname = current_database()"
     )
@@ -88,7 +88,7 @@ def test_who_waits_for_the_log_while_a_read_model_changes_is_refused(database_ur
     ):
         event_store.lock(cursor)
         thread.start()
-        assert until(lambda: bool(onlooker.execute(waiting, (APPLICATION,)).fetchall()), 10)
+        assert wait_until(lambda: bool(onlooker.execute(waiting, (APPLICATION,)).fetchall()), 10)
         cursor.execute("UPDATE read_models SET version = version + 1 WHERE name = 'directory'")
         migrator.commit()
         thread.join()
@@ -121,8 +121,8 @@ def test_the_read_models_are_told_as_the_database_writes_them(database_url: str,
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         event_store.lock(cursor)
         told = event_store.opening(cursor).read_models
-    assert told == registry.written({model.name: model.version for model in registry.READ_MODELS})
-    assert outcome(company.committer.run([company.submission(company.creation())])[0]).status == "created"
+    assert told == registry.to_text({model.name: model.version for model in registry.READ_MODELS})
+    assert outcome(company.committer.run([company.envelope(company.creation())])[0]).status == "created"
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=1)], ids=["in time", "a day ahead"])

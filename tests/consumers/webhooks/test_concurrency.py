@@ -8,30 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.concurrency import PER_FAST, PER_SLOW, PER_UNPROVEN, Paces
+from consumers.webhooks.concurrency import PER_FAST, PER_SLOW, PER_UNPROVEN, ConcurrencyLimits
 
 A, B = UUID(int=1), UUID(int=2)
 
 
-def room(paces: Paces, endpoint_id: UUID) -> tuple[int, bool]:
+def room(paces: ConcurrencyLimits, endpoint_id: UUID) -> tuple[int, bool]:
     (found,) = [(one.room, one.fast) for one in paces.rooms() if one.endpoint_id == endpoint_id]
     return found
 
 
-def start(paces: Paces, endpoint_id: UUID) -> bool:
+def start(paces: ConcurrencyLimits, endpoint_id: UUID) -> bool:
     """As the queue has it: one that is not known is fast."""
     fast = {one.endpoint_id: one.fast for one in paces.rooms()}.get(endpoint_id, True)
     paces.start(endpoint_id, fast=fast)
     return fast
 
 
-def attempt(paces: Paces, endpoint_id: UUID, *, delivered: bool = True, seconds: float = 0.1) -> None:
+def attempt(paces: ConcurrencyLimits, endpoint_id: UUID, *, delivered: bool = True, seconds: float = 0.1) -> None:
     fast = start(paces, endpoint_id)
     paces.finish(endpoint_id, fast=fast, delivered=delivered, seconds=seconds)
 
 
 def test_an_endpoint_earns_its_pace_and_loses_it() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     attempt(paces, A)
     assert room(paces, A) == (PER_FAST, True)
     attempt(paces, A, seconds=3)
@@ -41,7 +41,7 @@ def test_an_endpoint_earns_its_pace_and_loses_it() -> None:
 
 
 def test_what_is_under_way_takes_room() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     attempt(paces, A)
     began = [start(paces, A) for _ in range(PER_FAST)]
     assert all(began)
@@ -50,7 +50,7 @@ def test_what_is_under_way_takes_room() -> None:
 
 
 def test_the_slow_never_take_the_room_of_the_fast() -> None:
-    paces = Paces(16)
+    paces = ConcurrencyLimits(16)
     for number in range(100):
         if paces.free(fast=False):
             paces.start(UUID(int=100 + number), fast=False)
@@ -58,7 +58,7 @@ def test_the_slow_never_take_the_room_of_the_fast() -> None:
 
 
 def test_where_the_slow_are_many_each_has_one_attempt() -> None:
-    paces = Paces(16)
+    paces = ConcurrencyLimits(16)
     attempt(paces, A, seconds=3)
     attempt(paces, B)
     assert (room(paces, A), room(paces, B)) == ((PER_SLOW, False), (PER_FAST, True))
@@ -68,7 +68,7 @@ def test_where_the_slow_are_many_each_has_one_attempt() -> None:
 
 
 def test_an_attempt_gives_back_what_it_took_though_the_pace_changed_meanwhile() -> None:
-    paces = Paces(16)
+    paces = ConcurrencyLimits(16)
     attempt(paces, A)
     first, second = start(paces, A), start(paces, A)
     paces.finish(A, fast=first, delivered=False, seconds=15)
@@ -80,7 +80,7 @@ def test_an_attempt_gives_back_what_it_took_though_the_pace_changed_meanwhile() 
 
 
 def test_only_so_many_endpoints_are_remembered_and_those_under_way_among_them() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     waiting = start(paces, A)
     for number in range(2_100):
         paces.start(UUID(int=1_000 + number), fast=True)
@@ -92,7 +92,7 @@ def test_only_so_many_endpoints_are_remembered_and_those_under_way_among_them() 
 
 
 def test_where_all_are_under_way_none_is_forgotten() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     for number in range(2_100):
         paces.start(UUID(int=1_000 + number), fast=True)
     paces.finish(UUID(int=1_000), fast=True, delivered=True, seconds=0.1)
@@ -100,28 +100,28 @@ def test_where_all_are_under_way_none_is_forgotten() -> None:
 
 
 def test_an_answer_after_a_second_is_slow() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     for seconds, fast in ((0.99, True), (1.0, False)):
         attempt(paces, A, seconds=seconds)
         assert room(paces, A)[1] is fast
 
 
 def test_an_endpoint_that_is_not_known_any_more_is_known_again_by_what_it_answers() -> None:
-    paces = Paces(256)
+    paces = ConcurrencyLimits(256)
     paces.finish(A, fast=True, delivered=True, seconds=0.1)
     assert room(paces, A) == (8, True)
 
 
 @pytest.mark.parametrize(("concurrency", "lane"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
 def test_there_is_always_room_for_one_of_each(concurrency: int, lane: int) -> None:
-    paces = Paces(concurrency)
+    paces = ConcurrencyLimits(concurrency)
     free = paces.free(fast=True), paces.free(fast=False)
     assert free == (lane, lane)
     assert all(isinstance(one, int) for one in free)
 
 
 def test_the_slow_share_half_of_their_room_beyond_the_first_attempt_of_each() -> None:
-    paces = Paces(14)
+    paces = ConcurrencyLimits(14)
     for endpoint in (A, B):
         attempt(paces, endpoint, seconds=3)
     assert [one.room for one in paces.rooms()] == [4, 1], "three beyond the first, and they are gone"
@@ -134,7 +134,7 @@ def test_the_slow_share_half_of_their_room_beyond_the_first_attempt_of_each() ->
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), st.booleans(), st.sampled_from([0.1, 5.0])), max_size=60))
 def test_the_books_balance(steps: list[tuple[UUID, bool, float]]) -> None:
-    paces = Paces(64)
+    paces = ConcurrencyLimits(64)
     under_way: list[tuple[UUID, bool]] = []
     for id_, begin, seconds in steps:
         if begin or not under_way:

@@ -80,7 +80,7 @@ class Consumer:
             found = execute(self.url, "SELECT max(position) FROM checkpoints WHERE name LIKE 'webhooks/%%'")
             return found[0][0] is not None and found[0][0] >= wanted
 
-        assert children.until(done, seconds), (wanted, self.faults)
+        assert children.wait_until(done, seconds), (wanted, self.faults)
 
 
 @pytest.fixture
@@ -324,15 +324,15 @@ def test_a_topic_that_was_lost_and_filled_again_sends_nothing_twice_and_nothing_
     try:
         for _ in range(10):
             company.deal()
-        assert children.until(relayed, 30)
+        assert children.wait_until(relayed, 30)
         consumer.until_caught_up()
         for round_ in range(2):
             broker.kill()
             company.deal(f"While it was away {round_}")
             broker.restart()
-            assert children.until(relayed, 60)
+            assert children.wait_until(relayed, 60)
             company.deal(f"After {round_}")
-            assert children.until(relayed, 60)
+            assert children.wait_until(relayed, 60)
             consumer.until_caught_up()
     finally:
         consumer.worker.close()
@@ -357,11 +357,11 @@ def test_two_consumers_share_the_partitions_and_queue_nothing_twice(database_url
     for thread in threads:
         thread.start()
     try:
-        assert children.until(lambda: len(types(database_url, hooks)) == 30, 40)
+        assert children.wait_until(lambda: len(types(database_url, hooks)) == 30, 40)
         for _ in range(30):
             company.deal()
         relay(database_url, stream)
-        assert children.until(lambda: len(types(database_url, hooks)) == 60, 40)
+        assert children.wait_until(lambda: len(types(database_url, hooks)) == 60, 40)
     finally:
         stop.set()
         for thread in threads:

@@ -176,8 +176,8 @@ def test_an_endpoint_that_cannot_be_disabled_keeps_no_attempt_from_being_settled
         queue(database_url, company, gone, 2)
         queue(database_url, company, other, 3)
         receiver.wait(3, "/other")
-        assert children.until(lambda: {each.status for each in states(database_url, other)} == {"delivered"}, 10)
-        assert children.until(lambda: {each.status for each in states(database_url, gone)} == {"dead"}, 10)
+        assert children.wait_until(lambda: {each.status for each in states(database_url, other)} == {"delivered"}, 10)
+        assert children.wait_until(lambda: {each.status for each in states(database_url, gone)} == {"dead"}, 10)
 
 
 def test_an_idle_sender_asks_rarely_and_sends_at_once_what_comes(database_url: str, company: Company, receiver: Receiver) -> None:
@@ -188,7 +188,7 @@ def test_an_idle_sender_asks_rarely_and_sends_at_once_what_comes(database_url: s
     )
     with sending(database_url):
         receiver.wait(1, "/idle")
-        assert children.until(lambda: states(database_url, hooks)[0].status == "delivered", 10)
+        assert children.wait_until(lambda: states(database_url, hooks)[0].status == "delivered", 10)
         seen = set()
         until = time.monotonic() + 2
         while time.monotonic() < until:

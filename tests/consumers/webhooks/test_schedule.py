@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.schedule import DELAYS, JITTER, MAX_RETRY_AFTER, Next, following, of_status, retry_after
+from consumers.webhooks.schedule import DELAYS, JITTER, MAX_RETRY_AFTER, Next, following, from_status, retry_after
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
@@ -65,7 +65,7 @@ def test_a_retry_after_has_seconds_or_a_date(header: str | None, seconds: float 
 
 
 def test_only_a_2xx_is_a_delivery() -> None:
-    assert [of_status(status) for status in (200, 299, 300, 301, 400, 410, 429, 500, 599)] == [
+    assert [from_status(status) for status in (200, 299, 300, 301, 400, 410, 429, 500, 599)] == [
         "delivered", "delivered", "redirect", "redirect", "client_error", "gone", "client_error", "server_error", "server_error",
     ]  # fmt: skip
 
@@ -84,4 +84,4 @@ def test_chance_spreads_the_next_attempts_around_their_time_and_behind_one_that_
     ],
 )  # fmt: skip
 def test_a_status_is_judged_by_its_hundred(status: int, outcome: str) -> None:
-    assert of_status(status) == outcome
+    assert from_status(status) == outcome

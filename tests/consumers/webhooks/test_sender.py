@@ -119,9 +119,9 @@ def test_a_410_disables_the_endpoint_and_what_waits_is_held(database_url: str, c
     hooks = endpoint(company, receiver.url("/status/410"))
     queue(database_url, company, hooks, 3)
     with sending(database_url):
-        assert children.until(lambda: not state(database_url, hooks).active, 10)
+        assert children.wait_until(lambda: not state(database_url, hooks).active, 10)
         assert state(database_url, hooks).disabled_reason == "gone"
-        assert children.until(lambda: states(database_url, hooks)[0].status == "dead", 5)
+        assert children.wait_until(lambda: states(database_url, hooks)[0].status == "dead", 5)
         # Enabled with another address, it gets the rest.
         company.do(Update(url=receiver.url("/better"), active=True, rules=LOCAL), hooks)
         receiver.wait(2, "/better")
@@ -143,7 +143,7 @@ def test_five_days_of_nothing_but_failures_disable_the_endpoint(database_url: st
             execute(database_url, long_ago, timedelta(days=days), hooks)
             due(database_url, hooks)
             until_attempted(database_url, hooks, 2)
-        assert children.until(lambda: not state(database_url, failing).active, 10)
+        assert children.wait_until(lambda: not state(database_url, failing).active, 10)
     assert state(database_url, failing).disabled_reason == "failing"
     assert state(database_url, mixed).active
 
@@ -182,7 +182,7 @@ def test_a_deleted_endpoint_gets_nothing_and_what_waited_is_dead(database_url: s
     company.do(Delete(), hooks)
     queue(database_url, company, hooks)
     with sending(database_url):
-        assert children.until(lambda: states(database_url, hooks)[0].status == "dead", 10)
+        assert children.wait_until(lambda: states(database_url, hooks)[0].status == "dead", 10)
     assert receiver.received == []
 
 
@@ -303,6 +303,6 @@ def test_a_database_that_goes_away_and_comes_back_costs_nothing_but_time(
         proxy.away()
         time.sleep(0.5)
         proxy.back()
-        assert children.until(lambda: all(each.status == "delivered" for each in states(database_url, hooks)), 90)
+        assert children.wait_until(lambda: all(each.status == "delivered" for each in states(database_url, hooks)), 90)
     assert len({one.id for one in receiver.received}) == 30
     assert all(each.outcomes == ["delivered"] for each in states(database_url, hooks))

@@ -28,10 +28,10 @@ def test_a_sender_notices_a_silent_database_and_goes_on(database_url: str, compa
         receiver.wait(3)
         proxy.silent = True
         began = monotonic()
-        assert processes.until(lambda: any(line.get("error") == "Silent" for line in lines), 60)
+        assert processes.wait_until(lambda: any(line.get("error") == "Silent" for line in lines), 60)
         assert monotonic() - began < SECONDS
         proxy.silent = False
-        assert processes.until(lambda: all(each.status == "delivered" for each in states(database_url, hooks)), 60)
+        assert processes.wait_until(lambda: all(each.status == "delivered" for each in states(database_url, hooks)), 60)
     assert len({one.id for one in receiver.received}) == len(receiver.received) == 30
     assert all(each.outcomes == ["delivered"] for each in states(database_url, hooks))
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from consumers.webhooks.ssrf_guard import Lookup, name_error
-from consumers.webhooks.transport import BODY_SECONDS, MAX_KEPT, Answer, Transport
+from consumers.webhooks.transport import BODY_SECONDS, MAX_KEPT, Response, Transport
 from domain.webhook_url import STRICT, Rules, rules
 from tests.support.receiver import Receiver, receiving
 from tests.support.webhooks import LOCAL, leading_to
@@ -28,10 +28,10 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
-def post(*urls: str, allowed: Rules = LOCAL, lookup: Lookup = socket.getaddrinfo, seconds: float = SECONDS) -> list[Answer]:
+def post(*urls: str, allowed: Rules = LOCAL, lookup: Lookup = socket.getaddrinfo, seconds: float = SECONDS) -> list[Response]:
     """What comes of posting to one after the other."""
 
-    async def run() -> list[Answer]:
+    async def run() -> list[Response]:
         transport = Transport(allowed, seconds=seconds, lookup=lookup)
         try:
             return [await transport.post(url, HEADERS, BODY) for url in urls]
@@ -134,7 +134,7 @@ def test_a_receiver_that_speaks_no_tls_says_so() -> None:
         await reader.read(1)
         writer.close()
 
-    async def run() -> Answer:
+    async def run() -> Response:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         transport = Transport(LOCAL, seconds=SECONDS)
         answer = await transport.post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/", HEADERS, BODY)
@@ -209,7 +209,7 @@ def test_a_connection_that_was_closed_while_it_was_kept_is_no_failure(kept: int)
             requests.append(await reader.readuntil(BODY))
         writer.close()
 
-    async def run() -> list[Answer]:
+    async def run() -> list[Response]:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         transport = Transport(LOCAL, seconds=SECONDS)

@@ -20,8 +20,8 @@ from domain.event import Event, Meta, Recorded
 from domain.opportunity.events import Changes, Created, State
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
-from projections.forecast.current import GroupBy, Question
-from projections.forecast.waterfall import Span
+from projections.forecast.current import ForecastQuery, GroupBy
+from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
 from projections.projection import Change
 from projections.registry import READ_MODELS
@@ -99,9 +99,9 @@ class Books:
         group_by: GroupBy | None = None,
         from_deals: bool = False,
         today: date = TODAY,
-    ) -> Question:
-        where = opportunity_queries.where(opportunity_queries.List(self.org_id, as_of=as_of))
-        return Question(
+    ) -> ForecastQuery:
+        where = opportunity_queries.where(opportunity_queries.OpportunityListQuery(self.org_id, as_of=as_of))
+        return ForecastQuery(
             self.org_id,
             today,
             bounds(since, until),
@@ -131,7 +131,7 @@ class Books:
         currency: str | None = None,
         today: date = TODAY,
     ) -> Row:
-        span = Span(self.org_id, start, end, today, bounds(since, until), currency)
+        span = WaterfallQuery(self.org_id, start, end, today, bounds(since, until), currency)
         row = self.connection.execute(*waterfall.changes(span)).fetchone()
         assert row is not None
         return exact(waterfall.body(span, row))
@@ -150,7 +150,7 @@ class Books:
         states: dict[UUID, Any] = {}
         for recorded in known:
             evolve = catalog.aggregate_of(type(recorded.event)).evolve
-            states[recorded.originator_id] = evolve(states.get(recorded.originator_id), recorded)
+            states[recorded.stream_id] = evolve(states.get(recorded.stream_id), recorded)
         rates = {s.currency: s.rates for s in states.values() if isinstance(s, exchange_rate.State)}
         deals = [s for s in states.values() if isinstance(s, State) and not s.deleted and s.status != "lost"]
         report = currency or self.currency
