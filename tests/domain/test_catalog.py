@@ -63,6 +63,8 @@ def test_every_command_belongs_to_an_aggregate() -> None:
 def test_an_unknown_name_is_an_error_and_not_a_guess() -> None:
     with pytest.raises(KeyError):
         catalog.class_of("opportunity.exploded.v1")
+    with pytest.raises(KeyError, match="Command"):
+        catalog.kind_of(Command)
 
 
 def test_an_upcast_runs_before_the_event_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

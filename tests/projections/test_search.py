@@ -24,6 +24,7 @@ from projections.search import containing, containing_name, like, searchable, wo
 )
 def test_a_text_is_stored_folded_with_what_begins_inside_of_words(name: str, more: str, stored: str) -> None:
     assert searchable(name, more) == stored
+    assert searchable(name) == searchable(name, "")
 
 
 @pytest.mark.parametrize(

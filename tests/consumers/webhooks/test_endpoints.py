@@ -71,6 +71,9 @@ def test_an_endpoint_hears_what_it_subscribes_to_while_it_is_active() -> None:
     assert matches(version(), "opportunity.won", DEAL)
     assert not matches(version(), "opportunity.lost", DEAL)
     assert not matches(version(active=False), "opportunity.won", DEAL)
+    for stage in ("won", "lost"):
+        filtered = version()._replace(document=msgspec.structs.replace(version().document, filters=WebhookFilters(stage=(stage,))))
+        assert matches(filtered, "opportunity.won", DEAL) is (stage == "won")
 
 
 def test_an_endpoint_is_taken_as_it_stood_at_the_event() -> None:

@@ -131,15 +131,15 @@ def test_a_sum_of_many_digits_is_exact() -> None:
 
 def test_figures_keep_open_and_won_apart_and_add_them_up() -> None:
     figures, half = Figures(), Factor(Decimal(1), Decimal(2))
-    figures.add("open", Decimal(1000), Decimal(200), 2, SAME)
+    figures.add("open", Decimal("1000.25"), Decimal("200.5"), 2, SAME)
     figures.add("open", Decimal(100), Decimal(50), 1, half)
     figures.add("won", Decimal("70.5"), Decimal("70.5"), 3, SAME)
     figures.add("won", Decimal(1), Decimal(1), 1, half)
-    assert figures.unweighted("USD") == Decimal("1121.00")
+    assert figures.unweighted("USD") == Decimal("1121.25")
     assert figures.members("USD") == (
-        '"unweighted":1121,"weighted":296,"open_unweighted":1050,"open_weighted":225,"won":71,"count":7'
+        '"unweighted":1121.25,"weighted":296.5,"open_unweighted":1050.25,"open_weighted":225.5,"won":71,"count":7'
     )
     figures.add("won", Decimal("0.004"), Decimal("0.004"), 1, SAME)
     assert figures.members("BHD") == (
-        '"unweighted":1121.004,"weighted":296.004,"open_unweighted":1050,"open_weighted":225,"won":71.004,"count":8'
+        '"unweighted":1121.254,"weighted":296.504,"open_unweighted":1050.25,"open_weighted":225.5,"won":71.004,"count":8'
     )
