@@ -12,7 +12,7 @@ import pytest
 from domain import catalog, custom_field, event_store, exchange_rate, opportunity, organization, pipeline
 from domain.event import Command, Event
 from domain.opportunity.events import Changes
-from tests.support.domain import ORG, STREAM
+from tests.support.domain import ORG, STREAM, created, recorded
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.json"), key=lambda path: path.name)
 
@@ -86,3 +86,7 @@ def test_the_streams_of_an_org_have_ids_that_never_change() -> None:
     assert pipeline.stream_id(ORG) == uuid5(ORG, "pipeline")
     assert custom_field.stream_id(ORG) == uuid5(ORG, "custom_field")
     assert exchange_rate.stream_id(ORG, "eur") == uuid5(ORG, "exchange_rate/EUR")
+
+
+def test_an_event_that_is_not_in_the_log_yet_has_no_place_in_it() -> None:
+    assert recorded(created()).position == 0

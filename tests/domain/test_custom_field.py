@@ -137,6 +137,7 @@ def test_a_value_of_before_is_judged_only_when_it_changes() -> None:
     ("key", "value"),
     [
         ("site", "Berlin"), ("site", ""), ("notes", "x" * 10_000), ("seats", 72), ("seats", -1.5), ("seats", 0),
+        ("seats", 10**15 - 1),
         ("pilot", False), ("start", "2026-02-28"), ("region", "na"), ("modules", ["erp"]), ("modules", []),
         ("code", "x"), ("undefined", {"a": [1, "b", None, True]}),
         ("undefined", 10**18 - 1), ("undefined", 1 - 10**18), ("undefined", [[[[[[[[1]]]]]]]]), ("undefined", " a "),

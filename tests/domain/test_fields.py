@@ -6,7 +6,18 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from domain.fields import closest, date_error, email_error, instant_error, key_error, line_error, nearest, tags_error, text_error
+from domain.fields import (
+    MAX_EMAIL,
+    closest,
+    date_error,
+    email_error,
+    instant_error,
+    key_error,
+    line_error,
+    nearest,
+    tags_error,
+    text_error,
+)
 from domain.text import normalised
 from tests.support.domain import is_sentence
 
@@ -48,6 +59,12 @@ def test_an_email_may_be_of_a_company_that_is_an_example() -> None:
     assert email_error("rep@yours.test") is None
     for text in ("rep", "rep@", "@yours.com", "a b@yours.com"):
         assert is_sentence(email_error(text))
+
+
+def test_an_email_has_254_characters_at_most() -> None:
+    longest = f"a@{'.'.join(['b' * 62] * 3)}.{'c' * 58}.example"[:MAX_EMAIL]
+    assert email_error(longest) is None
+    assert is_sentence(email_error(f"a{longest}"))
 
 
 def test_a_year_is_no_slip_of_the_pen() -> None:

@@ -68,6 +68,8 @@ REFUSED = [
     "https://-example.com/",
     "https://example..com/",
     "https://" + "a" * 64 + ".com/",
+    "https://example." + "a" * 64 + "/",
+    "https://example.com:008443/",
     "https://example.com/" + "a" * 2_048,
     "https://localhost/",
     "https://LOCALHOST./",
@@ -143,6 +145,7 @@ def test_a_setting_opens_one_network_and_no_other() -> None:
 def test_settings_allow_http_ports_and_loopback() -> None:
     assert url_error("http://127.0.0.1:9999/hooks", OPEN) is None
     assert url_error("http://localhost:1/", OPEN) is None
+    assert url_error("http://localhost:65535/", OPEN) is None
     assert url_error("http://user@localhost:1/", OPEN)
     assert url_error("http://2130706433/", OPEN)
     assert url_error("https://example.com:9000/", Rules(ports=frozenset({9000}))) is None

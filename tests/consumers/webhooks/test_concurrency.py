@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.concurrency import PER_FAST, PER_SLOW, PER_UNPROVEN, ConcurrencyLimits
+from consumers.webhooks.concurrency import PER_FAST, PER_SLOW, ConcurrencyLimits
 
 A, B = UUID(int=1), UUID(int=2)
 
@@ -33,11 +33,11 @@ def attempt(paces: ConcurrencyLimits, endpoint_id: UUID, *, delivered: bool = Tr
 def test_an_endpoint_earns_its_pace_and_loses_it() -> None:
     paces = ConcurrencyLimits(256)
     attempt(paces, A)
-    assert room(paces, A) == (PER_FAST, True)
+    assert room(paces, A) == (8, True)
     attempt(paces, A, seconds=3)
-    assert room(paces, A) == (PER_SLOW, False)
+    assert room(paces, A) == (4, False)
     attempt(paces, A, delivered=False)
-    assert room(paces, A) == (PER_UNPROVEN, False)
+    assert room(paces, A) == (1, False)
 
 
 def test_what_is_under_way_takes_room() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.schedule import DELAYS, JITTER, MAX_RETRY_AFTER, Next, following, from_status, retry_after
+from consumers.webhooks.schedule import DELAYS, FAILING, JITTER, MAX_RETRY_AFTER, Next, following, from_status, retry_after
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
@@ -85,3 +85,7 @@ def test_chance_spreads_the_next_attempts_around_their_time_and_behind_one_that_
 )  # fmt: skip
 def test_a_status_is_judged_by_its_hundred(status: int, outcome: str) -> None:
     assert from_status(status) == outcome
+
+
+def test_an_endpoint_may_fail_for_five_days() -> None:
+    assert timedelta(days=5) == FAILING
