@@ -12,10 +12,10 @@ from psycopg import Cursor
 
 from consumers import message
 from consumers.message import Record
-from domain import catalog, event_store
+from domain import catalog, event_store, fold
 from domain.event import Recorded, State
+from domain.fold import Change
 from projections import before, event_payloads
-from projections.projection import Change
 
 MAX_STATES = 5_000
 
@@ -54,9 +54,9 @@ class EventReader:
             id_ = recorded.stream_id
             key = id_, recorded.version
             state = asked[key] if key in asked else self._states.pop(id_, None)
-            after = catalog.aggregate_of(type(recorded.event)).evolve(state, recorded)
-            changes.append(Change(recorded, state, after))
-            self._states[id_] = after
+            change = fold.change(state, recorded)
+            changes.append(change)
+            self._states[id_] = change.after
         self._forget()
         return changes
 
@@ -89,13 +89,11 @@ def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
     actors = event_payloads.actors(cursor, list(acting))
     return [
         message.record(
-            recorded,
-            before,
-            after,
-            shown[recorded.stream_id, recorded.version],
-            actors.get((recorded.meta.actor_id, recorded.position)) if recorded.meta.actor_id else None,
+            change,
+            shown[change.after.id, change.after.version],
+            actors.get((actor, change.recorded.position)) if (actor := change.recorded.meta.actor_id) else None,
         )
-        for recorded, before, after in changes
+        for change in changes
     ]
 
 

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from domain import activity, catalog
 from domain.event import Recorded, State
+from domain.fold import Change
 from projections.history import difference, public_type
 
 PUBLISHED = frozenset(
@@ -80,8 +81,9 @@ def is_published(recorded: Recorded) -> bool:
     return catalog.kind_of_event(type(recorded.event)) in PUBLISHED
 
 
-def record(recorded: Recorded, before: State | None, after: State, shown: bytes, actor: bytes | None) -> Record:
+def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
     """The record of an event. ``shown`` is the record it is about, as JSON, and ``actor`` who did it."""
+    recorded, before, after = change
     kind = catalog.kind_of_event(type(recorded.event))
     if getattr(after, "deleted", False):
         shown = shown[:-1] + b',"deleted":true}'

@@ -16,9 +16,9 @@ from msgspec import Struct
 from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
+from domain.fold import Change
 from projections import versioned_rows
 from projections.conditions import SqlStatement, part
-from projections.projection import Change
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
 DDL = """

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from domain import event_store
-from domain.event import Recorded, State
+from domain import event_store, fold
+from domain.fold import Change
 from projections import before
 from projections.conditions import SqlStatement
 from projections.history import Entry, entry
@@ -25,15 +25,8 @@ MAX_SIZE = 8 * 1024 * 1024
 _EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
 
 
-class Happened(NamedTuple):
-    """An event, and the state of its record before it."""
-
-    recorded: Recorded
-    before: State | None
-
-
 def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> SqlStatement:
-    """(how many of the next events were found, then columns for ``happened``): of the next events of an org beyond a position,
+    """(how many of the next events were found, then columns for ``changes``): of the next events of an org beyond a position,
     the first ones up to about so many bytes, or a larger one alone."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
     text = f"""
@@ -51,7 +44,7 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
 
 
 def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:
-    """(how many events the opportunity has, then columns for ``happened``): of a part of them, or a row of NULLs where that is
+    """(how many events the opportunity has, then columns for ``changes``): of a part of them, or a row of NULLs where that is
     empty; no row for an opportunity that never was."""
     text = f"""
         SELECT o.version, {_EVENT} FROM opportunities o
@@ -68,18 +61,18 @@ def last(org_id: UUID) -> SqlStatement:
     return SqlStatement(text, {"org_id": org_id})
 
 
-def happened(rows: Sequence[tuple[Any, ...]]) -> list[Happened]:
+def changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:
     found = []
     for *row, state in rows:
         recorded = event_store.decode(*row)
-        found.append(Happened(recorded, before.state(type(recorded.event), state)))
+        found.append(fold.change(before.state(type(recorded.event), state), recorded))
     return found
 
 
-def entries(events: Sequence[Happened], actors: Mapping[UUID, dict[str, Any]]) -> list[Entry]:
-    return [entry(recorded, state, actors) for recorded, state in events]
+def entries(changes: Sequence[Change], actors: Mapping[UUID, dict[str, Any]]) -> list[Entry]:
+    return [entry(change, actors) for change in changes]
 
 
-def actors(events: Sequence[Happened]) -> list[UUID]:
+def actors(changes: Sequence[Change]) -> list[UUID]:
     """Those who did it."""
-    return list({id_ for recorded, _ in events if (id_ := recorded.meta.actor_id)})
+    return list({id_ for change in changes if (id_ := change.recorded.meta.actor_id)})

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from domain import catalog
 from domain.event import Recorded, State
+from domain.fold import Change
 
 # Of every state, what is not news or not to be told.
 _UNTOLD = frozenset({"id", "org_id", "version", "created_at", "updated_at", "hash", "stage_entered_at", "url"})
@@ -35,8 +36,9 @@ class Entry(Struct, frozen=True):
     changes: dict[str, tuple[Any, Any]]
 
 
-def entry(recorded: Recorded, before: State | None, actors: Mapping[UUID, dict[str, Any]]) -> Entry:
-    """The entry of an event; ``before`` is the state of its record before it, ``actors`` are the cards of users by id."""
+def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> Entry:
+    """The entry of an event; ``actors`` are the cards of users by id."""
+    recorded, before, after = change
     meta = recorded.meta
     return Entry(
         position=recorded.position,
@@ -49,7 +51,7 @@ def entry(recorded: Recorded, before: State | None, actors: Mapping[UUID, dict[s
         token_id=meta.token_id,
         request_id=meta.request_id or None,
         comment=meta.comment,
-        changes=difference(before, catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)),
+        changes=difference(before, after),
     )
 
 

@@ -6,19 +6,11 @@ A projection's tables are written in the transaction that appends the events, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from psycopg import Cursor
 
-from domain.event import Recorded, State
-
-
-class Change(NamedTuple):
-    """One event with the states of its stream before (None for the first event) and after it."""
-
-    recorded: Recorded
-    before: State | None
-    after: State
+from domain.fold import Change
 
 
 class Projection(Protocol):

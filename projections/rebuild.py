@@ -18,10 +18,11 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection, sql
 
-from domain import catalog, event_store
-from domain.event import Recorded, State
+from domain import event_store, fold
+from domain.event import State
+from domain.fold import Change
 from projections import connections
-from projections.projection import Change, Projection
+from projections.projection import Projection
 from projections.registry import READ_MODELS
 
 SCHEMA = "rebuild"
@@ -160,9 +161,10 @@ class _Shadows:
             pool = stack.enter_context(ThreadPoolExecutor(len(self._models)))
             running: list[Future[None]] = []
             done = 0
-            state: State | None = None
+            states: dict[UUID, State] = {}
             for chunk in event_store.by_stream(source, self._position, CHUNK):
-                changes, state = _changes(chunk, state)
+                changes = fold.changes(chunk, states)
+                states = {changes[-1].after.id: changes[-1].after}  # of the stream that may go on in the next chunk
                 for future in running:
                     future.result()
                 running = [pool.submit(_write, target, model, changes) for target, model in zip(targets, self._models, strict=True)]
@@ -189,9 +191,7 @@ class _Shadows:
         fresh = {(recorded.stream_id, recorded.version) for recorded in events}
         streams = event_store.load(cursor, dict.fromkeys((recorded.stream_id for recorded in events), 0))
         by_key: dict[tuple[UUID, int], Change] = {}
-        state: State | None = None
-        changes, _ = _changes(streams, state)
-        for change in changes:
+        for change in fold.changes(streams, {}):
             key = (change.recorded.stream_id, change.recorded.version)
             if key in fresh:
                 by_key[key] = change
@@ -353,19 +353,6 @@ def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]
             if text := statement.strip():
                 (indexes if re.match(r"CREATE (UNIQUE )?INDEX", text) else tables).append(text.encode())
     return tables, indexes
-
-
-def _changes(events: Sequence[Recorded], state: State | None) -> tuple[list[Change], State | None]:
-    """Fold events that come stream by stream; ``state`` is that of the stream the events before ended in."""
-    changes: list[Change] = []
-    for recorded in events:
-        if recorded.version == 1:
-            state = None
-        kind = catalog.kind_of_event(type(recorded.event))
-        after = catalog.AGGREGATES[kind].evolve(state, recorded)
-        changes.append(Change(recorded, state, after))
-        state = after
-    return changes, state
 
 
 def _write(target: Connection[Any], model: Projection, changes: Sequence[Change]) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from app.process.failures import Failure
-from domain import catalog, event_store
+from domain import event_store, fold
 from domain.event import State
 from projections import connections, history
 
@@ -24,8 +24,7 @@ def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[s
     states: dict[UUID, State] = {}
     with connections.connect_patiently(url, "audit") as connection, connection.transaction():
         for recorded in event_store.of(connection, org_id=org_id, stream_id=record_id, chunk=CHUNK):
-            before = states.get(recorded.stream_id)
-            yield encode(history.entry(recorded, before, {})).decode()
-            states[recorded.stream_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
+            (change,) = fold.changes([recorded], states)
+            yield encode(history.entry(change, {})).decode()
     if not states:
         raise Failure("There is no such record." if record_id is not None else "There is no such org.")

@@ -150,8 +150,8 @@ class OrgFeed:
             self._epoch = max(self._epoch, epoch)
         told: list[RenderedEvent] = []
         for start in range(0, len(rows), SLICE):
-            events = feed.happened([row[1:] for row in rows[start : start + SLICE]])
-            told += map(_rendered, feed.entries(events, await self._actors(feed.actors(events))))
+            changes = feed.changes([row[1:] for row in rows[start : start + SLICE]])
+            told += map(_rendered, feed.entries(changes, await self._actors(feed.actors(changes))))
             await asyncio.sleep(0)
         return told
 

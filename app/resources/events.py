@@ -23,8 +23,8 @@ from app.reading.read_pool import Identity
 from app.reading.subscription import Subscription
 from app.resources import history
 from domain.errors import Errors, Invalid
+from domain.fold import Change
 from projections import feed
-from projections.feed import Happened
 from projections.history import Entry
 
 TAG = "Events"
@@ -96,14 +96,14 @@ async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entr
     rows = await request.app.state.read_pool.rows(
         identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin")
     )
-    events: list[Happened] = []
+    changes: list[Change] = []
     for start in range(0, len(rows), SLICE):
-        events += feed.happened([row[1:] for row in rows[start : start + SLICE]])
+        changes += feed.changes([row[1:] for row in rows[start : start + SLICE]])
         await asyncio.sleep(0)
-    actors = await history.actors(request, events)
+    actors = await history.actors(request, changes)
     entries: list[Entry] = []
-    for start in range(0, len(events), SLICE):
-        entries += feed.entries(events[start : start + SLICE], actors)
+    for start in range(0, len(changes), SLICE):
+        entries += feed.entries(changes[start : start + SLICE], actors)
         await asyncio.sleep(0)
     return (rows[0][0] if rows else 0), entries
 

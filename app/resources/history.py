@@ -19,9 +19,9 @@ from app.http.operations import describe
 from app.http.request_context import Http
 from app.resources.opportunities import PATH, TAG
 from domain.errors import NotFound
+from domain.fold import Change
 from projections import feed
 from projections.directory import queries as directory_queries
-from projections.feed import Happened
 from projections.history import Entry
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -57,14 +57,14 @@ async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> A
     rows = await request.app.state.read_pool.rows(identity, *page)
     if not rows:
         raise NotFound(f"There is no opportunity {id}.")
-    events = feed.happened([row[1:] for row in rows if row[1] is not None])
-    told = feed.entries(events, await actors(request, events))
+    changes = feed.changes([row[1:] for row in rows if row[1] is not None])
+    told = feed.entries(changes, await actors(request, changes))
     return listing.envelope(request, asked, encode(told)[1:-1], rows[0][0])
 
 
-async def actors(request: Http, events: list[Happened]) -> dict[UUID, dict[str, Any]]:
+async def actors(request: Http, changes: list[Change]) -> dict[UUID, dict[str, Any]]:
     """The cards of the users behind events, by id."""
-    ids = feed.actors(events)
+    ids = feed.actors(changes)
     if not ids:
         return {}
     identity = request_context.from_request(request).identity

@@ -25,14 +25,14 @@ from app.process.failures import OtherVersion, Unavailable
 from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome, Result, Status
 from app.writing.statements import BatchedStatement, StatementBatch
-from domain import catalog, event_store, token
+from domain import catalog, event_store, fold, token
 from domain.context import Facts
 from domain.errors import KeyReused, NotFound
 from domain.event import Recorded, State
+from domain.fold import Change
 from projections import command_responses, connections, decision_facts, idempotency_records, registry
 from projections.connections import GONE, Bounded
 from projections.idempotency_records import Kept, Key
-from projections.projection import Change
 
 APPLICATION = "opportunities writer"
 MAX_BATCH = 256
@@ -324,10 +324,7 @@ class Committer:
         asked = event_store.request_events(cursor, known)
 
         def load() -> None:
-            for recorded in asked():
-                kind = catalog.kind_of_event(type(recorded.event))
-                id_ = recorded.stream_id
-                states[id_] = catalog.AGGREGATES[kind].evolve(states.get(id_), recorded)
+            fold.changes(asked(), states)
 
         return load
 
@@ -344,17 +341,12 @@ class Committer:
         circumstances.require_version(state, envelope)
         events = aggregate.decide(state, envelope.command, context)
         status: Status = "unchanged" if not events else "changed" if state else "created"
-        changes: list[Change] = []
+        version = state.version if state else 0
         if events:
             meta = circumstances.meta(context)
-            for event in events:
-                recorded = Recorded(envelope.stream_id, state.version + 1 if state else 1, event, meta)
-                after = aggregate.evolve(state, recorded)
-                changes.append(Change(recorded, state, after))
-                state = after
-            states[envelope.stream_id] = cast("State", state)
-            pending += changes
-        return Outcome(status, envelope.stream_id, state.version if state else 0)
+            recorded = [Recorded(envelope.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)]
+            pending += fold.changes(recorded, states)
+        return Outcome(status, envelope.stream_id, version + len(events))
 
     def _revoke_issued(
         self, statements: StatementBatch, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]

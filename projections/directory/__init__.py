@@ -18,9 +18,9 @@ from psycopg import Cursor
 
 from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
 from domain.event import State
+from domain.fold import Change
 from domain.text import caseless, nfc
 from projections import versioned_rows
-from projections.projection import Change
 from projections.search import searchable
 
 DDL = """

@@ -33,9 +33,9 @@ import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 
+from domain.fold import Change
 from domain.opportunity.events import State
 from projections.forecast.money import Contribution, ForecastStatus, contribution
-from projections.projection import Change
 
 INFINITY = "infinity"
 """As a day: of the unscheduled deals. As a period of balances: everything up to now."""

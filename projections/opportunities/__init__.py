@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 from psycopg import Cursor
 
+from domain.fold import Change
 from domain.money import quantized
 from domain.opportunity.events import ProbabilitySource, State, Status
 from domain.text import folded, json_nfc, nfc
 from projections import versioned_rows
-from projections.projection import Change
 from projections.search import searchable
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.

@@ -15,16 +15,15 @@ from consumers import message
 from consumers.message import Record
 from domain import activity, catalog, opportunity, token, user
 from domain.event import Event, Recorded
+from domain.fold import change as changed
 from tests.support.domain import NOW, STREAM, created, fold, recorded, uuid, won
 
 DEAL = b'{"id":"x","name":"Annual 2026"}'
 
 
 def told(event: Event, *past: Event, shown: bytes = DEAL, actor: bytes | None = None) -> Record:
-    before = fold(past) if past else None
-    happened = recorded(event, len(past) + 1)
-    after = catalog.aggregate_of(type(event)).evolve(before, happened)
-    return message.record(happened, before, after, shown, actor)
+    change = changed(fold(past), recorded(event, len(past) + 1))
+    return message.record(change, shown, actor)
 
 
 def test_the_id_of_an_event_follows_from_its_stream_and_version_alone() -> None:
@@ -77,7 +76,7 @@ def test_the_key_of_an_activity_is_its_opportunity() -> None:
 def test_the_headers_are_cloudevents(second: int) -> None:
     """By the judgement of the project's own package."""
     happened = Recorded(STREAM, 1, created(), recorded(created(), at=datetime(2026, 3, 1, 10, 0, second, tzinfo=UTC)).meta, 42)
-    record = message.record(happened, None, fold([created()]), DEAL, None)
+    record = message.record(changed(None, happened), DEAL, None)
     assert record.position == 42
     assert [name for name, _ in record.headers] == [name.lower() for name, _ in record.headers]
     headers: dict[str, bytes] = dict(record.headers)

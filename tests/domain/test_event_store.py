@@ -18,7 +18,7 @@ from psycopg import errors, sql
 from uuid_utils.compat import uuid7
 
 from app.writing.committer import Committer
-from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, opportunity, webhook_endpoint
+from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, fold, opportunity, webhook_endpoint
 from domain.event import Meta, Recorded, State
 from tests.support.commands import Company, log, state
 
@@ -65,7 +65,7 @@ def stock(database_url: str) -> Iterator[Opportunities]:
 def project(state: State | None, events: Iterable[Any]) -> State | None:
     """Our aggregates as the library's ``projector_func``."""
     for recorded in events:
-        state = catalog.aggregate_of(type(recorded.event)).evolve(state, recorded)
+        state = fold.change(state, recorded).after
     return state
 
 

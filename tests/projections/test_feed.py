@@ -28,6 +28,7 @@ from domain import (
     contact,
     custom_field,
     exchange_rate,
+    fold,
     opportunity,
     organization,
     pipeline,
@@ -36,7 +37,7 @@ from domain import (
     webhook_endpoint,
 )
 from domain.errors import DomainError
-from domain.event import Command, Recorded, State
+from domain.event import Command, Recorded
 from projections import feed, history
 from projections.conditions import SqlStatement
 from projections.history import Entry
@@ -145,13 +146,7 @@ class History:
 
 def folded(events: list[Recorded]) -> list[Entry]:
     """The entries of a whole log: the state before each event is the fold of all before it."""
-    states: dict[UUID, State] = {}
-    told = []
-    for recorded in events:
-        before = states.get(recorded.stream_id)
-        told.append(history.entry(recorded, before, {}))
-        states[recorded.stream_id] = catalog.aggregate_of(type(recorded.event)).evolve(before, recorded)
-    return told
+    return [history.entry(change, {}) for change in fold.changes(events, {})]
 
 
 def rows(connection: Connection[Any], query: SqlStatement) -> list[tuple[Any, ...]]:
@@ -159,7 +154,7 @@ def rows(connection: Connection[Any], query: SqlStatement) -> list[tuple[Any, ..
 
 
 def shown(found: Sequence[tuple[Any, ...]]) -> list[Entry]:
-    return feed.entries(feed.happened([row[1:] for row in found]), {})
+    return feed.entries(feed.changes([row[1:] for row in found]), {})
 
 
 def pages(connection: Connection[Any], company: Company, limit: int) -> Iterator[Entry]:

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from domain import account, exchange_rate, token, webhook_endpoint
 from domain.event import Event
+from domain.fold import change
 from projections.history import Entry, difference, entry, public_type
 from tests.support.domain import ADMIN, NOW, REP, STREAM, created, fold, recorded, uuid, won
 
@@ -19,7 +20,7 @@ ACME = account.Created(name="Acme", custom_fields={"b": 1, "a": [1]})
 def told(event: Event, *past: Event, **meta: Any) -> Entry:
     happened = recorded(event, len(past) + 1)
     happened = structs.replace(happened, position=42, meta=structs.replace(happened.meta, **meta))
-    return entry(happened, fold(past), {ADMIN: {"id": ADMIN, "name": "Ada"}})
+    return entry(change(fold(past), happened), {ADMIN: {"id": ADMIN, "name": "Ada"}})
 
 
 def test_an_entry_says_who_did_what_and_when() -> None:

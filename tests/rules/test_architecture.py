@@ -54,6 +54,12 @@ def test_every_connection_to_the_database_has_its_bounds() -> None:
     assert [str(module) for module in modules() if opens.search((ROOT / module).read_text())] == []
 
 
+def test_events_are_folded_in_one_place() -> None:
+    """Who folds them elsewhere has another idea of what was before an event."""
+    folds = re.compile(r"\.evolve\(")
+    assert [str(module) for module in modules() if folds.search((ROOT / module).read_text())] == ["domain/fold.py"]
+
+
 def test_files_are_named_for_a_subject() -> None:
     """A file named for a kind of code gathers what belongs to many subjects."""
     assert [str(module) for module in modules() if {module.stem, module.parent.name} & KINDS] == []

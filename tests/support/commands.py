@@ -21,6 +21,7 @@ from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.provisioning import create_org, issue_token
 from domain import account, catalog, event_store, opportunity, user
 from domain.event import Command, Recorded, State
+from domain.fold import changes
 from domain.permissions import OPERATOR, Actor, Role
 
 FINGERPRINT, ANOTHER = b"f" * 32, b"a" * 32
@@ -94,10 +95,8 @@ def state(url: str, id_: UUID) -> Any:
 
 
 def fold(events: list[Recorded]) -> State | None:
-    so_far: State | None = None
-    for recorded in events:
-        so_far = catalog.aggregate_of(type(recorded.event)).evolve(so_far, recorded)
-    return so_far
+    found = changes(events, {})
+    return found[-1].after if found else None
 
 
 def log(url: str) -> list[Recorded]:

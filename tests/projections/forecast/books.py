@@ -15,15 +15,15 @@ from uuid import UUID, uuid4, uuid5
 
 import psycopg
 
-from domain import catalog, exchange_rate, money, organization
+from domain import exchange_rate, money, organization
 from domain.event import Event, Meta, Recorded
+from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery, GroupBy
 from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
-from projections.projection import Change
 from projections.registry import READ_MODELS
 
 TODAY = date(2026, 6, 15)
@@ -69,9 +69,9 @@ class Books:
         return exchange_rate.stream_id(self.org_id, deal) if isinstance(deal, str) else uuid5(self.org_id, str(deal))
 
     def record(self, happenings: Iterable[Happening], batch: int = 100) -> Books:
-        changes = [self._change(self.id(deal), event, at) for deal, event, at in happenings]
-        for start in range(0, len(changes), batch):
-            self._apply(changes[start : start + batch])
+        told = [self._change(self.id(deal), event, at) for deal, event, at in happenings]
+        for start in range(0, len(told), batch):
+            self._apply(told[start : start + batch])
         return self
 
     def _change(self, stream: UUID, event: Event, at: datetime) -> Change:
@@ -79,10 +79,9 @@ class Books:
         version = before.version + 1 if before else 1
         meta = Meta(org_id=self.org_id, command_id=uuid4(), occurred_at=at, recorded_at=at)
         recorded = Recorded(stream, version, event, meta, len(self.log) + 1)
-        after = catalog.aggregate_of(type(event)).evolve(before, recorded)
-        self._states[stream] = after
         self.log.append(recorded)
-        return Change(recorded, before, after)
+        (change,) = changes([recorded], self._states)
+        return change
 
     def _apply(self, batch: Sequence[Change]) -> None:
         with self.connection.transaction(), self.connection.cursor() as cursor:
@@ -148,9 +147,7 @@ class Books:
         """The forecast without groups, added up deal by deal."""
         known = [recorded for recorded in self.log if as_of is None or recorded.meta.occurred_at <= as_of]
         states: dict[UUID, Any] = {}
-        for recorded in known:
-            evolve = catalog.aggregate_of(type(recorded.event)).evolve
-            states[recorded.stream_id] = evolve(states.get(recorded.stream_id), recorded)
+        changes(known, states)
         rates = {s.currency: s.rates for s in states.values() if isinstance(s, exchange_rate.State)}
         deals = [s for s in states.values() if isinstance(s, State) and not s.deleted and s.status != "lost"]
         report = currency or self.currency
