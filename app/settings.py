@@ -6,7 +6,6 @@ Every setting NAME can be given as NAME_FILE instead, the path of a file that ho
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from consumers.kafka_settings import Kafka, Mechanism, Security, problems
+from domain.did_you_mean import suggestion
 from domain.webhook_url import Network, Rules, rules
 
 PREFIX = "OPPORTUNITIES_"
@@ -290,8 +290,7 @@ def unknown(environ: Mapping[str, str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none: most likely it is misspelt."""
     known = [variable(name) for name in Settings.__struct_fields__]
     names = sorted(name for name in environ if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known)
-    near = {name: difflib.get_close_matches(name, known, n=1) for name in names}
-    return [f"{name} is not a setting." + (f" Did you mean {near[name][0]}?" if near[name] else "") for name in names]
+    return [f"{name} is not a setting.{suggestion(name, known)}" for name in names]
 
 
 def field_meta(annotated: Any) -> Meta:

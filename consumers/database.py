@@ -14,7 +14,6 @@ TIMEOUT_MS = 60_000
 
 def connect(url: str, name: str, *, statement_timeout_ms: int = TIMEOUT_MS) -> Connection[Any]:
     """Raises ``psycopg.OperationalError`` if there is no server."""
-    connection = connections.connect(url, name, "", statement_timeout_ms=statement_timeout_ms)
+    connection = connections.connect(url, name, statement_timeout_ms=statement_timeout_ms, role="writer")
     connection.prepare_threshold = 0
-    connection.execute("SET ROLE opportunities_writer")
     return connection

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from domain.custom_field import MAX_OPTIONS, Definition
+from domain.did_you_mean import nearest
 from domain.errors import Errors
-from domain.fields import MAX_CUSTOM_FIELDS, MAX_KEY, MAX_NAME, MAX_TEXT, REQUIRED, nearest, text_error
+from domain.fields import MAX_CUSTOM_FIELDS, MAX_KEY, MAX_NAME, MAX_TEXT, REQUIRED, text_error
 from domain.text import is_blank, json_nfc, nfc, normal
 
 MAX_DEPTH = 8

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from difflib import get_close_matches
-from heapq import nlargest
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,7 +15,7 @@ from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from domain.errors import Errors
-from domain.text import breaking, folded, is_blank
+from domain.text import breaking, is_blank
 
 MAX_NAME = 255
 MAX_EMAIL = 254
@@ -28,7 +26,6 @@ MAX_TAG = 64
 MAX_STAKEHOLDERS = 100
 MAX_CUSTOM_FIELDS = 100
 MAX_KEY = 64
-MAX_NAMED = 50
 YEARS = range(1900, 2200)
 
 # What a command may list; a body that lists more is refused before its items are looked at.
@@ -104,22 +101,3 @@ def instant_error(value: datetime | None) -> str | None:
     if value is not None and value.tzinfo is None:
         return "Must have a time zone, such as 2026-03-01T10:00:00Z."
     return date_error(value)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint at the known name that was meant, if one is near, and at what there is."""
-    names = list(known)
-    close = closest(name, names)
-    listed = ", ".join(names[:MAX_NAMED]) or "none"
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return (f"Did you mean {close!r}? " if close else "") + f"Known: {listed}{more}."
-
-
-def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name most like another one, whatever their case and marks."""
-    form, by_form = folded(name[:MAX_KEY]), {folded(one[:MAX_KEY]): one for one in known}
-    characters = frozenset(form)
-    # difflib is slow: only those are compared that share the most characters.
-    likely = nlargest(10, by_form, key=lambda one: len(characters & set(one)) / len(characters | set(one) | {""}))
-    found = get_close_matches(form, likely, n=1, cutoff=cutoff)
-    return by_form[found[0]] if found else None

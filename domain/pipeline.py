@@ -15,8 +15,9 @@ from msgspec import Meta, Struct, structs
 
 from domain import event
 from domain.context import Context, admins_only
+from domain.did_you_mean import nearest
 from domain.errors import Conflict, Errors, Invalid
-from domain.fields import key_error, line_error, nearest
+from domain.fields import key_error, line_error
 from domain.text import folded, normal
 
 MAX_STAGES = 50

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Literal, LiteralString, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection, OperationalError
 
 T = TypeVar("T")
 
+Role = Literal["reader", "writer"]
+_SET_ROLE: dict[Role, LiteralString] = {
+    "reader": "SET ROLE opportunities_reader",
+    "writer": "SET ROLE opportunities_writer",
+}
 ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 """What our side does to notice a dead peer."""
 SERVER_ALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
@@ -80,7 +85,7 @@ class Patient(Bounded):
 
     def is_at_work(self) -> bool:
         try:
-            with connect(self.url, "question", "", statement_timeout_ms=QUESTION_MS) as other:
+            with connect(self.url, "question", statement_timeout_ms=QUESTION_MS) as other:
                 found = other.execute("SELECT state LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %s", (self.pid,)).fetchone()
         except OperationalError as error:  # whoever refuses us a connection is there, and ours is the system's to judge
             return not isinstance(error, GONE)
@@ -102,10 +107,16 @@ class AsyncBounded(AsyncConnection[Any]):
             raise
 
 
-def connect(url: str, name: str, options: str, *, statement_timeout_ms: int) -> Bounded:
-    """In autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
+def connect(url: str, name: str, options: str = "", *, statement_timeout_ms: int, role: Role | None = None) -> Bounded:
+    """In autocommit, with the rights of a role or of the user. Raises ``psycopg.OperationalError`` if there is no server."""
     connection: Bounded = Bounded.connect(url, **_given(name, options, statement_timeout_ms))
     connection.patience = seconds(statement_timeout_ms)
+    if role:
+        try:
+            connection.execute(_SET_ROLE[role])
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
@@ -121,10 +132,15 @@ def connect_patiently(url: str, name: str, options: str = "", *, statement_timeo
     return connection
 
 
-async def connect_async(url: str, name: str, options: str, *, statement_timeout_ms: int) -> AsyncBounded:
+async def connect_async(url: str, name: str, options: str = "", *, statement_timeout_ms: int, role: Role) -> AsyncBounded:
     """As ``connect``."""
     connection: AsyncBounded = await AsyncBounded.connect(url, **_given(name, options, statement_timeout_ms))
     connection.patience = seconds(statement_timeout_ms)
+    try:
+        await connection.execute(_SET_ROLE[role])
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

@@ -1,20 +1,27 @@
-"""The first answers to requests with an ``Idempotency-Key``, kept in the transaction of the events they tell of.
+"""The first answers to requests with an ``Idempotency-Key``, kept in the transaction of what they tell of.
 
-Not a read model: no event says what was answered. Refuses to keep anything beyond ``HOURS``.
+Not a read model: no event says what was answered. Refuses a key that comes with another request; keeps nothing beyond ``HOURS``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Cursor
 
+from domain.errors import KeyReused
+
 HOURS = 24
 
-Key = tuple[UUID, UUID, str]
-"""Org, actor, and the key that the client chose."""
+
+class Key(NamedTuple):
+    """Whose key it is; ``text`` is what the client chose."""
+
+    org_id: UUID
+    actor_id: UUID
+    text: str
 
 
 class Kept(NamedTuple):
@@ -41,12 +48,23 @@ def find(cursor: Cursor[Any], keys: Sequence[Key]) -> Callable[[], dict[Key, Kep
         binary=True,
     )
     return lambda: {
-        (org_id, actor_id, key): Kept(bytes(fingerprint), stream_id, version, body or "")
-        for org_id, actor_id, key, fingerprint, stream_id, version, body in cursor.fetchall()
+        Key(org_id, actor_id, text): Kept(bytes(fingerprint), stream_id, version, body or "")
+        for org_id, actor_id, text, fingerprint, stream_id, version, body in cursor.fetchall()
     }
 
 
-def keep(cursor: Cursor[Any], answers: dict[Key, Kept]) -> None:
+def await_turn(cursor: Cursor[Any], key: Key) -> None:
+    """Where no lock of the log's does it: have others with the same key wait until this transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', %s::uuid, %s::uuid, %s::text), 0))", key)
+
+
+def require_same(key: Key, kept: bytes, fingerprint: bytes) -> None:
+    """Raises ``KeyReused`` where the answer that is kept is to another request than that of ``fingerprint``."""
+    if kept != fingerprint:
+        raise KeyReused(f"The Idempotency-Key {key.text!r} was used for another request: take a new key.")
+
+
+def keep(cursor: Cursor[Any], answers: Mapping[Key, Kept]) -> None:
     """Keep new answers, and let go of some that have had their time."""
     if not answers:
         return

@@ -64,7 +64,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
     problem = children.bind_problem(config.host, config.port)
     yield Finding(problem is None, problem or f"{config.host} port {config.port} is free")
     try:
-        with connections.connect(config.database_url, "doctor", "", statement_timeout_ms=migrations.CHECK_MS) as connection:
+        with connections.connect(config.database_url, "doctor", statement_timeout_ms=migrations.CHECK_MS) as connection:
             number = connection.info.server_version
             told = prerequisites.too_old(number)
             yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")

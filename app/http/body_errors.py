@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Meta, Struct, UnsetType
 from msgspec.structs import FieldInfo
 
-from app.http.did_you_mean import Hints
 from app.http.problems import Refused
+from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 
 LISTS = (list, tuple, set, frozenset)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from app.http.did_you_mean import Hints
 from app.http.param_types import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, ParamType
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
+from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 from domain.text import nfc
 from projections.conditions import Condition, CustomType, Operator

@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote_plus
 
 import msgspec
 
-from app.http.did_you_mean import MAX_HINTS, suggestion
 from app.http.filters import Pairs
 from app.http.problems import Refused
 from app.http.request_context import RequestContext
+from domain.did_you_mean import MAX_HINTS, suggestion
 from domain.errors import Errors, NotFound
 from projections.conditions import Order
 

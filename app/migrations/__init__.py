@@ -87,7 +87,7 @@ def migrate(url: str) -> list[str]:
 
 def check(url: str) -> None:
     """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` where no process can work on it."""
-    with connections.connect(url, "check", "", statement_timeout_ms=CHECK_MS) as connection:
+    with connections.connect(url, "check", statement_timeout_ms=CHECK_MS) as connection:
         prerequisites.check(connection)
         exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
         if not exists or None in exists:

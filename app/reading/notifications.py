@@ -81,9 +81,8 @@ class Notifications:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        connection = await connections.connect_async(self._url, "arrivals", "", statement_timeout_ms=self._timeout)
+        connection = await connections.connect_async(self._url, "arrivals", statement_timeout_ms=self._timeout, role="writer")
         async with connection:
-            await connection.execute("SET ROLE opportunities_writer")
             await connection.execute(f"LISTEN {CHANNEL}")
             position = await self._next_orgs(connection, None)
             self._wake(set(self._waiting))  # of what came while nobody listened

@@ -192,15 +192,10 @@ class ReadPool:
 
     async def _open(self) -> ReadConnection:
         try:
-            connection = await connections.connect_async(self._url, "reader", "", statement_timeout_ms=self._timeout)
-            connection.adapters.register_loader("varchar", _Bytes)
-            try:
-                await connection.execute("SET ROLE opportunities_reader")
-            except BaseException:
-                await connection.close()
-                raise
+            connection = await connections.connect_async(self._url, "reader", statement_timeout_ms=self._timeout, role="reader")
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
+        connection.adapters.register_loader("varchar", _Bytes)
         return ReadConnection(connection, connection.patience)
 
 

@@ -13,7 +13,6 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from app.http import filters, paging, request_context
-from app.http.did_you_mean import Hints
 from app.http.operations import describe, query
 from app.http.problems import Refused
 from app.http.request_context import Http
@@ -22,6 +21,7 @@ from app.reading.org_feed import OrgFeed
 from app.reading.read_pool import Identity
 from app.reading.subscription import Subscription
 from app.resources import history
+from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 from domain.fold import Change
 from projections import feed

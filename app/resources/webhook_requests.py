@@ -19,11 +19,12 @@ from app.http.request_context import Http
 from app.process.failures import Unavailable
 from app.settings import Settings
 from consumers import database
-from consumers.webhooks import deliveries, once, signing, ssrf_guard
-from consumers.webhooks.once import Key
+from consumers.webhooks import deliveries, signing, ssrf_guard
 from consumers.webhooks.ssrf_guard import Lookup
 from domain.errors import Invalid
 from domain.webhook_url import url_error
+from projections import idempotency_records
+from projections.idempotency_records import Kept, Key
 
 T = TypeVar("T")
 Work = Callable[[Cursor[Any]], tuple[UUID, str]]
@@ -56,17 +57,18 @@ class WebhookRequests:
     async def run_once(self, request: Http, work: Work) -> tuple[str, bool]:
         """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it was given before."""
         context = request_context.from_request(request)
-        key: Key | None = None
-        if context.idempotency_key is not None:
-            mark = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
-            key = Key(context.identity.org_id, context.identity.user_id, idempotency_key.parse(context.idempotency_key), mark)
+        if context.idempotency_key is None:
+            return await self._in_transaction(lambda cursor: (work(cursor)[1], False))
+        key = Key(context.identity.org_id, context.identity.user_id, idempotency_key.parse(context.idempotency_key))
+        fingerprint = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
 
         def run(cursor: Cursor[Any]) -> tuple[str, bool]:
-            if key is not None and (body := once.answered(cursor, key)) is not None:
-                return body, True
+            idempotency_records.await_turn(cursor, key)
+            if kept := idempotency_records.find(cursor, [key])().get(key):
+                idempotency_records.require_same(key, kept.fingerprint, fingerprint)
+                return kept.body, True
             id_, body = work(cursor)
-            if key is not None:
-                once.keep(cursor, key, id_, body)
+            idempotency_records.keep(cursor, {key: Kept(fingerprint, id_, 0, body)})
             return body, False
 
         return await self._in_transaction(run)

@@ -27,7 +27,7 @@ from app.writing.envelope import Envelope, Outcome, Result, Status
 from app.writing.statements import BatchedStatement, StatementBatch
 from domain import catalog, event_store, fold, token
 from domain.context import Facts
-from domain.errors import KeyReused, NotFound
+from domain.errors import NotFound
 from domain.event import Recorded, State
 from domain.fold import Change
 from projections import command_responses, connections, decision_facts, idempotency_records, registry
@@ -61,7 +61,7 @@ class _Batch:
     opening: event_store.Opening = NOT_OPEN
 
 
-def connect(url: str, *, role: str | None = "opportunities_writer", statement_timeout_ms: int = 15_000) -> Bounded:
+def connect(url: str, *, role: connections.Role | None = "writer", statement_timeout_ms: int = 15_000) -> Bounded:
     """A connection for writing, in autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
     connection = connections.connect(
         url,
@@ -72,11 +72,10 @@ def connect(url: str, *, role: str | None = "opportunities_writer", statement_ti
         f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
         statement_timeout_ms=statement_timeout_ms,
+        role=role,
     )
     if connection.info.server_version >= 170_000:
         connection.execute(f"SET transaction_timeout = {2 * statement_timeout_ms}")
-    if role:
-        connection.execute(f"SET ROLE {role}")
     return connection
 
 
@@ -277,8 +276,8 @@ class Committer:
             key = _key(envelope)
             result: Result
             try:
-                if key in given:
-                    result = _again(envelope, *given[key], known, batch)
+                if key and key in given:
+                    result = _again(envelope, key, *given[key], known, batch)
                 else:
                     result = self._decide(envelope, known, batch, pending)
                     if known.issued_tokens and result.status == "changed":
@@ -429,7 +428,7 @@ def _rendering(new: Callable[[], BatchedStatement], envelopes: Sequence[Envelope
 def _key(envelope: Envelope) -> Key | None:
     if envelope.idempotency is None:
         return None
-    return envelope.org_id, envelope.actor.user_id or envelope.org_id, envelope.idempotency[0]
+    return Key(envelope.org_id, envelope.actor.user_id or envelope.org_id, envelope.idempotency[0])
 
 
 def _given(cursor: Cursor[Any], envelopes: Sequence[Envelope]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
@@ -441,14 +440,13 @@ def _given(cursor: Cursor[Any], envelopes: Sequence[Envelope]) -> Callable[[], d
     }
 
 
-def _again(envelope: Envelope, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
+def _again(envelope: Envelope, key: Key, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
     """The answer given already, to whoever may give the command now."""
     assert envelope.idempotency is not None
     state = batch.states.get(envelope.stream_id)
     context = circumstances.context(envelope, known, batch.states, state, batch.opening.now)
     catalog.AGGREGATES[envelope.kind].permit(state, envelope.command, context)
-    if envelope.idempotency[1] != fingerprint:
-        raise KeyReused(f"The Idempotency-Key {envelope.idempotency[0]!r} was used for another request: take a new key.")
+    idempotency_records.require_same(key, fingerprint, envelope.idempotency[1])
     return outcome
 
 

@@ -277,10 +277,9 @@ class Sender:
         if self._connection is None:
             # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
             connection = await connections.connect_async(
-                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout
+                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout, role="writer"
             )
             connection.prepare_threshold = 0
-            await connection.execute("SET ROLE opportunities_writer")
             # A lease that a crash of the database takes back is a delivery that is made again; what came of it is settled durably.
             await connection.execute("SET synchronous_commit = off")
             connection.add_notify_handler(lambda _: self._woken.set())

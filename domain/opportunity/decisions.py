@@ -12,8 +12,9 @@ from typing import Any
 
 from domain import event
 from domain.custom_value import is_empty
+from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.fields import nearest, text_error
+from domain.fields import text_error
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.draft import CLOSING, NOTHING, Draft

@@ -12,8 +12,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from domain import custom_value
+from domain.did_you_mean import nearest
 from domain.errors import Errors
-from domain.fields import MAX_STAKEHOLDERS, REQUIRED, date_error, line_error, nearest, tags_error, text_error
+from domain.fields import MAX_STAKEHOLDERS, REQUIRED, date_error, line_error, tags_error, text_error
 from domain.money import amount_error, currency_error, quantized
 from domain.opportunity.events import ProbabilitySource, State
 from domain.pipeline import Stage

@@ -8,13 +8,11 @@ import pytest
 
 from domain.fields import (
     MAX_EMAIL,
-    closest,
     date_error,
     email_error,
     instant_error,
     key_error,
     line_error,
-    nearest,
     tags_error,
     text_error,
 )
@@ -86,21 +84,5 @@ def test_a_key_is_lower_case() -> None:
         assert is_sentence(key_error(key))
 
 
-def test_the_nearest_name_is_offered_with_all_there_are() -> None:
-    assert nearest("negotation", ["won", "negotiation"]) == "Did you mean 'negotiation'? Known: won, negotiation."
-    assert nearest("xyz", []) == "Known: none."
-
-
 def test_space_around_texts_goes() -> None:
     assert normalised({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}
-
-
-def test_a_hint_names_some_of_very_many() -> None:
-    text = nearest("option_8", [f"option_{n}" for n in range(200)])
-    assert text.startswith("Did you mean 'option_8'? Known: option_0, ")
-    assert text.endswith("option_49 and 150 more.")
-    assert nearest("x", [f"option_{n}" for n in range(50)]).endswith("option_49.")
-
-
-def test_what_is_very_long_is_compared_by_its_beginning() -> None:
-    assert closest("clos_date" + "x" * 1_000_000, ["close_date", "name"], 0.2) == "close_date"

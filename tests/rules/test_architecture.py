@@ -49,9 +49,9 @@ def test_nobody_goes_by_the_clock_of_a_machine() -> None:
 
 
 def test_every_connection_to_the_database_has_its_bounds() -> None:
-    """Who opens one past ``projections.connections`` waits for a silent database for ever."""
-    opens = re.compile(r"\b(psycopg|Connection|AsyncConnection)\.connect\(")
-    assert [str(module) for module in modules() if opens.search((ROOT / module).read_text())] == []
+    """Who opens one past ``projections.connections`` waits for a silent database for ever, and takes on a role after it."""
+    opens = re.compile(r"\b(psycopg|(Async)?(Connection|Bounded))\.connect\(|\"SET ROLE")
+    assert [str(module) for module in modules() if opens.search((ROOT / module).read_text())] == ["projections/connections.py"]
 
 
 def test_events_are_folded_in_one_place() -> None:

@@ -121,7 +121,7 @@ def test_who_listens_and_whatever_else_asks_gives_up_a_silent_connection(proxy: 
 
     async def asynchronous() -> None:
         proxy.silent = False
-        connection = await connections.connect_async(proxy.url, "test", "", statement_timeout_ms=500)
+        connection = await connections.connect_async(proxy.url, "test", statement_timeout_ms=500, role="reader")
         proxy.silent = True
         with pytest.raises(Silent):
             await connection.execute("SELECT 1")

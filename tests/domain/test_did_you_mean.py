@@ -1,0 +1,42 @@
+"""Names that are not known are answered with the nearest that is."""
+
+from __future__ import annotations
+
+from domain.did_you_mean import MAX_HINTS, Hints, closest, nearest, suggestion
+
+
+def test_the_nearest_name_is_offered_with_all_there_are() -> None:
+    assert nearest("negotation", ["won", "negotiation"]) == "Did you mean 'negotiation'? Known: won, negotiation."
+    assert nearest("xyz", []) == "Known: none."
+
+
+def test_a_hint_names_some_of_very_many() -> None:
+    text = nearest("option_8", [f"option_{n}" for n in range(200)])
+    assert text.startswith("Did you mean 'option_8'? Known: option_0, ")
+    assert text.endswith("option_49 and 150 more.")
+    assert nearest("x", [f"option_{n}" for n in range(50)]).endswith("option_49.")
+
+
+def test_what_is_very_long_is_compared_by_its_beginning() -> None:
+    assert closest("clos_date" + "x" * 1_000_000, ["close_date", "name"], 0.2) == "close_date"
+
+
+def test_case_and_marks_make_no_other_name() -> None:
+    assert closest("CLOSE_DÄTE", ["name", "close_date"]) == "close_date"
+
+
+def test_a_name_is_suggested_where_one_is_near() -> None:
+    assert suggestion("clos_date", ["name", "close_date"]) == " Did you mean close_date?"
+    assert suggestion("xyz", ["name", "close_date"]) == ""
+
+
+def test_an_operator_that_a_filter_has_not_is_answered_with_one_that_it_has() -> None:
+    assert suggestion("amount__near", ["amount", "amount__gte", "account"]) in (
+        " Did you mean amount?",
+        " Did you mean amount__gte?",
+    )
+
+
+def test_a_request_is_given_so_many_hints_and_no_more() -> None:
+    hints = Hints(["name"])
+    assert [hints.meant("nam") for _ in range(MAX_HINTS + 1)] == [" Did you mean name?"] * MAX_HINTS + [""]
