@@ -4,9 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from app.http.problems import Refused
+
+
+class Flow(FlowControl):
+    """Of a connection whose reading can also be ``held`` until the request is answered, whatever its handler asks for."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
+
+
+def scope_of(
+    method: str,
+    path: str,
+    headers: list[tuple[bytes, bytes]],
+    server: tuple[str, int | None] | None,
+    client: tuple[str, int] | None,
+    state: dict[str, Any],
+) -> dict[str, Any]:
+    """What an application is told of a request; its path as sent, query string and version come on top."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": b"",
+        "query_string": b"",
+        "headers": headers,
+        "server": server,
+        "client": client,
+        "scheme": "http",
+        "root_path": "",
+        "state": state.copy(),
+    }
 
 
 class Cycle(RequestResponseCycle):
