@@ -21,6 +21,7 @@ from app.resources import (
     pipeline,
     tokens,
     users,
+    webhook_deliveries,
     webhooks,
 )
 from app.schema import asyncapi, pages
@@ -44,6 +45,7 @@ RESOURCES = (
     exchange_rates,
     organization,
     webhooks,
+    webhook_deliveries,
     events,
 )
 ROUTES: tuple[Any, ...] = tuple(handler for resource in RESOURCES for handler in resource.HANDLERS)

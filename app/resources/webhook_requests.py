@@ -86,3 +86,8 @@ class WebhookRequests:
             return await asyncio.to_thread(run)
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
+
+
+def from_request(request: Http) -> WebhookRequests:
+    requests: WebhookRequests = request.app.state.webhook_requests
+    return requests
