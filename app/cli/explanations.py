@@ -14,7 +14,7 @@ from app.process.failures import Failure, Unavailable
 from app.settings import SettingsError
 from consumers.kafka_settings import NoChecksum, is_kafkas, reason
 from domain.errors import DomainError, Invalid
-from projections.rebuild import RebuildError
+from projections.swap import RebuildError
 
 FAILED, MISUSED = 1, 2
 FULL = "The disk is full: make room, nothing that was acknowledged is lost."

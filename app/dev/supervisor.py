@@ -78,10 +78,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             raise Failure(problem)
         supervised: list[Supervised] = []
         if database_url is None:
-            postgres = Postgres.start(folder)
-            stack.callback(postgres.stop)
-            supervised.append(Supervised("postgres", postgres.alive, postgres.restart))
-            database_url = postgres.create_database("opportunities")
+            database_url = start_postgres(folder, stack, supervised)
         else:
             stack.enter_context(children.lock_folder(folder))
         (folder / "dev.json").unlink(missing_ok=True)
@@ -91,30 +88,17 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         environ = OPEN_WEBHOOKS | scrubbed() | {"DATABASE_URL": database_url, "OPPORTUNITIES_LOG_FORMAT": log_form()}
         embedded: kafka.Broker | None = None
         if bootstrap_servers is None and have_broker():
-            embedded = kafka.Broker.start(folder)
-            stack.callback(embedded.stop)
-            supervised.append(Supervised("broker", embedded.alive, embedded.restart))
+            embedded = start_broker(folder, stack, supervised)
             bootstrap_servers = embedded.bootstrap_servers
             environ |= EMBEDDED_KAFKA
         environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers or ""
         api = Api(port, environ)
-        stack.callback(api.stop)
-        api.start()
-        supervised.append(Supervised("api", api.alive, api.start))
+        look_after("api", api, stack, supervised)
         workers = {verb: Worker(verb, environ) for verb in (WORKERS if bootstrap_servers else ())}
         for verb, worker in workers.items():
-            stack.callback(worker.stop)
-            worker.start()
-            supervised.append(Supervised(verb, worker.alive, worker.start))
+            look_after(verb, worker, stack, supervised)
         stack.callback((folder / "dev.json").unlink, missing_ok=True)
-        ready = {
-            "base_url": api.base_url,
-            "token": org.token,
-            "org_id": org.org_id,
-            "database_url": database_url,
-            "kafka_bootstrap_servers": bootstrap_servers or "",
-        }
-        write_private(folder / "dev.json", json.dumps(ready, indent=2).encode() + b"\n")
+        write_ready(folder, api.base_url, org, database_url, bootstrap_servers or "")
         click.echo(welcome(api.base_url, org.token, folder))
         if not bootstrap_servers:
             click.echo(f"Without stream and webhooks. {kafka.MISSING}")
@@ -126,6 +110,40 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
             for look in looks:
                 look()
             time.sleep(LOOK_SECONDS)
+
+
+def start_postgres(folder: Path, stack: ExitStack, supervised: list[Supervised]) -> str:
+    """The embedded one, until the stack ends; the URL of our database in it."""
+    postgres = Postgres.start(folder)
+    stack.callback(postgres.stop)
+    supervised.append(Supervised("postgres", postgres.alive, postgres.restart))
+    return postgres.create_database("opportunities")
+
+
+def start_broker(folder: Path, stack: ExitStack, supervised: list[Supervised]) -> kafka.Broker:
+    broker = kafka.Broker.start(folder)
+    stack.callback(broker.stop)
+    supervised.append(Supervised("broker", broker.alive, broker.restart))
+    return broker
+
+
+def look_after(name: str, process: Api | Worker, stack: ExitStack, supervised: list[Supervised]) -> None:
+    """Start it, and keep it running until the stack ends."""
+    stack.callback(process.stop)
+    process.start()
+    supervised.append(Supervised(name, process.alive, process.start))
+
+
+def write_ready(folder: Path, base_url: str, org: Org, database_url: str, bootstrap_servers: str) -> None:
+    """What programs need to know of what runs here, in ``dev.json``."""
+    ready = {
+        "base_url": base_url,
+        "token": org.token,
+        "org_id": org.org_id,
+        "database_url": database_url,
+        "kafka_bootstrap_servers": bootstrap_servers,
+    }
+    write_private(folder / "dev.json", json.dumps(ready, indent=2).encode() + b"\n")
 
 
 def have_broker() -> bool:

@@ -6,7 +6,7 @@ All times are the database's, so senders on several machines agree. Refuses to s
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -19,7 +19,6 @@ from consumers.webhooks.concurrency import Allowance
 from consumers.webhooks.schedule import Outcome, Status
 
 _encode = msgspec.json.encode
-SWEEP = 5_000
 HELD_SECONDS = 5.0
 """After this long at most, what an endpoint was sent while it was held goes out once it is active."""
 CHANNEL = "webhook_deliveries"
@@ -298,40 +297,6 @@ async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> l
 async def release(cursor: AsyncCursor[Any], ids: Collection[UUID]) -> None:
     """Give back what was leased and not attempted to the end."""
     await cursor.execute("UPDATE webhook_deliveries SET leased_until = NULL WHERE id = ANY(%s::uuid[])", (list(ids),))
-
-
-async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
-    """Let go of what has had its time; how many rows, some thousands at the most.
-
-    What is pending for an endpoint that was deleted, or that has been held for so long, is dead.
-    """
-    await cursor.execute(
-        """
-        UPDATE webhook_deliveries SET status = 'dead', settled_at = clock_timestamp()
-        WHERE status = 'pending' AND id IN (
-            SELECT d.id FROM webhook_deliveries d
-            LEFT JOIN directory e ON e.id = d.endpoint_id AND e.valid_to = 'infinity' AND NOT e.deleted
-            WHERE d.status = 'pending' AND (e.id IS NULL OR (NOT e.active AND d.created_at < clock_timestamp() - %(keep)s))
-            LIMIT %(most)s)
-        """,
-        {"keep": keep, "most": SWEEP},
-    )
-    # Ids are in the order of their time: nothing before this one is younger.
-    await cursor.execute(
-        """
-        DELETE FROM webhook_deliveries WHERE id IN (
-            SELECT d.id FROM webhook_deliveries d
-            WHERE d.status <> 'pending' AND d.settled_at < clock_timestamp() - %(keep)s
-              AND d.id < (lpad(to_hex((extract(epoch FROM clock_timestamp() - %(keep)s) * 1000)::bigint), 12, '0')
-                          || '00000000000000000000')::uuid
-            ORDER BY d.id LIMIT %(most)s)
-        """,
-        {"keep": keep, "most": SWEEP},
-    )
-    gone = cursor.rowcount
-    await cursor.execute("DELETE FROM webhook_queues WHERE due_at = 'infinity'")
-    await cursor.execute("DELETE FROM dead_letters WHERE at < clock_timestamp() - %s::interval", (keep,))
-    return gone
 
 
 SHOW_LIFE = """

@@ -22,7 +22,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from consumers.kafka_settings import reason
-from consumers.webhooks import deliveries, endpoints, schedule, signing
+from consumers.webhooks import deliveries, endpoints, schedule, signing, sweep
 from consumers.webhooks.concurrency import Allowance, ConcurrencyLimits
 from consumers.webhooks.deliveries import Claimed, Settled
 from consumers.webhooks.transport import SECONDS, Response, Transport
@@ -119,7 +119,7 @@ class Sender:
         if monotonic() - self._swept_at > SWEEP_SECONDS:
             self._swept_at = monotonic()
             async with connection.transaction(), connection.cursor() as cursor:
-                await deliveries.sweep(cursor, self._keep)
+                await sweep.sweep(cursor, self._keep)
         return begun
 
     async def _idle_seconds(self) -> float:

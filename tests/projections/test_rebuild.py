@@ -20,9 +20,11 @@ from app.process.failures import Unavailable
 from app.reading.read_pool import ReadPool
 from app.writing.committer import Committer
 from domain import account, opportunity, pipeline, user, webhook_endpoint
-from projections import rebuild as rebuilding
-from projections.rebuild import LOCK, SCHEMA, RebuildError, rebuild, verify
+from projections import swap
+from projections.rebuild import LOCK, rebuild, verify
 from projections.registry import READ_MODELS
+from projections.shadows import SCHEMA
+from projections.swap import RebuildError
 from tests.support import postgres
 from tests.support.commands import Company
 from tests.support.inprocess import InProcess, running
@@ -322,7 +324,7 @@ def writing(company: Company) -> Iterator[Callable[[], int]]:
 def test_a_swap_keeps_writers_waiting_for_no_more_than_a_moment_though_somebody_reads_all_the_time(
     writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "GENTLE_SECONDS", 1.5)
+    monkeypatch.setattr(swap, "GENTLE_SECONDS", 1.5)
     before = relations(database_url)
     with Waits(database_url) as waits, Readers(database_url, 3) as readers:
         rebuild(database_url, NAMES)
@@ -337,7 +339,7 @@ def test_a_swap_keeps_writers_waiting_for_no_more_than_a_moment_though_somebody_
 def test_a_swap_that_finds_no_moment_says_who_is_in_its_way_and_keeps_nobody_waiting(
     writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuilding, "PATIENCE_SECONDS", 2)
+    monkeypatch.setattr(swap, "PATIENCE_SECONDS", 2)
     before = relations(database_url)
     with psycopg.connect(database_url, application_name="a report") as slow, Waits(database_url) as waits:
         slow.execute("SELECT count(*) FROM forecast_entries")

@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from consumers import database
 from consumers.webhooks import deliveries
+from consumers.webhooks import sweep as sweeping
 from consumers.webhooks.deliveries import Row, Settled
 from domain.webhook_endpoint import Update
 from tests.support.commands import Company
@@ -38,7 +39,7 @@ def sweep(url: str) -> None:
     async def run() -> None:
         async with await AsyncConnection.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
             await cursor.execute("SET ROLE opportunities_writer")
-            await deliveries.sweep(cursor, KEEP)
+            await sweeping.sweep(cursor, KEEP)
 
     asyncio.run(run())
 

@@ -1,0 +1,152 @@
+"""Puts rebuilt tables in the place of the live ones, at a moment when nobody appends or reads, and keeps nobody waiting for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from domain import event_store
+from projections.shadows import SCHEMA, STATEMENT_MS, Shadows
+
+PATIENCE_SECONDS = 120.0
+"""How long a swap waits for a moment when nobody is in the middle of a long reading."""
+GENTLE_SECONDS = 20.0
+"""After how long the API's readers are no longer waited for, but cancelled, upon which they read again."""
+READER = "opportunities reader"
+LOOK_SECONDS = 0.05
+LOG_SECONDS = 0.02, 0.045
+"""How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and then."""
+RENEW_SECONDS = 30.0
+"""After how long a swap that did not succeed may keep writers waiting for as long again: better than a rebuild in vain."""
+TABLES_SECONDS = 0.005, 0.02
+"""How long one attempt waits for those who read the tables, and others behind it: likewise."""
+_VERSION = sql.SQL(
+    "INSERT INTO read_models (name, version) VALUES ({}, {})"
+    " ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()"
+)
+
+
+class RebuildError(Exception):
+    """Why a rebuild cannot run; the text says what to do."""
+
+
+class Swap:
+    """One of shadow tables with the live ones."""
+
+    def __init__(self, shadows: Shadows) -> None:
+        self._shadows = shadows
+
+    def run(self) -> None:
+        """Put the shadows in the place of the live tables, at a moment when nobody appends or reads.
+
+        Nobody waits for it but for some milliseconds: while long statements read the tables it is not even tried, and what is
+        tried is given up at once. Raises ``RebuildError`` where that moment does not come.
+        """
+        began = time.monotonic()
+        kept = pause = 0.0
+        with self._shadows.control.cursor() as cursor:
+            while self._quiet(cursor, began):
+                gentle = _gentle(began)
+                allowed = LOG_SECONDS[not gentle] * (1 + (time.monotonic() - began) // RENEW_SECONDS)
+                if kept + TABLES_SECONDS[not gentle] > allowed:
+                    continue
+                waited = self._attempt(cursor, gentle=gentle)
+                if waited is None:
+                    return
+                kept += waited
+                pause = pause * 2 or LOOK_SECONDS
+                time.sleep(pause)
+            users = ", ".join(sorted(set(_users(cursor, self._live(cursor)).values()))) or "short statements"
+        raise RebuildError(
+            f"Nothing was changed: the tables to be replaced are in use all the time, now by {users}."
+            " End what takes long there, or choose a quieter hour, and run it again."
+        )
+
+    def _quiet(self, cursor: psycopg.Cursor[Any], began: float) -> bool:
+        """Wait until nobody who used the tables at one look is still at it at the next; False where that takes too long."""
+        before: dict[str, str] | None = None
+        while time.monotonic() < began + PATIENCE_SECONDS:
+            self._shadows.approach(cursor)
+            now = _users(cursor, self._live(cursor), readers=_gentle(began))
+            if before is not None and not before.keys() & now.keys():
+                return True
+            before = now
+            time.sleep(LOOK_SECONDS)
+        return False
+
+    def _attempt(self, cursor: psycopg.Cursor[Any], *, gentle: bool) -> float | None:
+        """None if the shadows are in their place, else for how many seconds the log was kept from writers in vain."""
+        position = self._shadows.position
+        began = 0.0
+        try:
+            with self._shadows.control.transaction():
+                live = self._live(cursor)
+                if not gentle:  # before the log is ours, as it takes them a moment to end
+                    self._cancel_readers(cursor, live)
+                event_store.lock(cursor)
+                began = time.monotonic()
+                if not gentle:
+                    self._cancel_readers(cursor, live)
+                self._swap(cursor, live, TABLES_SECONDS[not gentle])
+        except psycopg.errors.QueryCanceled:
+            self._shadows.position = position
+            return time.monotonic() - began
+        return None
+
+    def _cancel_readers(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
+        """The API's; they ask again a moment later."""
+        cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", (list(live),))
+
+    def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
+        """The tables to be replaced; there may be none yet."""
+        return [table for model in self._shadows.models for table in model.tables if _exists(cursor, table)]
+
+    def _swap(self, cursor: psycopg.Cursor[Any], live: Sequence[str], seconds: float) -> None:
+        names = sql.SQL(", ").join(sql.Identifier("public", table) for table in live)
+        if live:
+            # Readers take these locks in an order of their own, and may wait for us while we wait for them: we give way.
+            text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = {}"
+            cursor.execute(sql.SQL(text).format(int(seconds * 1000), names, STATEMENT_MS))
+        while self._shadows.catch_up(cursor):
+            pass
+        statements = [sql.SQL("DROP TABLE {}").format(names)] if live else []
+        for model in self._shadows.models:
+            shadows = [sql.Identifier(SCHEMA, table) for table in model.tables]
+            statements += [sql.SQL("ALTER TABLE {} SET SCHEMA public").format(name) for name in shadows]
+            statements.append(_VERSION.format(model.name, model.version))
+        cursor.execute(sql.SQL("; ").join(statements))
+
+
+_USERS = f"""
+    SELECT l.virtualtransaction AS id, l.pid, coalesce(a.application_name = '{READER}', false) AS reader,
+        coalesce(pg_has_role(a.usesysid, 'USAGE'), false) AS ours, coalesce(nullif(a.application_name, ''), a.backend_type) AS name
+    FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+    WHERE l.relation IN (SELECT to_regclass('public.' || quote_ident(t)) FROM unnest(%s::text[]) t) AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND l.pid IS DISTINCT FROM pg_backend_pid()
+"""
+
+
+def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool = True) -> dict[str, str]:
+    """The transactions that have locked one of the tables, with the API's ``readers`` or without them, and whose they are."""
+    cursor.execute(
+        f"""
+        SELECT id, coalesce(name, 'a prepared transaction') || coalesce(' (process ' || pid || ')', '')
+        FROM ({_USERS}) u WHERE %s OR NOT (reader AND ours)
+        """,
+        (list(tables), readers),
+    )
+    return dict(cursor.fetchall())
+
+
+def _gentle(began: float) -> bool:
+    return time.monotonic() < began + GENTLE_SECONDS
+
+
+def _exists(cursor: psycopg.Cursor[Any], table: str) -> bool:
+    row = cursor.execute("SELECT to_regclass('public.' || quote_ident(%s)) IS NOT NULL", (table,)).fetchone()
+    return bool(row and row[0])
