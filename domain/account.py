@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field, structs
 from domain import custom_value, event
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
-from domain.fields import CustomFields, line_errors
+from domain.fields import CustomFields, Line, limit_errors
 from domain.permissions import require_manager, require_writer
 from domain.text import normalised
 
@@ -54,16 +54,16 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Create(event.Command, frozen=True):
-    name: str
-    domain: str | None = None
+    name: Line
+    domain: Line | None = None
     custom_fields: CustomFields | None = None
 
 
 class Update(event.Command, frozen=True):
     """Changes what is given; None clears. ``custom_fields`` merges by key, where None removes a key."""
 
-    name: str | UnsetType = UNSET
-    domain: str | UnsetType | None = UNSET
+    name: Line | UnsetType = UNSET
+    domain: Line | UnsetType | None = UNSET
     custom_fields: CustomFields | UnsetType | None = UNSET
 
 
@@ -102,7 +102,7 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
 
 def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """The values, of the custom fields those that differ from ``kept``. Raises ``Invalid``."""
-    errors: Errors = line_errors(values, ("name", "domain"))
+    errors: Errors = limit_errors(values, Create)
     if "custom_fields" in values:
         wanted = dict.fromkeys(kept) if values["custom_fields"] is None else values["custom_fields"]
         values["custom_fields"] = custom_value.checked({}, kept, wanted, errors)

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain import event
 from domain.context import Context
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import instant_error, line_error, text_error
+from domain.fields import Line, Note, instant_error, limit_errors
 from domain.permissions import require_deal_writer, require_writer
 from domain.text import normal
 
@@ -47,8 +47,8 @@ class Log(event.Command, frozen=True):
 
     opportunity_id: UUID
     type: Type
-    subject: str
-    body: str | None = None
+    subject: Line
+    body: Note | None = None
     occurred_at: datetime | None = None
 
 
@@ -67,12 +67,10 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
     if state is not None:
         raise Conflict("exists", "This activity is logged already.")
     subject, body = normal(command.subject), normal(command.body or "")
-    found = {
-        "subject": line_error(subject),
-        "body": text_error(body, blank=True),
-        "occurred_at": instant_error(command.occurred_at),
-    }
-    if errors := {name: [message] for name, message in found.items() if message}:
+    errors = limit_errors({"subject": subject, "body": body}, Log)
+    if message := instant_error(command.occurred_at):
+        errors["occurred_at"] = [message]
+    if errors:
         raise Invalid(errors)
     logged = Logged(
         opportunity_id=command.opportunity_id,

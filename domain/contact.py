@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType, structs
 from domain import event
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
-from domain.fields import email_error, line_errors
+from domain.fields import Email, Line, limit_errors
 from domain.permissions import require_manager, require_writer
 from domain.text import normalised
 
@@ -60,30 +60,27 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Create(event.Command, frozen=True):
-    first_name: str
-    last_name: str
-    email: str | None = None
-    phone: str | None = None
-    title: str | None = None
+    first_name: Line
+    last_name: Line
+    email: Email | None = None
+    phone: Line | None = None
+    title: Line | None = None
     account_id: UUID | None = None
 
 
 class Update(event.Command, frozen=True):
     """Changes what is given; None clears."""
 
-    first_name: str | UnsetType = UNSET
-    last_name: str | UnsetType = UNSET
-    email: str | UnsetType | None = UNSET
-    phone: str | UnsetType | None = UNSET
-    title: str | UnsetType | None = UNSET
+    first_name: Line | UnsetType = UNSET
+    last_name: Line | UnsetType = UNSET
+    email: Email | UnsetType | None = UNSET
+    phone: Line | UnsetType | None = UNSET
+    title: Line | UnsetType | None = UNSET
     account_id: UUID | UnsetType | None = UNSET
 
 
 class Delete(event.Command, frozen=True):
     pass
-
-
-_LINES = ("first_name", "last_name", "email", "phone", "title")
 
 
 def permit(state: State | None, command: event.Command, context: Context) -> None:
@@ -117,10 +114,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
 
 
 def _require_valid(values: dict[str, Any], context: Context) -> None:
-    errors: Errors = line_errors(values, _LINES)
-    email, account_id = values.get("email"), values.get("account_id")
-    if email and "email" not in errors and (message := email_error(email)):
-        errors["email"] = [message]
+    errors: Errors = limit_errors(values, Create)
+    account_id = values.get("account_id")
     if account_id is not None and account_id not in context.facts.accounts:
         errors["account_id"] = [f"There is no account {account_id}."]
     if errors:

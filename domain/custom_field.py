@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, structs
 from domain import event
 from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import MAX_CUSTOM_FIELDS, key_error, line_error
+from domain.fields import KEY_PATTERN, MAX_CUSTOM_FIELDS, Line, key_error, limit, limit_errors, line_error
 from domain.text import normal
 
 MAX_OPTIONS = 200
@@ -26,7 +26,7 @@ Type = Literal["text", "textarea", "number", "checkbox", "date", "dropdown", "mu
 
 class Option(Struct, frozen=True):
     value: str
-    label: str
+    label: Line
 
 
 class Definition(Struct, frozen=True, kw_only=True):
@@ -93,12 +93,23 @@ def stream_id(org_id: UUID) -> UUID:
     return uuid5(org_id, "custom_field")
 
 
+# A key that ends like this could not be told from a filter with an operator.
+_OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
+
+
+def _key_error(key: str) -> str | None:
+    if match := _OPERATOR.fullmatch(key):
+        return f"Must not end in __{match[1]}, which in a filter is an operator."
+    return key_error(key)
+
+
+FieldKey = Annotated[str, limit(_key_error, pattern=f"^{KEY_PATTERN}$")]
 Options = Annotated[tuple[str | Option, ...], Meta(max_length=MAX_OPTIONS)]
 
 
 class Create(event.Command, frozen=True, kw_only=True):
-    key: str
-    label: str
+    key: FieldKey
+    label: Line
     type: Type
     options: Options = ()
     required: bool = False
@@ -109,9 +120,9 @@ class Update(event.Command, frozen=True):
     """Changes what is given of the ``field`` with that key. ``key`` and ``type`` are for ever; they may be repeated."""
 
     field: str
-    key: str | UnsetType = UNSET
+    key: FieldKey | UnsetType = UNSET
     type: Type | UnsetType = UNSET
-    label: str | UnsetType = UNSET
+    label: Line | UnsetType = UNSET
     options: Options | UnsetType = UNSET
     required: bool | UnsetType = UNSET
     filterable: bool | UnsetType = UNSET
@@ -121,8 +132,6 @@ class Delete(event.Command, frozen=True):
     key: str
 
 
-# A key that ends like this could not be told from a filter with an operator.
-_OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
 FOR_EVER = ("key", "type")
 _WITH_OPTIONS = ("dropdown", "multiselect")
 
@@ -176,19 +185,11 @@ def _normalised(definition: Definition) -> Definition:
 
 def _require_valid(definition: Definition, changed: Collection[str]) -> None:
     """What is not changed is not judged again."""
-    found = {
-        "key": _key_error(definition.key),
-        "label": line_error(definition.label),
-        "options": _options_error(definition),
-    }
-    if errors := {name: [message] for name, message in found.items() if message and name in changed}:
+    errors = limit_errors({name: getattr(definition, name) for name in changed}, Create)
+    if "options" in changed and (message := _options_error(definition)):
+        errors["options"] = [message]
+    if errors:
         raise Invalid(errors)
-
-
-def _key_error(key: str) -> str | None:
-    if match := _OPERATOR.fullmatch(key):
-        return f"Must not end in __{match[1]}, which in a filter is an operator."
-    return key_error(key)
 
 
 def _options_error(definition: Definition) -> str | None:

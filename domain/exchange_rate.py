@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID, uuid5
 
 from msgspec import structs
@@ -14,8 +15,8 @@ from msgspec import structs
 from domain import event
 from domain.context import admins_only
 from domain.errors import Invalid
-from domain.fields import date_error
-from domain.money import currency_error
+from domain.fields import Day, limit, limit_errors
+from domain.money import Currency
 from domain.policy import PolicyContext
 
 MAX_INTEGER_DIGITS = 12
@@ -47,10 +48,23 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     return structs.replace(state, **recorded.updated_fields(), rates=state.rates | quoted)
 
 
+def _rate_error(rate: Decimal) -> str | None:
+    if not rate.is_finite():
+        return "Must be a number."
+    if rate <= 0:
+        return "Must be more than 0."
+    if rate.adjusted() >= MAX_INTEGER_DIGITS or rate != rate.quantize(_SMALLEST):
+        return f"Must have at most {MAX_INTEGER_DIGITS} digits before the decimal point and {MAX_DECIMALS} after it."
+    return None
+
+
+Rate = Annotated[Decimal, limit(_rate_error, exclusiveMinimum=0)]
+
+
 class Set(event.Command, frozen=True):
-    currency: str
-    valid_from: date
-    rate: Decimal
+    currency: Currency
+    valid_from: Day
+    rate: Rate
 
 
 def stream_id(org_id: UUID, currency: str) -> UUID:
@@ -64,30 +78,12 @@ def decide(state: State | None, command: event.Command, context: PolicyContext) 
     permit(state, command, context)
     if not isinstance(command, Set):
         raise TypeError(command)
-    currency = command.currency.upper()
-    found = {
-        "currency": _currency_error(currency, context.policy.organization.currency),
-        "valid_from": date_error(command.valid_from),
-        "rate": _rate_error(command.rate),
-    }
-    if errors := {name: [message] for name, message in found.items() if message}:
+    wanted = event.set_fields(command) | {"currency": command.currency.upper()}
+    errors = limit_errors(wanted, Set)
+    if wanted["currency"] == (own := context.policy.organization.currency):
+        errors["currency"] = [f"{own} is the organization's own currency: its rate is always 1."]
+    if errors:
         raise Invalid(errors)
     if state is not None and state.rates.get(command.valid_from) == command.rate:
         return ()
-    return (Quoted(currency=currency, valid_from=command.valid_from, rate=command.rate),)
-
-
-def _currency_error(currency: str, own: str) -> str | None:
-    if currency == own:
-        return f"{own} is the organization's own currency: its rate is always 1."
-    return currency_error(currency)
-
-
-def _rate_error(rate: Decimal) -> str | None:
-    if not rate.is_finite():
-        return "Must be a number."
-    if rate <= 0:
-        return "Must be more than 0."
-    if rate.adjusted() >= MAX_INTEGER_DIGITS or rate != rate.quantize(_SMALLEST):
-        return f"Must have at most {MAX_INTEGER_DIGITS} digits before the decimal point and {MAX_DECIMALS} after it."
-    return None
+    return (Quoted(**wanted),)

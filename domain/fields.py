@@ -1,21 +1,25 @@
 """Limits of the values that records share (text, tags, email, dates) and the sentences that explain them.
 
-Refuses to look anything up: a check here says what is wrong with a value, or nothing.
+A limit stands on the type of a command's field, ``name: Line``: there the documents and the decision find it (``limit_errors``).
+It is no constraint of msgspec's own, which would count a text before it is in normal form, refuse a body before a decision
+can name all else that is wrong with it, and no longer read an event that was stored under a wider one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any
+from functools import cache, partial
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from msgspec import Meta
+from msgspec import Meta, Struct, structs
 
 from domain.errors import Errors
-from domain.text import breaking, is_blank
+from domain.text import LINE_PATTERN, breaking, is_blank
 
 MAX_NAME = 255
 MAX_EMAIL = 254
@@ -33,7 +37,8 @@ StakeholderIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_STAKEHOLDERS)]
 Tags = Annotated[tuple[str, ...], Meta(max_length=MAX_TAGS)]
 CustomFields = Annotated[dict[str, Any], Meta(max_length=MAX_CUSTOM_FIELDS)]
 
-_KEY = re.compile(r"[a-z][a-z0-9_]{0,63}")
+KEY_PATTERN = f"[a-z][a-z0-9_]{{0,{MAX_KEY - 1}}}"
+_KEY = re.compile(KEY_PATTERN)
 REQUIRED = "This field is required."
 
 
@@ -62,11 +67,6 @@ def key_error(key: str) -> str | None:
     if _KEY.fullmatch(key):
         return None
     return "Must be at most 64 lower-case letters, digits and underscores, beginning with a letter."
-
-
-def line_errors(values: Mapping[str, Any], names: Iterable[str]) -> Errors:
-    """What is wrong with those of the values, by field, that are lines."""
-    return {name: [message] for name in names if name in values and (message := line_error(values[name]))}
 
 
 def tags_error(tags: Sequence[str]) -> str | None:
@@ -101,3 +101,60 @@ def instant_error(value: datetime | None) -> str | None:
     if value is not None and value.tzinfo is None:
         return "Must have a time zone, such as 2026-03-01T10:00:00Z."
     return date_error(value)
+
+
+def number_error(value: int | None, least: int, most: int) -> str | None:
+    return None if value is None or least <= value <= most else f"Must be from {least} to {most}."
+
+
+Check = Callable[[Any], str | None]
+"""Why a value of a field, in normal form, cannot be kept; None if it can, and for the absence of a value."""
+
+
+def limit(check: Check, **schema: Any) -> Meta:
+    """A limit for a type: ``check`` holds it, ``schema`` says it in JSON Schema."""
+    return Meta(extra_json_schema=schema, extra={"check": check})
+
+
+def one_line(max_length: int = MAX_NAME) -> Meta:
+    return limit(partial(line_error, limit=max_length), minLength=1, maxLength=max_length, pattern=LINE_PATTERN)
+
+
+def text(max_length: int = MAX_TEXT, *, blank: bool = False) -> Meta:
+    visible = {} if blank else {"minLength": 1, "pattern": r"\S"}
+    return limit(partial(text_error, limit=max_length, blank=blank), maxLength=max_length, **visible)
+
+
+def _address_error(value: str | None) -> str | None:
+    return line_error(value) or (email_error(value) if value is not None else None)
+
+
+Line = Annotated[str, one_line()]
+Text = Annotated[str, text()]
+Note = Annotated[str, text(blank=True)]
+Key = Annotated[str, limit(key_error, pattern=f"^{KEY_PATTERN}$")]
+Email = Annotated[str, limit(_address_error, maxLength=MAX_EMAIL, pattern=LINE_PATTERN, format="email")]
+Day = Annotated[date, limit(date_error)]
+Percent = Annotated[int, limit(partial(number_error, least=0, most=100), minimum=0, maximum=100)]
+
+
+@cache
+def checks(struct: type[Struct]) -> Mapping[str, Check]:
+    """The checks of a struct's fields, of those whose types have limits."""
+    found = {field.name: _check_of(field.type) for field in structs.fields(struct)}
+    return {name: check for name, check in found.items() if check is not None}
+
+
+def _check_of(type_: Any) -> Check | None:
+    if get_origin(type_) is Annotated:
+        extras = [note.extra or {} for note in get_args(type_)[1:] if isinstance(note, Meta)]
+        return next((extra["check"] for extra in extras if "check" in extra), None)
+    if get_origin(type_) in (Union, UnionType):
+        return next((check for one in get_args(type_) if (check := _check_of(one)) is not None), None)
+    return None
+
+
+def limit_errors(values: Mapping[str, Any], struct: type[Struct]) -> Errors:
+    """What is wrong with those of the values, by field, whose types in the struct have limits."""
+    limits = checks(struct)
+    return {name: [message] for name, value in values.items() if name in limits and (message := limits[name](value))}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated
 
 import iso4217
+
+from domain.fields import limit
 
 MAX_INTEGER_DIGITS = 15
 
@@ -17,11 +20,15 @@ def decimals(currency: str) -> int | None:
     return _DECIMALS.get(currency)
 
 
-def currency_error(currency: str) -> str | None:
+def currency_error(currency: str | None) -> str | None:
     """Why a text is not the code of a currency."""
-    if currency in _DECIMALS:
+    if currency is None or currency in _DECIMALS:
         return None
     return f"{currency[:10]!r} is not an ISO 4217 currency code, such as USD or EUR."
+
+
+Currency = Annotated[str, limit(currency_error, pattern="^[A-Za-z]{3}$")]
+"""In a command, where lower case will do; kept in upper case."""
 
 
 def amount_error(value: Decimal, currency: str) -> str | None:

@@ -10,8 +10,8 @@ from msgspec import UNSET, UnsetType, structs
 from domain import event
 from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import line_error
-from domain.money import currency_error
+from domain.fields import Line, limit_errors
+from domain.money import Currency
 from domain.text import normal
 
 CustomFieldsMode = Literal["keep", "strict"]
@@ -43,15 +43,15 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Create(event.Command, frozen=True):
-    name: str
-    currency: str = "USD"
+    name: Line
+    currency: Currency = "USD"
 
 
 class Update(event.Command, frozen=True):
     """``currency`` may be repeated and not changed: every forecast, rate and amount of the past is in it."""
 
-    name: str | UnsetType = UNSET
-    currency: str | UnsetType = UNSET
+    name: Line | UnsetType = UNSET
+    currency: Currency | UnsetType = UNSET
     custom_fields_mode: CustomFieldsMode | UnsetType = UNSET
 
 
@@ -68,17 +68,19 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
         case Create():
             if state is not None:
                 raise Conflict("exists", "This organization exists already.")
-            name, currency = normal(command.name), command.currency.upper()
-            found = {"name": line_error(name), "currency": currency_error(currency)}
-            if errors := {name: [message] for name, message in found.items() if message}:
+            wanted = {"name": normal(command.name), "currency": command.currency.upper()}
+            if errors := limit_errors(wanted, Create):
                 raise Invalid(errors)
-            return (Created(name=name, currency=currency),)
+            return (Created(**wanted),)
         case Update():
             if state is None:
                 raise NotFound("No such organization.")
             changed = event.changed_fields(state, event.set_fields(command))
-            found = {"name": line_error(changed.get("name")), "currency": _change_error(state, changed.pop("currency", None))}
-            if errors := {name: [message] for name, message in found.items() if message}:
+            message = _change_error(state, changed.pop("currency", None))
+            errors = limit_errors(changed, Update)
+            if message:
+                errors["currency"] = [message]
+            if errors:
                 raise Invalid(errors)
             return (Updated(**changed),) if changed else ()
     raise TypeError(command)

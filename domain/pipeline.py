@@ -17,7 +17,7 @@ from domain import event
 from domain.context import Context, admins_only
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Errors, Invalid
-from domain.fields import key_error, line_error
+from domain.fields import Key, Line, Percent, limit_errors, one_line
 from domain.text import folded, normal
 
 MAX_STAGES = 50
@@ -49,16 +49,16 @@ class Stage(Struct, frozen=True):
     ``probability`` is 100 in a won stage and 0 in a lost one.
     """
 
-    key: str
-    label: str
+    key: Key
+    label: Line
     type: StageType
-    probability: int = 0
+    probability: Percent = 0
     required_fields: tuple[str, ...] = ()
 
 
 class LostReason(Struct, frozen=True):
-    code: str
-    label: str
+    code: Annotated[str, one_line(MAX_CODE)]
+    label: Line
 
 
 class Replaced(event.Event, frozen=True):
@@ -143,7 +143,7 @@ class Replace(event.Command, frozen=True):
     open one. ``no_backward``: never to an earlier open stage.
     """
 
-    stages: Annotated[tuple[Stage, ...], Meta(max_length=MAX_STAGES)]
+    stages: Annotated[tuple[Stage, ...], Meta(max_length=MAX_STAGES, extra_json_schema={"minItems": len(REQUIRED_BY_TYPE)})]
     transitions: Preset | Annotated[dict[str, tuple[str, ...]], Meta(max_length=MAX_STAGES)] = "permissive"
     lost_reasons: Annotated[tuple[LostReason, ...], Meta(max_length=MAX_REASONS)] = ()
     allow_free_text: bool = True
@@ -227,13 +227,9 @@ def _stage_errors(command: Replace, context: Context) -> Iterator[tuple[str, str
 
 
 def _errors_of(stage: Stage, custom: list[str]) -> Iterator[tuple[str, str]]:
-    if message := key_error(stage.key):
-        yield "key", message
-    if message := line_error(stage.label):
-        yield "label", message
-    if not 0 <= stage.probability <= 100:
-        yield "probability", "Must be from 0 to 100."
-    elif stage.probability not in (0, _fixed(stage)):
+    errors = limit_errors(structs.asdict(stage), Stage)
+    yield from ((name, message) for name, (message,) in errors.items())
+    if "probability" not in errors and stage.probability not in (0, _fixed(stage)):
         yield "probability", f"Is always {_fixed(stage)} in a {stage.type} stage."
     known = [*REQUIRABLE_BY_TYPE[stage.type], *custom]
     for name in stage.required_fields:
@@ -259,10 +255,8 @@ def _reason_errors(command: Replace) -> Iterator[tuple[str, str]]:
         yield "lost_reasons", f"At most {MAX_REASONS} reasons; these are {len(reasons)}."
     seen: set[str] = set()
     for place, reason in enumerate(reasons):
-        if message := line_error(reason.code, MAX_CODE):
-            yield f"lost_reasons.{place}.code", message
-        if message := line_error(reason.label):
-            yield f"lost_reasons.{place}.label", message
+        for name, (message,) in limit_errors(structs.asdict(reason), LostReason).items():
+            yield f"lost_reasons.{place}.{name}", message
         if folded(reason.code) in seen:
             yield f"lost_reasons.{place}.code", f"There is another reason {reason.code!r}."
         seen.add(folded(reason.code))

@@ -15,7 +15,7 @@ from msgspec import structs
 from domain import event
 from domain.context import Context
 from domain.errors import Conflict, Errors, Forbidden, Invalid, NotFound
-from domain.fields import REQUIRED, instant_error, line_error
+from domain.fields import REQUIRED, Line, instant_error, limit_errors
 from domain.permissions import Role, exceeds, require_writer
 from domain.text import normal
 
@@ -64,7 +64,7 @@ class Issue(event.Command, frozen=True):
     ``role`` caps the user's. Left out, it and ``expires_at`` are those of the token that is used, but for an admin.
     """
 
-    name: str
+    name: Line
     user_id: UUID | None = None
     expires_at: datetime | None = None
     role: Role | None = None
@@ -121,10 +121,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
 
 def _issued(command: Issue, context: Context) -> Issued:
     user_id = command.user_id or context.actor.user_id
-    errors: Errors = {}
     name = normal(command.name)
-    if message := line_error(name):
-        errors["name"] = [message]
+    errors: Errors = limit_errors({"name": name}, Issue)
     if user_id is None:
         errors["user_id"] = [REQUIRED]
     elif user_id != context.actor.user_id and user_id not in context.facts.users:

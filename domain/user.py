@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, structs
 from domain import event
 from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
-from domain.fields import email_error, line_errors
+from domain.fields import Email, Line, email_error, limit_errors
 from domain.permissions import Role
 from domain.text import normalised
 
@@ -44,16 +44,16 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Create(event.Command, frozen=True):
-    email: str
-    name: str
+    email: Email
+    name: Line
     role: Role = "rep"
 
 
 class Update(event.Command, frozen=True):
     """Changes what is given. A user is deactivated, never deleted: deals and history go on naming them."""
 
-    email: str | UnsetType = UNSET
-    name: str | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    name: Line | UnsetType = UNSET
     role: Role | UnsetType = UNSET
     active: bool | UnsetType = UNSET
 
@@ -82,7 +82,7 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
 
 def _require_valid(values: dict[str, Any], command: Create | Update, context: Context) -> None:
     """An email is taken to the letter, with no space around it."""
-    errors = line_errors(values, ("email", "name"))
+    errors = limit_errors(values, Create)
     if "email" in values and "email" not in errors and (message := email_error(str(command.email))):
         errors["email"] = [message]
     if errors:

@@ -16,10 +16,10 @@ from domain import event
 from domain.context import Context, admins_only
 from domain.custom_value import json_error
 from domain.errors import Errors, Invalid, NotFound
-from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, text_error
-from domain.money import currency_error
+from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, limit_errors, text, text_error
+from domain.money import Currency, currency_error
 from domain.text import json_nfc, normalised
-from domain.webhook_url import STRICT, Rules, url_error
+from domain.webhook_url import MAX_URL, STRICT, Rules, url_error
 
 EventType = Literal[
     "opportunity.created",
@@ -47,7 +47,7 @@ class WebhookFilters(Struct, frozen=True, kw_only=True):
 
     stage: tuple[str, ...] = ()
     owner: tuple[UUID, ...] = ()
-    currency: tuple[str, ...] = ()
+    currency: tuple[Currency, ...] = ()
     amount__gte: Decimal | None = None
     amount__lte: Decimal | None = None
     custom_fields: dict[str, Any] = field(default_factory=dict)
@@ -119,15 +119,18 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     return structs.replace(state, **recorded.updated_fields(), **changes)
 
 
+Url = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_URL})]
+"""Judged by the deployment's rules too: ``webhook_url.url_error``."""
+Description = Annotated[str, text(MAX_NAME, blank=True)]
 EventTypes = Annotated[tuple[EventType, ...], Meta(max_length=MAX_CHOICES)]
 
 
 class Create(event.Command, frozen=True, kw_only=True):
     """``rules`` are the deployment's, as in ``Update``."""
 
-    url: str
+    url: Url
     events: EventTypes
-    description: str = ""
+    description: Description = ""
     filters: WebhookFilters = WebhookFilters()
     active: bool = True
     rules: Rules = STRICT
@@ -136,9 +139,9 @@ class Create(event.Command, frozen=True, kw_only=True):
 class Update(event.Command, frozen=True, kw_only=True):
     """Changes what is given; ``filters`` as a whole. ``active`` false pauses, true ends a pause or a disabling."""
 
-    url: str | UnsetType = UNSET
+    url: Url | UnsetType = UNSET
     events: EventTypes | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     filters: WebhookFilters | UnsetType = UNSET
     active: bool | UnsetType = UNSET
     rules: Rules = STRICT
@@ -208,13 +211,11 @@ def _wanted(command: Create | Update) -> dict[str, Any]:
 
 
 def _require_valid(values: dict[str, Any], rules: Rules) -> None:
-    errors: Errors = {}
+    errors: Errors = limit_errors(values, Create)
     if "url" in values and (message := url_error(values["url"], rules)):
         errors["url"] = [message]
     if "events" in values and not values["events"]:
         errors["events"] = [f"Name at least one of: {', '.join(EVENT_TYPES)}."]
-    if message := text_error(values.get("description"), MAX_NAME, blank=True):
-        errors["description"] = [message]
     if "filters" in values:
         errors |= _filter_errors(values["filters"])
     if errors:

@@ -21,7 +21,7 @@ from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
 from app.http import compression, permission, request_context
-from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, alternatives, check, in_utc
+from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, bare, check, in_utc
 from app.http.problems import Refused
 from app.http.request_context import Http
 from domain.errors import Errors, Invalid
@@ -69,8 +69,8 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
         tolerant=msgspec.json.Decoder(body, strict=False),
         fields=fields,
         known=frozenset(fields) | read_only | ALWAYS_READ_ONLY,
-        decimals=tuple(name for name, field in fields.items() if Decimal in alternatives(field.type)),
-        instants=tuple(name for name, field in fields.items() if datetime in alternatives(field.type)),
+        decimals=tuple(name for name, field in fields.items() if Decimal in bare(field.type)),
+        instants=tuple(name for name, field in fields.items() if datetime in bare(field.type)),
         nested=any(_holds_struct(field.type) for field in fields.values()),
     )
 

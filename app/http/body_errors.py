@@ -299,6 +299,11 @@ def _bounds(value: Any, meta: Meta) -> str | None:
     return None
 
 
+def bare(type_: Any) -> list[Any]:
+    """As ``alternatives``, without their annotations."""
+    return [_bare(one)[0] for one in alternatives(type_)]
+
+
 def alternatives(type_: Any) -> list[Any]:
     """The types a value may have, without UNSET, which is no value."""
     if get_origin(type_) in (Union, UnionType):

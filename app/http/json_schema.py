@@ -15,11 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from app.http.bodies import without
-from app.http.body_errors import alternatives
-from domain.fields import MAX_EMAIL, MAX_NAME, MAX_TEXT
-from domain.pipeline import MAX_CODE
-from domain.text import LINE_PATTERN
-from domain.webhook_url import MAX_URL
+from app.http.body_errors import bare
 from projections.directory import _HIDDEN as HIDDEN
 
 Json = dict[str, Any]
@@ -30,31 +26,6 @@ DECIMAL_SENT: Json = {
     "description": "A number, or a decimal in a string.",
 }
 DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
-
-
-def _text(limit: int, pattern: str = r"\S") -> Json:
-    return {"minLength": 1, "maxLength": limit, "pattern": pattern}
-
-
-_LINE = _text(MAX_NAME, LINE_PATTERN)
-
-
-# What the domain bounds beside the type, by the key of a body; nothing here bounds anything itself.
-BOUNDS: dict[str, Json] = {
-    **dict.fromkeys(("name", "first_name", "last_name", "phone", "title", "domain", "subject", "label"), _LINE),
-    "email": {"maxLength": MAX_EMAIL, "pattern": LINE_PATTERN, "format": "email"},
-    "key": {"pattern": "^[a-z][a-z0-9_]{0,63}$"},
-    "code": _text(MAX_CODE, LINE_PATTERN),
-    "currency": {"pattern": "^[A-Za-z]{3}$"},
-    "probability": {"minimum": 0, "maximum": 100},
-    "lost_reason": _text(MAX_TEXT),
-    "comment": {"maxLength": MAX_TEXT},
-    "body": {"maxLength": MAX_TEXT},
-    "stages": {"minItems": 3},
-    "rate": {"exclusiveMinimum": 0},
-    "url": {"maxLength": MAX_URL},
-    "description": {"maxLength": MAX_NAME},
-}
 
 
 class Problem(Struct, kw_only=True):
@@ -113,7 +84,6 @@ class Schemas:
             components[name] = _mended(schema, decimal)
             if name in sent:
                 components[name]["additionalProperties"] = False
-                components[name]["properties"] = _bounded(components[name]["properties"])
         return dict(sorted({**components, **self._further}.items()))
 
 
@@ -132,18 +102,11 @@ def _structs(type_: Any) -> set[type[Struct]]:
 def _mark_instants(schema: Json, cls: type[Struct]) -> None:
     """Say which texts are instants: msgspec does so only of times that must have a zone, and ours are given theirs later."""
     for field in msgspec.structs.fields(cls):
-        if datetime in alternatives(field.type):
+        if datetime in bare(field.type):
             node = schema["properties"][field.encode_name]
             for one in node.get("anyOf", [node]):
                 if one.get("type") == "string":
                     one["format"] = "date-time"
-
-
-def _bounded(properties: Json) -> Json:
-    return {
-        name: schema if "enum" in schema or "$ref" in schema else {**schema, **BOUNDS.get(name, {})}
-        for name, schema in properties.items()
-    }
 
 
 def _mended(node: Any, decimal: Json) -> Any:

@@ -14,7 +14,7 @@ from domain import event
 from domain.custom_value import is_empty
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.fields import text_error
+from domain.fields import limit_errors
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.draft import CLOSING, NOTHING, Draft
@@ -60,8 +60,8 @@ def decide(state: State | None, command: event.Command, context: PolicyContext) 
             return _changed(Draft(state, event.set_fields(command), context))
         case ChangeStage():
             wanted = event.set_fields(command)
-            if message := text_error(wanted.pop("comment"), blank=True):
-                raise Invalid({"comment": [message]})
+            if errors := limit_errors({"comment": wanted.pop("comment")}, ChangeStage):
+                raise Invalid(errors)
             return _changed(Draft(state, wanted, context))
         case Replace():
             return _replaced(state, command, context)

@@ -14,14 +14,17 @@ from uuid import UUID
 from domain import custom_value
 from domain.did_you_mean import nearest
 from domain.errors import Errors
-from domain.fields import MAX_STAKEHOLDERS, REQUIRED, date_error, line_error, tags_error, text_error
-from domain.money import amount_error, currency_error, quantized
+from domain.fields import MAX_STAKEHOLDERS, REQUIRED, checks, tags_error
+from domain.money import amount_error, quantized
+from domain.opportunity.commands import Create
 from domain.opportunity.events import ProbabilitySource, State
 from domain.pipeline import Stage
 from domain.policy import PolicyContext
 from domain.text import normal
 
 CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
+
+_CHECKS = checks(Create)
 
 _NONE = cast("Any", None)
 NOTHING = State(
@@ -30,7 +33,7 @@ NOTHING = State(
     version=0,
     created_at=_NONE,
     updated_at=_NONE,
-    name="",
+    name=_NONE,
     account_id=_NONE,
     currency=_NONE,
     stage=_NONE,
@@ -40,7 +43,7 @@ NOTHING = State(
     owner_id=_NONE,
     stage_entered_at=_NONE,
 )
-"""A deal before its creation: whatever it is given differs, an empty text too; of a name it is compared by hand."""
+"""A deal before its creation: whatever it is given differs, an empty text too."""
 
 
 @dataclass(slots=True)
@@ -84,8 +87,8 @@ def set_probability(draft: Draft, stage: Stage, *, entering: bool) -> None:
     if not entering and "probability" not in draft.wanted:
         return
     value = draft.wanted.get("probability")
-    if value is not None and not 0 <= value <= 100:
-        draft.errors["probability"] = ["Must be from 0 to 100."]
+    if message := _CHECKS["probability"](value):
+        draft.errors["probability"] = [message]
         return
     source: ProbabilitySource = "stage"
     if value is None or (entering and stage.type != "open"):
@@ -138,23 +141,19 @@ def _stakeholders_error(ids: tuple[UUID, ...], known: frozenset[UUID], kept: tup
 
 def set_texts_and_dates(draft: Draft) -> None:
     state, wanted, new, errors = draft.state, draft.wanted, draft.new, draft.errors
-    if "name" in wanted and (wanted["name"] != state.name or state is NOTHING):
-        name = normal(wanted["name"])
-        if name != state.name:
-            new["name"] = name
-        if message := line_error(name):
-            errors["name"] = [message]
     if "tags" in wanted and wanted["tags"] != state.tags:
         tags = tuple(dict.fromkeys([normal(tag) for tag in wanted["tags"] or ()]))
         if tags != state.tags:
             new["tags"] = tags
             if message := tags_error(tags):
                 errors["tags"] = [message]
-    for name in ("close_date", "actual_close_date"):
-        if name in wanted and (day := wanted[name]) != getattr(state, name):
-            new[name] = day
-            if message := date_error(day):
-                errors[name] = [message]
+    for name in ("name", "close_date", "actual_close_date"):
+        if name in wanted and (given := wanted[name]) != (old := getattr(state, name)):
+            value = normal(given) if isinstance(given, str) else given
+            if value != old:
+                new[name] = value
+                if message := _CHECKS[name](value):
+                    errors[name] = [message]
 
 
 def set_money(draft: Draft) -> None:
@@ -162,7 +161,7 @@ def set_money(draft: Draft) -> None:
     currency: str = draft.wanted.get("currency", draft.state.currency)
     if currency != draft.state.currency:
         currency = currency.upper()
-        if message := currency_error(currency):
+        if message := _CHECKS["currency"](currency):
             draft.errors["currency"] = [message]
             draft.new.update({name: draft.wanted[name] for name in _AMOUNTS if name in draft.wanted})
             return
@@ -203,7 +202,7 @@ def set_lost_reason(draft: Draft) -> None:
         text = normal(text)
         pipeline = draft.context.policy.pipeline
         reason = pipeline.reason(text)
-        message = text_error(text)
+        message = _CHECKS["lost_reason"](text)
         if not message and reason is None and not pipeline.allow_free_text:
             message = f"Must be one of the reasons. {nearest(text[:64], [one.code for one in pipeline.lost_reasons])}"
         if message:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 import pytest
+from msgspec import json, structs
 
+from app.http.body_errors import bare
+from domain import account, activity, contact, opportunity, user
+from domain.catalog import AGGREGATES
+from domain.event import Command
 from domain.fields import (
     MAX_EMAIL,
+    checks,
     date_error,
     email_error,
     instant_error,
@@ -86,3 +92,37 @@ def test_a_key_is_lower_case() -> None:
 
 def test_space_around_texts_goes() -> None:
     assert normalised({"name": " a ", "number": 5, "none": None}) == {"name": "a", "number": 5, "none": None}
+
+
+def test_every_text_of_a_command_has_a_limit_or_names_what_is_there() -> None:
+    """Of what comes in a body; the others are judged by what they are to be the key of, and what only the product sets."""
+    by_lookup = {
+        "Create.stage", "Update.stage", "Replace.stage", "ChangeStage.stage", "Create.url", "Update.url", "Disable.url",
+        "Update.field", "Delete.key", "Issue.hash", "Issue.prefix",
+    }  # fmt: skip
+    commands = [one for module in AGGREGATES.values() for one in vars(module).values() if is_command(one)]
+    texts = {
+        f"{command.__name__}.{field.name}"
+        for command in commands
+        for field in structs.fields(command)
+        if str in bare(field.type) and field.name not in checks(command)
+    }
+    assert texts == by_lookup
+
+
+def is_command(one: object) -> bool:
+    return isinstance(one, type) and issubclass(one, Command) and one is not Command
+
+
+@pytest.mark.parametrize("command", [account.Create, activity.Log, contact.Create, opportunity.Create, user.Update])
+def test_the_limit_of_a_type_is_held_as_its_schema_says_it(command: type[Command]) -> None:
+    (_, components) = json.schema_components([command])
+    properties = components[command.__name__]["properties"]
+    for name, check in checks(command).items():
+        options = properties[name].get("anyOf", [properties[name]])
+        longest = next((option["maxLength"] for option in options if "maxLength" in option), None)
+        if longest is not None and name != "email":
+            assert check("x" * longest) is None
+            assert is_sentence(check("x" * (longest + 1)))
+            assert (check("") is None) is all("minLength" not in option for option in options)
+        assert check(None) is None
