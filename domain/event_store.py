@@ -15,10 +15,12 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import Connection, Cursor
+from psycopg import Connection
+from psycopg.rows import tuple_row
 
 from domain import catalog
 from domain.event import Event, Meta, Recorded
+from domain.sql_cursor import SqlCursor
 
 TABLE = "opportunities_events"
 CHANNEL = TABLE
@@ -95,20 +97,22 @@ class Recorder(PostgresApplicationRecorder):
     """
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
-        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as cursor:
+        events = [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events]
+        with self.datastore.get_connection() as connection, connection.transaction():
+            cursor = connection.cursor(row_factory=tuple_row)
             lock(cursor)
-            return append(cursor, [EventMapper.to_domain_event(_MAPPER, stored) for stored in stored_events], opening(cursor))
+            return append(cursor, events, opening(cursor))
 
 
 _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
 
 
-def lock(cursor: Cursor[Any]) -> None:
+def lock(cursor: SqlCursor) -> None:
     """Wait until no other transaction is appending; held to the end of this one."""
     cursor.execute('SELECT "position", instant, read_models FROM open_log()', prepare=True)
 
 
-def evict(cursor: Cursor[Any], application: str, milliseconds: int) -> bool:
+def evict(cursor: SqlCursor, application: str, milliseconds: int) -> bool:
     """End the session of ``application`` that has kept others from appending for so long and lets the server wait for more of its
     statements; whether there was one. The user must be the one who opened it."""
     cursor.execute(
@@ -117,22 +121,23 @@ def evict(cursor: Cursor[Any], application: str, milliseconds: int) -> bool:
         WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objsubid) = (0, 1)
           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
           AND l.objid = 'public.opportunities_events'::regclass
-          AND a.application_name = %s AND a.wait_event = 'ClientRead'
-          AND a.xact_start < clock_timestamp() - %s * interval '1 millisecond'
+          AND a.application_name = %(application)s AND a.wait_event = 'ClientRead'
+          AND a.xact_start < clock_timestamp() - %(milliseconds)s * interval '1 millisecond'
         """,
-        (application, milliseconds),
+        {"application": application, "milliseconds": milliseconds},
     )
     return cursor.fetchone() is not None
 
 
-def opening(cursor: Cursor[Any]) -> Opening:
+def opening(cursor: SqlCursor) -> Opening:
     """What ``lock`` told, right after it."""
-    row: Any = cursor.fetchone()
-    position, instant, read_models = row.values() if isinstance(row, dict) else row
+    row = cursor.fetchone()
+    assert row is not None
+    position, instant, read_models = row
     return Opening(position, EPOCH + timedelta(microseconds=instant), read_models)
 
 
-def append(cursor: Cursor[Any], events: Sequence[Recorded], opening: Opening) -> list[int]:
+def append(cursor: SqlCursor, events: Sequence[Recorded], opening: Opening) -> list[int]:
     """Append to the log what was recorded at ``opening``; the positions in the order of ``events``.
 
     Raises ``UniqueViolation`` where a version exists, ``SerializationFailure`` where somebody appended without the lock.
@@ -140,71 +145,74 @@ def append(cursor: Cursor[Any], events: Sequence[Recorded], opening: Opening) ->
     if not events:
         return []
     cursor.execute(
-        "SELECT append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint, %b::bigint)",
-        (
-            [recorded.stream_id for recorded in events],
-            [recorded.version for recorded in events],
-            [catalog.name_of(type(recorded.event)) for recorded in events],
-            [encode(recorded.event, recorded.meta) for recorded in events],
-            [recorded.meta.org_id for recorded in events],
-            opening.position,
-            (opening.now - EPOCH) // timedelta(microseconds=1),
-        ),
+        """
+        SELECT append_events(%(ids)b::uuid[], %(versions)b::bigint[], %(topics)b::text[], %(states)b::bytea[], %(org_ids)b::uuid[],
+            %(position)b::bigint, %(instant)b::bigint)
+        """,
+        {
+            "ids": [recorded.stream_id for recorded in events],
+            "versions": [recorded.version for recorded in events],
+            "topics": [catalog.name_of(type(recorded.event)) for recorded in events],
+            "states": [encode(recorded.event, recorded.meta) for recorded in events],
+            "org_ids": [recorded.meta.org_id for recorded in events],
+            "position": opening.position,
+            "instant": (opening.now - EPOCH) // timedelta(microseconds=1),
+        },
         prepare=True,
     )
     return list(range(opening.position, opening.position + len(events)))
 
 
-def load(cursor: Cursor[Any], known: Mapping[UUID, int]) -> list[Recorded]:
+def load(cursor: SqlCursor, known: Mapping[UUID, int]) -> list[Recorded]:
     """The events of the named streams beyond the versions known, each stream's in order."""
     return request_events(cursor, known)()
 
 
-def request_events(cursor: Cursor[Any], known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
+def request_events(cursor: SqlCursor, known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
     """As ``load``; in a pipeline asked now, and answered when called."""
     cursor.execute(
         """
         SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
-        FROM unnest(%b::uuid[], %b::bigint[]) AS known (id, version)
+        FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[]) AS known (id, version)
         JOIN opportunities_events e ON e.originator_id = known.id AND e.originator_version > known.version
         ORDER BY e.originator_id, e.originator_version
         """,
-        (list(known), list(known.values())),
+        {"ids": list(known), "versions": list(known.values())},
         prepare=True,
         binary=True,
     )
     return lambda: [decode(*row) for row in cursor.fetchall()]
 
 
-def read_after(cursor: Cursor[Any], position: int, limit: int) -> list[Recorded]:
+def read_after(cursor: SqlCursor, position: int, limit: int) -> list[Recorded]:
     """The next events of the whole log, in order of position. Positions have gaps: ask beyond the last one seen."""
     cursor.execute(
         f"""
         SELECT topic, state, originator_id, originator_version, notification_id
-        FROM opportunities_events WHERE notification_id > %b ORDER BY notification_id LIMIT {int(limit)}
+        FROM opportunities_events WHERE notification_id > %(position)b ORDER BY notification_id LIMIT {int(limit)}
         """,
-        (position,),
+        {"position": position},
         prepare=True,
         binary=True,
     )
     return [decode(*row) for row in cursor.fetchall()]
 
 
-def head(cursor: Cursor[Any]) -> int:
+def head(cursor: SqlCursor) -> int:
     """The position of the last event, 0 for an empty log."""
     row = cursor.execute("SELECT coalesce(max(notification_id), 0) FROM opportunities_events").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def committed(cursor: Cursor[Any], event: Recorded) -> bool:
+def committed(cursor: SqlCursor, event: Recorded) -> bool:
     """Whether this very event is in the log: the same stream, version and command."""
     cursor.execute(
         """
         SELECT topic, state, originator_id, originator_version, notification_id
-        FROM opportunities_events WHERE originator_id = %b AND originator_version = %b
+        FROM opportunities_events WHERE originator_id = %(id)b AND originator_version = %(version)b
         """,
-        (event.stream_id, event.version),
+        {"id": event.stream_id, "version": event.version},
         binary=True,
     )
     return any(decode(*row).meta.command_id == event.meta.command_id for row in cursor.fetchall())
@@ -217,9 +225,9 @@ def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[li
         cursor.execute(
             """
             SELECT topic, state, originator_id, originator_version, notification_id
-            FROM opportunities_events WHERE notification_id <= %s ORDER BY originator_id, originator_version
+            FROM opportunities_events WHERE notification_id <= %(upto)s ORDER BY originator_id, originator_version
             """,
-            (upto,),
+            {"upto": upto},
         )
         while rows := cursor.fetchmany(chunk):
             yield [decode(*row) for row in rows]
@@ -228,7 +236,7 @@ def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[li
 def of(connection: Connection[Any], *, org_id: UUID | None, stream_id: UUID | None, chunk: int) -> Iterator[Recorded]:
     """The events of an org, of a stream, or of a stream if it is the org's, in order of position; read in chunks."""
     named = {"org_id": org_id, "originator_id": stream_id}
-    where = " AND ".join(f"{column} = %s" for column, value in named.items() if value is not None)
+    where = " AND ".join(f"{column} = %({column})s" for column, value in named.items() if value is not None)
     with connection.cursor(name="events", binary=True) as cursor:
         cursor.itersize = chunk
         cursor.execute(
@@ -236,7 +244,7 @@ def of(connection: Connection[Any], *, org_id: UUID | None, stream_id: UUID | No
             SELECT topic, state, originator_id, originator_version, notification_id
             FROM opportunities_events WHERE {where} ORDER BY notification_id
             """,
-            [value for value in named.values() if value is not None],
+            named,
         )
         for row in cursor:
             yield decode(*row)

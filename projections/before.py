@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Cursor
 
 from domain import catalog, exchange_rate
 from domain.event import Event, Recorded, State
+from domain.sql_cursor import SqlCursor
 
 # What the version before has in columns stands behind what it has rendered: of two members of one name the last counts.
 _OPPORTUNITY = """
@@ -85,19 +84,19 @@ def is_part(recorded: Recorded) -> bool:
     return isinstance(recorded.event, exchange_rate.Quoted)
 
 
-def states(cursor: Cursor[Any], events: Sequence[Recorded]) -> dict[tuple[UUID, int], State | None]:
+def states(cursor: SqlCursor, events: Sequence[Recorded]) -> dict[tuple[UUID, int], State | None]:
     """The state before each event, by the record's id and the event's version; None before a first one."""
     if not events:
         return {}
     classes = {(each.stream_id, each.version): type(each.event) for each in events}
     ids, numbers = zip(*classes, strict=True)
-    cursor.execute(_STATES, (list(ids), list(numbers)), prepare=True, binary=True)
+    cursor.execute(_STATES, {"ids": list(ids), "versions": list(numbers)}, prepare=True, binary=True)
     return {(id_, version): state(classes[id_, version], text) for id_, version, text in cursor.fetchall()}
 
 
 _STATES = f"""
     SELECT e.originator_id, e.originator_version, {before("e")}
-    FROM unnest(%b::uuid[], %b::bigint[]) AS k (id, version)
+    FROM unnest(%(ids)b::uuid[], %(versions)b::bigint[]) AS k (id, version)
     JOIN opportunities_events e ON e.originator_id = k.id AND e.originator_version = k.version
 """
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any
 
-from psycopg import Cursor
+from domain.sql_cursor import SqlCursor
 
 NOW = "SELECT clock_timestamp()"
 """Statement for the database's time."""
@@ -14,7 +13,7 @@ ASK_SECONDS = 30.0
 FAR = timedelta(seconds=2)
 
 
-def ask(cursor: Cursor[Any]) -> datetime:
+def ask(cursor: SqlCursor) -> datetime:
     row = cursor.execute(NOW).fetchone()
     assert row is not None
     told: datetime = row[0]
@@ -44,7 +43,7 @@ class Clock:
         self._told, self._at, self._due = told, (asked + answered) / 2, answered + ASK_SECONDS
         self._off, self._doubt = datetime.now(UTC) - self.now(), timedelta(seconds=(answered - asked) / 2)
 
-    def read(self, cursor: Cursor[Any]) -> datetime:
+    def read(self, cursor: SqlCursor) -> datetime:
         """The time, of which the database is asked where it should be."""
         if self.due():
             began = monotonic()
@@ -64,7 +63,7 @@ class Clock:
         )
 
 
-def asked(cursor: Cursor[Any]) -> Clock:
+def asked(cursor: SqlCursor) -> Clock:
     """A clock that was told the time just now."""
     clock = Clock()
     clock.read(cursor)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
-
+from domain.sql_cursor import SqlCursor
 from projections import exchange_rates
 from projections.opportunities import queries as opportunity_queries
 
 
-def ask(cursor: Cursor[Any], kind: str, wanted: Sequence[tuple[UUID, int]]) -> None:
+def ask(cursor: SqlCursor, kind: str, wanted: Sequence[tuple[UUID, int]]) -> None:
     """Ask for (id, version, JSON) of the wanted (id, version) that are not deleted: of opportunities any, else the latest."""
     ids = [id_ for id_, _ in wanted]
     if kind == "opportunity":
         versions = [version for _, version in wanted]
-        cursor.execute(opportunity_queries.records(), (ids, versions), prepare=True, binary=True)
+        cursor.execute(opportunity_queries.records(), {"ids": ids, "versions": versions}, prepare=True, binary=True)
         return
     if kind == "exchange_rate":
         statement = exchange_rates.LAST_SET
     else:
         statement = """
             SELECT d.id, d.version, d.doc FROM directory d
-            WHERE d.id = ANY(%s::uuid[]) AND d.valid_to = 'infinity' AND NOT d.deleted
+            WHERE d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity' AND NOT d.deleted
         """
-    cursor.execute(statement, (ids,), prepare=True, binary=True)
+    cursor.execute(statement, {"ids": ids}, prepare=True, binary=True)

@@ -86,7 +86,9 @@ class Patient(Bounded):
     def is_at_work(self) -> bool:
         try:
             with connect(self.url, "question", statement_timeout_ms=QUESTION_MS) as other:
-                found = other.execute("SELECT state LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %s", (self.pid,)).fetchone()
+                found = other.execute(
+                    "SELECT state LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %(pid)s", {"pid": self.pid}
+                ).fetchone()
         except OperationalError as error:  # whoever refuses us a connection is there, and ours is the system's to judge
             return not isinstance(error, GONE)
         return bool(found and not found[0])

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 from msgspec import UNSET
-from psycopg import Cursor
 
 from domain import account, contact, user
 from domain.context import Facts
 from domain.event import Command
+from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
 
@@ -36,16 +35,16 @@ Existing = set[tuple[UUID, str, UUID, str | None]]
 """Org, kind, id and, of a user, role."""
 
 
-def existing(cursor: Cursor[Any], ids: Iterable[UUID]) -> Callable[[], Existing]:
+def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
     """Ask which of the ids are live records (of users: active ones); the answer when it is called for."""
     wanted = list(ids)
     if wanted:
         cursor.execute(
             """
             SELECT org_id, kind, id, role FROM directory
-            WHERE id = ANY(%b::uuid[]) AND valid_to = 'infinity' AND NOT deleted AND active
+            WHERE id = ANY(%(ids)b::uuid[]) AND valid_to = 'infinity' AND NOT deleted AND active
             """,
-            (wanted,),
+            {"ids": wanted},
             prepare=True,
             binary=True,
         )
@@ -62,7 +61,7 @@ def from_references(found: Existing, org_id: UUID) -> Facts:
 
 
 def for_record(
-    cursor: Cursor[Any], kind: str, org_id: UUID, stream_id: UUID, command: Command, token_id: UUID | None = None
+    cursor: SqlCursor, kind: str, org_id: UUID, stream_id: UUID, command: Command, token_id: UUID | None = None
 ) -> Facts:
     """All the facts for a command on a reference record or on settings, that came with a token."""
     facts = from_references(existing(cursor, ids_named_by(command))(), org_id)
@@ -70,50 +69,50 @@ def for_record(
         cursor.execute(
             """
             SELECT stage, sum(n)::bigint FROM opportunity_counts
-            WHERE org_id = %s AND owner_id = '00000000-0000-0000-0000-000000000000' AND close_date = '-infinity'
+            WHERE org_id = %(org_id)s AND owner_id = '00000000-0000-0000-0000-000000000000' AND close_date = '-infinity'
             GROUP BY stage HAVING sum(n) > 0
             """,
-            (org_id,),
+            {"org_id": org_id},
         )
         return replace(facts, in_use=dict(cursor.fetchall()))
     if isinstance(command, account.Delete):
         cursor.execute(
             """
             SELECT count(*) FROM opportunities
-            WHERE org_id = %s AND account_id = %s AND valid_to = 'infinity' AND NOT deleted
+            WHERE org_id = %(org_id)s AND account_id = %(id)s AND valid_to = 'infinity' AND NOT deleted
             """,
-            (org_id, stream_id),
+            {"org_id": org_id, "id": stream_id},
         )
         return replace(facts, deals=_one(cursor))
     if isinstance(command, contact.Delete):
         cursor.execute(
             """
             SELECT count(*) FROM opportunities
-            WHERE org_id = %s AND stakeholder_ids @> %s::uuid[] AND stakeholder_ids <> '{}'
+            WHERE org_id = %(org_id)s AND stakeholder_ids @> %(ids)s::uuid[] AND stakeholder_ids <> '{}'
               AND valid_to = 'infinity' AND NOT deleted
             """,
-            (org_id, [stream_id]),
+            {"org_id": org_id, "ids": [stream_id]},
         )
         return replace(facts, deals=_one(cursor))
     if kind == "user":
         email = getattr(command, "email", None)
         cursor.execute(
             """
-            SELECT count(*) FILTER (WHERE lookup = %s),
+            SELECT count(*) FILTER (WHERE lookup = %(email)s),
                    count(*) FILTER (WHERE role = 'admin' AND active)
             FROM directory
-            WHERE org_id = %s AND kind = 'user' AND id <> %s AND valid_to = 'infinity' AND NOT deleted
+            WHERE org_id = %(org_id)s AND kind = 'user' AND id <> %(id)s AND valid_to = 'infinity' AND NOT deleted
             """,
-            (caseless(normal(email)) if isinstance(email, str) else None, org_id, stream_id),
+            {"email": caseless(normal(email)) if isinstance(email, str) else None, "org_id": org_id, "id": stream_id},
         )
         taken, admins = cursor.fetchone() or (0, 0)
         facts = replace(facts, email_taken=taken > 0, other_admins=admins)
         if isinstance(command, user.Update) and (command.role, command.active) != (UNSET, UNSET):
-            cursor.execute(_TOKENS_OF_OTHER_ADMINS, (org_id, stream_id))
+            cursor.execute(_TOKENS_OF_OTHER_ADMINS, {"org_id": org_id, "user_id": stream_id})
             facts = replace(facts, last_admin_token=_one(cursor) == 0)
         return facts
     if kind == "token":
-        cursor.execute(_ISSUED_TOKENS, (stream_id, token_id, org_id))
+        cursor.execute(_ISSUED_TOKENS, {"id": stream_id, "kept_id": token_id, "org_id": org_id})
         issued, last = cursor.fetchone() or ([], False)
         return replace(facts, issued_tokens=tuple(id_ for id_ in issued if id_ != stream_id), last_admin_token=last)
     if kind == "activity":
@@ -121,9 +120,9 @@ def for_record(
         cursor.execute(
             """
             SELECT id, owner_id FROM opportunities
-            WHERE org_id = %s AND id = %s AND valid_to = 'infinity' AND NOT deleted
+            WHERE org_id = %(org_id)s AND id = %(id)s AND valid_to = 'infinity' AND NOT deleted
             """,
-            (org_id, opportunity_id),
+            {"org_id": org_id, "id": opportunity_id},
         )
         row = cursor.fetchone()
         return replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1]) if row else facts
@@ -133,24 +132,24 @@ def for_record(
 _TOKENS_OF_OTHER_ADMINS = """
     SELECT count(*) FROM directory t
     JOIN directory u ON u.id = t.parent_id AND u.valid_to = 'infinity' AND u.active AND u.role = 'admin'
-    WHERE t.org_id = %s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
-      AND coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp()) AND u.id <> %s
+    WHERE t.org_id = %(org_id)s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
+      AND coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp()) AND u.id <> %(user_id)s
 """
 
 # Whoever revokes a token with one that was issued with it means to go on with that one.
 _ISSUED_TOKENS = """
     WITH RECURSIVE ending (id) AS (
-        SELECT %s::uuid
+        SELECT %(id)s::uuid
         UNION
         SELECT t.id FROM ending e JOIN directory t
-        ON t.issued_with = e.id AND t.valid_to = 'infinity' AND t.id IS DISTINCT FROM %s::uuid
+        ON t.issued_with = e.id AND t.valid_to = 'infinity' AND t.id IS DISTINCT FROM %(kept_id)s::uuid
     ), good AS (
         SELECT t.id, e.id IS NOT NULL AS ends,
                coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
                AND EXISTS (SELECT 1 FROM directory u WHERE u.id = t.parent_id AND u.valid_to = 'infinity' AND u.active
                            AND u.role = 'admin') AS admin
         FROM directory t LEFT JOIN ending e ON e.id = t.id
-        WHERE t.org_id = %s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
+        WHERE t.org_id = %(org_id)s AND t.kind = 'token' AND t.valid_to = 'infinity' AND NOT t.deleted AND t.active
     )
     SELECT coalesce(array_agg(id ORDER BY id) FILTER (WHERE ends), '{}'),
            coalesce(bool_or(ends AND admin) AND NOT bool_or(NOT ends AND admin), false)
@@ -158,6 +157,6 @@ _ISSUED_TOKENS = """
 """
 
 
-def _one(cursor: Cursor[Any]) -> int:
+def _one(cursor: SqlCursor) -> int:
     row = cursor.fetchone()
     return int(row[0]) if row else 0

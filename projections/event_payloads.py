@@ -7,10 +7,9 @@ shown the same for ever. Refuses to be asked for one org: whoever relays the log
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
+from domain.sql_cursor import SqlCursor
 
 Key = tuple[UUID, int]
 
@@ -32,38 +31,38 @@ _OPPORTUNITIES = f"""
                 WHERE d.id = s.id AND d.position <= o.position ORDER BY d.version DESC LIMIT 1
             ) x WHERE NOT x.deleted), '') END
         || ']' || o.tail || '}}', 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
+    FROM unnest(%(ids)b::uuid[], %(numbers)b::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
 """
 _DIRECTORY = """
     SELECT d.id, d.version, convert_to(d.doc, 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN directory d USING (id, version)
+    FROM unnest(%(ids)b::uuid[], %(numbers)b::int[]) AS k (id, version) JOIN directory d USING (id, version)
 """
 _EXCHANGE_RATES = """
     SELECT r.id, r.version, convert_to(r.doc, 'UTF8')
-    FROM unnest(%b::uuid[], %b::int[]) AS k (id, version) JOIN exchange_rates r USING (id, version)
+    FROM unnest(%(ids)b::uuid[], %(numbers)b::int[]) AS k (id, version) JOIN exchange_rates r USING (id, version)
 """
 _ACTORS = """
     SELECT k.id, k.position, convert_to(d.card, 'UTF8')
-    FROM unnest(%b::uuid[], %b::bigint[]) AS k (id, position) CROSS JOIN LATERAL (
+    FROM unnest(%(ids)b::uuid[], %(numbers)b::bigint[]) AS k (id, position) CROSS JOIN LATERAL (
         SELECT d.card FROM directory d WHERE d.id = k.id AND d.position <= k.position ORDER BY d.version DESC LIMIT 1
     ) d
 """
 _STATEMENTS = {"opportunity": _OPPORTUNITIES, "exchange_rate": _EXCHANGE_RATES}
 
 
-def shown(cursor: Cursor[Any], kind: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
+def shown(cursor: SqlCursor, kind: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
     """Each wanted (id, version) of one kind as JSON: an opportunity as in a list, any other record in full."""
     return _fetch(cursor, _STATEMENTS.get(kind, _DIRECTORY), wanted)
 
 
-def actors(cursor: Cursor[Any], wanted: Sequence[Key]) -> dict[Key, bytes]:
+def actors(cursor: SqlCursor, wanted: Sequence[Key]) -> dict[Key, bytes]:
     """The cards, as JSON, of users at positions of the log, by both."""
     return _fetch(cursor, _ACTORS, wanted)
 
 
-def _fetch(cursor: Cursor[Any], statement: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
+def _fetch(cursor: SqlCursor, statement: str, wanted: Sequence[Key]) -> dict[Key, bytes]:
     if not wanted:
         return {}
     ids, numbers = zip(*wanted, strict=True)
-    cursor.execute(statement, (list(ids), list(numbers)), prepare=True, binary=True)
+    cursor.execute(statement, {"ids": list(ids), "numbers": list(numbers)}, prepare=True, binary=True)
     return {(id_, number): bytes(text) for id_, number, text in cursor.fetchall()}

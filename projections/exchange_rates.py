@@ -13,10 +13,10 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg import Cursor
 
 from domain.exchange_rate import Quoted
 from domain.fold import Change
+from domain.sql_cursor import SqlCursor
 from projections import versioned_rows
 from projections.conditions import SqlStatement, part
 
@@ -40,9 +40,9 @@ CREATE INDEX exchange_rates_days ON exchange_rates (org_id, valid_from);
 
 LAST_SET = """
     SELECT DISTINCT ON (r.id) r.id, r.version, r.doc FROM exchange_rates r
-    WHERE r.id = ANY(%s::uuid[]) ORDER BY r.id, r.version DESC
+    WHERE r.id = ANY(%(ids)s::uuid[]) ORDER BY r.id, r.version DESC
 """
-"""Statement for the rate that each of the streams was given last, its one parameter their ids: (id, version, JSON)."""
+"""Statement for the rate that each of the streams was given last, their ``ids`` its one parameter: (id, version, JSON)."""
 
 
 class _Row(Struct):
@@ -74,7 +74,7 @@ class ExchangeRates:
     ddl = DDL
     zero_rows: Mapping[str, str] = {}
 
-    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+    def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
         for recorded, _, after in batch:
             if isinstance(quoted := recorded.event, Quoted):

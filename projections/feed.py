@@ -13,7 +13,7 @@ from projections.conditions import SqlStatement
 from projections.history import Entry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
-BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %s GROUP BY org_id"
+BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %(position)s GROUP BY org_id"
 """Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
 
 FOR_ADMINS = ("token", "webhook_endpoint")

@@ -5,13 +5,12 @@ Not a read model: no event says what was answered. Refuses a key that comes with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from psycopg import Cursor
-
 from domain.errors import KeyReused
+from domain.sql_cursor import Param, SqlCursor
 
 HOURS = 24
 
@@ -33,7 +32,7 @@ class Kept(NamedTuple):
     body: str
 
 
-def find(cursor: Cursor[Any], keys: Sequence[Key]) -> Callable[[], dict[Key, Kept]]:
+def find(cursor: SqlCursor, keys: Sequence[Key]) -> Callable[[], dict[Key, Kept]]:
     """Ask for those of the answers that were given already; they come when they are called for."""
     if not keys:
         return dict
@@ -41,10 +40,11 @@ def find(cursor: Cursor[Any], keys: Sequence[Key]) -> Callable[[], dict[Key, Kep
         f"""
         SELECT i.org_id, i.actor_id, i.key, i.fingerprint, i.stream_id, i.version, i.body
         FROM idempotency i
-        JOIN unnest(%b::uuid[], %b::uuid[], %b::text[]) AS k (org_id, actor_id, key) USING (org_id, actor_id, key)
+        JOIN unnest(%(org_ids)b::uuid[], %(actor_ids)b::uuid[], %(keys)b::text[]) AS k (org_id, actor_id, key)
+            USING (org_id, actor_id, key)
         WHERE i.created_at > clock_timestamp() - interval '{HOURS} hours'
         """,
-        _columns(keys),
+        _key_columns(keys),
         binary=True,
     )
     return lambda: {
@@ -53,9 +53,12 @@ def find(cursor: Cursor[Any], keys: Sequence[Key]) -> Callable[[], dict[Key, Kep
     }
 
 
-def await_turn(cursor: Cursor[Any], key: Key) -> None:
+def await_turn(cursor: SqlCursor, key: Key) -> None:
     """Where no lock of the log's does it: have others with the same key wait until this transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', %s::uuid, %s::uuid, %s::text), 0))", key)
+    cursor.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', %(org_id)s::uuid, %(actor_id)s::uuid, %(text)s::text), 0))",
+        key._asdict(),
+    )
 
 
 def require_same(key: Key, kept: bytes, fingerprint: bytes) -> None:
@@ -64,7 +67,7 @@ def require_same(key: Key, kept: bytes, fingerprint: bytes) -> None:
         raise KeyReused(f"The Idempotency-Key {key.text!r} was used for another request: take a new key.")
 
 
-def keep(cursor: Cursor[Any], answers: Mapping[Key, Kept]) -> None:
+def keep(cursor: SqlCursor, answers: Mapping[Key, Kept]) -> None:
     """Keep new answers, and let go of some that have had their time."""
     if not answers:
         return
@@ -77,14 +80,22 @@ def keep(cursor: Cursor[Any], answers: Mapping[Key, Kept]) -> None:
     cursor.execute(
         """
         INSERT INTO idempotency (org_id, actor_id, key, fingerprint, stream_id, version, body)
-        SELECT * FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::bytea[], %b::uuid[], %b::bigint[], %b::text[])
+        SELECT * FROM unnest(%(org_ids)b::uuid[], %(actor_ids)b::uuid[], %(keys)b::text[], %(fingerprints)b::bytea[],
+            %(stream_ids)b::uuid[], %(versions)b::bigint[], %(bodies)b::text[])
         ON CONFLICT (org_id, actor_id, key) DO UPDATE SET
             fingerprint = excluded.fingerprint, stream_id = excluded.stream_id, version = excluded.version,
             body = excluded.body, created_at = clock_timestamp()
         """,
-        _columns([(*key, *kept) for key, kept in answers.items()]),
+        {
+            **_key_columns(answers),
+            "fingerprints": [kept.fingerprint for kept in answers.values()],
+            "stream_ids": [kept.stream_id for kept in answers.values()],
+            "versions": [kept.version for kept in answers.values()],
+            "bodies": [kept.body for kept in answers.values()],
+        },
     )
 
 
-def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def _key_columns(keys: Collection[Key]) -> dict[str, Param]:
+    org_ids, actor_ids, names = zip(*keys, strict=True)
+    return {"org_ids": list(org_ids), "actor_ids": list(actor_ids), "keys": list(names)}

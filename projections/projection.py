@@ -6,11 +6,10 @@ A projection's tables are written in the transaction that appends the events, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
-
-from psycopg import Cursor
+from typing import Protocol
 
 from domain.fold import Change
+from domain.sql_cursor import SqlCursor
 
 
 class Projection(Protocol):
@@ -25,7 +24,7 @@ class Projection(Protocol):
     ddl: str
     zero_rows: Mapping[str, str]
 
-    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+    def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         """Bring the tables from the log before ``batch`` to the log after it; events of other kinds are ignored.
 
         A batch has every stream's events in order, and a stream's batches come in order; one stream's events must not

@@ -51,7 +51,7 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[Shadows]:
     with ExitStack() as stack:
         control = stack.enter_context(closing(connect(url)))
         control.autocommit = True
-        row = control.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        row = control.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}).fetchone()
         if not row or not row[0]:
             raise RebuildError("Another rebuild or verify is running on this database: wait for its end.")
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
@@ -68,4 +68,4 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[Shadows]:
 def _drop(control: Connection[Any]) -> None:
     if not control.closed:
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-        control.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))  # the server may be slow to notice that we have gone
+        control.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": LOCK})  # the server may be slow to notice that we have gone

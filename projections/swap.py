@@ -99,7 +99,7 @@ class Swap:
 
     def _cancel_readers(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
         """The API's; they ask again a moment later."""
-        cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", (list(live),))
+        cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", {"tables": list(live)})
 
     def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
         """The tables to be replaced; there may be none yet."""
@@ -125,7 +125,7 @@ _USERS = f"""
     SELECT l.virtualtransaction AS id, l.pid, coalesce(a.application_name = '{READER}', false) AS reader,
         coalesce(pg_has_role(a.usesysid, 'USAGE'), false) AS ours, coalesce(nullif(a.application_name, ''), a.backend_type) AS name
     FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-    WHERE l.relation IN (SELECT to_regclass('public.' || quote_ident(t)) FROM unnest(%s::text[]) t) AND l.granted
+    WHERE l.relation IN (SELECT to_regclass('public.' || quote_ident(t)) FROM unnest(%(tables)s::text[]) t) AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.pid IS DISTINCT FROM pg_backend_pid()
 """
@@ -136,9 +136,9 @@ def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool 
     cursor.execute(
         f"""
         SELECT id, coalesce(name, 'a prepared transaction') || coalesce(' (process ' || pid || ')', '')
-        FROM ({_USERS}) u WHERE %s OR NOT (reader AND ours)
+        FROM ({_USERS}) u WHERE %(readers)s OR NOT (reader AND ours)
         """,
-        (list(tables), readers),
+        {"tables": list(tables), "readers": readers},
     )
     return dict(cursor.fetchall())
 
@@ -148,5 +148,5 @@ def _gentle(began: float) -> bool:
 
 
 def _exists(cursor: psycopg.Cursor[Any], table: str) -> bool:
-    row = cursor.execute("SELECT to_regclass('public.' || quote_ident(%s)) IS NOT NULL", (table,)).fetchone()
+    row = cursor.execute("SELECT to_regclass('public.' || quote_ident(%(table)s)) IS NOT NULL", {"table": table}).fetchone()
     return bool(row and row[0])

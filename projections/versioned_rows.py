@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg import Cursor
+
+from domain.sql_cursor import SqlCursor
 
 INFINITY = "infinity"
 """As ``valid_to``: of the version that is the last one so far."""
@@ -33,7 +34,7 @@ class _Closed(Struct):
     valid_to: datetime
 
 
-def write(cursor: Cursor[Any], table: str, rows: Sequence[Version]) -> None:
+def write(cursor: SqlCursor, table: str, rows: Sequence[Version]) -> None:
     """Write versions, each record's in order, and end the validity of the ones before them."""
     last: dict[UUID, Version] = {}
     closed: list[_Closed] = []
@@ -47,20 +48,20 @@ def write(cursor: Cursor[Any], table: str, rows: Sequence[Version]) -> None:
         cursor.execute(
             f"""
             UPDATE {table} t SET valid_to = c.valid_to
-            FROM json_to_recordset(%s::json) AS c (id uuid, version int, valid_to timestamptz)
+            FROM json_to_recordset(%(closed)s::json) AS c (id uuid, version int, valid_to timestamptz)
             WHERE t.id = c.id AND t.version = c.version
             """,
-            (encode(closed).decode(),),
+            {"closed": encode(closed).decode()},
             prepare=True,
         )
     insert(cursor, table, rows)
 
 
-def insert(cursor: Cursor[Any], table: str, rows: Sequence[Any]) -> None:
+def insert(cursor: SqlCursor, table: str, rows: Sequence[Any]) -> None:
     """Insert structs whose fields are the table's columns, in one statement."""
     if rows:
         cursor.execute(
-            f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s::json)",
-            (encode(rows).decode(),),
+            f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %(rows)s::json)",
+            {"rows": encode(rows).decode()},
             prepare=True,
         )

@@ -96,7 +96,7 @@ class Notifications:
         if position is None:
             cursor = await connection.execute(feed.HEAD)
         else:
-            cursor = await connection.execute(feed.BEYOND, (position,))
+            cursor = await connection.execute(feed.BEYOND, {"position": position})
         found = await cursor.fetchall()
         self._wake({org_id for org_id, _ in found if org_id is not None})
         return max((last for _, last in found), default=position or 0)

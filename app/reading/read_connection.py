@@ -8,10 +8,8 @@ connection to one request at a time.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +18,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq.abc import PGresult
 
 from projections.connections import Silent
+from projections.placeholders import numbered
 
 MAX_PREPARED = 200
 LOOKS = 10
@@ -61,7 +60,7 @@ class ReadConnection:
 
     async def rows(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement with named parameters. Raises ``psycopg.Error``."""
-        query, names = _numbered(text)
+        query, names = numbered(text)
         values = [params[name] for name in names]
         transformer, pgconn = self._transformer, self._pgconn
         data = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
@@ -142,14 +141,3 @@ class ReadConnection:
 def _set(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-@lru_cache(maxsize=2000)
-def _numbered(text: str) -> tuple[bytes, tuple[str, ...]]:
-    """A statement with its parameters numbered as the server has them, and their names in that order."""
-    names: dict[str, int] = {}
-
-    def number(match: re.Match[str]) -> str:
-        return f"${names.setdefault(match[1], len(names) + 1)}" if match[1] else "%"
-
-    return re.sub(r"%(?:\((\w+)\)s|%)", number, text).encode(), tuple(names)

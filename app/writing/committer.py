@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import groupby
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 import psycopg
 import structlog
 from msgspec import structs
-from psycopg import Cursor
 
 from app.process.failures import OtherVersion, Unavailable
 from app.writing import circumstances
@@ -30,6 +29,7 @@ from domain.context import Facts
 from domain.errors import NotFound
 from domain.event import Recorded, State
 from domain.fold import Change
+from domain.sql_cursor import SqlCursor
 from projections import command_responses, connections, decision_facts, idempotency_records, registry
 from projections.connections import GONE, Bounded
 from projections.idempotency_records import Kept, Key
@@ -308,7 +308,7 @@ class Committer:
         load()
         return given(), found()
 
-    def _loading(self, cursor: Cursor[Any], envelopes: list[Envelope], batch: _Batch) -> Callable[[], None]:
+    def _loading(self, cursor: SqlCursor, envelopes: list[Envelope], batch: _Batch) -> Callable[[], None]:
         """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
         wanted = {envelope.stream_id for envelope in envelopes}
         for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
@@ -359,7 +359,7 @@ class Committer:
         for one in further:
             self._decide(one, Facts(), batch, pending)
 
-    def _append(self, cursor: Cursor[Any], pending: list[Change], batch: _Batch) -> None:
+    def _append(self, cursor: SqlCursor, pending: list[Change], batch: _Batch) -> None:
         if not pending:
             return
         positions = event_store.append(cursor, [change.recorded for change in pending], batch.opening)
@@ -374,7 +374,7 @@ class Committer:
         pending.clear()
 
 
-def _opening(locked: Cursor[Any]) -> event_store.Opening:
+def _opening(locked: SqlCursor) -> event_store.Opening:
     """Raises ``OtherVersion`` where what this program writes is not what the database's read models are."""
     opening = event_store.opening(locked)
     if told := registry.difference(opening.read_models):
@@ -431,7 +431,7 @@ def _key(envelope: Envelope) -> Key | None:
     return Key(envelope.org_id, envelope.actor.user_id or envelope.org_id, envelope.idempotency[0])
 
 
-def _given(cursor: Cursor[Any], envelopes: Sequence[Envelope]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
+def _given(cursor: SqlCursor, envelopes: Sequence[Envelope]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
     """Ask for the answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
     asked = idempotency_records.find(cursor, [key for envelope in envelopes if (key := _key(envelope))])
     return lambda: {
@@ -450,7 +450,7 @@ def _again(envelope: Envelope, key: Key, fingerprint: bytes, outcome: Outcome, k
     return outcome
 
 
-def _keep(cursor: Cursor[Any], envelopes: Sequence[Envelope], batch: _Batch) -> None:
+def _keep(cursor: SqlCursor, envelopes: Sequence[Envelope], batch: _Batch) -> None:
     kept: dict[Key, Kept] = {}
     for n, (envelope, result) in enumerate(zip(envelopes, batch.results, strict=True)):
         key = _key(envelope)

@@ -1,45 +1,45 @@
 """Statements that travel together: sent as one message when the first answer is asked for, and answered as one.
 
 psycopg's own pipeline sends each statement by itself and waits for the socket each time, with the interpreter's lock given away
-and taken back: with a dozen statements in a transaction that was half of what a write cost us. Refuses any parameter but text,
-whole numbers, ids, bytes, NULL and lists of one of these.
+and taken back: with a dozen statements in a transaction that was half of what a write cost us. Parameters of the types that writes
+are made of are turned into bytes here, which is faster; psycopg does it for every other type, as for its own cursors.
 """
 
 from __future__ import annotations
 
-import re
 import select
-from collections.abc import Callable, Sequence
-from functools import cache
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
-from psycopg import Cursor, DataError, OperationalError, errors, pq
-from psycopg.adapt import Transformer
+from psycopg import DataError, OperationalError, ProgrammingError, errors, pq
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq.abc import PGconn, PGresult
 
+from domain.sql_cursor import Param
 from projections.connections import Bounded, Silent
+from projections.placeholders import numbered
 
 _TEXT, _BINARY = pq.Format.TEXT, pq.Format.BINARY
 _FAILURES = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
 
 _UNKNOWN, _BYTEA, _BIGINT, _STRING, _UUID = 0, 17, 20, 25, 2950
-_head = Struct("!iiiii").pack
-_length = Struct("!i").pack
+_head = struct.Struct("!iiiii").pack
+_length = struct.Struct("!i").pack
 
 # The type of an element: its oid, that of its array, and how its bytes are made.
 _ARRAYS: dict[type, tuple[int, int, Callable[[Any], bytes]]] = {
     UUID: (_UUID, 2951, attrgetter("bytes")),
-    int: (_BIGINT, 1016, Struct("!q").pack),
+    int: (_BIGINT, 1016, struct.Struct("!q").pack),
     str: (_STRING, 1009, str.encode),
     bytes: (_BYTEA, 1001, bytes),
 }
 
 _Prepared = tuple[bytes, tuple[int, ...]]
 """A statement's text and the types of its parameters."""
-_Param = tuple[bytes | None, int, pq.Format]
+_Sent = tuple[bytes | None, int, pq.Format]
 """A value as it is sent, the oid of its type, and in which of the two forms it is."""
 
 
@@ -63,7 +63,7 @@ class StatementBatch:
     def __init__(self, connection: Bounded) -> None:
         self.connection = connection
         self._patience_ms = int(connection.patience * 1000)
-        self.transformer = Transformer(connection)
+        self._transformer = Transformer(connection)
         self._names: dict[_Prepared, bytes] = {}
         self._asked: list[_Asked] = []
 
@@ -74,9 +74,30 @@ class StatementBatch:
         """Send nothing of what has been asked."""
         self._asked.clear()
 
-    def ask(self, cursor: BatchedStatement, text: str, values: Sequence[Any], rows: pq.Format, *, prepare: bool) -> None:
-        params, types, formats = zip(*map(_param, values), strict=True) if values else ((), (), ())
-        self._asked.append(_Asked(cursor, _numbered(text), types, params, formats, rows, prepare))
+    def ask(
+        self, cursor: BatchedStatement, query: str, params: Mapping[str, Param] | None, rows: pq.Format, *, prepare: bool
+    ) -> None:
+        if not params:
+            text = query.encode() if params is None else numbered(query)[0]
+            self._asked.append(_Asked(cursor, text, (), (), (), rows, prepare))
+            return
+        text, names = numbered(query)
+        sent, types, formats = zip(*[self._sent(params[name]) for name in names], strict=True)
+        self._asked.append(_Asked(cursor, text, types, sent, formats, rows, prepare))
+
+    def rows(self, answer: PGresult) -> list[tuple[Any, ...]]:
+        if answer.status != pq.ExecStatus.TUPLES_OK:
+            raise ProgrammingError("This statement has no rows to fetch.")
+        self._transformer.set_pgresult(answer)
+        return self._transformer.load_rows(0, answer.ntuples, tuple)
+
+    def _sent(self, value: Param) -> _Sent:
+        kind = type(value)
+        if (known := _SENT.get(kind)) and (sent := known(value)) is not None:
+            return sent
+        dumper = self._transformer.get_dumper(value, PyFormat.AUTO)
+        data = dumper.dump(value)
+        return None if data is None else bytes(data), dumper.oid, dumper.format
 
     def flush(self) -> None:
         """Send what has been asked, and wait until all of it is answered.
@@ -150,67 +171,72 @@ class StatementBatch:
         raise Silent
 
 
-class BatchedStatement(Cursor[Any]):
-    """Of a cursor it can do no more than is below: ask, and fetch, which waits for the answer to what it asked last."""
+class BatchedStatement:
+    """A ``SqlCursor`` on a batch: it asks, and where rows are fetched, waits for the answer to what it asked last."""
 
     def __init__(self, statements: StatementBatch) -> None:
-        super().__init__(statements.connection)
         self._statements = statements
+        self._rows: Iterator[tuple[Any, ...]] | None = None
         self.answer: PGresult | None = None
 
-    def execute(  # type: ignore[override]
-        self, query: str, params: Sequence[Any] = (), *, prepare: bool | None = None, binary: bool | None = None
-    ) -> BatchedStatement:
-        """Ask. Prepares each statement once a connection, unless told not to; parameters come in order, as ``%s`` or ``%b``."""
-        self.answer = None
+    def execute(
+        self, query: str, params: Mapping[str, Param] | None = None, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> Self:
+        """Ask. Prepares each statement once a connection, unless told not to."""
+        self.answer = self._rows = None
         self._statements.ask(self, query, params, _BINARY if binary else _TEXT, prepare=prepare is not False)
         return self
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        if self.answer is None:
-            self._statements.flush()
-        assert self.answer is not None
-        self._statements.transformer.set_pgresult(self.answer)
-        return self._statements.transformer.load_rows(0, self.answer.ntuples, tuple)
+        return list(self._remaining())
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The first row, each time."""
-        return next(iter(self.fetchall()), None)
+        return next(self._remaining(), None)
+
+    def _remaining(self) -> Iterator[tuple[Any, ...]]:
+        if self._rows is None:
+            if self.answer is None:
+                self._statements.flush()
+            assert self.answer is not None
+            self._rows = iter(self._statements.rows(self.answer))
+        return self._rows
 
 
-@cache
-def _numbered(text: str) -> bytes:
-    """A statement with its placeholders numbered as the server has them."""
-    first, *others = re.split(r"%[sb]", text)
-    return (first + "".join(f"${number}{part}" for number, part in enumerate(others, start=1))).encode()
+def _text(value: str) -> _Sent:
+    if "\0" in value:
+        raise DataError("Text cannot contain NUL bytes.")
+    return value.encode(), _UNKNOWN, _TEXT
 
 
-def _param(value: Any) -> _Param:
-    kind = type(value)
-    if kind is str:
-        if "\0" in value:
-            raise DataError("Text cannot contain NUL bytes.")
-        return value.encode(), _UNKNOWN, _TEXT
-    if kind is list:
-        return _array(value)
-    if kind is int:
-        return str(value).encode(), _BIGINT, _TEXT
-    if kind is UUID:
-        return value.bytes, _UUID, _BINARY
-    if kind is bytes:
-        return value, _BYTEA, _BINARY
-    if value is None:
-        return None, _UNKNOWN, _TEXT
-    raise TypeError(f"a statement cannot be sent a {kind.__name__}")
+def _whole_number(value: int) -> _Sent | None:
+    return (b"%d" % value, _BIGINT, _TEXT) if -(2**63) <= value < 2**63 else None
 
 
-def _array(values: Sequence[Any]) -> _Param:
-    """A list whose elements are all of the first one's type."""
+def _list(values: Sequence[Any]) -> _Sent | None:
+    """None where it is not of one type, of one that is not known here, or has a number too large for one."""
     if not values:
         return b"{}", _UNKNOWN, _TEXT
-    element, array, convert = _ARRAYS[type(values[0])]
+    kinds = set(map(type, values))
+    found = _ARRAYS.get(kinds.pop())
+    if found is None or kinds:
+        return None
+    element, array, convert = found
     parts = [_head(1, 0, element, len(values), 1)]
-    for value in values:
-        data = convert(value)
-        parts += (_length(len(data)), data)
+    try:
+        for value in values:
+            data = convert(value)
+            parts += (_length(len(data)), data)
+    except struct.error:
+        return None
     return b"".join(parts), array, _BINARY
+
+
+# How a value of a type is sent; None where that is left to psycopg.
+_SENT: dict[type, Callable[[Any], _Sent | None]] = {
+    str: _text,
+    list: _list,
+    int: _whole_number,
+    UUID: lambda value: (value.bytes, _UUID, _BINARY),
+    bytes: lambda value: (value, _BYTEA, _BINARY),
+    type(None): lambda value: (None, _UNKNOWN, _TEXT),
+}

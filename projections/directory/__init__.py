@@ -14,11 +14,11 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Raw, Struct
-from psycopg import Cursor
 
 from domain import account, activity, catalog, contact, custom_field, organization, token, user, webhook_endpoint
 from domain.event import State
 from domain.fold import Change
+from domain.sql_cursor import SqlCursor
 from domain.text import caseless, nfc
 from projections import versioned_rows
 from projections.search import searchable
@@ -176,7 +176,7 @@ class Directory:
     ddl = DDL
     zero_rows: Mapping[str, str] = {}
 
-    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+    def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
         epochs: dict[UUID, _Epoch] = {}
         for recorded, _, after in batch:
@@ -192,9 +192,9 @@ class Directory:
             cursor.execute(
                 """
                 INSERT INTO identity_epochs AS e
-                SELECT * FROM json_populate_recordset(NULL::identity_epochs, %s::json)
+                SELECT * FROM json_populate_recordset(NULL::identity_epochs, %(rows)s::json)
                 ON CONFLICT (org_id) DO UPDATE SET position = greatest(e.position, excluded.position)
                 """,
-                (encode(list(epochs.values())).decode(),),
+                {"rows": encode(list(epochs.values())).decode()},
                 prepare=True,
             )

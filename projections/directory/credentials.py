@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
-
+from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
 
-def user(cursor: Cursor[Any], email: str, org_id: UUID | None = None) -> list[tuple[UUID, UUID]]:
+def user(cursor: SqlCursor, email: str, org_id: UUID | None = None) -> list[tuple[UUID, UUID]]:
     """(org, user) of every active user with this email, of one org where it is given."""
     cursor.execute(
         """
@@ -24,7 +22,7 @@ def user(cursor: Cursor[Any], email: str, org_id: UUID | None = None) -> list[tu
     return cursor.fetchall()
 
 
-def token(cursor: Cursor[Any], *, hashed: str | None = None, token_id: UUID | None = None) -> tuple[UUID, UUID] | None:
+def token(cursor: SqlCursor, *, hashed: str | None = None, token_id: UUID | None = None) -> tuple[UUID, UUID] | None:
     """(org, token) by the SHA-256 of the token or by its id."""
     cursor.execute(
         """

@@ -26,15 +26,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg import Cursor
 
 from domain.fold import Change
 from domain.opportunity.events import State
+from domain.sql_cursor import SqlCursor
 from projections.forecast.money import Contribution, ForecastStatus, contribution
 
 INFINITY = "infinity"
@@ -77,7 +77,7 @@ CREATE TABLE forecast_balances (
 # One parse and one sum for a batch: the balances are brought up to date from the very rows that went into the ledger.
 POST = """
 WITH posted AS (
-    INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %s::json)
+    INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %(rows)s::json)
     RETURNING org_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS period, day, currency, status,
         unweighted, weighted, n
 )
@@ -185,10 +185,10 @@ class Forecast:
     ddl = DDL
     zero_rows: Mapping[str, str] = {"forecast_balances": "unweighted = 0 AND weighted = 0 AND n = 0"}
 
-    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+    def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         entries = [entry for change in batch if isinstance(change.after, State) for entry in _entries(change)]
         if entries:
-            cursor.execute(POST, (encode(entries).decode(),), prepare=True)
+            cursor.execute(POST, {"rows": encode(entries).decode()}, prepare=True)
 
 
 def _entries(change: Change) -> Iterator[_Entry]:

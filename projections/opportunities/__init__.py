@@ -18,11 +18,11 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Struct
-from psycopg import Cursor
 
 from domain.fold import Change
 from domain.money import quantized
 from domain.opportunity.events import ProbabilitySource, State, Status
+from domain.sql_cursor import SqlCursor
 from domain.text import folded, json_nfc, nfc
 from projections import versioned_rows
 from projections.search import searchable
@@ -262,7 +262,7 @@ class Opportunities:
     ddl = DDL
     zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
 
-    def apply(self, cursor: Cursor[Any], batch: Sequence[Change]) -> None:
+    def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
         counts: Counter[tuple[UUID, UUID, str, str, str]] = Counter()
         for recorded, before, after in batch:
@@ -275,9 +275,9 @@ class Opportunities:
             cursor.execute(
                 """
                 INSERT INTO opportunity_counts AS c
-                SELECT * FROM json_populate_recordset(NULL::opportunity_counts, %s::json)
+                SELECT * FROM json_populate_recordset(NULL::opportunity_counts, %(rows)s::json)
                 ON CONFLICT (org_id, owner_id, stage, status, close_date) DO UPDATE SET n = c.n + excluded.n
                 """,
-                (encode(deltas).decode(),),
+                {"rows": encode(deltas).decode()},
                 prepare=True,
             )

@@ -92,12 +92,13 @@ def _record(as_of: datetime | None) -> str:
 
 _RECORDS = f"""
     SELECT o.id, o.version, {_record(None)}
-    FROM unnest(%s::uuid[], %s::int[]) AS k (id, version) JOIN opportunities o USING (id, version) WHERE NOT o.deleted
+    FROM unnest(%(ids)s::uuid[], %(versions)s::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
+    WHERE NOT o.deleted
 """
 
 
 def records() -> str:
-    """Statement for full records, its parameters their ids and versions: (id, version, JSON), unless deleted then."""
+    """Statement for full records, its parameters their ``ids`` and ``versions``: (id, version, JSON), unless deleted then."""
     return _RECORDS
 
 

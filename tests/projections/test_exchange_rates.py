@@ -44,6 +44,6 @@ def test_the_list_has_the_rates_in_force_by_currency_the_latest_day_first(books:
 
 def test_the_answer_is_the_rate_set_last_and_the_version_of_its_currency(books: Books) -> None:
     euro = books.id("EUR")
-    ((id_, version, body),) = books.connection.execute(exchange_rates.LAST_SET, ([euro],)).fetchall()
+    ((id_, version, body),) = books.connection.execute(exchange_rates.LAST_SET, {"ids": [euro]}).fetchall()
     assert (id_, version) == (euro, 3)
     assert body == '{"currency":"EUR","valid_from":"2026-01-01","rate":"1.12","updated_at":"2026-02-01T00:00:00Z"}'

@@ -1,12 +1,16 @@
-"""Statements of a statements travel together, and fail together where they must."""
+"""Statements of a batch travel together, and fail together where they must."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from app.writing.statements import StatementBatch
 from projections import connections
@@ -27,8 +31,8 @@ def rows(statements: StatementBatch) -> list[tuple[object, ...]]:
 
 def test_nothing_is_sent_before_an_answer_is_asked_for_and_then_all_of_it_in_order(statements: StatementBatch) -> None:
     first, second, third = statements.cursor(), statements.cursor(), statements.cursor()
-    first.execute("INSERT INTO notes VALUES (%s, %s) RETURNING n", (1, "one"))
-    second.execute("UPDATE notes SET text = text || %s RETURNING text", ("!",))
+    first.execute("INSERT INTO notes VALUES (%(n)s, %(text)s) RETURNING n", {"n": 1, "text": "one"})
+    second.execute("UPDATE notes SET text = text || %(more)s RETURNING text", {"more": "!"})
     third.execute("SELECT count(*) FROM notes", binary=True)
     assert rows(statements) == []
     assert third.fetchall() == [(1,)]
@@ -40,7 +44,7 @@ def test_nothing_is_sent_before_an_answer_is_asked_for_and_then_all_of_it_in_ord
 def test_a_cursor_answers_what_it_was_asked_last(statements: StatementBatch) -> None:
     cursor = statements.cursor()
     for number in range(3):
-        cursor.execute("SELECT %s::bigint", (number,), binary=True)
+        cursor.execute("SELECT %(n)s::bigint", {"n": number}, binary=True)
     assert cursor.fetchall() == [(2,)]
     cursor.execute("SELECT 7 WHERE false")
     assert (cursor.fetchone(), cursor.fetchall()) == (None, [])
@@ -60,21 +64,61 @@ def test_a_cursor_answers_what_it_was_asked_last(statements: StatementBatch) -> 
         (["", "NULL", 'a"b\\c,{}'], "text[]"),
         ([b"", b"\x00\\x"], "bytea[]"),
         ([], "uuid[]"),
+        (2**63, "numeric"),
+        (-(2**63), "bigint"),
+        (1.5, "float8"),
+        (True, "bool"),
+        (Decimal("-12.50"), "numeric"),
+        (date(2026, 2, 28), "date"),
+        (datetime(2026, 2, 28, 23, 59, 59, 999_999, UTC), "timestamptz"),
+        ([True, False], "bool[]"),
+        ([Decimal("0.1"), Decimal("1e20")], "numeric[]"),
+        ([date(2026, 2, 28), date.max], "date[]"),
+        ([datetime(2026, 2, 28, tzinfo=UTC)], "timestamptz[]"),
+        ([1, None], "bigint[]"),
+        ([None, "a"], "text[]"),
+        ([None], "uuid[]"),
+        ([1, 2**63], "numeric[]"),
+        (timedelta(days=1, seconds=5), "interval"),
+        (Jsonb({"a": [1, None]}), "jsonb"),
     ],
 )
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_parameter_arrives_as_it_was(statements: StatementBatch, value: object, cast: str, binary: bool) -> None:
-    cursor = statements.cursor()
-    for placeholder in ("%s", "%b"):
-        cursor.execute(f"SELECT {placeholder}::{cast}", (value,), binary=binary)
-        assert cursor.fetchone() == (value,)
+def test_a_parameter_arrives_as_it_was_and_as_on_a_cursor_of_psycopgs(
+    statements: StatementBatch, value: Any, cast: str, binary: bool
+) -> None:
+    cursor, psycopgs = statements.cursor(), statements.connection.cursor()
+    expected = value.obj if isinstance(value, Jsonb) else value
+    for placeholder in ("%(value)s", "%(value)b"):
+        for each in (cursor, psycopgs):
+            each.execute(f"SELECT {placeholder}::{cast}, {placeholder}::{cast}", {"value": value}, binary=binary)
+            assert each.fetchone() == (expected, expected)
+
+
+def test_a_percent_sign_is_written_twice_beside_parameters_and_once_without(statements: StatementBatch) -> None:
+    for cursor in (statements.cursor(), statements.connection.cursor()):
+        assert cursor.execute("SELECT '%s %%'").fetchone() == ("%s %%",)
+        assert cursor.execute("SELECT '%% ' || %(text)s", {"text": "%(text)s"}).fetchone() == ("% %(text)s",)
+
+
+def test_rows_are_fetched_once_and_only_of_a_statement_that_has_some(statements: StatementBatch) -> None:
+    for cursor in (statements.cursor(), statements.connection.cursor()):
+        cursor.execute("SELECT n FROM generate_series(1, 4) n")
+        assert (cursor.fetchone(), cursor.fetchone(), cursor.fetchall()) == ((1,), (2,), [(3,), (4,)])
+        assert (cursor.fetchone(), cursor.fetchall()) == (None, [])
+        cursor.execute("TRUNCATE notes")
+        with pytest.raises(psycopg.ProgrammingError):
+            cursor.fetchall()
 
 
 def test_a_value_it_does_not_know_and_nul_in_text_are_refused_before_anything_is_sent(statements: StatementBatch) -> None:
-    with pytest.raises(TypeError, match="float"):
-        statements.cursor().execute("SELECT %s", (1.5,))
+    unknown: Any
+    for unknown in (object(), {"a": 1}):
+        for cursor in (statements.cursor(), statements.connection.cursor()):
+            with pytest.raises(psycopg.ProgrammingError, match="cannot adapt type"):
+                cursor.execute("SELECT %(value)s", {"value": unknown})
     with pytest.raises(psycopg.DataError, match="NUL"):
-        statements.cursor().execute("SELECT %s", ("a\0b",))
+        statements.cursor().execute("SELECT %(value)s", {"value": "a\0b"})
     assert statements.cursor().execute("SELECT 1").fetchall() == [(1,)]
 
 
@@ -83,14 +127,14 @@ def test_the_first_failure_is_raised_and_what_came_after_it_is_not_done(statemen
     cursor.execute("BEGIN")
     cursor.execute("INSERT INTO notes VALUES (1)")
     cursor.execute("INSERT INTO notes VALUES (1)")
-    behind.execute("SELECT upper(%s)", ("never",))
+    behind.execute("SELECT upper(%(text)s)", {"text": "never"})
     cursor.execute("COMMIT")
     with pytest.raises(psycopg.errors.UniqueViolation, match="notes_pkey"):
         statements.flush()
     statements.connection.rollback()
     assert rows(statements) == []
-    behind.execute("SELECT upper(%s)", ("now",))
-    cursor.execute("INSERT INTO notes VALUES (2, %s)", ("again",))
+    behind.execute("SELECT upper(%(text)s)", {"text": "now"})
+    cursor.execute("INSERT INTO notes VALUES (2, %(text)s)", {"text": "again"})
     assert behind.fetchall() == [("NOW",)]
     assert rows(statements) == [(2, "again")]
 
@@ -112,7 +156,10 @@ def test_what_was_forgotten_is_not_sent(statements: StatementBatch) -> None:
 
 def test_more_than_the_sockets_hold_goes_both_ways_without_a_standstill(statements: StatementBatch) -> None:
     text = "x" * 1_000_000
-    cursors = [statements.cursor().execute("SELECT %s::text || %s::text", (str(number), text)) for number in range(30)]
+    cursors = [
+        statements.cursor().execute("SELECT %(n)s::text || %(text)s::text", {"n": str(number), "text": text})
+        for number in range(30)
+    ]
     statements.flush()
     assert [cursor.fetchone() == (f"{number}{text}",) for number, cursor in enumerate(cursors)] == [True] * 30
 
