@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, structs
 
 from domain import event
 from domain.context import Context, admins_only
+from domain.deal_fields import CLOSING, REQUIRABLE
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Errors, Invalid
 from domain.fields import Key, Line, Percent, limit_errors, one_line
@@ -30,11 +31,10 @@ Preset = Literal["permissive", "no_skip", "no_backward"]
 Transitions = Preset | dict[str, tuple[str, ...]]
 
 # Fields of a deal that a stage may require beside custom fields; the others always have a value.
-REQUIRABLE = ("amount", "close_date", "stakeholder_ids", "tags")
 REQUIRABLE_BY_TYPE: dict[StageType, tuple[str, ...]] = {
     "open": REQUIRABLE,
-    "won": (*REQUIRABLE, "actual_amount", "actual_close_date"),
-    "lost": (*REQUIRABLE, "actual_amount", "actual_close_date", "lost_reason"),
+    "won": (*REQUIRABLE, *CLOSING[:-1]),
+    "lost": (*REQUIRABLE, *CLOSING),
 }
 REQUIRED_BY_TYPE: dict[StageType, tuple[str, ...]] = {
     "open": (),

@@ -76,8 +76,9 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
 
 
 def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
-    """A struct with the fields of ``cls`` but those named; if ``closed``, with no others."""
-    fields = [(field.name, field.type, _default(field)) for field in msgspec.structs.fields(cls) if field.name not in names]
+    """A struct with the fields of ``cls`` but those named, the required ones first; if ``closed``, with no others."""
+    kept = sorted((one for one in msgspec.structs.fields(cls) if one.name not in names), key=lambda one: not one.required)
+    fields = [(field.name, field.type, _default(field)) for field in kept]
     return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
 
 

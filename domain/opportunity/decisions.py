@@ -12,12 +12,13 @@ from typing import Any
 
 from domain import event
 from domain.custom_value import is_empty
+from domain.deal_fields import CLEARABLE, CLOSING
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.fields import limit_errors
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
-from domain.opportunity.draft import CLOSING, NOTHING, Draft
+from domain.opportunity.draft import NOTHING, Draft
 from domain.opportunity.events import (
     Changes,
     Created,
@@ -82,7 +83,7 @@ def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]
 
 
 def _replaced(state: State, command: Replace, context: PolicyContext) -> tuple[event.Event, ...]:
-    wanted = event.set_fields(command)
+    wanted = dict.fromkeys(CLEARABLE) | event.set_fields(command)
     if wanted["currency"] is None:
         wanted["currency"] = context.policy.organization.currency
     wanted["custom_fields"] = dict.fromkeys(state.custom_fields) | (wanted["custom_fields"] or {})

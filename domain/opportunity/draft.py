@@ -12,6 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from domain import custom_value
+from domain.deal_fields import CLOSING
 from domain.did_you_mean import nearest
 from domain.errors import Errors
 from domain.fields import MAX_STAKEHOLDERS, REQUIRED, checks, tags_error
@@ -22,9 +23,10 @@ from domain.pipeline import Stage
 from domain.policy import PolicyContext
 from domain.text import normal
 
-CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
-
 _CHECKS = checks(Create)
+_OF_THEIR_OWN = ("currency", "probability", "lost_reason")
+PLAIN = tuple(name for name in _CHECKS if name not in _OF_THEIR_OWN)
+"""Texts and dates that are kept as they are given, if nothing is wrong with them."""
 
 _NONE = cast("Any", None)
 NOTHING = State(
@@ -147,7 +149,7 @@ def set_texts_and_dates(draft: Draft) -> None:
             new["tags"] = tags
             if message := tags_error(tags):
                 errors["tags"] = [message]
-    for name in ("name", "close_date", "actual_close_date"):
+    for name in PLAIN:
         if name in wanted and (given := wanted[name]) != (old := getattr(state, name)):
             value = normal(given) if isinstance(given, str) else given
             if value != old:

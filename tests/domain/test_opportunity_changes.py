@@ -7,12 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from domain import opportunity
 from domain.context import Facts
 from domain.custom_field import Definition
+from domain.deal_fields import DealFields
 from domain.errors import Conflict, Forbidden, NotFound
-from domain.opportunity import ChangeStage, Delete, Replace, Restore, Update
+from domain.opportunity import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.pipeline import DEFAULT, LostReason, Stage
 from domain.pipeline import Replace as ReplacePipeline
 from tests.support.domain import (
@@ -34,6 +36,18 @@ from tests.support.domain import (
 )
 
 JUNE = date(2026, 6, 30)
+
+
+def test_whatever_edits_a_deal_takes_the_same_fields_and_its_events_and_state_have_them() -> None:
+    declared = set(DealFields.__struct_fields__)
+    for command in (Create, Replace, Update):
+        assert set(command.__struct_fields__) - declared == {"name", "account_id", "currency", "stage", "owner_id"}
+    assert set(ChangeStage.__struct_fields__) - declared == {"stage", "currency", "comment"}
+    for each in (Create, Replace, Update, ChangeStage):
+        types = {field.name: field.type for field in structs.fields(each)}
+        assert all(types[field.name] == field.type and not field.required for field in structs.fields(DealFields))
+    assert declared <= set(opportunity.Changes.__struct_fields__)
+    assert declared <= set(opportunity.State.__struct_fields__)
 
 
 def test_a_patch_changes_only_what_is_given() -> None:

@@ -1,0 +1,31 @@
+"""The fields of a deal that whoever edits it may set, declared once for every command that does: see ``opportunity.commands``."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from domain.fields import CustomFields, Day, Percent, StakeholderIds, Tags, Text
+
+
+class DealFields(Struct, frozen=True, kw_only=True):
+    """What may be left out (UNSET) and cleared (None) in each of them; None brings ``probability`` back to the stage's."""
+
+    amount: Decimal | UnsetType | None = UNSET
+    probability: Percent | UnsetType | None = UNSET
+    close_date: Day | UnsetType | None = UNSET
+    stakeholder_ids: StakeholderIds | UnsetType | None = UNSET
+    tags: Tags | UnsetType | None = UNSET
+    custom_fields: CustomFields | UnsetType | None = UNSET
+    actual_amount: Decimal | UnsetType | None = UNSET
+    actual_close_date: Day | UnsetType | None = UNSET
+    lost_reason: Text | UnsetType | None = UNSET
+
+
+CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
+"""Of a closed deal alone, the last one of a lost one."""
+ALWAYS_SET = ("probability",)
+CLEARABLE = tuple(name for name in DealFields.__struct_fields__ if name not in ALWAYS_SET)
+REQUIRABLE = tuple(name for name in CLEARABLE if name not in CLOSING and name != "custom_fields")
+"""By any stage; custom fields one by one, by their keys."""
