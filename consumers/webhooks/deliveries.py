@@ -237,7 +237,7 @@ _SETTLE = """
             status = CASE WHEN d.status = 'pending' OR s.status = 'delivered' THEN s.status ELSE d.status END,
             due_at = CASE WHEN s.status = 'pending' THEN clock_timestamp() + make_interval(secs => s.delay) ELSE d.due_at END,
             settled_at = CASE WHEN s.status <> 'pending' THEN clock_timestamp() ELSE d.settled_at END
-        FROM settled s WHERE d.id = s.id
+        FROM settled s WHERE d.id = ANY (ARRAY(SELECT id FROM settled)) AND d.id = s.id
         RETURNING d.id, d.attempts
     )
     INSERT INTO webhook_attempts (delivery_id, number, org_id, at, ms, outcome, status, answer, error)

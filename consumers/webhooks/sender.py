@@ -94,9 +94,8 @@ class Sender:
         errors = 0
         while not stop.is_set():
             try:
-                busy = await self.step()
+                pause = await self.step()
                 errors = 0
-                pause = 0.0 if busy or self._woken.is_set() else await self._idle_seconds()
             except Exception as error:  # noqa: BLE001  whatever it was, the queue is still there and so is the work
                 errors += 1
                 pause = min(POLL_SECONDS * 2 ** min(errors, 10), MAX_BACKOFF_SECONDS)
@@ -105,14 +104,17 @@ class Sender:
             await self._pause(pause, stop)
         await self._end(grace)
 
-    async def step(self) -> bool:
-        """Settle what has ended, claim and begin what is due; whether there was anything to begin, so that there may be more."""
+    async def step(self) -> float:
+        """Settle what has ended, claim and begin what is due; for how many seconds there is no more to do, if nobody wakes us."""
         self._woken.clear()
         connection = await self._connected()
         if self._clock.due():
             await self._set_clock(connection)
         await self._settle(connection)
-        begun = await self._begin(connection)
+        async with connection.cursor() as cursor:  # which costs little beside a claim
+            left = await deliveries.seconds_until_due(cursor)
+        if left <= 0:  # What is due and is not claimed has no room yet, or its endpoint is being disabled.
+            left = 0.0 if await self._begin(connection) else POLL_SECONDS
         if monotonic() - self._shown_at > HEARTBEAT_SECONDS:
             self._shown_at = monotonic()
             await connection.execute(deliveries.SHOW_LIFE)
@@ -120,14 +122,7 @@ class Sender:
             self._swept_at = monotonic()
             async with connection.transaction(), connection.cursor() as cursor:
                 await sweep.sweep(cursor, self._keep)
-        return begun
-
-    async def _idle_seconds(self) -> float:
-        connection = await self._connected()
-        async with connection.cursor() as cursor:
-            left = await deliveries.seconds_until_due(cursor)
-        # What is due and was not claimed has no room yet, or its endpoint is being disabled.
-        return min(max(left, POLL_SECONDS), IDLE_SECONDS)
+        return min(left, IDLE_SECONDS)
 
     async def _pause(self, seconds: float, stop: threading.Event) -> None:
         """Until something woke us, a notification among it, or it is time to stop; at most so many seconds."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -15,7 +16,7 @@ from uuid_utils.compat import uuid7
 from app.process import children
 from consumers import database
 from consumers.webhooks import deliveries
-from consumers.webhooks.deliveries import Row
+from consumers.webhooks.deliveries import Row, Settled
 from consumers.webhooks.sender import LISTEN
 from domain.webhook_endpoint import Update
 from tests.support.commands import Company
@@ -31,6 +32,8 @@ TOO_LATE = """
     WHERE d.status = 'pending' AND (q.due_at IS NULL OR q.due_at > claimable_at(d.due_at, d.leased_until))
 """
 """Deliveries to active endpoints that can be claimed before anybody looks at their endpoint."""
+READ = "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables WHERE relname LIKE 'webhook_%'"
+"""Statement for how many rows this transaction has looked at."""
 CHANGES = (
     "status = 'delivered', leased_until = NULL, settled_at = clock_timestamp()",
     "leased_until = NULL",
@@ -54,9 +57,7 @@ class Claims:
             async with await AsyncConnection.connect(self._url, options=options) as connection, connection.cursor() as cursor:
                 await cursor.execute("SET ROLE opportunities_writer")
                 claimed = await deliveries.claim(cursor, [], fast_free=free, slow_free=free, lease=25.0)
-                await cursor.execute(
-                    "SELECT sum(seq_tup_read + idx_tup_fetch)::int FROM pg_stat_xact_user_tables WHERE relname LIKE 'webhook_%'"
-                )
+                await cursor.execute(READ)
                 row = await cursor.fetchone()
                 assert row is not None
                 return [one.id for one in claimed], row[0]
@@ -118,6 +119,27 @@ def test_who_tells_senders_later_commits_without_a_notification(database_url: st
             deliveries.queue(cursor, [Row(uuid7(), company.id, hooks, "evt_1", "opportunity.won", uuid7(), 1, "{}")])
             consumer.execute(f"NOTIFY {deliveries.CHANNEL}, 'later'")
         assert [one.payload for one in sender.notifies(timeout=10, stop_after=1)] == ["later"]
+
+
+def test_settling_that_was_planned_while_nothing_was_queued_looks_at_few_rows_of_a_long_queue(
+    database_url: str, company: Company
+) -> None:
+    hooks = endpoint(company, URL)
+
+    async def run() -> int:
+        async with await AsyncConnection.connect(database_url, options="-c enable_seqscan=off") as connection:
+            cursor = connection.cursor()
+            for number in range(10):
+                (waiting,) = queue(database_url, company, hooks)
+                put_off(database_url, 2_000 if number == 9 else 0)
+                await connection.commit()
+                done = Settled(waiting, company.id, hooks, "delivered", 0.0, datetime.now(UTC), 1, "delivered", 200, "", None)
+                await deliveries.settle(cursor, [done])
+            await cursor.execute(READ)
+            ((read,),) = await cursor.fetchall()
+            return int(read)
+
+    assert asyncio.run(run()) < 50
 
 
 def test_an_endpoint_that_goes_on_after_a_pause_is_looked_at_within_seconds(database_url: str, company: Company) -> None:
