@@ -1,1 +1,1 @@
-"""The conventions of HTTP, one file each: what every request and answer goes through. Knows no resource."""
+"""The conventions of HTTP, one file each: what every request and response passes through. No file here knows a resource."""

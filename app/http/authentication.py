@@ -1,5 +1,4 @@
-"""Bearer tokens: from an ``Authorization`` header to the identity behind it. Refuses to know a token: only its
-SHA-256."""
+"""Bearer tokens: from an ``Authorization`` header to the identity behind it. Tokens are looked up by their SHA-256."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ class Identities(Protocol):
 
 
 async def authenticate(authorization: str | None, identities: Identities) -> Identity:
-    """Who sent this header. Raises ``Refused`` without a usable header, ``Unauthenticated`` for a token that is no
-    good."""
+    """The sender's identity. Raises ``Refused`` for a missing or malformed header, ``Unauthenticated`` for a token that is not
+    valid."""
     if authorization is None:
         raise Refused(401, "unauthenticated", "Send a token: Authorization: Bearer <token>.", CHALLENGE)
     scheme, _, token = authorization.partition(" ")

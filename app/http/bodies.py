@@ -1,7 +1,7 @@
-"""Request bodies: from bytes to a command, or to every complaint there is about them, by field, in words for people.
+"""Request bodies: from bytes to a command, or to a list of all errors by field.
 
-A good body is decoded by msgspec straight into the command and costs a few microseconds; only a bad one is read again,
-field by field. Refuses other media types, unknown keys, NUL characters, numbers that are none, and nesting without end.
+msgspec decodes a good body straight into the command in a few microseconds. Only a bad one is read again, field by field. Refuses
+other media types, unknown keys, NUL characters, malformed numbers and deep nesting.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
 
 BOM = b"\xef\xbb\xbf"
 LARGE = 16_384
-"""Bytes of a body that a thread reads, one after the other: a bad one may take longer than everybody else likes to wait."""
+"""Bytes from which on a body is read by a thread, one body at a time: checking a large bad one would stall the event loop."""
 _aside = ThreadPoolExecutor(1, "bodies")
 MANY = 1_000
-"""Commas in a body whose values are counted."""
+"""Commas from which on the values of a body are counted."""
 
 _MEDIA_TYPE = re.compile(r'application/(merge-patch\+)?json(\s*;\s*charset="?utf-?8"?)?\s*', re.IGNORECASE)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Nothing(Struct):
-    """The body of a request that has none."""
+    """The body of a request that takes none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -
 
 
 def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
-    """A struct with the fields of ``cls`` but those named, the required ones first; if ``closed``, with no others."""
+    """A struct with the fields of ``cls`` except ``names``, the required ones first; if ``closed``, it forbids other fields."""
     kept = sorted((one for one in msgspec.structs.fields(cls) if one.name not in names), key=lambda one: not one.required)
     fields = [(field.name, field.type, _default(field)) for field in kept]
     return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
@@ -89,7 +89,8 @@ def _default(field: FieldInfo) -> Any:
 
 
 async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
-    """The request's body as ``cls``, from whoever may give such a command. As ``decode`` and ``permission.require``."""
+    """Decode the request's body as ``cls``, once the sender may give such a command. Raises as ``decode`` and
+    ``permission.require``."""
     command = cls if issubclass(cls, Command) else None
     if command is not None:
         await permission.require(request, command)
@@ -101,13 +102,13 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
             return await _run_aside(reading)
         return decode(raw, content_type, cls, read_only, **given)
     except (Invalid, Refused):
-        if command is not None:  # what is wrong is told to whoever may give it at this moment
+        if command is not None:  # only those who may give the command at this moment learn what is wrong with it
             await permission.require_at_present(request, command)
         raise
 
 
 async def sent(request: Http) -> bytes:
-    """The request's body, inflated. Raises ``Refused`` as ``compression.inflated``."""
+    """The request's body, decompressed. Raises ``Refused`` as ``compression.inflated``."""
     raw, context = await request.body(), request_context.from_request(request)
     if context.content_encoding is None:
         return raw
@@ -122,15 +123,16 @@ async def _run_aside(work: Callable[[], T]) -> T:
 
 
 async def none(request: Http) -> None:
-    """Nothing, or an object of nothing. Raises as ``read``."""
+    """Accept no body, or an empty object. Raises as ``read``."""
     if (await sent(request)).strip():
         await read(request, Nothing)
 
 
 def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
-    """A body as ``cls``; keys that are ``read_only`` may be in it and mean nothing. ``given`` fields are no keys of it.
+    """Decode a body as ``cls``. ``read_only`` keys are allowed and ignored; ``given`` fields are set here and are not keys of the
+    body.
 
-    Raises ``Refused`` for another media type or what is not JSON, ``Invalid`` with every field's error.
+    Raises ``Refused`` for another media type or invalid JSON, ``Invalid`` with every field's error.
     """
     raw = raw.removeprefix(BOM)
     if content_type != "application/json" and (content_type is None or not _MEDIA_TYPE.fullmatch(content_type)):
@@ -153,7 +155,7 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
 
 
 def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
-    """What ``check`` found nothing wrong with, and msgspec takes only so: 60.0 as the integer that it is."""
+    """Decode a body that passed ``check`` but that strict msgspec refuses, such as 60.0 for an integer."""
     try:
         return _members.decode(raw), form.tolerant.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -161,12 +163,12 @@ def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
 
 
 def _plain_numbers(members: Mapping[str, Raw], form: _Form) -> bool:
-    """Whether the decimal fields are written as JSON writes numbers; Python's Decimal also takes 1_000, NaN and ٣."""
+    """Whether all decimal fields are valid JSON numbers; Python's Decimal also takes 1_000, NaN and ٣."""
     return all(NUMBER.fullmatch(members[name]) for name in form.decimals if name in members)
 
 
 def _in_utc(command: Any, form: _Form) -> Any:
-    """With its instants in UTC. Raises ``Invalid`` for a time without a zone or outside the calendar."""
+    """The command with its instants in UTC. Raises ``Invalid`` for a time without a zone or outside the calendar."""
     changes: dict[str, datetime] = {}
     errors: Errors = {}
     for name in form.instants:

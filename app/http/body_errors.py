@@ -1,7 +1,7 @@
-"""What is wrong with a request's body: every complaint at once, by field, in words for people.
+"""What is wrong with a request's body: every error at once, by field, in words for people.
 
-Reads with the standard library, which says where JSON is broken, and compares with the fields of the command. Slow, for
-bad bodies only. Refuses to repeat a value back, which may be long or secret.
+It parses with the standard library, which says where JSON is broken, and compares with the fields of the command. Slow, and used
+for bad bodies only. Values are not repeated in messages, because they may be long or secret.
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ MAX_INTEGER = 10**400
 MAX_ERRORS = 50
 MAX_KEY = 100
 MAX_ITEMS = 10_000
-"""Of a list or an object whose type sets no lower limit."""
+"""In a list or an object whose type sets no lower limit."""
 MAX_VALUES = 25_000
-"""In one body: more than the largest that is any good, a deal with a hundred fields of two hundred options each."""
+"""In one body. The largest useful one is a deal with a hundred fields of two hundred options each."""
 MAX_WHOLE = 2**53
 NUMBER = re.compile(rb'-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,4})?"|null')
-"""A decimal in JSON, as a number or in quotes; Python's Decimal alone would also take 1_000, NaN and other scripts'
-digits."""
+"""A decimal in JSON, as a number or in quotes. Python's Decimal alone would also take 1_000, NaN and non-ASCII digits."""
 
 WORDS: dict[Any, str] = {
-    str: "Must be a text.",
+    str: "Must be a string.",
     int: "Must be a whole number.",
     float: "Must be a number.",
     Decimal: "Must be a number.",
@@ -60,15 +59,15 @@ class _Malformed(Exception):
 
 
 def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> None:
-    """Raises ``Invalid`` or ``Refused`` with all that is wrong with a body, if anything is.
+    """Raise ``Invalid`` or ``Refused`` with everything that is wrong with a body, if anything is.
 
-    ``known`` are the keys that may be in it, among them those that mean nothing.
+    ``known`` are the keys that it may have, including read-only ones, which are ignored.
     """
     body = _loaded(raw)
     if not isinstance(body, dict):
         raise Refused(400, "malformed_body", 'The body must be a JSON object: {"field": value, …}.')
     if len(body) > MAX_ITEMS:
-        raise Refused(400, "malformed_body", f"The body has {len(body)} keys.")
+        raise Refused(400, "malformed_body", f"The body has {len(body)} keys; at most {MAX_ITEMS} are allowed.")
     errors: Errors = {}
     _check_members(body, fields, known, errors)
     for name, field in fields.items():
@@ -83,7 +82,7 @@ def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) ->
 
 
 def _check_members(body: Mapping[str, Any], fields: Mapping[str, FieldInfo], known: frozenset[str], errors: Errors) -> None:
-    """What is wrong with keys, and with values whatever their type."""
+    """Check the keys, and what holds for values of any type."""
     hints, room = Hints(fields), MAX_VALUES
     for name, value in body.items():
         if _text_error(name):
@@ -96,11 +95,11 @@ def _check_members(body: Mapping[str, Any], fields: Mapping[str, FieldInfo], kno
             if room >= 0:
                 _check_content(value, name, 2, errors)
             else:
-                errors.setdefault(name, []).append(f"At most {MAX_VALUES} values in a body; with these there are more.")
+                errors.setdefault(name, []).append(f"A body may hold at most {MAX_VALUES} values; this field exceeds that.")
 
 
 def _values_in(value: Any) -> int:
-    """How many values are in a list or an object, and in those in it, as far as ``MAX_VALUES``. It looks at no other one."""
+    """The number of values nested in ``value``; counting stops above ``MAX_VALUES``."""
     count, left = 0, [value]
     while left and count <= MAX_VALUES:
         found = left.pop()
@@ -113,7 +112,7 @@ def _values_in(value: Any) -> int:
 
 
 def _tell_of_read_only(body: Mapping[str, Any], fields: Mapping[str, FieldInfo], known: frozenset[str], errors: Errors) -> None:
-    """Of what a record shows and takes by its id alone, where it was sent in place of the id."""
+    """Suggest the id field where a record was sent under a key that only responses have."""
     for name in known & body.keys() - fields.keys():
         for meant_name in (f"{name}_id", f"{name.removesuffix('s')}_ids"):
             if meant_name in fields and meant_name not in body:
@@ -133,7 +132,7 @@ def _loaded(raw: bytes) -> Any:
         message = str(error)
     except json.JSONDecodeError as error:
         message = f"{error.msg} at line {error.lineno}, column {error.colno}"
-    except ValueError:  # of int, which takes a few thousand
+    except ValueError:  # int() limits the number of digits
         message = "a number has too many digits"
     raise Refused(400, "malformed_body", f"The body is not valid JSON: {message}.")
 
@@ -143,7 +142,7 @@ def _no_number(text: str) -> NoReturn:
 
 
 def _check_content(value: Any, path: str, depth: int, errors: Errors) -> None:
-    """What no field may hold, whatever its type."""
+    """Check for what no field may hold, whatever its type."""
     if depth > MAX_DEPTH:
         errors.setdefault(path.partition(".")[0], []).append(f"Is nested deeper than {MAX_DEPTH} levels.")
     elif len(errors) >= MAX_ERRORS:
@@ -175,7 +174,7 @@ def _number_error(value: Any) -> str | None:
 
 
 def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
-    """Every way in which ``value`` is not of ``type_``, as long as there is room for more."""
+    """Add every way in which ``value`` does not match ``type_``, up to ``MAX_ERRORS``."""
     if len(errors) >= MAX_ERRORS or _too_many(value, type_, path, errors):
         return
     possible = alternatives(type_)
@@ -192,19 +191,19 @@ def _check(value: Any, type_: Any, path: str, errors: Errors) -> None:
 
 
 def _too_many(value: Any, type_: Any, path: str, errors: Errors) -> bool:
-    """Whether a list or an object has more in it than it may; its items are not looked at then."""
+    """Whether a list or an object has too many items; they are then not checked one by one."""
     if not isinstance(value, list | dict):
         return False
     limits = [meta.max_length for _, meta in map(_bare, alternatives(type_)) if meta is not None and meta.max_length is not None]
     limit = max(limits, default=MAX_ITEMS)
     if len(value) <= limit:
         return False
-    errors.setdefault(path, []).append(f"At most {limit} {'items' if isinstance(value, list) else 'keys'}; these are {len(value)}.")
+    errors.setdefault(path, []).append(f"At most {limit} {'items' if isinstance(value, list) else 'keys'}; got {len(value)}.")
     return True
 
 
 def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
-    """As ``_check`` for a type that is no union."""
+    """As ``_check``, for a type that is not a union."""
     type_, meta = _bare(type_)
     origin, arguments = get_origin(type_) or type_, get_args(type_)
     message = None
@@ -225,7 +224,7 @@ def _check_one(value: Any, type_: Any, path: str, errors: Errors) -> None:
 
 
 def _bare(type_: Any) -> tuple[Any, Meta | None]:
-    """A type without its annotations, and the constraints among them."""
+    """A type without ``Annotated``, and its constraints."""
     if get_origin(type_) is not Annotated:
         return type_, None
     bare, *notes = get_args(type_)
@@ -300,12 +299,12 @@ def _bounds(value: Any, meta: Meta) -> str | None:
 
 
 def bare(type_: Any) -> list[Any]:
-    """As ``alternatives``, without their annotations."""
+    """As ``alternatives``, without annotations."""
     return [_bare(one)[0] for one in alternatives(type_)]
 
 
 def alternatives(type_: Any) -> list[Any]:
-    """The types a value may have, without UNSET, which is no value."""
+    """The types a value may have, without UNSET, which is not a value."""
     if get_origin(type_) in (Union, UnionType):
         return [one for one in get_args(type_) if one is not UnsetType]
     return [type_]

@@ -1,4 +1,4 @@
-"""Whom a request is from, by address: what strangers are told apart by. Believes a header only where a proxy of ours wrote it."""
+"""The client's address, by which requests without a valid token are limited. Only trusted proxies may name it in a header."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from domain.webhook_url import Address, Network
 
 ONE_SITE = 64
-"""The bits of an IPv6 address that tell sites apart: whoever has one address there has all."""
+"""Prefix length of an IPv6 site: whoever has one address there has them all."""
 
 
 def from_scope(scope: Any, trusted: Sequence[Network]) -> str:
-    """The client's address, of an IPv6 one the network. It is the last of those on the way that is none of our proxies."""
+    """The client's address; for IPv6 its /64 network. It is the last address on the way that is not a trusted proxy."""
     client = scope.get("client")
     address = _parsed(client[0]) if client else None
     if address is not None and _among(address, trusted):
@@ -26,7 +26,7 @@ def from_scope(scope: Any, trusted: Sequence[Network]) -> str:
 
 
 def _parsed(text: str) -> Address | None:
-    """From ``1.2.3.4``, ``1.2.3.4:80``, ``::1`` or ``[::1]:80``; an IPv4 address that is written as IPv6 is one."""
+    """Parse ``1.2.3.4``, ``1.2.3.4:80``, ``::1`` or ``[::1]:80``. An IPv4 address mapped to IPv6 becomes IPv4."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

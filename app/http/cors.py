@@ -1,6 +1,6 @@
-"""Cross-origin requests: pages of the origins in a setting may read the API from a browser, with a token of theirs.
+"""Cross-origin requests: pages of the origins in a setting may call the API from a browser, with a token.
 
-An origin is compared exactly. Refuses ``*``, and cookies: whoever asks sends a token.
+Origins are compared exactly. There is no ``*``, and no cookies are used: every request sends a token.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ PREFLIGHT: list[Header] = [
     (b"access-control-allow-headers", SENT.encode()),
     (b"access-control-max-age", b"600"),
 ]
-"""What the answer says besides, by which a browser learns whether it may ask."""
+"""Headers of the response to a preflight request."""
 
 
 def allowing(origin: str) -> list[Header]:
-    """What every answer to a page of an allowed origin says."""
+    """Headers of every response to a page of an allowed origin."""
     return [(b"access-control-allow-origin", origin.encode()), _EXPOSED]

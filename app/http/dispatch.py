@@ -1,6 +1,6 @@
-"""The way of every write: a command and its request to the writer, and the outcome to an answer.
+"""The path of every write: a command goes to the command queue, its outcome becomes a response.
 
-Refuses to decide anything; preconditions and idempotency keys are read here and judged by the committer.
+Preconditions and idempotency keys are parsed here; the committer decides on them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ async def execute(
     kind: str | None = None,
     comment: str | None = None,
 ) -> Outcome:
-    """What became of a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``,
-    ``Unavailable``."""
+    """Execute a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``, ``Unavailable``."""
     await permission.require(request, type(command))
     context = request_context.from_request(request)
     if context.method == "POST" and not command.__struct_fields__:
@@ -70,13 +69,13 @@ async def execute(
         if isinstance(present, int) and present in expected:
             return await submit(present)
         raise VersionMismatch(
-            f"The record is at version {present}, which If-Match does not name: read it again and repeat the change.",
+            f"The record is at version {present}, which If-Match does not list: read it again and repeat the change.",
             version=present,
         ) from error
 
 
 def _expected(context: RequestContext) -> frozenset[int] | None:
-    """The versions of ``If-Match``; one that never is, where it lists none of ours."""
+    """The versions in ``If-Match``; ``NO_VERSION``, which never matches, if none of the tags is ours."""
     if context.if_match is None:
         return None
     listed = etag.versions(context.if_match)
@@ -84,10 +83,10 @@ def _expected(context: RequestContext) -> frozenset[int] | None:
 
 
 def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> JsonResponse:
-    """The record as it now stands, or 204 where there is nothing to show.
+    """The record as it now stands, or 204 if there is nothing to show.
 
-    ``location`` is the collection that a created record is in, with its slash. What is shown ``once`` stands behind the record,
-    is no part of what the ETag is of, and is null in a repeated answer.
+    ``location`` is the collection of a created record, with a trailing slash. The ``once`` members are appended to the record, are
+    not part of the ETag, and are null in a replayed response.
     """
     headers: list[Header] = []
     if outcome.replayed:
@@ -106,7 +105,7 @@ def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, 
 
 
 def record(request: Http, version: int, body: bytes) -> JsonResponse:
-    """A record that was read, or 304 where the client has it as it is."""
+    """A record that was read, or 304 if the client already has it."""
     tag = etag.tag(version, body)
     header = b"etag", tag.encode()
     if etag.unchanged(request_context.from_request(request).if_none_match, tag):

@@ -1,6 +1,6 @@
-"""Entity tags: the version of a record and a checksum of its JSON, which also shows what the record embeds: ``"6.1f3a90c2"``.
+"""Entity tags: the version of a record and a checksum of its JSON, which also covers embedded records: ``"6.1f3a90c2"``.
 
-Refuses a precondition that cannot be read, for to ignore one loses an update.
+Refuses a precondition that cannot be parsed, because ignoring it could lose an update.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ _TAG = re.compile(r'\s*(?:(?:W/)?"([\x21\x23-\x7e]*)"|(\d+))\s*')
 
 
 def tag(version: int, body: bytes) -> str:
-    """A changed body of one version goes unnoticed once in four thousand million times."""
+    """Two bodies of the same version have the same tag with probability 2⁻³²."""
     return f'"{version}.{crc32(body):08x}"'
 
 
 def versions(header: str) -> frozenset[int] | None:
     """The versions an ``If-Match`` lists, None for ``*``. Tags that are not ours match nothing.
 
-    What the record embeds is another record's change, and does not count here.
+    A change in an embedded record does not count: it is a change of that record.
     """
     tags = _tags(header, "If-Match")
     return None if tags is None else frozenset(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag)))
 
 
 def unchanged(header: str | None, tag: str) -> bool:
-    """Whether an ``If-None-Match`` lists this very tag, so that a GET may answer 304."""
+    """Whether an ``If-None-Match`` lists this tag, so that a GET may answer 304."""
     if header is None:
         return False
     tags = _tags(header, "If-None-Match")
@@ -37,7 +37,7 @@ def unchanged(header: str | None, tag: str) -> bool:
 
 
 def _tags(header: str, name: str) -> set[str] | None:
-    """The tags listed, without quotes, None for ``*``. A weak one counts as a strong one, for who compresses makes ours weak."""
+    """The tags listed, without quotes, None for ``*``. Weak tags count as strong ones, because compression makes ours weak."""
     if header.strip() == "*":
         return None
     found: set[str] = set()

@@ -1,8 +1,7 @@
-"""Filters in a query string: a declared table of what a list understands, and from it typed conditions.
+"""Filters in a query string: a declared table of what a list understands, and the typed conditions made from it.
 
-Different parameters must all hold; several values of one (repeated, or separated by commas) are alternatives. Refuses
-unknown parameters and bad values by name, all at once: a filter that is silently ignored answers another question than
-was asked.
+Different parameters must all hold; several values of one (repeated, or separated by commas) are alternatives. Refuses unknown
+parameters and bad values by name, all at once: a filter that is silently ignored would answer a different question.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from projections.conditions import Condition, CustomType, Operator
 
 MAX_PARAMETERS = 200
 MAX_VALUES = 100
-"""Of one parameter, with 255 characters each: then a query string is never too long for a server."""
+"""Of one parameter, with up to 255 characters each, so that a query string stays within what servers accept."""
 
 RANGE: tuple[Operator, ...] = ("gte", "lte", "gt", "lt")
 LISTS = frozenset({"in", "any", "all"})
@@ -34,7 +33,7 @@ Pairs = list[tuple[str, str]]
 
 
 class Filter(NamedTuple):
-    """A parameter ``name`` that means ``bare`` and, with a suffix, one of ``operators``."""
+    """The parameter ``name``, which means the operator ``bare``; with a suffix, one of ``operators``."""
 
     name: str
     kind: ParamType
@@ -77,9 +76,9 @@ def parse(query_string: bytes) -> Pairs:
 
 
 def reject_any(query_string: bytes) -> None:
-    """Raises ``Invalid`` for any parameter, where there are none."""
+    """Raise ``Invalid`` if there is any parameter."""
     if given := parse(query_string):
-        raise Invalid({name: ["Unknown parameter: there are none here."] for name, _ in given})
+        raise Invalid({name: ["Unknown parameter: this address takes none."] for name, _ in given})
 
 
 def conditions(
@@ -90,9 +89,9 @@ def conditions(
     custom_types: Mapping[str, CustomType | None] | None = None,
     others: Iterable[str] = (),
 ) -> tuple[Condition, ...]:
-    """The conditions of the parameters given. ``others`` are parameters that are no filters, for who misspells them.
+    """The conditions of the parameters given. ``others`` are known parameters that are not filters, for suggestions.
 
-    ``custom_types`` has the types of the org's custom fields, None for those not to be filtered by; a key not in it is
+    ``custom_types`` has the types of the org's custom fields, None for those that cannot be filtered by; a key not in it is
     compared as text. Raises ``Invalid``.
     """
     errors: Errors = {}
@@ -132,7 +131,7 @@ def _grouped(given: Pairs) -> dict[str, list[str]]:
 
 
 def _values(texts: Sequence[str], kind: ParamType, operator: Operator) -> tuple[Any, ...]:
-    """Raises ``_Bad`` with the sentence for the user."""
+    """Raises ``_Bad`` with the message for the user."""
     if operator == "isnull":
         kind = BOOL
     elif operator == "icontains":
@@ -140,7 +139,7 @@ def _values(texts: Sequence[str], kind: ParamType, operator: Operator) -> tuple[
     if operator in LISTS and kind.split:
         texts = [part.strip() for text in texts for part in text.split(",")]
         if len(texts) > MAX_VALUES:
-            raise _Bad(f"At most {MAX_VALUES} values; these are {len(texts)}.")
+            raise _Bad(f"At most {MAX_VALUES} values; got {len(texts)}.")
     elif len(texts) > 1:
         raise _Bad("Must be given once.")
     if kind is PHRASE:
@@ -169,7 +168,7 @@ def _conditions(
 
 
 def _user(field: str, values: tuple[UUID | str, ...], identity: Identity) -> Condition:
-    """By id where all are ids; else as texts, of which each is an id or an email address."""
+    """By id if all are ids; otherwise as strings, each an id or an email address."""
     named = [identity.user_id if value == "me" else value for value in values]
     if all(isinstance(value, UUID) for value in named):
         return Condition(field, "in", tuple(named))
@@ -177,11 +176,11 @@ def _user(field: str, values: tuple[UUID | str, ...], identity: Identity) -> Con
 
 
 def _instants(field: str, operator: Operator, values: tuple[date, ...]) -> list[Condition]:
-    """A date stands for its whole day in UTC: from its start, and up to and with its end."""
+    """A date stands for its whole day in UTC."""
     if operator == "in":
         if any(not isinstance(value, datetime) for value in values):
             if len(values) > 1:
-                raise Invalid({field: ["Give one date, or instants."]})
+                raise Invalid({field: ["Give one date, or any number of instants."]})
             start, end = _day(values[0])
             return [Condition(field, "gte", (start,)), Condition(field, "lt", (end,))]
         return [Condition(field, "in", values)]
@@ -207,7 +206,7 @@ _CUSTOM_KINDS: dict[str, ParamType] = {"number": NUMBER, "checkbox": BOOL, "date
 
 
 def _custom(name: str, types: Mapping[str, CustomType | None]) -> tuple[str, tuple[Filter, Operator] | None, CustomType | None]:
-    """The field, filter and type of a ``cf_<key>`` parameter, whose key may itself end like an operator."""
+    """The field, filter and type of a ``cf_<key>`` parameter. The key itself may end like an operator."""
     key = nfc(name.removeprefix("cf_"))
     operator: Operator = "in"
     if key not in types:

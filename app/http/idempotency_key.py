@@ -1,6 +1,6 @@
-"""``Idempotency-Key``: which request a key stands for. Refuses keys that are empty, long or not visible ASCII.
+"""``Idempotency-Key``: which request a key stands for. Refuses keys that are empty, too long or not visible ASCII.
 
-The first answer is kept and given again by the committer, in the transaction of the events it tells of.
+The committer stores the first response in the transaction of its events, and replays it.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def parse(header: str) -> str:
 
 
 def fingerprint(method: str, path: str, body: bytes) -> bytes:
-    """What must be the same for a request to be the same again."""
+    """A hash of what two requests must share to count as the same."""
     return hashlib.sha256(f"{method} {path.rstrip('/')}\n".encode() + body).digest()

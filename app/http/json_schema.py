@@ -1,7 +1,7 @@
-"""JSON schemas of bodies and answers, from the types that decode the ones and write the others.
+"""JSON schemas of bodies and responses, made from the types that decode and encode them.
 
-Bodies are closed: no keys but those named. Answers name every key they have and may gain others. Refuses a second
-description of a record: what an answer shows follows from the state it is rendered from.
+Bodies are closed: they have no keys but those named. Responses name every key they have and may gain others. The schema of a record
+is derived from the state that it is rendered from, so that it is described once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ REF = "#/components/schemas/{name}"
 
 DECIMAL_SENT: Json = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,12})?$"}],
-    "description": "A number, or a decimal in a string.",
+    "description": "A number, or a decimal as a string.",
 }
-DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal in a string."}
+DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal as a string."}
 
 
 class Problem(Struct, kw_only=True):
@@ -49,7 +49,7 @@ def shown(state: type[Struct], name: str) -> type[Struct]:
 
 
 class Schemas:
-    """The types referred to so far and their schemas."""
+    """The types referred to so far, and their schemas."""
 
     def __init__(self) -> None:
         self._types: list[Any] = [Problem]
@@ -57,15 +57,15 @@ class Schemas:
         self._further: dict[str, Json] = {}
 
     def add(self, name: str, schema: Json) -> Json:
-        """A reference to a schema that no type stands for."""
+        """A reference to a schema that has no type."""
         self._further[name] = schema
         return {"$ref": REF.format(name=name)}
 
     def of(self, type_: Any) -> Json:
         self._types.append(type_)
         (schema,), _ = msgspec.json.schema_components([type_], ref_template=REF)
-        mended: Json = _mended(schema, DECIMAL_SHOWN)
-        return mended
+        tidied: Json = _tidied(schema, DECIMAL_SHOWN)
+        return tidied
 
     def of_body(self, command: type[Struct], given: frozenset[str], name: str) -> Json:
         key = (command, given, name)
@@ -81,7 +81,7 @@ class Schemas:
         for name, schema in sorted(found.items()):
             _mark_instants(schema, classes[name])
             decimal = DECIMAL_SENT if schema.get("additionalProperties") is False else DECIMAL_SHOWN
-            components[name] = _mended(schema, decimal)
+            components[name] = _tidied(schema, decimal)
             if name in sent:
                 components[name]["additionalProperties"] = False
         return dict(sorted({**components, **self._further}.items()))
@@ -93,14 +93,14 @@ def _noun(command: type[Struct]) -> str:
 
 
 def _structs(type_: Any) -> set[type[Struct]]:
-    """The structs in a type, with those in their fields."""
+    """The structs in a type, including those in their fields."""
     if isinstance(type_, type) and issubclass(type_, Struct):
         return {type_}.union(*(_structs(field.type) for field in msgspec.structs.fields(type_)))
     return set().union(*(_structs(argument) for argument in get_args(type_)))
 
 
 def _mark_instants(schema: Json, cls: type[Struct]) -> None:
-    """Say which texts are instants: msgspec does so only of times that must have a zone, and ours are given theirs later."""
+    """Mark instants as date-time: msgspec does so only for types that require a zone."""
     for field in msgspec.structs.fields(cls):
         if datetime in bare(field.type):
             node = schema["properties"][field.encode_name]
@@ -109,24 +109,24 @@ def _mark_instants(schema: Json, cls: type[Struct]) -> None:
                     one["format"] = "date-time"
 
 
-def _mended(node: Any, decimal: Json) -> Any:
-    """With decimals as they may be sent or as they are shown, descriptions in Markdown, and without what says nothing."""
+def _tidied(node: Any, decimal: Json) -> Any:
+    """The schema with decimals as sent or as shown, descriptions in Markdown, and without empty defaults."""
     if isinstance(node, list):
-        return [_mended(item, decimal) for item in node]
+        return [_tidied(item, decimal) for item in node]
     if not isinstance(node, dict):
         return node
     if node.get("type") == "string" and node.get("format") == "decimal":
         return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
-    mended = {name: _mended(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
-    if mended.get("default", ...) is None:
-        del mended["default"]  # as good as left out, and no reason for generators to ask for the key
-    if "enum" in mended:
-        mended.setdefault("type", "string")
-    if mended.get("type") == "object" and "properties" not in mended:
-        mended.setdefault("additionalProperties", True)
-    if mended.get("type") == "array" and not isinstance(mended.get("items"), dict):  # of any values; pairs too, for generators
-        mended.pop("prefixItems", None)
-        mended["items"] = {}
-    if isinstance(text := mended.get("description"), str):  # a docstring of ours
-        mended["description"] = cleandoc(text).replace("``", "`")
-    return mended
+    tidied = {name: _tidied(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
+    if tidied.get("default", ...) is None:
+        del tidied["default"]  # same as leaving it out; as a default, generators would make the key required
+    if "enum" in tidied:
+        tidied.setdefault("type", "string")
+    if tidied.get("type") == "object" and "properties" not in tidied:
+        tidied.setdefault("additionalProperties", True)
+    if tidied.get("type") == "array" and not isinstance(tidied.get("items"), dict):  # any values; tuples too, for generators
+        tidied.pop("prefixItems", None)
+        tidied["items"] = {}
+    if isinstance(text := tidied.get("description"), str):  # one of our docstrings
+        tidied["description"] = cleandoc(text).replace("``", "`")
+    return tidied

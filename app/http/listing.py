@@ -1,7 +1,5 @@
-"""What a list understands, declared once for the parser and for OpenAPI, and what a request asks of it.
-
-Refuses nothing by itself; all that its parts refuse is told at once.
-"""
+"""What a list accepts, declared once for the parser and for OpenAPI, and what a request asks of it. All errors are reported at
+once."""
 
 from __future__ import annotations
 
@@ -33,14 +31,14 @@ class ListSpec:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """The parameters that are no filters."""
+        """Known parameters that are not filters."""
         names = (*(name for name in PAGING if name != "cursor" or self.cursors), "fields")
         return (*names, *(("ordering",) if self.orderings else ()), *(("as_of",) if self.as_of else ()))
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A request for a part of a list."""
+    """A request for part of a list."""
 
     conditions: tuple[Condition, ...]
     order: tuple[Order, ...]
@@ -50,7 +48,7 @@ class ListQuery:
 
 
 async def parse(request: Http, table: ListSpec) -> ListQuery:
-    """What the query string asks for. Raises ``Invalid`` with every parameter that is unknown or bad."""
+    """Parse the query string. Raises ``Invalid`` with every parameter that is unknown or bad."""
     query_string: bytes = request.scope["query_string"]
     identity = request_context.from_request(request).identity
     errors: Errors = {}
@@ -84,14 +82,14 @@ def as_of(text: str | None, errors: Errors) -> datetime | None:
 
 
 async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
-    """The type of each custom field of the org, None for those not to be filtered by."""
+    """The type of each custom field of the org, None for those that cannot be filtered by."""
     identity = request_context.from_request(request).identity
     rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
 def envelope(request: Http, listing: ListQuery, items: bytes | None, count: int, next_cursor: str | None = None) -> JsonResponse:
-    """The page as the answer. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
+    """The page as a response. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
     if items and listing.fields:
         items = paging.select_fields(items, listing.fields)
     body = paging.envelope(

@@ -1,4 +1,4 @@
-"""What is measured of every request. Refuses label values that a client could invent."""
+"""What is measured of every request. Unknown methods share one label value, so that clients cannot invent label values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 
 _duration = Histogram(
     "http_request_duration_seconds",
-    "Time from a request's first byte to its answer's last, by route template; its count is the number of requests.",
+    "Time from a request's first byte to its response's last, by route template; its count is the number of requests.",
     ("method", "route", "status"),
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-in_flight = Gauge("http_requests_in_flight", "Requests being answered.", multiprocess_mode="livesum")
+in_flight = Gauge("http_requests_in_flight", "Requests in progress.", multiprocess_mode="livesum")
 _children: dict[tuple[str, str, int], Any] = {}
 
 

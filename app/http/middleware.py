@@ -1,9 +1,7 @@
-"""The layer around every request: its id, authentication, rate limit, security headers, metrics and one line in the
-log.
+"""The layer around every request: request id, authentication, rate limit, security headers, metrics and one line in the log.
 
-One piece and no stock parts, because it is on everybody's path. It stands around the routing, so that a request for
-something that is not there is counted, logged and answered like any other. Refuses every path under ``/api/`` without a
-token.
+It is one hand-written piece because every request pays for it. It wraps the routing, so that a request for an unknown path is
+counted, logged and answered like any other. Refuses every path under ``/api/`` without a token.
 """
 
 from __future__ import annotations
@@ -36,14 +34,14 @@ _HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-# Unless an answer brings its own.
+# Unless the response sets its own.
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _CACHE = (b"cache-control", b"private, no-cache")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of users, whatever token they use, and of the addresses that tokens which are no good come from; a good one always passes."""
+    """Rate limits: per user, across tokens, and per address for invalid tokens. A valid token is never limited by its address."""
 
     users: RateLimit
     strangers: RateLimit
@@ -51,7 +49,7 @@ class Limits:
 
 
 class Access:
-    """ASGI around ``inner``. ``allowed`` gives the verbs of a route template, for OPTIONS."""
+    """ASGI middleware around ``inner``. ``allowed`` has the verbs of each route template, for OPTIONS."""
 
     def __init__(
         self,
@@ -91,7 +89,7 @@ class Access:
                 status = message["status"]
                 message["headers"] = self._headers(context, scope, message)
                 if context.encoding is not None:
-                    start = message  # until its body has come
+                    start = message  # held back until the body has come
                     return
             elif context.encoding is not None and start is not None:
                 message = await compression.compressed(start, message, context.encoding)
@@ -105,7 +103,7 @@ class Access:
         try:
             await self._answer(context, scope, receive, reply)
         except Exception as error:
-            if status:  # too late for an answer: the server closes the connection
+            if status:  # too late for a response: the server closes the connection
                 problems.report(error, path, context.request_id)
                 raise
             await _refuse(context, error, reply)
@@ -126,7 +124,7 @@ class Access:
             await self._routed(context, scope, receive, reply)
 
     async def _routed(self, context: RequestContext, scope: Scope, receive: Receive, reply: Send) -> None:
-        """For the role that the token has at the moment of reading, though it changed since it was looked up."""
+        """Run the handler again with the new role if the token's role changed since it was looked up."""
         try:
             await self._inner(scope, receive, reply)
         except RoleChanged as changed:
@@ -170,14 +168,14 @@ class Access:
 
 
 def _varying(headers: list[Header], vary: Header) -> list[Header]:
-    """With one ``Vary`` of what is in the answer's own and in ours."""
+    """The headers with a single ``Vary`` that joins the response's own and ours."""
     own = [value.lower() for name, value in headers if name == b"vary"]
     names = dict.fromkeys(b", ".join([*own, vary[1]]).split(b", "))
     return [header for header in headers if header[0] != b"vary"] + [(b"vary", b", ".join(names))]
 
 
 def _new_id() -> str:
-    """Another one for every request; whoever can guess it can do nothing with it."""
+    """Unique, not secret."""
     return f"{getrandbits(128):032x}"
 
 

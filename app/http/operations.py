@@ -1,5 +1,4 @@
-"""What an operation says of itself beside its handler, for OpenAPI. Refuses to be consulted while a request is
-answered."""
+"""What an operation says about itself beside its handler, for OpenAPI. Not used while a request is answered."""
 
 from __future__ import annotations
 
@@ -16,11 +15,10 @@ Json = dict[str, Any]
 class Operation(Struct, frozen=True, kw_only=True):
     """One verb of one route.
 
-    ``answer`` is the type of the answer's body, None for none; with ``table`` a page of such. ``body`` is the command
-    that the body decodes into, less the fields in ``given``. ``versioned`` answers have an ETag and heed preconditions.
-    A record that is created is ``located`` by its answer. ``aliases`` are further paths of the handler, which
-    are not told. ``errors`` come on top of those that every such verb can
-    give.
+    ``answer`` is the type of the response body, None if there is none; with ``table``, of the items of a page. ``body`` is the
+    command that the request body decodes into, without the fields in ``given``. ``versioned`` responses have an ETag and honour
+    preconditions. ``located`` responses name the created record in ``Location``. ``aliases`` are further paths of the handler,
+    which are not documented. ``errors`` are added to those that every such verb can give.
     """
 
     tag: str
@@ -43,7 +41,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 HIDDEN = Operation(tag="", summary="")
-"""Of routes that are not part of the API, such as the files of the docs page."""
+"""For routes that are not part of the API, such as the files of the docs page."""
 
 
 def describe(tag: str, summary: str, **rest: Any) -> Json:

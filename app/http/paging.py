@@ -1,7 +1,7 @@
-"""Pages of a list: by number, by offset or by cursor, their order and fields, and the envelope they come in.
+"""Pages of a list: by number, by offset or by cursor, with order and fields, and the envelope around them.
 
-``count`` is exact; ``next`` and ``previous`` are absolute and keep every filter. Refuses mixtures of the three ways and
-pages beyond the last.
+``count`` is exact; ``next`` and ``previous`` are absolute URLs and keep every filter. Refuses mixtures of the three ways and pages
+beyond the last.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ PAGING = ("page", "page_size", "limit", "offset", "cursor")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list. ``number`` is set when it was asked for by page, ``cursor`` ("" for the first) when by
-    cursor."""
+    """Which part of a list. ``number`` is set when paging by number, ``cursor`` ("" for the first page) when paging by cursor."""
 
     limit: int = PAGE_SIZE
     offset: int = 0
@@ -42,7 +41,7 @@ class Page:
 
 
 def parse_page(given: Mapping[str, str], errors: Errors) -> Page:
-    """The page that the parameters ask for; what is wrong with them goes into ``errors``."""
+    """The page that the parameters ask for; errors are added to ``errors``."""
     if given.keys().isdisjoint(PAGING):
         return Page()
     modes = {"page", "page_size"} & given.keys(), {"limit", "offset"} & given.keys(), {"cursor"} & given.keys()
@@ -72,7 +71,7 @@ def parse_number(given: Mapping[str, str], name: str, default: int, least: int, 
 
 
 def parse_order(text: str | None, allowed: Sequence[str], default: tuple[Order, ...], errors: Errors) -> tuple[Order, ...]:
-    """From ``-close_date,name``."""
+    """Parse ``-close_date,name``."""
     if text is None:
         return default
     found: list[Order] = []
@@ -89,7 +88,7 @@ def parse_order(text: str | None, allowed: Sequence[str], default: tuple[Order, 
 
 
 def parse_fields(text: str | None, known: Sequence[str], errors: Errors) -> tuple[str, ...]:
-    """From ``id,name``; empty for all."""
+    """Parse ``id,name``; empty for all fields."""
     if text is None:
         return ()
     names = [name.strip() for name in text.split(",")]
@@ -104,7 +103,7 @@ _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 def select_fields(items: bytes, names: Sequence[str]) -> bytes:
-    """Only the named fields of items that are given as JSON, joined by commas."""
+    """Keep only the named fields of items. ``items`` is JSON, joined by commas, and so is the result."""
     rows = _items.decode(b"[" + items + b"]")
     return msgspec.json.encode([{name: row[name] for name in row if name in names} for row in rows])[1:-1]
 
@@ -118,8 +117,7 @@ def envelope(
     count: int,
     next_cursor: str | None = None,
 ) -> bytes:
-    """A page of a list as it is answered; ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last
-    page."""
+    """A page of a list as JSON; ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
     if at.number is not None and at.number > 1 and at.offset >= count:
         last = max(1, -(-count // at.limit))
         raise NotFound(f"There is no page {at.number}; the last one is {last}.")
@@ -141,7 +139,7 @@ def envelope(
 
 
 def _link(context: RequestContext, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
-    """This request's address with some parameters set, as a JSON text."""
+    """This request's URL with some parameters set, as a JSON string."""
     kept = [
         part for part in query_string.decode("ascii").split("&") if part and unquote_plus(part.partition("=")[0]) not in changes
     ]
@@ -150,18 +148,17 @@ def _link(context: RequestContext, query_string: bytes, public_url: str, changes
 
 
 def base_url(context: RequestContext, public_url: str) -> str:
-    """Scheme and host of absolute URLs: as configured, or as the request has them. Raises ``Refused`` for a strange
-    host."""
+    """Scheme and host of absolute URLs: from the settings, or from the request. Raises ``Refused`` for an invalid host."""
     if public_url:
         return public_url.rstrip("/")
     host = context.host or "localhost"
     if not _HOST.fullmatch(host):
-        raise Refused(400, "bad_header", "The Host header is not the name of a host.")
+        raise Refused(400, "bad_header", "The Host header is not a valid host name.")
     return f"{context.scheme}://{host}"
 
 
 def take_single(given: Pairs, names: Sequence[str], errors: Errors) -> tuple[dict[str, str], Pairs]:
-    """The named parameters, each of which may be there once, and the other ones."""
+    """Split off the named parameters, each of which may be given once. Returns them and the rest."""
     taken: dict[str, str] = {}
     rest: Pairs = []
     for name, text in given:

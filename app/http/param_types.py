@@ -1,6 +1,6 @@
-"""The kinds of values in a query string: how each is read, described to people and described in OpenAPI.
+"""The types of values in a query string: how each is parsed, described to people and described in OpenAPI.
 
-Refuses whatever PostgreSQL could not hold, so that no parameter can break a statement.
+Values that PostgreSQL cannot store are refused, so that no parameter can make a statement fail.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BOOL = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class ParamType:
-    """``read`` turns a text into a value or raises ``ValueError``; ``split`` says whether commas separate values."""
+    """``read`` turns a string into a value or raises ``ValueError``; ``split`` says whether commas separate values."""
 
     read: Callable[[str], Any]
     words: str
@@ -54,7 +54,7 @@ def _date(text: str) -> date:
 
 
 def instant(text: str) -> datetime:
-    """A moment with its zone, in UTC. A "+" that came unescaped, and so is a space, is understood."""
+    """A moment with its zone, in UTC. An unescaped "+", which arrives as a space, is accepted."""
     _matched(_INSTANT, text)
     try:
         return datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+").upper()).astimezone(UTC)
@@ -74,7 +74,7 @@ def _currency(text: str) -> str:
 
 
 def _user(text: str) -> UUID | str:
-    """An id, an email address as it is looked up, or ``me``."""
+    """An id, an email address in the form that is looked up, or ``me``."""
     if _UUID.fullmatch(text):
         return UUID(text)
     if text != "me":
@@ -93,7 +93,7 @@ def choice(*options: str) -> ParamType:
 
 TEXT = ParamType(
     _text,
-    f"Must be a text of at most {MAX_TEXT} characters, without NUL.",
+    f"Must be a string of at most {MAX_TEXT} characters, without NUL.",
     {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
 )
 PHRASE = ParamType(_text, TEXT.words, {"type": "string", "maxLength": MAX_TEXT}, split=False)

@@ -1,4 +1,4 @@
-"""The parameters of a list as OpenAPI describes them, from the very tables that parse them."""
+"""The parameters of a list for OpenAPI, made from the tables that parse them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ OPERATORS = {
     "lte": "At most.",
     "gt": "More than.",
     "lt": "Less than.",
-    "isnull": "Whether there is none.",
+    "isnull": "Whether there is no value.",
     "all": "Has all of these.",
     "any": "Has any of these.",
-    "icontains": "Contains, whatever the case.",
+    "icontains": "Contains, ignoring case.",
 }
 
 
 def filter_parameters(filters: Filters) -> list[Json]:
-    """The parameters that choose among records."""
+    """The parameters that filter."""
     parameters: list[Json] = []
     for name, (each, operator) in filters.by_name.items():
         kind = {"isnull": BOOL, "icontains": PHRASE}.get(operator, each.kind)
@@ -36,17 +36,17 @@ def filter_parameters(filters: Filters) -> list[Json]:
 
 
 def list_parameters(table: ListSpec) -> list[Json]:
-    """All that a list understands."""
+    """All parameters of a list."""
     parameters = filter_parameters(table.filters)
     size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}
     parameters += [
         query("page", "Number of the page, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
-        query("page_size", "Records a page.", {**size, "default": PAGE_SIZE}),
-        query("limit", "Instead of pages: how many records.", size),
-        query("offset", "With `limit`: after how many.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+        query("page_size", "Records per page.", {**size, "default": PAGE_SIZE}),
+        query("limit", "Instead of pages: the number of records.", size),
+        query("offset", "With `limit`: how many records to skip.", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
     ]
     if table.cursors:
-        text = "Instead of pages: a stable walk of any depth. Empty to begin; `next` has the following one."
+        text = "Instead of pages: a stable walk of any depth. Start with an empty value; `next` links to the next page."
         parameters.append(query("cursor", text, {"type": "string"}, allowEmptyValue=True))
     if table.orderings:
         text = f"Fields to order by, `-` for descending: {', '.join(f'`{name}`' for name in table.orderings)}."

@@ -1,6 +1,6 @@
-"""What the role of a token rules out, asked before a request's body and parameters are looked at.
+"""Role checks, made before a request's body and parameters are read.
 
-The committer asks again, under the lock, and of the record too.
+The committer checks again, under the lock, and against the record too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from domain.permissions import Actor, require_admin
 
 
 async def require(request: Http, command: type[Command]) -> None:
-    """Raises ``Forbidden`` for a role that may not give such a command whatever is in it, ``Unauthenticated``, ``Unavailable``.
+    """Raise ``Forbidden`` for a role that may never give such a command; also raises ``Unauthenticated``, ``Unavailable``.
 
-    It goes by the role that is known here, and looks again before it refuses: who was promoted a moment ago is let in.
+    It trusts the cached role to allow, and looks the role up again before it refuses, so that a promotion counts at once.
     """
     try:
         catalog.require_role(command, _actor(request_context.from_request(request).identity))
@@ -26,12 +26,12 @@ async def require(request: Http, command: type[Command]) -> None:
 
 
 async def require_at_present(request: Http, command: type[Command]) -> None:
-    """As ``require``, by what the token is worth at this moment."""
+    """As ``require``, with the role that the token has now."""
     catalog.require_role(command, _actor(await _current(request)))
 
 
 async def require_an_admin(request: Http) -> None:
-    """By what the token is worth at this moment. Raises ``Forbidden``, ``Unauthenticated``, ``Unavailable``."""
+    """Checks the role that the token has now. Raises ``Forbidden``, ``Unauthenticated``, ``Unavailable``."""
     require_admin(_actor(await _current(request)))
 
 

@@ -1,7 +1,6 @@
-"""Every refusal as an answer, in the one shape of RFC 9457. The only module that knows the HTTP status of an error.
+"""Errors as responses, in the one shape of RFC 9457. The only module that knows the HTTP status of an error.
 
-Refuses to show internals: what is not foreseen here is a 500 that names the request and nothing else, and a traceback
-in the log.
+Internals stay hidden: an unexpected exception is a 500 that gives only the request id, with a traceback in the log.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ log = structlog.get_logger("problems")
 
 
 class Refused(Exception):
-    """A request refused for what HTTP is about: its media type, size, headers, rate."""
+    """A request refused for a reason of HTTP: media type, size, headers, rate."""
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -40,8 +39,7 @@ class Refused(Exception):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """An error. ``code`` is stable and for programs, ``detail`` for people; ``errors`` tells by field what is wrong
-    with it."""
+    """An error. ``code`` is stable and for programs, ``detail`` for people; ``errors`` lists by field what is wrong."""
 
     status: int
     code: str
@@ -72,13 +70,13 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.VersionMismatch: 412,
     errors.KeyReused: 422,
 }
-INTERNAL = Problem(500, "internal", "Something went wrong on our side. Please report the request id.")
+INTERNAL = Problem(500, "internal", "Internal error. Please report the request id.")
 CHALLENGE = {"www-authenticate": 'Bearer realm="opportunities"'}
 INVALID_TOKEN = {"www-authenticate": 'Bearer realm="opportunities", error="invalid_token"'}
 
 
 def from_exception(error: Exception, path: str = "") -> Problem:
-    """What an exception means to a client; of one that is not foreseen, a 500."""
+    """What an exception means to a client; an unexpected one is a 500."""
     match error:
         case errors.Invalid():
             return Problem(400, error.code, error.detail, error.errors, error.extra)
@@ -93,7 +91,7 @@ def from_exception(error: Exception, path: str = "") -> Problem:
         case OtherVersion():
             return Problem(503, "schema", str(error), headers={"retry-after": "5"})
         case Unavailable():
-            detail = "The database is away or overloaded; the request may be sent again."
+            detail = "The database is unavailable or overloaded; try again."
             return Problem(503, "unavailable", detail, headers={"retry-after": "1"})
         case HTTPException():
             return _from_litestar(error, path)
@@ -101,7 +99,7 @@ def from_exception(error: Exception, path: str = "") -> Problem:
 
 
 def _from_litestar(error: HTTPException, path: str) -> Problem:
-    """What the framework itself refuses."""
+    """An error that the framework raises."""
     match error:
         case MethodNotAllowedException():
             return _method_not_allowed(error)
@@ -121,11 +119,11 @@ def _method_not_allowed(error: MethodNotAllowedException) -> Problem:
     if "GET" in allowed:
         allowed.add("HEAD")
     listed = ", ".join(sorted(allowed))
-    return Problem(405, "method_not_allowed", f"Only {listed} are possible here.", headers={"allow": listed})
+    return Problem(405, "method_not_allowed", f"Only {listed} are allowed here.", headers={"allow": listed})
 
 
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """The answer to a request whose handler raised ``error``. Raises ``RoleChanged`` for a request that can be put again."""
+    """The response to a request whose handler raised ``error``. Raises ``RoleChanged`` on for a GET, which can be run again."""
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error
     if isinstance(error, OtherVersion):
@@ -141,7 +139,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 def report(error: Exception, path: str, request_id: str) -> Problem:
-    """As ``of``, and in the log what operators must hear of."""
+    """As ``from_exception``; also logs what operators must know."""
     path = path[: logs.MAX_PATH]
     problem = from_exception(error, path)
     if problem.status == 500:

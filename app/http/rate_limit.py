@@ -1,4 +1,4 @@
-"""A token bucket for everybody who asks, in this process alone. Refuses to wait: who asks too fast is told when to come again."""
+"""A token bucket per user or address, in this process alone. A request over the limit is refused at once with ``Retry-After``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_BUCKETS = 10_000
 
 
 class RateLimit:
-    """``rate`` requests a second on average and two seconds' worth at once. ``what`` is counted, in words."""
+    """``rate`` requests a second on average, in bursts of up to two seconds' worth. ``what`` names what is counted."""
 
     def __init__(self, rate: float, what: str, clock: Callable[[], float] = monotonic) -> None:
         self._rate = rate
@@ -23,11 +23,11 @@ class RateLimit:
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def take(self, who: Hashable) -> None:
-        """Count a request. Raises ``Refused`` with how many seconds to wait."""
+        """Count a request. Raises ``Refused`` with the number of seconds to wait."""
         now = self._clock()
         left, at = self._buckets.pop(who, (self._burst, now))
         left = min(self._burst, left + (now - at) * self._rate)
-        if len(self._buckets) >= MAX_BUCKETS:  # the one not used for longest is the fullest
+        if len(self._buckets) >= MAX_BUCKETS:  # the least recently used one is the fullest
             self._buckets.popitem(last=False)
         self._buckets[who] = left - 1 if left >= 1 else left, now
         if left < 1:

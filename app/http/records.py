@@ -1,5 +1,4 @@
-"""Answers from the directory: a page of records of one kind, or one. Refuses kinds that have a read model of their
-own."""
+"""Responses from the directory: a page of records of one kind, or one record."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from projections.directory.queries import DirectoryListQuery
 
 
 async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition, parent_id: UUID | None = None) -> ASGIResponse:
-    """The page asked for, of those records that also meet ``conditions``."""
+    """The requested page of the records that also meet ``conditions``."""
     identity = request_context.from_request(request).identity
     asked = await listing.parse(request, table)
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
@@ -43,7 +42,7 @@ async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
 
 
 async def settings(request: Http, kind: str) -> tuple[int, bytes] | None:
-    """Version and JSON of the one record of its kind that an org has, or None where it was never written."""
+    """Version and JSON of a record that an org has only one of, or None if it was never written."""
     identity = request_context.from_request(request).identity
     rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, kind))
     return (rows[0][0], rows[0][1]) if rows else None

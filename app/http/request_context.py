@@ -1,6 +1,6 @@
-"""What is known of a request before its handler runs: its id, who sent it, and the few headers anybody here reads.
+"""What is known of a request before its handler runs: its id, its sender, and the few headers that are used.
 
-The headers are read once, in ``app.http.middleware``. Refuses to hand out an identity that was not established.
+The headers are read once, in ``app.http.middleware``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from domain.errors import Unauthenticated
 Encoding = Literal["gzip", "zstd"]
 Http = Request[Any, Any, Any]
 
-# Header as ASGI has it → attribute.
+# ASGI header name → attribute.
 HEADERS = {
     b"authorization": "authorization",
     b"content-type": "content_type",
@@ -34,9 +34,9 @@ HEADERS = {
 
 
 class RequestContext:
-    """One request. Headers are None where they were not sent.
+    """One request. Headers that were not sent are None.
 
-    ``encoding`` is how its answer is compressed, where it is; ``inflated`` is its body, where that came compressed.
+    ``encoding`` is how the response is compressed, if it is; ``inflated`` is the decompressed body, if it came compressed.
     """
 
     __slots__ = ("_identity", "encoding", "inflated", "method", "path", "request_id", "scheme", *HEADERS.values())
@@ -71,7 +71,7 @@ class RequestContext:
 
     @property
     def identity(self) -> Identity:
-        """Whose token the request carries. Raises ``Unauthenticated`` where there was none."""
+        """The token's identity. Raises ``Unauthenticated`` if there is none."""
         if self._identity is None:
             raise Unauthenticated("Send a token: Authorization: Bearer <token>.")
         return self._identity

@@ -1,7 +1,6 @@
-"""The JSON answer of a handler, as bytes and header pairs from the start: it is on everybody's path.
+"""The JSON response of a handler, kept as bytes and header pairs because every request pays for it.
 
-Refuses what else Litestar's own makes room for: cookies, work in the background, a HEAD of its own (``app.http.middleware``
-does that).
+It leaves out what Litestar's own response adds: cookies, background tasks, HEAD (``app.http.middleware`` handles that).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class JsonResponse(ASGIResponse):
-    """``body`` is JSON, and none with 204 and 304. ``headers`` may be added to until it is sent."""
+    """``body`` is JSON, and empty with 204 and 304. ``headers`` may be added to until it is sent."""
 
     __slots__ = ()
 

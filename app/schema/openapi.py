@@ -44,7 +44,7 @@ ERRORS = {
     429: ("too_many_requests", "Too many requests with this token; `Retry-After` says when to come again."),
     503: (
         "unavailable",
-        "The database is away or overloaded; the request may be sent again after `Retry-After` seconds.",
+        "The database is unavailable or overloaded; try again after `Retry-After` seconds.",
     ),
 }
 TAGS = {

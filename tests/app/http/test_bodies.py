@@ -266,9 +266,9 @@ class Capped(Command, frozen=True):
 def test_a_list_or_object_that_is_too_long_is_one_complaint_and_its_items_are_none() -> None:
     raw = json.dumps({"ids": ["x"] * 60_000, "tags": [1] * 51, "custom_fields": {f"k{n}": n for n in range(101)}}).encode()
     assert refused(raw, Capped) == {
-        "ids": ["At most 100 items; these are 60000."],
-        "tags": ["At most 50 items; these are 51."],
-        "custom_fields": ["At most 100 keys; these are 101."],
+        "ids": ["At most 100 items; got 60000."],
+        "tags": ["At most 50 items; got 51."],
+        "custom_fields": ["At most 100 keys; got 101."],
     }
 
 
@@ -276,7 +276,7 @@ def test_a_body_of_too_many_values_is_refused_whatever_it_is_of() -> None:
     many = body(custom_fields={f"k{n}": [0] * 9_999 for n in range(3)})
     assert list(refused(many)) == ["custom_fields"]
     assert "25002 keys" in malformed(body(**{f"k{n}": n for n in range(25_000)}))
-    assert refused(body(custom_fields={"k": [0] * 10_001})) == {"custom_fields.k": ["At most 10000 items; these are 10001."]}
+    assert refused(body(custom_fields={"k": [0] * 10_001})) == {"custom_fields.k": ["At most 10000 items; got 10001."]}
 
 
 def test_complaints_do_not_repeat_long_keys() -> None:

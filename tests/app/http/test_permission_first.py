@@ -169,9 +169,11 @@ def test_actions_take_neither_parameters_nor_bodies(org: Org) -> None:
         ("POST", f"/api/webhooks/deliveries/{delivery}/redeliver/"),
     ]
     for method, path in actions:
-        assert errors(org.admin.request(method, f"{path}?x=1")) == {"x": "Unknown parameter: there are none here."}, path
+        assert errors(org.admin.request(method, f"{path}?x=1")) == {"x": "Unknown parameter: this address takes none."}, path
         assert errors(org.admin.request(method, path, {"x": 1})) == {"x": "Unknown field."}, path
         refused(org.admin.request(method, path, b"x=1", Content_Type="text/plain"), 415)
-    assert errors(org.admin.post(f"{hook}replay/?x=1", {"from_position": 1})) == {"x": "Unknown parameter: there are none here."}
+    assert errors(org.admin.post(f"{hook}replay/?x=1", {"from_position": 1})) == {
+        "x": "Unknown parameter: this address takes none."
+    }
     for method, path in actions:
         assert org.admin.request(method, path, {}).status < 300, path
