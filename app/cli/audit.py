@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from uuid import UUID
 
+import click
 import msgspec
 
+from app.cli.options import database_url, migrated_database, org
 from app.process.failures import Failure
 from domain import event_store, fold
 from domain.event import State
@@ -28,3 +30,15 @@ def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[s
             yield encode(history.entry(change, {})).decode()
     if not states:
         raise Failure("There is no such record." if record_id is not None else "There is no such org.")
+
+
+@click.command()
+@database_url
+@org
+@click.option("--record", "record_id", type=click.UUID, metavar="ID", help="One record of whatever kind.")
+def audit(database_url: str | None, org_id: UUID | None, record_id: UUID | None) -> None:
+    """Print the history of a record or of an org, one JSON object per event."""
+    if org_id is None and record_id is None:
+        raise click.UsageError("Say which: --record ID or --org ID.")
+    for line in tell(migrated_database(database_url), org_id=org_id, record_id=record_id):
+        click.echo(line)

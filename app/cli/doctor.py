@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
+import click
 import psycopg
 
 from app import migrations, settings
 from app.cli import explanations
+from app.cli.options import database_url
 from app.dev import postgres_binaries
 from app.migrations import prerequisites
 from app.process import children
@@ -78,3 +80,11 @@ def database(database_url: str | None) -> Iterator[Finding]:
     except (psycopg.Error, migrations.SchemaError, prerequisites.Unmet) as error:
         explained = explanations.explain(error)
         yield Finding(False, explained[0] if explained else str(error))
+
+
+@click.command()
+@database_url
+def doctor(database_url: str | None) -> None:
+    """Check this machine and the database, and say what to mend."""
+    if not run(database_url, click.echo):
+        raise click.exceptions.Exit(1)

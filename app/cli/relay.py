@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 
+import click
 import structlog
 
 from app import logs, migrations
 from app.cli import explanations
+from app.cli.options import bootstrap_servers, database_url, load_settings
 from app.process.failures import Failure
 from app.settings import Settings
 from consumers import checkpoints, database, kafka, loop
@@ -65,3 +67,16 @@ def quiet(log_level: str) -> None:
     """Leave it to our own log to say that a broker is away: the library says it of every socket."""
     if log_level != "debug":
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+@click.command()
+@database_url
+@bootstrap_servers
+@click.option("--check", "checking", is_flag=True, help="Only say whether one is at work, and how far behind; fail where none is.")
+def relay(database_url: str | None, kafka_bootstrap_servers: str | None, checking: bool) -> None:
+    """Bring every event of the log to the Kafka topic. Start several: one works, the others stand by."""
+    config = load_settings(database_url=database_url, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if checking:
+        click.echo(check(config))
+    else:
+        run(config)

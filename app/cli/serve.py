@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+import click
 import structlog
 import uvicorn
 
 from app import logs, migrations, settings
+from app.cli.options import database_url, load_settings
 from app.main import Application, create_app
 from app.process import children
 from app.process.failures import Failure
@@ -85,3 +87,13 @@ def application(config: Settings, routes: Sequence[Any] = ROUTES) -> Application
     app = create_app(config, routes)
     children.tune_gc()
     return app
+
+
+@click.command()
+@database_url
+@click.option("--host", help="Instead of OPPORTUNITIES_HOST.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Instead of OPPORTUNITIES_PORT.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Instead of OPPORTUNITIES_WORKERS.")
+def serve(database_url: str | None, host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve the API on a migrated database."""
+    run(load_settings(database_url=database_url, host=host, port=port, workers=workers))

@@ -6,11 +6,14 @@ anybody.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+import click
 import msgspec
 
+from app.cli.options import bootstrap_servers, database_url, load_settings, progress
 from app.cli.relay import quiet
 from app.process.failures import Failure
 from app.settings import Settings
@@ -71,3 +74,27 @@ def line(record: Fetched) -> str:
 
 def _local(instant: datetime) -> str:
     return instant.astimezone().strftime("%H:%M:%S")
+
+
+@click.command()
+@database_url
+@bootstrap_servers
+@click.option("--from", "after", type=click.IntRange(0), metavar="POSITION", help="Send what lies beyond this position again.")
+@click.option("--topic", metavar="NAME", help="Instead of the topic of the settings; with --from, where to send it.")
+@click.option("--json", "as_json", is_flag=True, help="Messages as they are, a line each; so it is where no terminal reads.")
+def stream(
+    database_url: str | None, kafka_bootstrap_servers: str | None, after: int | None, topic: str | None, as_json: bool
+) -> None:
+    """Follow the events on the topic; or send a part of the log to a topic again, with the same ids."""
+    needed = database_url if after is not None else "postgresql://"
+    config = load_settings(database_url=needed, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if after is None:
+        told = raw if as_json or not sys.stdout.isatty() else line
+        for record in tail(config, topic):
+            click.echo(told(record))
+        return
+    if topic is None:
+        raise click.UsageError(f"Say with --topic where to send it again; {config.kafka_topic} is the one that all read.")
+    with progress("Sending") as report:
+        sent = republish(config, topic, after, report)
+    click.echo(f"Sent {sent.messages} messages to {topic}, up to position {sent.position}.")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 from uuid import UUID
 
+import click
 import structlog
 
 from app import logs, migrations
+from app.cli.options import bootstrap_servers, database_url, load_settings
 from app.cli.relay import UNSEEN_SECONDS, describe, quiet
 from app.process.failures import Failure
 from app.settings import Settings
@@ -124,3 +126,19 @@ def _execute(committer: Committer, envelope: Envelope) -> None:
     (result,) = committer.run([envelope])
     if isinstance(result, Exception) and not isinstance(result, NotFound):
         raise result
+
+
+@click.command()
+@database_url
+@bootstrap_servers
+@click.option("--only", type=click.Choice(["consumer", "sender"]), help="One of the two, to run them apart.")
+@click.option(
+    "--check", "checking", is_flag=True, help="Only say whether they are at work, and how far behind; fail where they are not."
+)
+def webhooks(database_url: str | None, kafka_bootstrap_servers: str | None, only: Any, checking: bool) -> None:
+    """Fan events of the topic out to webhook endpoints, and send them. Start several: they share the work."""
+    config = load_settings(database_url=database_url, kafka_bootstrap_servers=kafka_bootstrap_servers)
+    if checking:
+        click.echo(check(config, only))
+    else:
+        run(config, only)

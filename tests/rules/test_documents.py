@@ -78,7 +78,7 @@ def test_commands_that_documents_name_exist(path: Path) -> None:
     targets = set(re.findall(r"(?:`|^|run: )make ([a-z-]+)", text, re.MULTILINE))
     assert targets <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     for verb, further in re.findall(r"(?:`|^)opportunities ([a-z]+)(?: ([a-z]+))?\b", text, re.MULTILINE):
-        command = main.cli.commands[verb]
+        command = main.verb(verb)
         assert not isinstance(command, click.Group) or further in command.commands, (verb, further)
 
 

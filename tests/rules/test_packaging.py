@@ -133,7 +133,7 @@ def test_containers_run_verbs_and_settings_that_exist() -> None:
         checked = service["healthcheck"].get("test", ["CMD", "python"])
         assert checked[1] in ("python", *PROJECT["project"]["scripts"])
         for verb, *options in [service["command"], *([checked[2:]] if checked[1] != "python" else [])]:
-            main.cli.commands[verb].make_context(verb, list(options))  # an option or a value that is none raises
+            main.verb(verb).make_context(verb, list(options))  # an option or a value that is none raises
         assert service["environment"].keys() <= known
         settings.load(at(service["environment"]))  # a value that is none raises
         assert (service["build"], service["image"]) == (".", "opportunities")

@@ -9,6 +9,14 @@ from tests.support.sources import modules
 
 SUBJECTS = {
     "app/cli/audit.py": "projections/test_feed.py",
+    "app/cli/config.py": "app/cli/test_main.py",
+    "app/cli/dev.py": "e2e/test_dev.py",
+    "app/cli/migrate.py": "app/cli/test_main.py",
+    "app/cli/options.py": "app/cli/test_main.py",
+    "app/cli/org.py": "app/cli/test_main.py",
+    "app/cli/rebuild.py": "app/cli/test_main.py",
+    "app/cli/token.py": "app/cli/test_main.py",
+    "app/cli/verify.py": "app/cli/test_main.py",
     "app/cli/doctor.py": "app/migrations/test_prerequisites.py",
     "app/cli/explanations.py": "app/cli/test_main.py",
     "app/cli/provisioning.py": "app/cli/test_main.py",

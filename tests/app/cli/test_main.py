@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -206,3 +207,15 @@ def test_the_doctor_names_what_is_wrong(run: Run) -> None:
     code, out, _ = run("doctor", DATABASE_URL="postgresql://nobody@127.0.0.1:1/x")
     assert code == 1
     assert "problem  PostgreSQL cannot be used: nothing listens there" in out
+
+
+def test_every_verb_is_in_the_help_with_a_summary_and_has_a_page_of_its_own(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name, summary in main.SUMMARIES.items():
+        assert f"  {name} " in out
+        assert summary.split(";")[0][:40] in out
+        assert main.verb(name).name == name
+        assert main.verb(name).help
+    files = {path.stem for path in Path(main.__file__).parent.glob("*.py")}
+    assert files - {"__init__", "__main__", "main", "options", "explanations", "provisioning"} == set(main.SUMMARIES)

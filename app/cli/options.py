@@ -1,0 +1,55 @@
+"""What verbs have in common: options, the settings, a progress bar. Imports nothing of the product before it is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+database_url = click.option("--database-url", metavar="URL", help="Instead of DATABASE_URL.")
+bootstrap_servers = click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Instead of KAFKA_BOOTSTRAP_SERVERS.")
+org = click.option("--org", "org_id", type=click.UUID, metavar="ID", help="The org's id.")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    from app.settings import load
+
+    return load(**overrides)
+
+
+def migrated_database(url: str | None) -> str:
+    """The URL of a database with this version's schema. Raises ``SchemaError``, ``psycopg.Error`` otherwise."""
+    from app import migrations
+
+    url = load_settings(database_url=url).database_url
+    migrations.check(url)
+    return url
+
+
+def show(answer: object) -> None:
+    click.echo(json.dumps(answer))
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with count and rate on a terminal, silence elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, rate="")
+
+        def report(done: int, total: int) -> None:
+            seconds = bar.tasks[task].elapsed or 0
+            bar.update(task, completed=done, total=total, rate=f"{done / seconds:,.0f}/s" if seconds else "")
+
+        yield report

@@ -1,0 +1,24 @@
+"""The verbs about orgs."""
+
+from __future__ import annotations
+
+import click
+
+from app.cli.options import database_url, migrated_database, show
+
+
+@click.group()
+def org() -> None:
+    """Orgs."""
+
+
+@org.command(name="create")
+@database_url
+@click.option("--name", required=True)
+@click.option("--currency", default="USD", show_default=True, help="ISO 4217.")
+@click.option("--admin-email", required=True)
+def org_create(database_url: str | None, name: str, currency: str, admin_email: str) -> None:
+    """Make an org with its first admin; prints org_id, user_id and token, the only time it is shown."""
+    from app.cli.provisioning import create_org
+
+    show(create_org(migrated_database(database_url), name, currency, admin_email))
