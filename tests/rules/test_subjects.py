@@ -8,6 +8,9 @@ from tests.support.processes import ROOT
 from tests.support.sources import modules
 
 SUBJECTS = {
+    "domain/deal_fields.py": "domain/test_opportunity_changes.py",
+    "domain/sql_cursor.py": "domain/test_event_store.py",
+    "projections/placeholders.py": "app/writing/test_statements.py",
     "app/cli/audit.py": "projections/test_feed.py",
     "app/cli/config.py": "app/cli/test_main.py",
     "app/cli/dev.py": "e2e/test_dev.py",
