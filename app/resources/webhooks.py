@@ -20,6 +20,7 @@ from app.http.permission import require_an_admin
 from app.http.request_context import Http
 from app.resources import webhook_requests
 from app.writing.envelope import Outcome
+from consumers.webhooks import schedule, transport
 from domain import webhook_endpoint
 from projections.conditions import Order
 
@@ -49,13 +50,14 @@ TABLE = ListSpec(
     order=(Order("created_at", True),),
     fields=Endpoint.__struct_fields__,
 )
-SENT = """\
-Each event is a POST of `{"id", "type", "created_at", "org_id", "data": {"opportunity", "previous"}}`: the deal as the API showed
-it right after the event, and the old values of what it changed. It is signed as [Standard Webhooks](https://www.standardwebhooks.com)
-say: `webhook-id`, the same on every attempt, so use it to tell repetitions; `webhook-timestamp`; and `webhook-signature`, of which
-there are two for a day after the secret was rotated. Answer with 2xx within 15 seconds. Anything else is tried again after 5 s,
-5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h, give or take a fifth, never before a `Retry-After`; then the delivery is dead.
-Redirects are not followed. 410 disables the endpoint, as do five days of nothing but failures.
+SENT = f"""\
+Each event is a POST of `{{"id", "type", "created_at", "org_id", "data": {{"opportunity", "previous"}}}}`: the deal as the API
+showed it right after the event, and the old values of what it changed. It is signed as
+[Standard Webhooks](https://www.standardwebhooks.com) say: `webhook-id`, the same on every attempt, so use it to tell repetitions;
+`webhook-timestamp`; and `webhook-signature`, of which there are two for a day after the secret was rotated. Answer with 2xx within
+{transport.SECONDS:g} seconds. Anything else is tried again after {schedule.in_words()}, give or take a fifth, never before a
+`Retry-After`; then the delivery is dead. Redirects are not followed. 410 disables the endpoint, as do {schedule.FAILING.days}
+days of nothing but failures.
 """
 
 

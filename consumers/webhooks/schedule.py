@@ -37,6 +37,13 @@ class Next(NamedTuple):
     delay: float = 0.0
 
 
+def in_words() -> str:
+    """The delays between tries as people say them: 5 s, 5 min, …, 20 h and 24 h."""
+    units = ((3_600, "h"), (60, "min"), (1, "s"))
+    said = [next(f"{delay / size:g} {unit}" for size, unit in units if delay >= size) for delay in DELAYS[1:]]
+    return f"{', '.join(said[:-1])} and {said[-1]}"
+
+
 def following(tries: int, outcome: Outcome, retry_after: float | None, chance: float) -> Next:
     """After the try of this number, from 1. ``chance``, from 0 to 1, spreads the next ones in time."""
     if outcome == "delivered":

@@ -15,7 +15,7 @@ from app.cli import main
 from app.migrations import prerequisites
 from app.routes import ROUTES
 from consumers.webhooks import transport
-from consumers.webhooks.schedule import DELAYS, FAILING, JITTER
+from consumers.webhooks.schedule import FAILING, JITTER, in_words
 from domain import catalog
 from domain.permissions import Role
 from domain.webhook_endpoint import EVENT_TYPES
@@ -153,17 +153,9 @@ def section(heading: str) -> str:
     return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
-
-
 def test_the_readme_tells_the_schedule_of_webhooks() -> None:
     text = section("The stream and the webhooks")
-    *first, last = map(duration, DELAYS[1:])
-    assert f"after {', '.join(first)} and {last}" in text
+    assert f"after {in_words()}" in text
     assert f"± {JITTER:.0%}" in text.replace(" %", "%")
     assert f"within {transport.SECONDS:g} seconds" in text
     assert f"{FAILING.days} days" in text

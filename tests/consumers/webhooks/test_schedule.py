@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.webhooks.schedule import DELAYS, FAILING, JITTER, MAX_RETRY_AFTER, Next, following, from_status, retry_after
+from consumers.webhooks.schedule import (
+    DELAYS,
+    FAILING,
+    JITTER,
+    MAX_RETRY_AFTER,
+    Next,
+    following,
+    from_status,
+    in_words,
+    retry_after,
+)
 
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
@@ -89,3 +99,7 @@ def test_a_status_is_judged_by_its_hundred(status: int, outcome: str) -> None:
 
 def test_an_endpoint_may_fail_for_five_days() -> None:
     assert timedelta(days=5) == FAILING
+
+
+def test_the_delays_are_told_as_people_say_them() -> None:
+    assert in_words() == "5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h"
