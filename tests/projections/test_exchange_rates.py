@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
-import psycopg
 import pytest
 
 from projections import exchange_rates
+from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, quoted
 
 JAN, FEB = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2))
 
 
 @pytest.fixture
-def books(shared_database_url: str) -> Iterator[Books]:
-    with psycopg.connect(shared_database_url, autocommit=True) as connection:
-        yield Books(connection).record(
-            [
-                quoted("EUR", "2026-01-01", "1.10", JAN),
-                quoted("EUR", "2026-02-01", "1.15", JAN),
-                quoted("EUR", "2026-01-01", "1.12", FEB),
-                quoted("JPY", "2026-01-01", "1E-2", JAN),
-            ]
-        )
+def books(cursors: Cursors) -> Books:
+    return Books(cursors).record(
+        [
+            quoted("EUR", "2026-01-01", "1.10", JAN),
+            quoted("EUR", "2026-02-01", "1.15", JAN),
+            quoted("EUR", "2026-01-01", "1.12", FEB),
+            quoted("JPY", "2026-01-01", "1E-2", JAN),
+        ]
+    )
 
 
 def listed(books: Books, limit: int, offset: int = 0, *currencies: str) -> tuple[list[tuple[str, str, str]], int]:

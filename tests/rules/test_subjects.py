@@ -98,7 +98,6 @@ SUBJECTS = {
     "projections/idempotency_records.py": "app/http/test_repeated_commands.py",
     "projections/opportunities/conditions.py": "app/resources/test_opportunity_lists.py",
     "projections/opportunities/queries.py": "app/resources/test_opportunity_lists.py",
-    "projections/projection.py": "projections/test_rebuild.py",
     "projections/registry.py": "app/writing/test_writers_of_other_versions.py",
     "projections/shadows.py": "projections/test_rebuild.py",
     "projections/swap.py": "projections/test_rebuild.py",

@@ -13,8 +13,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
-import psycopg
-
 from domain import exchange_rate, money, organization
 from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
@@ -24,7 +22,7 @@ from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery, GroupBy
 from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
-from projections.registry import READ_MODELS
+from tests.projections.cursors import Cursors
 
 TODAY = date(2026, 6, 15)
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -33,9 +31,9 @@ Row = dict[str, Any]
 
 
 class Happening(NamedTuple):
-    """Something that occurred to a record; ``deal`` is a small number or, of a rate, its currency."""
+    """Something that occurred to a record; ``deal`` is a small number or, of a rate, its currency, of any other record its id."""
 
-    deal: int | str
+    deal: int | str | UUID
     event: Event
     at: datetime
 
@@ -56,22 +54,24 @@ def quoted(currency: str, valid_from: str, rate: str, at: datetime) -> Happening
 class Books:
     """An org of its own and everything that has happened in it."""
 
-    def __init__(self, connection: psycopg.Connection[Any], currency: str = "USD") -> None:
-        self.connection = connection
+    def __init__(self, cursors: Cursors, currency: str = "USD") -> None:
+        self.cursors = cursors
+        self.connection = cursors.connection
         self.org_id = uuid4()
         self.currency = currency
         self.log: list[Recorded] = []
+        self.history: list[Change] = []
         self._states: dict[UUID, Any] = {}
         opening = organization.Created(name="Acme", currency=currency)
-        self._apply([self._change(self.org_id, opening, datetime(2020, 1, 1, tzinfo=UTC))])
+        cursors.apply([self._change(self.org_id, opening, datetime(2020, 1, 1, tzinfo=UTC))])
 
-    def id(self, deal: int | str) -> UUID:
+    def id(self, deal: int | str | UUID) -> UUID:
         return exchange_rate.stream_id(self.org_id, deal) if isinstance(deal, str) else uuid5(self.org_id, str(deal))
 
     def record(self, happenings: Iterable[Happening], batch: int = 100) -> Books:
         told = [self._change(self.id(deal), event, at) for deal, event, at in happenings]
         for start in range(0, len(told), batch):
-            self._apply(told[start : start + batch])
+            self.cursors.apply(told[start : start + batch])
         return self
 
     def _change(self, stream: UUID, event: Event, at: datetime) -> Change:
@@ -81,12 +81,8 @@ class Books:
         recorded = Recorded(stream, version, event, meta, len(self.log) + 1)
         self.log.append(recorded)
         (change,) = changes([recorded], self._states)
+        self.history.append(change)
         return change
-
-    def _apply(self, batch: Sequence[Change]) -> None:
-        with self.connection.transaction(), self.connection.cursor() as cursor:
-            for model in READ_MODELS:
-                model.apply(cursor, batch)
 
     def question(
         self,

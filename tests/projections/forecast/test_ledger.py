@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from msgspec import structs
 
@@ -16,6 +14,7 @@ from domain import account, user
 from domain.opportunity.events import Changes, Deleted, State, Updated, Won
 from projections.forecast import postings
 from projections.forecast.current import MAX_MONTHS, GroupBy
+from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import NOW, TODAY, Books, Happening, bounds, created, quoted
 
 JAN, FEB, MAR = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
@@ -23,9 +22,8 @@ MAY, JUNE = date(2026, 5, 31), date(2026, 6, 30)
 
 
 @pytest.fixture
-def books(shared_database_url: str) -> Iterator[Books]:
-    with psycopg.connect(shared_database_url, autocommit=True) as connection:
-        yield Books(connection)
+def books(cursors: Cursors) -> Books:
+    return Books(cursors)
 
 
 def deal(**fields: Any) -> State:
@@ -308,7 +306,7 @@ def test_amounts_keep_every_digit(books: Books) -> None:
 
 
 def test_another_orgs_deals_are_not_counted(books: Books) -> None:
-    Books(books.connection).record([open_deal(1, "100", JUNE), quoted("EUR", "2026-01-01", "1.1", JAN)])
+    Books(books.cursors).record([open_deal(1, "100", JUNE), quoted("EUR", "2026-01-01", "1.1", JAN)])
     books.record([open_deal(1, "1", JUNE, currency="EUR")])
     answer = books.forecast()
     assert answer["months"][0]["count"] == 0

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import psycopg
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +14,7 @@ from domain.event import Event
 from domain.opportunity import evolve
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, State, Updated, Won
 from projections.forecast.waterfall import CAUSES, STEPS
+from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 
 START = datetime(2025, 11, 20, tzinfo=UTC)
@@ -100,12 +98,6 @@ def _state(before: State | None, happening: Happening) -> State:
     return evolve(before, recorded(happening.event, version, at=happening.at))
 
 
-@pytest.fixture(scope="module")
-def connection(shared_database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(shared_database_url, autocommit=True) as connection:
-        yield connection
-
-
 relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -119,7 +111,7 @@ relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[Health
     today=st.sampled_from([date(2026, 6, 15), date(2028, 1, 1)]),
 )
 def test_balances_deals_and_the_plain_sum_agree_at_every_instant(
-    connection: psycopg.Connection[Any],
+    cursors: Cursors,
     history: list[Happening],
     span: tuple[str | None, str | None],
     instants: list[datetime],
@@ -127,7 +119,7 @@ def test_balances_deals_and_the_plain_sum_agree_at_every_instant(
     batch: int,
     today: date,
 ) -> None:
-    books = Books(connection).record(history, batch)
+    books = Books(cursors).record(history, batch)
     for as_of in (None, *instants, history[-1].at):
         asked: dict[str, Any] = {
             "since": span[0], "until": span[1], "as_of": as_of, "currency": currency, "today": today
@@ -151,14 +143,14 @@ def test_balances_deals_and_the_plain_sum_agree_at_every_instant(
     today=st.sampled_from([date(2026, 6, 15), date(2028, 1, 1)]),
 )
 def test_the_waterfall_goes_from_the_one_forecast_to_the_other(
-    connection: psycopg.Connection[Any],
+    cursors: Cursors,
     history: list[Happening],
     span: tuple[str | None, str | None],
     pair: list[datetime],
     currency: str | None,
     today: date,
 ) -> None:
-    books = Books(connection).record(history)
+    books = Books(cursors).record(history)
     asked: dict[str, Any] = {"since": span[0], "until": span[1], "currency": currency, "today": today}
     answer = books.changes(pair[0], pair[1], **asked)
     for edge, at in zip(("start", "end"), pair, strict=True):
@@ -184,8 +176,8 @@ def test_the_waterfall_goes_from_the_one_forecast_to_the_other(
 
 @relaxed
 @given(history=histories())
-def test_balances_are_the_sums_of_the_ledger(connection: psycopg.Connection[Any], history: list[Happening]) -> None:
-    books = Books(connection).record(history, 3)
+def test_balances_are_the_sums_of_the_ledger(cursors: Cursors, history: list[Happening]) -> None:
+    books = Books(cursors).record(history, 3)
     kept = "SELECT grain, period, day, currency, status, unweighted, weighted, n FROM forecast_balances WHERE org_id = %s"
     summed = """
         SELECT g.grain, p.period, g.day, currency, status, sum(unweighted), sum(weighted), sum(n) FROM forecast_entries e
@@ -203,5 +195,5 @@ def test_balances_are_the_sums_of_the_ledger(connection: psycopg.Connection[Any]
                 EXCEPT {kept})
         ) x
     """
-    row = connection.execute(differing.encode(), (books.org_id,) * 4).fetchone()
+    row = cursors.connection.execute(differing.encode(), (books.org_id,) * 4).fetchone()
     assert row == (0,)

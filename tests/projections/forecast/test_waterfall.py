@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, Updated, Won
 from projections.forecast.waterfall import MAX_BEHIND, STEPS
+from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 
 JAN, FEB, MAR, APR = (datetime(2026, month, 1, 12, tzinfo=UTC) for month in (1, 2, 3, 4))
@@ -19,9 +18,8 @@ MAY, JUNE = date(2026, 5, 31), date(2026, 6, 30)
 
 
 @pytest.fixture
-def books(shared_database_url: str) -> Iterator[Books]:
-    with psycopg.connect(shared_database_url, autocommit=True) as connection:
-        yield Books(connection)
+def books(cursors: Cursors) -> Books:
+    return Books(cursors)
 
 
 def open_deal(number: int, amount: str, at: datetime = JAN, **fields: Any) -> Happening:
