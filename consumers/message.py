@@ -18,9 +18,6 @@ from domain.event import Recorded, State
 from domain.fold import Change
 from projections.history import difference, public_type
 
-PUBLISHED = frozenset(
-    {"opportunity", "activity", "account", "contact", "pipeline", "custom_field", "exchange_rate", "organization"}
-)
 CONTENT_TYPE = "application/json"
 SOURCE = "urn:opportunities:org:"
 REPUBLISHED = "ce_republished"
@@ -78,7 +75,7 @@ def event_id(recorded: Recorded) -> str:
 
 
 def is_published(recorded: Recorded) -> bool:
-    return catalog.kind_of_event(type(recorded.event)) in PUBLISHED
+    return catalog.kind_of_event(type(recorded.event)) in catalog.PUBLISHED
 
 
 def record(change: Change, shown: bytes, actor: bytes | None) -> Record:

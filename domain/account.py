@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import UNSET, UnsetType, field, structs
 
 from domain import custom_value, event
-from domain.context import Context
+from domain.context import Context, References
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import CustomFields, Line, limit_errors
 from domain.permissions import require_manager, require_writer
@@ -71,11 +71,18 @@ class Delete(event.Command, frozen=True):
     pass
 
 
+Command = Create | Update | Delete
+
+
+def references(command: Command) -> References:
+    return References(deals="account") if isinstance(command, Delete) else References()
+
+
 def permit(state: State | None, command: event.Command, context: Context) -> None:
     (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
@@ -97,7 +104,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
                     deals=context.facts.deals,
                 )
             return (Deleted(),)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from domain import event
-from domain.context import Context
+from domain.context import Context, References
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import Line, Note, instant_error, limit_errors
 from domain.permissions import require_deal_writer, require_writer
@@ -52,15 +52,17 @@ class Log(event.Command, frozen=True):
     occurred_at: datetime | None = None
 
 
+def references(command: Log) -> References:
+    return References(opportunity_id=command.opportunity_id)
+
+
 def permit(state: State | None, command: event.Command, context: Context) -> None:
     require_writer(context.actor)
     if context.facts.opportunities:
         require_deal_writer(context.actor, context.facts.owner_id)
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
-    if not isinstance(command, Log):
-        raise TypeError(command)
+def decide(state: State | None, command: Log, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if command.opportunity_id not in context.facts.opportunities:
         raise NotFound("No such opportunity.")

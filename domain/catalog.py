@@ -6,13 +6,15 @@ Refuses to change or forget a name that was ever stored: golden files in the tes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from domain import (
     account,
     activity,
     contact,
     custom_field,
+    event,
     exchange_rate,
     opportunity,
     organization,
@@ -21,39 +23,62 @@ from domain import (
     user,
     webhook_endpoint,
 )
-from domain.context import admins_only
+from domain.context import References, admins_only
 from domain.event import Command, Event, Recorded, State
 from domain.permissions import Actor, require_admin, require_writer
 from domain.policy import PolicyContext
 
 
-class Aggregate(Protocol):
+class Module(Protocol):
     """What an aggregate's module offers. ``state`` is None before the first event of a stream.
 
     ``permit`` raises ``Forbidden`` where the actor may not give the command, whatever else becomes of it; ``decide`` asks it first.
+    ``references`` says what of ``context.facts`` the two look at.
     """
 
-    def evolve(self, state: Any, recorded: Recorded) -> State: ...
+    @property
+    def State(self) -> type[event.State]: ...  # noqa: N802  a class of the module
 
-    def permit(self, state: Any, command: Command, context: PolicyContext) -> None: ...
+    def evolve(self, state: Any, recorded: Recorded) -> event.State: ...
 
-    def decide(self, state: Any, command: Command, context: PolicyContext) -> tuple[Event, ...]: ...
+    def references(self, command: Any) -> References: ...
+
+    def permit(self, state: Any, command: Any, context: PolicyContext) -> None: ...
+
+    def decide(self, state: Any, command: Any, context: PolicyContext) -> tuple[Event, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A kind of record, and who is told of it: unless it says otherwise, nobody but the admins of its org.
+
+    Its events go to the topic if ``published``, and into the feed of those to whom they are ``visible_to``. The fields of its state
+    that are ``secret`` are shown nowhere; those ``not_in_history`` in the record alone, and not among the changes of an event.
+    """
+
+    module: Module
+    published: bool = False
+    visible_to: Literal["admins", "everybody"] = "admins"
+    secret: frozenset[str] = frozenset()
+    not_in_history: frozenset[str] = frozenset()
 
 
 # By kind: the text before the first dot of a stored name, and the module's own name.
 AGGREGATES: Mapping[str, Aggregate] = {
-    "account": account,
-    "activity": activity,
-    "contact": contact,
-    "custom_field": custom_field,
-    "exchange_rate": exchange_rate,
-    "opportunity": opportunity,
-    "organization": organization,
-    "pipeline": pipeline,
-    "token": token,
-    "user": user,
-    "webhook_endpoint": webhook_endpoint,
+    "account": Aggregate(account, published=True, visible_to="everybody"),
+    "activity": Aggregate(activity, published=True, visible_to="everybody"),
+    "contact": Aggregate(contact, published=True, visible_to="everybody"),
+    "custom_field": Aggregate(custom_field, published=True, visible_to="everybody"),
+    "exchange_rate": Aggregate(exchange_rate, published=True, visible_to="everybody"),
+    "opportunity": Aggregate(opportunity, published=True, visible_to="everybody", not_in_history=frozenset({"stage_entered_at"})),
+    "organization": Aggregate(organization, published=True, visible_to="everybody"),
+    "pipeline": Aggregate(pipeline, published=True, visible_to="everybody"),
+    "token": Aggregate(token, secret=frozenset({"hash"})),
+    "user": Aggregate(user, visible_to="everybody"),
+    "webhook_endpoint": Aggregate(webhook_endpoint, not_in_history=frozenset({"url"})),  # a URL often is a secret
 }
+PUBLISHED = frozenset(kind for kind, aggregate in AGGREGATES.items() if aggregate.published)
+FOR_ADMINS = frozenset(kind for kind, aggregate in AGGREGATES.items() if aggregate.visible_to == "admins")
 
 EVENTS: Mapping[str, type[Event]] = {
     "account.created.v1": account.Created,
@@ -102,6 +127,11 @@ def name_of(event_class: type[Event]) -> str:
     return _NAMES[event_class]
 
 
+def public_name(name: str) -> str:
+    """What the outside calls an event: its stored name without the version of its form, such as ``opportunity.won``."""
+    return name.rsplit(".v", 1)[0]
+
+
 def class_of(name: str) -> type[Event]:
     return EVENTS[name]
 
@@ -120,14 +150,14 @@ def kind_of(class_: type[Command | State]) -> str:
 
 def require_role(command: type[Command], actor: Actor) -> None:
     """Raises ``Forbidden`` where the actor's role rules a command out, whatever is in it and whichever record it is for."""
-    if AGGREGATES[kind_of(command)].permit is admins_only:
+    if AGGREGATES[kind_of(command)].module.permit is admins_only:
         require_admin(actor)
     elif command is not token.Revoke:  # which everybody may of their own
         require_writer(actor)
 
 
 def aggregate_of(named: str | type[Event]) -> Aggregate:
-    """The aggregate's module of a stored name or an event class."""
+    """The aggregate of a stored name or an event class."""
     kind = named.partition(".")[0] if isinstance(named, str) else kind_of_event(named)
     return AGGREGATES[kind]
 

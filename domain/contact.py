@@ -3,13 +3,13 @@ deleted before that keep the id, and show it no more when they are restored."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context
+from domain.context import Context, References, to_records
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.fields import Email, Line, limit_errors
 from domain.permissions import require_manager, require_writer
@@ -83,11 +83,18 @@ class Delete(event.Command, frozen=True):
     pass
 
 
+Command = Create | Update | Delete
+
+
+def references(command: Command) -> References:
+    return References(deals="stakeholder") if isinstance(command, Delete) else to_records(command.account_id)
+
+
 def permit(state: State | None, command: event.Command, context: Context) -> None:
     (require_manager if isinstance(command, Delete) else require_writer)(context.actor)
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
@@ -110,7 +117,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
                     deals=context.facts.deals,
                 )
             return (Deleted(),)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _require_valid(values: dict[str, Any], context: Context) -> None:

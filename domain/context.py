@@ -8,15 +8,37 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
+
+from msgspec import UnsetType
 
 from domain.event import Command, State
 from domain.permissions import Actor, Credential, require_admin
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """What a command asks about other records of its org, and thereby which of the ``Facts`` are filled for it.
+
+    ``records`` are ids of accounts, users and contacts, ``opportunity_id`` that of the deal with the ``owner_id``. ``deals`` says
+    as what deals name the record that the command is about, ``stages`` asks what is ``in_use``. ``other_users`` asks for
+    ``other_admins`` and whether one of them has the ``email``, ``tokens_of_others`` and ``issued_tokens`` for what would be left.
+    """
+
+    records: frozenset[UUID] = frozenset()
+    opportunity_id: UUID | None = None
+    deals: Literal["account", "stakeholder"] | None = None
+    stages: bool = False
+    other_users: bool = False
+    email: str | None = None
+    tokens_of_others: bool = False
+    issued_tokens: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a decision must know of other records of the same org; only what the command asks about is filled.
+    """What a decision must know of other records of the same org; only what the command's ``References`` ask about is filled.
 
     ``accounts``, ``users`` (active ones), ``owners`` (those of them who may have deals), ``contacts`` and ``opportunities``
     hold those of the ids named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is
@@ -62,6 +84,16 @@ class Context:
     required_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
     request_id: str = ""
     comment: str | None = None
+
+
+def to_records(*ids: UUID | UnsetType | None) -> References:
+    """To the accounts, users and contacts among what may be no ids."""
+    return References(records=frozenset(id_ for id_ in ids if isinstance(id_, UUID)))
+
+
+def no_references(command: Command) -> References:
+    """The ``references`` of an aggregate whose decisions look at no other record."""
+    return References()
 
 
 def admins_only(state: State | None, command: Command, context: Context) -> None:

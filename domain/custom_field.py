@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 from uuid import UUID, uuid5
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from domain import event
-from domain.context import Context, admins_only
+from domain.context import Context, admins_only, no_references
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import KEY_PATTERN, MAX_CUSTOM_FIELDS, Line, key_error, limit, limit_errors, line_error
 from domain.text import normal
@@ -136,10 +136,12 @@ FOR_EVER = ("key", "type")
 _WITH_OPTIONS = ("dropdown", "multiselect")
 
 
+Command = Create | Update | Delete
 permit = admins_only
+references = no_references
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():
@@ -165,7 +167,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
                 detail = f"Stages require this field: {', '.join(asking)}. Change the pipeline first."
                 raise Conflict("in_use", detail, stages=asking)
             return (Deleted(key=old.key),)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _find(state: State | None, key: str) -> Definition:

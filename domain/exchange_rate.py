@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from msgspec import structs
 
 from domain import event
-from domain.context import admins_only
+from domain.context import admins_only, no_references
 from domain.errors import Invalid
 from domain.fields import Day, limit, limit_errors
 from domain.money import Currency
@@ -72,12 +72,11 @@ def stream_id(org_id: UUID, currency: str) -> UUID:
 
 
 permit = admins_only
+references = no_references
 
 
-def decide(state: State | None, command: event.Command, context: PolicyContext) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Set, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
-    if not isinstance(command, Set):
-        raise TypeError(command)
     wanted = event.set_fields(command) | {"currency": command.currency.upper()}
     errors = limit_errors(wanted, Set)
     if wanted["currency"] == (own := context.policy.organization.currency):

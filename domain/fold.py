@@ -20,7 +20,7 @@ class Change(NamedTuple):
 
 def change(before: State | None, recorded: Recorded) -> Change:
     """What an event makes of the state before it."""
-    return Change(recorded, before, catalog.aggregate_of(type(recorded.event)).evolve(before, recorded))
+    return Change(recorded, before, catalog.aggregate_of(type(recorded.event)).module.evolve(before, recorded))
 
 
 def changes(events: Iterable[Recorded], states: MutableMapping[UUID, State]) -> list[Change]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context, admins_only
+from domain.context import Context, admins_only, no_references
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import Line, limit_errors
 from domain.money import Currency
@@ -59,10 +59,12 @@ def stream_id(org_id: UUID) -> UUID:
     return org_id
 
 
+Command = Create | Update
 permit = admins_only
+references = no_references
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():
@@ -83,7 +85,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
             if errors:
                 raise Invalid(errors)
             return (Updated(**changed),) if changed else ()
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _change_error(state: State, currency: str | None) -> str | None:

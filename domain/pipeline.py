@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 from msgspec import Meta, Struct, structs
 
 from domain import event
-from domain.context import Context, admins_only
+from domain.context import Context, References, admins_only
 from domain.deal_fields import CLOSING, REQUIRABLE
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Errors, Invalid
@@ -175,10 +175,12 @@ def stream_id(org_id: UUID) -> UUID:
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def references(command: Replace) -> References:
+    return References(stages=True)
+
+
+def decide(state: State | None, command: Replace, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
-    if not isinstance(command, Replace):
-        raise TypeError(command)
     command = _normalised(command)
     errors: Errors = {}
     found = chain(_stage_errors(command, context), _transition_errors(command), _reason_errors(command))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import assert_never
 from uuid import UUID
 
 from msgspec import structs
 
 from domain import event
-from domain.context import Context
+from domain.context import Context, References, to_records
 from domain.errors import Conflict, Errors, Forbidden, Invalid, NotFound
 from domain.fields import REQUIRED, Line, instant_error, limit_errors
 from domain.permissions import Role, exceeds, require_writer
@@ -81,6 +82,15 @@ class Revoke(event.Command, frozen=True):
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
+Command = Issue | Revoke
+
+
+def references(command: Command) -> References:
+    return References(
+        issued_tokens=True, records=to_records(command.user_id).records if isinstance(command, Issue) else frozenset()
+    )
+
+
 def permit(state: State | None, command: event.Command, context: Context) -> None:
     actor = context.actor
     if actor.role == "admin" or (isinstance(command, Revoke) and command.following):
@@ -97,7 +107,7 @@ def permit(state: State | None, command: event.Command, context: Context) -> Non
             raise Forbidden(f"With a token of role {cap} none that is worth more can be revoked.")
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Issue():
@@ -116,7 +126,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
                     " the operator do it (`opportunities token revoke`).",
                 )
             return (Revoked(),)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _issued(command: Issue, context: Context) -> Issued:

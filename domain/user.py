@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context, admins_only
+from domain.context import Context, References, admins_only
 from domain.errors import Conflict, Invalid, NotFound
 from domain.fields import Email, Line, email_error, limit_errors
 from domain.permissions import Role
@@ -58,10 +58,19 @@ class Update(event.Command, frozen=True):
     active: bool | UnsetType = UNSET
 
 
+Command = Create | Update
+
+
+def references(command: Command) -> References:
+    email = command.email if isinstance(command.email, str) else None
+    demotes = isinstance(command, Update) and (command.role, command.active) != (UNSET, UNSET)
+    return References(other_users=True, email=email, tokens_of_others=demotes)
+
+
 permit = admins_only
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     match command:
         case Create():
@@ -77,7 +86,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
             _require_valid(changes, command, context)
             _require_an_admin(state, changes, context)
             return (Updated(**changes),) if changes else ()
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _require_valid(values: dict[str, Any], command: Create | Update, context: Context) -> None:

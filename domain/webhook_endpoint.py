@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, assert_never, get_args
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from domain import event
-from domain.context import Context, admins_only
+from domain.context import Context, admins_only, no_references
 from domain.custom_value import json_error
 from domain.errors import Errors, Invalid, NotFound
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, limit_errors, text, text_error
@@ -162,10 +162,12 @@ class Delete(event.Command, frozen=True):
     pass
 
 
+Command = Create | Update | RotateSecret | Disable | Delete
 permit = admins_only
+references = no_references
 
 
-def decide(state: State | None, command: event.Command, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         assert state is None
@@ -184,7 +186,8 @@ def decide(state: State | None, command: event.Command, context: Context) -> tup
             return (Disabled(reason=reason),) if state.active and state.url == url else ()
         case Delete():
             return (Deleted(),)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _updated(state: State, command: Update) -> tuple[event.Event, ...]:

@@ -103,4 +103,4 @@ _STATES = f"""
 
 @cache
 def _decoder(kind: str) -> msgspec.json.Decoder[State]:
-    return msgspec.json.Decoder(catalog.AGGREGATES[kind].State)  # type: ignore[attr-defined]
+    return msgspec.json.Decoder(catalog.AGGREGATES[kind].module.State)

@@ -9,27 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID
 
-from msgspec import UNSET
-
-from domain import account, contact, user
-from domain.context import Facts
-from domain.event import Command
+from domain.context import Facts, References
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
-
-
-def ids_named_by(command: Command) -> set[UUID]:
-    """The ids of other records in a command."""
-    ids: set[UUID] = set()
-    for name in ("account_id", "owner_id", "user_id", "opportunity_id"):
-        value = getattr(command, name, None)
-        if isinstance(value, UUID):
-            ids.add(value)
-    stakeholders = getattr(command, "stakeholder_ids", None)
-    if stakeholders is not UNSET and stakeholders:
-        ids.update(stakeholders)
-    return ids
-
 
 Existing = set[tuple[UUID, str, UUID, str | None]]
 """Org, kind, id and, of a user, role."""
@@ -60,75 +42,58 @@ def from_references(found: Existing, org_id: UUID) -> Facts:
     return Facts(accounts=of_kind("account"), users=users, owners=users - readers, contacts=of_kind("contact"))
 
 
-def for_record(
-    cursor: SqlCursor, kind: str, org_id: UUID, stream_id: UUID, command: Command, token_id: UUID | None = None
-) -> Facts:
-    """All the facts for a command on a reference record or on settings, that came with a token."""
-    facts = from_references(existing(cursor, ids_named_by(command))(), org_id)
-    if kind == "pipeline":
-        cursor.execute(
-            """
-            SELECT stage, sum(n)::bigint FROM opportunity_counts
-            WHERE org_id = %(org_id)s AND owner_id = '00000000-0000-0000-0000-000000000000' AND close_date = '-infinity'
-            GROUP BY stage HAVING sum(n) > 0
-            """,
-            {"org_id": org_id},
-        )
-        return replace(facts, in_use=dict(cursor.fetchall()))
-    if isinstance(command, account.Delete):
-        cursor.execute(
-            """
-            SELECT count(*) FROM opportunities
-            WHERE org_id = %(org_id)s AND account_id = %(id)s AND valid_to = 'infinity' AND NOT deleted
-            """,
-            {"org_id": org_id, "id": stream_id},
-        )
-        return replace(facts, deals=_one(cursor))
-    if isinstance(command, contact.Delete):
-        cursor.execute(
-            """
-            SELECT count(*) FROM opportunities
-            WHERE org_id = %(org_id)s AND stakeholder_ids @> %(ids)s::uuid[] AND stakeholder_ids <> '{}'
-              AND valid_to = 'infinity' AND NOT deleted
-            """,
-            {"org_id": org_id, "ids": [stream_id]},
-        )
-        return replace(facts, deals=_one(cursor))
-    if kind == "user":
-        email = getattr(command, "email", None)
-        cursor.execute(
-            """
-            SELECT count(*) FILTER (WHERE lookup = %(email)s),
-                   count(*) FILTER (WHERE role = 'admin' AND active)
-            FROM directory
-            WHERE org_id = %(org_id)s AND kind = 'user' AND id <> %(id)s AND valid_to = 'infinity' AND NOT deleted
-            """,
-            {"email": caseless(normal(email)) if isinstance(email, str) else None, "org_id": org_id, "id": stream_id},
-        )
+def for_record(cursor: SqlCursor, references: References, org_id: UUID, stream_id: UUID, token_id: UUID | None = None) -> Facts:
+    """All the facts that the references of a command ask for. It is about the record of that id, and came with a token."""
+    facts = from_references(existing(cursor, references.records)(), org_id)
+    if references.opportunity_id is not None:
+        cursor.execute(_DEAL, {"org_id": org_id, "id": references.opportunity_id})
+        if row := cursor.fetchone():
+            facts = replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1])
+    if references.deals is not None:
+        cursor.execute(_DEALS[references.deals], {"org_id": org_id, "id": stream_id})
+        facts = replace(facts, deals=_one(cursor))
+    if references.stages:
+        cursor.execute(_DEALS_BY_STAGE, {"org_id": org_id})
+        facts = replace(facts, in_use=dict(cursor.fetchall()))
+    if references.other_users:
+        email = caseless(normal(references.email)) if references.email is not None else None
+        cursor.execute(_OTHER_USERS, {"org_id": org_id, "id": stream_id, "email": email})
         taken, admins = cursor.fetchone() or (0, 0)
         facts = replace(facts, email_taken=taken > 0, other_admins=admins)
-        if isinstance(command, user.Update) and (command.role, command.active) != (UNSET, UNSET):
-            cursor.execute(_TOKENS_OF_OTHER_ADMINS, {"org_id": org_id, "user_id": stream_id})
-            facts = replace(facts, last_admin_token=_one(cursor) == 0)
-        return facts
-    if kind == "token":
+    if references.tokens_of_others:
+        cursor.execute(_TOKENS_OF_OTHER_ADMINS, {"org_id": org_id, "user_id": stream_id})
+        facts = replace(facts, last_admin_token=_one(cursor) == 0)
+    if references.issued_tokens:
         cursor.execute(_ISSUED_TOKENS, {"id": stream_id, "kept_id": token_id, "org_id": org_id})
         issued, last = cursor.fetchone() or ([], False)
-        return replace(facts, issued_tokens=tuple(id_ for id_ in issued if id_ != stream_id), last_admin_token=last)
-    if kind == "activity":
-        opportunity_id = getattr(command, "opportunity_id", None)
-        cursor.execute(
-            """
-            SELECT id, owner_id FROM opportunities
-            WHERE org_id = %(org_id)s AND id = %(id)s AND valid_to = 'infinity' AND NOT deleted
-            """,
-            {"org_id": org_id, "id": opportunity_id},
-        )
-        row = cursor.fetchone()
-        return replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1]) if row else facts
+        facts = replace(facts, issued_tokens=tuple(id_ for id_ in issued if id_ != stream_id), last_admin_token=last)
     return facts
 
 
+_DEAL = """
+    SELECT id, owner_id FROM opportunities WHERE org_id = %(org_id)s AND id = %(id)s AND valid_to = 'infinity' AND NOT deleted
+"""
+_DEALS = {
+    "account": """
+        SELECT count(*) FROM opportunities
+        WHERE org_id = %(org_id)s AND account_id = %(id)s AND valid_to = 'infinity' AND NOT deleted
+    """,
+    "stakeholder": """
+        SELECT count(*) FROM opportunities
+        WHERE org_id = %(org_id)s AND stakeholder_ids @> ARRAY[%(id)s::uuid] AND stakeholder_ids <> '{}'
+          AND valid_to = 'infinity' AND NOT deleted
+    """,
+}
+_DEALS_BY_STAGE = """
+    SELECT stage, sum(n)::bigint FROM opportunity_counts
+    WHERE org_id = %(org_id)s AND owner_id = '00000000-0000-0000-0000-000000000000' AND close_date = '-infinity'
+    GROUP BY stage HAVING sum(n) > 0
+"""
+_OTHER_USERS = """
+    SELECT count(*) FILTER (WHERE lookup = %(email)s), count(*) FILTER (WHERE role = 'admin' AND active)
+    FROM directory
+    WHERE org_id = %(org_id)s AND kind = 'user' AND id <> %(id)s AND valid_to = 'infinity' AND NOT deleted
+"""
 _TOKENS_OF_OTHER_ADMINS = """
     SELECT count(*) FROM directory t
     JOIN directory u ON u.id = t.parent_id AND u.valid_to = 'infinity' AND u.active AND u.role = 'admin'

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from domain import event_store, fold
+from domain import catalog, event_store, fold
 from domain.fold import Change
 from projections import before
 from projections.conditions import SqlStatement
@@ -15,9 +15,6 @@ from projections.history import Entry, entry
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
 BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %(position)s GROUP BY org_id"
 """Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
-
-FOR_ADMINS = ("token", "webhook_endpoint")
-"""Kinds of records that nobody else can read, so nor can they be read here."""
 
 MAX_SIZE = 8 * 1024 * 1024
 """About how many bytes a page holds: a thousand bytes or two an event are usual, some have megabytes."""
@@ -40,7 +37,7 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
         SELECT e.found, {_EVENT} FROM sized e WHERE e.preceding < %(size)s ORDER BY e.notification_id
     """
     params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit, "size": size}
-    return SqlStatement(text, params if admin else {**params, "hidden": list(FOR_ADMINS)})
+    return SqlStatement(text, params if admin else {**params, "hidden": sorted(catalog.FOR_ADMINS)})
 
 
 def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:

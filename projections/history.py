@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,9 +16,6 @@ from msgspec import Struct
 from domain import catalog
 from domain.event import Recorded, State
 from domain.fold import Change
-
-# Of every state, what is not news or not to be told.
-_UNTOLD = frozenset({"id", "org_id", "version", "created_at", "updated_at", "hash", "stage_entered_at", "url"})
 
 
 class Entry(Struct, frozen=True):
@@ -56,16 +54,21 @@ def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> Entry:
 
 
 def public_type(recorded: Recorded) -> str:
-    """The name of an event for the outside, without the version of its stored form: ``opportunity.won``."""
-    return catalog.name_of(type(recorded.event)).rsplit(".v", 1)[0]
+    return catalog.public_name(catalog.name_of(type(recorded.event)))
+
+
+@cache
+def _fields(state: type[State]) -> tuple[str, ...]:
+    """The fields of a state whose changes are told: all but the secrets, and what every event changes."""
+    aggregate = catalog.AGGREGATES[catalog.kind_of(state)]
+    untold = {*State.__struct_fields__, *aggregate.secret, *aggregate.not_in_history}
+    return tuple(name for name in state.__struct_fields__ if name not in untold)
 
 
 def difference(before: State | None, after: State) -> dict[str, tuple[Any, Any]]:
     """What changed between two states of a record, by field."""
     changes: dict[str, tuple[Any, Any]] = {}
-    for name in after.__struct_fields__:
-        if name in _UNTOLD:
-            continue
+    for name in _fields(type(after)):
         new = getattr(after, name)
         old = getattr(before, name) if before is not None else None
         if old == new or (before is None and new in (None, (), {}, False, "")):

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from app.http.bodies import without
 from app.http.body_errors import bare
-from projections.directory import _HIDDEN as HIDDEN
+from domain.event import State
+from projections.directory import shown_fields
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -41,10 +42,10 @@ class Problem(Struct, kw_only=True):
 
 
 @cache
-def shown(state: type[Struct], name: str) -> type[Struct]:
+def shown(state: type[State], name: str) -> type[Struct]:
     """The record as the API shows it, from its state."""
     types = {field.name: field.type for field in msgspec.structs.fields(state)}
-    names = ("id", *(name for name in types if name not in HIDDEN), "created_at", "updated_at", "version")
+    names = ("id", *shown_fields(state), "created_at", "updated_at", "version")
     return msgspec.defstruct(name, [(field, types[field]) for field in names])
 
 

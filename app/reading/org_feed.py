@@ -19,6 +19,7 @@ from app.process.failures import Unavailable
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
 from app.reading.subscription import MAX_BUFFER, Piece, Subscription
+from domain import catalog
 from projections import feed
 from projections.directory import queries as directory_queries
 from projections.history import Entry
@@ -259,7 +260,7 @@ class OrgFeed:
 
 def _rendered(entry: Entry) -> RenderedEvent:
     text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
-    return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in feed.FOR_ADMINS)
+    return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in catalog.FOR_ADMINS)
 
 
 def _pieces(told: Iterable[RenderedEvent], *, admin: bool) -> Iterator[Piece]:

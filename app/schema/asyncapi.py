@@ -18,15 +18,13 @@ from app.http.json_schema import REF, Schemas, shown
 from app.http.operations import Json, describe
 from app.http.request_context import Http
 from app.resources.exchange_rates import ExchangeRate
-from app.resources.opportunity_types import ID, ITEM, OWNER_ID, ActivityRecord, Opportunity
-from app.resources.organization import Organization
-from app.resources.pipeline import Pipeline
+from app.resources.opportunity_types import ID, ITEM, OWNER_ID, Opportunity
 from app.schema import openapi, pages
 from app.settings import Settings
 from consumers import message
 from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
 from consumers.message import Actor, Message
-from domain import account, catalog, contact
+from domain import catalog
 from domain.custom_field import Definition
 
 VERSION = "3.1.0"
@@ -47,16 +45,22 @@ class OpportunityTold(Opportunity, kw_only=True):
     deleted: bool | UnsetType = UNSET
 
 
-DATA: dict[str, Any] = {
-    "opportunity": OpportunityTold,
-    "activity": ActivityRecord,
-    "account": msgspec.defstruct("AccountTold", [("deleted", bool | UnsetType, UNSET)], bases=(shown(account.State, "Account"),)),
-    "contact": msgspec.defstruct("ContactTold", [("deleted", bool | UnsetType, UNSET)], bases=(shown(contact.State, "Contact"),)),
-    "pipeline": Pipeline,
-    "custom_field": list[Definition],
-    "exchange_rate": ExchangeRate,
-    "organization": Organization,
-}
+def _noun(kind: str) -> str:
+    return "".join(part.capitalize() for part in kind.split("_"))
+
+
+def _record(kind: str) -> type[Struct]:
+    """The record as the API shows it; of a kind that can be deleted with a member that says so."""
+    state = catalog.AGGREGATES[kind].module.State
+    record = shown(state, _noun(kind))
+    if "deleted" not in state.__struct_fields__:
+        return record
+    return msgspec.defstruct(f"{_noun(kind)}Told", [("deleted", bool | UnsetType, UNSET)], bases=(record,))
+
+
+# What a read model of its own shows is described here, anything else is what the state has.
+_DESCRIBED: dict[str, Any] = {"opportunity": OpportunityTold, "custom_field": list[Definition], "exchange_rate": ExchangeRate}
+DATA: dict[str, Any] = {kind: _DESCRIBED.get(kind) or _record(kind) for kind in sorted(catalog.PUBLISHED)}
 """By kind of record, what ``data`` shows of it."""
 
 HEADERS: dict[str, str] = {
@@ -72,9 +76,8 @@ HEADERS: dict[str, str] = {
 
 
 def document(settings: Settings) -> Json:
-    """Raises ``KeyError`` where a kind of record is published whose data is not described."""
     schemas = Schemas()
-    for kind in sorted(message.PUBLISHED):
+    for kind in DATA:
         schemas.of(payload_of(kind))
     components = schemas.components()
     del components["Problem"]
@@ -104,17 +107,16 @@ def document(settings: Settings) -> Json:
 
 def types() -> list[str]:
     """The public names of all events that are published."""
-    stored = [name for name in catalog.EVENTS if name.partition(".")[0] in message.PUBLISHED]
-    return list(dict.fromkeys(name.rsplit(".v", 1)[0] for name in stored))
+    stored = [name for name in catalog.EVENTS if name.partition(".")[0] in catalog.PUBLISHED]
+    return list(dict.fromkeys(map(catalog.public_name, stored)))
 
 
 def payload_of(kind: str) -> type[Struct]:
     """The message as a type of its own, for events of one kind of record."""
-    noun = "".join(part.capitalize() for part in kind.split("_"))
-    data = msgspec.defstruct(f"{noun}Data", [(kind, DATA[kind])])
+    data = msgspec.defstruct(f"{_noun(kind)}Data", [(kind, DATA[kind])])
     fields = {field.name: field.type for field in msgspec.structs.fields(Message)}
     fields |= {"data": data, "previous": dict[str, Any]}
-    return msgspec.defstruct(f"{noun}Message", list(fields.items()))
+    return msgspec.defstruct(f"{_noun(kind)}Message", list(fields.items()))
 
 
 def _message(name: str) -> Json:

@@ -25,7 +25,7 @@ from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome, Result, Status
 from app.writing.statements import BatchedStatement, StatementBatch
 from domain import catalog, event_store, fold, token
-from domain.context import Facts
+from domain.context import Facts, References
 from domain.errors import NotFound
 from domain.event import Recorded, State
 from domain.fold import Change
@@ -271,7 +271,7 @@ class Committer:
             if envelope.kind != "opportunity":
                 self._append(cursor, pending, batch)
                 known = decision_facts.for_record(
-                    new(), envelope.kind, envelope.org_id, envelope.stream_id, envelope.command, envelope.token_id
+                    new(), _references(envelope), envelope.org_id, envelope.stream_id, envelope.token_id
                 )
             key = _key(envelope)
             result: Result
@@ -330,7 +330,7 @@ class Committer:
     def _decide(self, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]) -> Outcome:
         states = batch.states
         state = states.get(envelope.stream_id)
-        aggregate = catalog.AGGREGATES[envelope.kind]
+        aggregate = catalog.AGGREGATES[envelope.kind].module
         context = circumstances.context(envelope, known, states, state, batch.opening.now)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
         if foreign or envelope.expected_version is not None:  # of neither is told to whoever may not give the command
@@ -395,9 +395,13 @@ def _batches(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
             yield members[start : start + size]
 
 
+def _references(envelope: Envelope) -> References:
+    return catalog.AGGREGATES[envelope.kind].module.references(envelope.command)
+
+
 def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
     """The records that the batch's commands on opportunities refer to; the actor is the owner by default."""
-    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in decision_facts.ids_named_by(one.command)}
+    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
     ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
     return ids
 
@@ -445,7 +449,7 @@ def _again(envelope: Envelope, key: Key, fingerprint: bytes, outcome: Outcome, k
     assert envelope.idempotency is not None
     state = batch.states.get(envelope.stream_id)
     context = circumstances.context(envelope, known, batch.states, state, batch.opening.now)
-    catalog.AGGREGATES[envelope.kind].permit(state, envelope.command, context)
+    catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
     idempotency_records.require_same(key, fingerprint, envelope.idempotency[1])
     return outcome
 

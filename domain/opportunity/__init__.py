@@ -1,7 +1,7 @@
 """A sales opportunity (deal): its events and state, its commands, and the rules in ``decisions``."""
 
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
-from domain.opportunity.decisions import decide, permit
+from domain.opportunity.decisions import decide, permit, references
 from domain.opportunity.events import (
     Changes,
     Created,
@@ -40,4 +40,5 @@ __all__ = [
     "decide",
     "evolve",
     "permit",
+    "references",
 ]

@@ -8,9 +8,10 @@ touched are not judged again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from domain import event
+from domain.context import References, to_records
 from domain.custom_value import is_empty
 from domain.deal_fields import CLEARABLE, CLOSING
 from domain.did_you_mean import nearest
@@ -35,6 +36,17 @@ from domain.permissions import require_deal_writer, require_writer
 from domain.pipeline import Stage
 from domain.policy import PolicyContext
 
+Command = Create | Update | ChangeStage | Replace | Delete | Restore
+
+
+def references(command: Command) -> References:
+    match command:
+        case Create() | Update() | Replace():
+            return to_records(command.account_id, command.owner_id, *(command.stakeholder_ids or ()))
+        case ChangeStage():
+            return to_records(*(command.stakeholder_ids or ()))
+    return References()
+
 
 def permit(state: State | None, command: event.Command, context: PolicyContext) -> None:
     actor = context.actor
@@ -48,7 +60,7 @@ def permit(state: State | None, command: event.Command, context: PolicyContext) 
         require_deal_writer(actor, state.owner_id)
 
 
-def decide(state: State | None, command: event.Command, context: PolicyContext) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
@@ -70,7 +82,8 @@ def decide(state: State | None, command: event.Command, context: PolicyContext) 
             return (Deleted(),)
         case Restore():
             return _restored(state, context)
-    raise TypeError(command)
+        case _:
+            assert_never(command)
 
 
 def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]:

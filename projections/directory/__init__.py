@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -91,9 +92,15 @@ class _Epoch(Struct):
     position: int
 
 
-# Fields of a state that its document does not show.
-_HIDDEN = {"id", "org_id", "deleted", "hash", "created_at", "updated_at", "version"}
-_KINDS = ("account", "contact", "user", "token", "activity", "organization", "pipeline", "custom_field", "webhook_endpoint")
+ELSEWHERE = frozenset({"opportunity", "exchange_rate"})
+"""Kinds of records that have a read model of their own; those of all others are here."""
+
+
+@cache
+def shown_fields(state: type[State]) -> tuple[str, ...]:
+    """What a record's document shows beside what every state has: the id, the instants and the version."""
+    hidden = {*State.__struct_fields__, "deleted", *catalog.AGGREGATES[catalog.kind_of(state)].secret}
+    return tuple(name for name in state.__struct_fields__ if name not in hidden)
 
 
 def document(state: State) -> str:
@@ -101,7 +108,7 @@ def document(state: State) -> str:
     if isinstance(state, custom_field.State):
         return encode(state.definitions).decode()
     shown: dict[str, Any] = {"id": state.id}
-    shown |= {name: _told(getattr(state, name)) for name in state.__struct_fields__ if name not in _HIDDEN}
+    shown |= {name: _told(getattr(state, name)) for name in shown_fields(type(state))}
     shown |= {"created_at": state.created_at, "updated_at": state.updated_at, "version": state.version}
     return encode(shown).decode()
 
@@ -181,7 +188,7 @@ class Directory:
         epochs: dict[UUID, _Epoch] = {}
         for recorded, _, after in batch:
             kind = catalog.kind_of_event(type(recorded.event))
-            if kind not in _KINDS:
+            if kind in ELSEWHERE:
                 continue
             rows.append(_row(kind, after, recorded.position))
             if kind in ("user", "token", "organization"):

@@ -28,8 +28,8 @@ from app.writing.envelope import Envelope
 from consumers import kafka, topic
 from consumers.event_reader import EventReader
 from consumers.kafka_settings import Kafka
-from consumers.message import PUBLISHED
 from consumers.webhooks import deliveries, fan_out
+from domain.catalog import PUBLISHED
 from domain.permissions import OPERATOR
 from domain.webhook_endpoint import Create, EventType, WebhookFilters
 from domain.webhook_url import rules

@@ -9,7 +9,17 @@ from uuid import uuid5
 
 import pytest
 
-from domain import catalog, custom_field, event_store, exchange_rate, opportunity, organization, pipeline
+from domain import (
+    account,
+    catalog,
+    custom_field,
+    event_store,
+    exchange_rate,
+    opportunity,
+    organization,
+    pipeline,
+    webhook_endpoint,
+)
 from domain.event import Command, Event
 from domain.opportunity.events import Changes
 from tests.support.domain import ORG, STREAM, created, recorded
@@ -74,6 +84,27 @@ def test_an_upcast_runs_before_the_event_is_decoded(monkeypatch: pytest.MonkeyPa
     event = event_store.decode(name, path.read_bytes(), STREAM, 2).event
     assert isinstance(event, opportunity.Updated)
     assert event.changes.name == "Acme — Annual 2027"
+
+
+def test_a_kind_of_record_is_for_admins_alone_until_it_says_otherwise() -> None:
+    new = catalog.Aggregate(account)
+    assert (new.published, new.visible_to) == (False, "admins")
+
+
+def test_what_admins_alone_may_read_is_not_published() -> None:
+    assert {"token", "webhook_endpoint"} == catalog.FOR_ADMINS
+    assert catalog.AGGREGATES.keys() - catalog.FOR_ADMINS - {"user"} == catalog.PUBLISHED
+
+
+def test_what_is_not_shown_of_a_record_are_fields_of_it() -> None:
+    """A name that is misspelt would hide nothing."""
+    for aggregate in catalog.AGGREGATES.values():
+        assert aggregate.secret | aggregate.not_in_history <= set(aggregate.module.State.__struct_fields__)
+
+
+def test_webhooks_are_of_every_type_of_event_of_a_deal() -> None:
+    of_deals = [catalog.public_name(name) for name in catalog.EVENTS if name.startswith("opportunity.")]
+    assert list(webhook_endpoint.EVENT_TYPES) == list(dict.fromkeys(of_deals))
 
 
 def test_what_a_stage_may_require_are_fields_of_a_deal() -> None:

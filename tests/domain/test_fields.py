@@ -100,7 +100,7 @@ def test_every_text_of_a_command_has_a_limit_or_names_what_is_there() -> None:
         "Create.stage", "Update.stage", "Replace.stage", "ChangeStage.stage", "Create.url", "Update.url", "Disable.url",
         "Update.field", "Delete.key", "Issue.hash", "Issue.prefix",
     }  # fmt: skip
-    commands = [one for module in AGGREGATES.values() for one in vars(module).values() if is_command(one)]
+    commands = [one for aggregate in AGGREGATES.values() for one in vars(aggregate.module).values() if is_command(one)]
     texts = {
         f"{command.__name__}.{field.name}"
         for command in commands

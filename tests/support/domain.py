@@ -14,6 +14,7 @@ from domain import catalog, custom_field, opportunity, organization, pipeline
 from domain.context import Facts
 from domain.errors import DomainError, Errors, Invalid
 from domain.event import Command, Event, Meta, Recorded, State
+from domain.fold import change
 from domain.permissions import OPERATOR, Actor, Role
 from domain.policy import Policy, PolicyContext
 
@@ -55,7 +56,7 @@ def fold(events: Iterable[Event], state: Any = None) -> Any:
         version = state.version + 1 if state is not None else 1
         at = NOW + timedelta(hours=version - 1)
         began = state.created_at if state is not None else at
-        state = catalog.aggregate_of(type(event)).evolve(state, recorded(event, version, at=at))
+        state = change(state, recorded(event, version, at=at)).after
         assert (state.id, state.org_id, state.version) == (STREAM, ORG, version)
         assert (state.created_at, state.updated_at) == (began, at)
     return state
@@ -114,7 +115,7 @@ def context(
 
 def decide(state: State | None, command: Command, **surroundings: Any) -> tuple[Event, ...]:
     """The events of a command. Surroundings are those of ``context``. What is refused is refused with sentences."""
-    aggregate = catalog.AGGREGATES[catalog.kind_of(type(command))]
+    aggregate = catalog.AGGREGATES[catalog.kind_of(type(command))].module
     try:
         return aggregate.decide(state, command, context(**surroundings))
     except DomainError as refusal:

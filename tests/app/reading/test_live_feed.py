@@ -18,7 +18,6 @@ from app.writing.committer import Committer
 from app.writing.provisioning import Provisioned, create_org
 from app.writing.token_secrets import hashed
 from domain import catalog, opportunity
-from projections import feed
 from tests.support.commands import Company, log, outcome
 from tests.support.inprocess import running, scope
 from tests.support.scenarios import Org, made, refused
@@ -44,7 +43,7 @@ def positions(url: str, org_id: UUID, after: int = 0, *, admin: bool = True) -> 
         for one in log(url)
         if one.meta.org_id == org_id
         and one.position > after
-        and (admin or catalog.kind_of_event(type(one.event)) not in feed.FOR_ADMINS)
+        and (admin or catalog.kind_of_event(type(one.event)) not in catalog.FOR_ADMINS)
     ]
 
 
@@ -215,7 +214,7 @@ def test_a_stream_shows_an_admins_token_no_more_than_its_own_role_may_see(org: O
                 seen.append(one.event.partition(".")[0])
                 if one.data["changes"].get("name") == [None, "The last"]:
                     break
-            assert not set(seen) & set(feed.FOR_ADMINS)
+            assert not set(seen) & set(catalog.FOR_ADMINS)
 
 
 def test_subscribers_far_behind_keep_no_live_one_waiting(shared_database_url: str, company: Company) -> None:
