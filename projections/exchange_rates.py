@@ -1,6 +1,6 @@
 """Exchange rates as they were quoted, every one of them, to be looked up by currency, day and what was known when.
 
-Refuses to convert anything: a lookup gives the rate or NULL, and what follows from it is arithmetic (``weighting``).
+Refuses to convert anything: a lookup gives the rate or NULL, and what follows from it is arithmetic (``forecast.money``).
 """
 
 from __future__ import annotations
@@ -125,13 +125,17 @@ def rate(currency: str, day: str, known_at: str | None = None) -> str:
 
 
 def period(day: str, since: date | None, until: date | None) -> str:
-    """SQL for a number that differs between any two days, within the bounds, on which a rate of the org differs.
+    """SQL that numbers the periods between rate changes within the bounds: any two days (SQL) with other rates differ in it.
 
-    ``day`` is SQL; the bounds stand in ``%(since)s`` and ``%(until)s`` where they are not None.
+    The bounds stand in ``%(since)s`` and ``%(until)s`` where they are not None.
     """
-    bounds = " AND r.valid_from > %(since)s::date" if since else ""
-    bounds += " AND r.valid_from <= %(until)s::date" if until else ""
     return (
         f"width_bucket({day}, ARRAY(SELECT DISTINCT r.valid_from FROM exchange_rates r"
-        f" WHERE r.org_id = %(org_id)s{bounds} ORDER BY r.valid_from))"
+        f" WHERE r.org_id = %(org_id)s{changes(since, until)} ORDER BY r.valid_from))"
     )
+
+
+def changes(since: date | None, until: date | None) -> str:
+    """SQL, to follow another condition, that holds for a rate (``r``) by which two days within the bounds may differ."""
+    lower = " AND r.valid_from > %(since)s::date" if since else ""
+    return lower + (" AND r.valid_from <= %(until)s::date" if until else "")

@@ -7,11 +7,11 @@ from functools import cache
 
 from projections.directory import Directory
 from projections.exchange_rates import ExchangeRates
-from projections.forecast import Forecast
+from projections.forecast import ForecastLedger
 from projections.opportunities import Opportunities
 from projections.projection import Projection
 
-READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRates(), Forecast())
+READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRates(), ForecastLedger())
 
 
 def to_text(versions: Mapping[str, int]) -> str:

@@ -27,6 +27,7 @@ DECIMAL_SENT: Json = {
     "description": "A number, or a decimal as a string.",
 }
 DECIMAL_SHOWN: Json = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "description": "A decimal as a string."}
+DECIMAL_NUMBER: Json = {"type": "number"}
 
 
 class Problem(Struct, kw_only=True):
@@ -117,7 +118,8 @@ def _tidied(node: Any, decimal: Json) -> Any:
     if not isinstance(node, dict):
         return node
     if node.get("type") == "string" and node.get("format") == "decimal":
-        return {**decimal, **{name: value for name, value in node.items() if name not in ("type", "format")}}
+        shown = DECIMAL_NUMBER if node.get("decimal_format") == "number" else decimal
+        return {**shown, **{name: value for name, value in node.items() if name not in ("type", "format", "decimal_format")}}
     tidied = {name: _tidied(value, decimal) for name, value in node.items() if name != "title" or "properties" not in node}
     if tidied.get("default", ...) is None:
         del tidied["default"]  # same as leaving it out; as a default, generators would make the key required

@@ -6,10 +6,11 @@ Refuses ranges that would be answered with more months than anybody reads.
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, cast, get_args
 
+import msgspec
 from litestar import Request, get
-from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from app.http import filters, listing, paging, request_context
 from app.http.filters import Filters, Pairs
@@ -21,10 +22,11 @@ from app.http.response import JsonResponse
 from app.resources.opportunities import FILTERS, PATH
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
-from projections.forecast import current as queries
-from projections.forecast import waterfall
+from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
-from projections.forecast.current import MAX_MONTHS, ForecastQuery, GroupBy
+from projections.forecast.current import MAX_MONTHS, Figures, Forecast, ForecastQuery, GroupBy, Month
+from projections.forecast.money import Totals, encode
+from projections.forecast.waterfall import Waterfall, WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
 
 TAG = "Forecast"
@@ -44,54 +46,23 @@ _BOUNDS = (
 )
 
 
-class Figures(Struct):
-    """Money in the forecast's currency. ``unweighted`` is open amounts and won ones; ``count`` the number of deals."""
-
-    unweighted: float
-    weighted: float
-    open_unweighted: float
-    open_weighted: float
-    won: float
-    count: int
-
-
-class Month(Figures, kw_only=True):
-    month: str
-    groups: list[dict[str, Any]] | UnsetType = UNSET
-
-
-class Unconverted(Figures, kw_only=True):
-    """Deals in a currency without a known rate, in their own."""
-
-    currency: str
-
-
-class Forecast(Struct, kw_only=True):
-    """Sales by month."""
-
-    currency: str
-    months: list[Month]
-    unscheduled: Figures
-    unconverted: list[Unconverted]
-    as_of: datetime | None
-
-
-Waterfall = defstruct(
-    "Waterfall",
-    [("currency", str), ("from_", str), ("to", str), ("total", dict[str, Any]), ("months", list[dict[str, Any]])],
-    rename={"from_": "from"},
-)
-
-EXAMPLE = {
-    "currency": "USD",
-    "months": [
-        {"month": "2026-04", "unweighted": 180000, "weighted": 92500, "open_unweighted": 125000, "open_weighted": 37500,
-         "won": 55000, "count": 9},
+EXAMPLE = Forecast(
+    currency="USD",
+    months=[
+        Month(
+            month="2026-04",
+            unweighted=Decimal(180000),
+            weighted=Decimal(92500),
+            open_unweighted=Decimal(125000),
+            open_weighted=Decimal(37500),
+            won=Decimal(55000),
+            count=9,
+        )
     ],
-    "unscheduled": {"unweighted": 0, "weighted": 0, "open_unweighted": 0, "open_weighted": 0, "won": 0, "count": 0},
-    "unconverted": [],
-    "as_of": None,
-}  # fmt: skip
+    unscheduled=Totals().shown(Figures, "USD"),
+    unconverted=[],
+    as_of=None,
+)
 
 
 @get(
@@ -101,7 +72,7 @@ EXAMPLE = {
         "Forecast sales by month",
         description="Open deals by `close_date`, weighted by probability; won ones by `actual_close_date`. Filters as in the list.",
         answer=Forecast,
-        answer_example=EXAMPLE,
+        answer_example=msgspec.json.decode(encode(EXAMPLE)),
         parameters=(
             *_BOUNDS,
             query("group_by", "Also by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
@@ -127,9 +98,9 @@ async def get_forecast(request: Request[Any, Any, Any]) -> JsonResponse:
     if conditions or group_by:
         deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
     today = request.app.state.read_pool.clock.now().date()
-    question = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
-    row = await request.app.state.read_pool.row(identity, *queries.forecast(question))
-    return JsonResponse(queries.body(question, row))
+    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
+    row = await request.app.state.read_pool.row(identity, *current.forecast(asked))
+    return JsonResponse(encode(current.answer(asked, row)))
 
 
 @get(
@@ -162,9 +133,9 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> JsonResponse:
         errors["to"] = ["Must not be before `from`."]
     if errors or start is None or end is None:
         raise Invalid(errors)
-    span = waterfall.WaterfallQuery(identity.org_id, start, end, now.date(), bounds, currency)
-    row = await request.app.state.read_pool.row(identity, *waterfall.changes(span))
-    return JsonResponse(waterfall.body(span, row))
+    asked = WaterfallQuery(identity.org_id, start, end, now.date(), bounds, currency)
+    row = await request.app.state.read_pool.row(identity, *waterfall.changes(asked))
+    return JsonResponse(encode(waterfall.answer(asked, row)))
 
 
 async def _conditions(

@@ -178,7 +178,7 @@ class _Entry(Struct):
 encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-class Forecast:
+class ForecastLedger:
     name = "forecast"
     version = 1
     tables: tuple[str, ...] = ("forecast_entries", "forecast_balances")

@@ -1,7 +1,7 @@
 """Sums over the forecast's balances and ledger: SQL for what stood at an instant, within bounds, in the deals' own currencies.
 
 Whole months come from the balances by month, the days of a month that a bound cuts from those by day, and so do the won deals
-of a month in which a rate changed, for each is valued at the rate of its day. Refuses filters on deals: see ``forecast_queries``.
+of a month in which a rate changed, for each is valued at the rate of its day. Refuses filters on deals: see ``current``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from projections.exchange_rates import period
+from projections.conditions import SqlStatement
+from projections.exchange_rates import changes, period
 
 RECENT = timedelta(days=180)
 """An instant less than this ago is reached backwards from the current balances, an earlier one forwards from zero."""
@@ -20,10 +21,21 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Days that a forecast is about, both ends included. Deals without a day are told beside them in any case."""
+    """Days that a forecast is about, both ends included. Deals without a day are told beside them in any case.
+
+    The SQL that its methods give has its values in ``params``.
+    """
 
     since: date | None = None
     until: date | None = None
+
+    def params(self) -> Params:
+        found: Params = {}
+        if self.since:
+            found |= {"since": self.since, "first": _following(self.since) if self._cuts_first else self.since}
+        if self.until:
+            found |= {"until": self.until, "last": self.until.replace(day=1)}
+        return found
 
     def holds(self, day: str) -> str:
         """SQL that holds for a day (SQL) within the bounds and for ``infinity``."""
@@ -32,8 +44,25 @@ class Bounds:
         lower = f"{day} >= %(since)s::date AND " if self.since else ""
         return f"({lower}{day} <= %(until)s::date OR {day} = 'infinity')"
 
-    def params(self) -> Params:
-        return {name: day for name, day in (("since", self.since), ("until", self.until)) if day}
+    def whole_months(self, day: str) -> str:
+        """SQL that holds for the first day (SQL) of a month wholly within the bounds and for ``infinity``."""
+        terms = []
+        if self.since:
+            terms.append(f"{day} >= %(first)s::date")
+        if self.until:
+            terms.append(f"({day} {'<' if self._cuts_last else '<='} %(last)s::date OR {day} = 'infinity')")
+        return " AND ".join(terms) or "true"
+
+    def cut_months(self, day: str) -> list[str]:
+        """SQL that holds for the days (SQL) within the bounds in a month that a bound cuts, by month."""
+        found = []
+        if self.since and self._cuts_first:
+            upper = f" AND {day} <= %(until)s::date" if self.until else ""
+            found.append(f"{day} >= %(since)s::date AND {day} < %(first)s::date{upper}")
+        if self.until and self._cuts_last and not (self._cuts_first and self._one_month):
+            lower = f" AND {day} >= %(since)s::date" if self.since else ""
+            found.append(f"{day} >= %(last)s::date AND {day} <= %(until)s::date{lower}")
+        return found
 
     def months(self) -> list[str]:
         """The months from bound to bound, empty where one is missing."""
@@ -41,30 +70,6 @@ class Bounds:
             return []
         first, last = (day.year * 12 + day.month - 1 for day in (self.since, self.until))
         return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first, last + 1)]
-
-    def whole(self, params: Params) -> str:
-        """SQL that holds for the first day (``b.day``) of a month wholly within the bounds and for ``infinity``."""
-        terms = []
-        if self.since:
-            params["first"] = _following(self.since) if self._cuts_first else self.since
-            terms.append("b.day >= %(first)s::date")
-        if self.until:
-            params["last"] = self.until.replace(day=1)
-            terms.append(f"(b.day {'<' if self._cuts_last else '<='} %(last)s::date OR b.day = 'infinity')")
-        return " AND ".join(terms) or "true"
-
-    def edges(self, params: Params) -> list[str]:
-        """SQL that holds for the days (``b.day``) within the bounds in a month that a bound cuts, by month."""
-        found = []
-        if self.since and self._cuts_first:
-            params["first"] = _following(self.since)
-            upper = " AND b.day <= %(until)s::date" if self.until else ""
-            found.append(f"b.day >= %(since)s::date AND b.day < %(first)s::date{upper}")
-        if self.until and self._cuts_last and not (self._cuts_first and self._one_month):
-            params["last"] = self.until.replace(day=1)
-            lower = " AND b.day >= %(since)s::date" if self.since else ""
-            found.append(f"b.day >= %(last)s::date AND b.day <= %(until)s::date{lower}")
-        return found
 
     @property
     def _cuts_first(self) -> bool:
@@ -82,62 +87,67 @@ class Bounds:
 UNBOUNDED = Bounds()
 
 
-def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds, params: Params) -> str:
-    """SQL for rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
+def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds) -> SqlStatement:
+    """Rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
 
     The instant is ``%(name)s``. Whole months of events come from the balances, the rest of its month from the ledger. The
     day of a sum by month is the month's first, on which rates are as on every other day of the month.
     """
-    params |= bounds.params()
+    params = bounds.params()
+    now = "b.period = 'infinity'"
     if at is None:
-        return _balances("b.period = 'infinity'", "", bounds, params)
+        return _statement(_balances(now, bounds), bounds, params)
     month = month_of(at)
     params |= {name: at, f"{name}_month": month}
+    ledger = f"FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {bounds.holds('b.day')}"
     if today - utc(at).date() < RECENT:
         params[f"{name}_end"] = datetime.combine(_following(month), time(), UTC)
-        return f"""{_balances("b.period = 'infinity'", "", bounds, params)}
-            UNION ALL {_balances(f"b.period > %({name}_month)s::date AND b.period < 'infinity'", "-", bounds, params)}
-            UNION ALL {_columns("-")} FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {bounds.holds("b.day")}
-                AND b.occurred_at > %({name})s::timestamptz AND b.occurred_at < %({name}_end)s::timestamptz
-        """
-    params[f"{name}_start"] = datetime.combine(month, time(), UTC)
-    return f"""{_balances(f"b.period < %({name}_month)s::date", "", bounds, params)}
-        UNION ALL {_columns("")} FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {bounds.holds("b.day")}
-            AND b.occurred_at >= %({name}_start)s::timestamptz AND b.occurred_at <= %({name})s::timestamptz
-    """
+        parts = [
+            *_balances(now, bounds),
+            *_balances(f"b.period > %({name}_month)s::date AND b.period < 'infinity'", bounds, "-"),
+            f"""{_columns("-")} {ledger}
+                AND b.occurred_at > %({name})s::timestamptz AND b.occurred_at < %({name}_end)s::timestamptz""",
+        ]
+    else:
+        params[f"{name}_start"] = datetime.combine(month, time(), UTC)
+        parts = [
+            *_balances(f"b.period < %({name}_month)s::date", bounds),
+            f"""{_columns("")} {ledger}
+                AND b.occurred_at >= %({name}_start)s::timestamptz AND b.occurred_at <= %({name})s::timestamptz""",
+        ]
+    return _statement(parts, bounds, params)
+
+
+def _statement(parts: list[str], bounds: Bounds, params: Params) -> SqlStatement:
+    mixed = f"WITH mixed AS MATERIALIZED ({_months_with_rate_change(bounds)})"
+    return SqlStatement(f"{mixed} {' UNION ALL '.join(parts)}", params)
 
 
 def _columns(sign: str) -> str:
     return f"SELECT b.day, b.currency, b.status, {sign}b.unweighted, {sign}b.weighted, {sign}b.n"
 
 
-def _balances(periods: str, sign: str, bounds: Bounds, params: Params) -> str:
+def _balances(periods: str, bounds: Bounds, sign: str = "") -> list[str]:
+    """SQL for the balances of some periods (SQL): whole months, won deals of the months in ``mixed`` by day, cut months by day."""
     mine = f"b.org_id = %(org_id)s AND {periods}"
-    whole = bounds.whole(params)
-    parts = [
-        f"""{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'month' AND {whole}
+    days = f"{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'day'"
+    return [
+        f"""{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'month' AND {bounds.whole_months("b.day")}
             AND NOT (b.status = 'won' AND b.day = ANY(ARRAY(SELECT m.month FROM mixed m)))""",
         f"""{_columns(sign)} FROM mixed m JOIN forecast_balances b ON {mine} AND b.grain = 'day' AND b.status = 'won'
             AND b.day >= m.month AND b.day < (m.month + interval '1 month')::date""",
+        *(f"{days} AND {days_of_month}" for days_of_month in bounds.cut_months("b.day")),
     ]
-    days = f"{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'day'"
-    parts += [f"{days} AND {edge}" for edge in bounds.edges(params)]
-    return " UNION ALL ".join(parts)
 
 
-def months_with_rate_change(bounds: Bounds, params: Params) -> str:
-    """SQL for the table ``mixed`` that ``standing`` takes for granted: the whole months in which a rate changes."""
+def _months_with_rate_change(bounds: Bounds) -> str:
+    """SQL for the whole months in which a rate changes after the first day."""
     return f"""
         SELECT DISTINCT b.day AS month FROM (
             SELECT {month_start("r.valid_from")} AS day FROM exchange_rates r
-            WHERE r.org_id = %(org_id)s AND r.valid_from > {month_start("r.valid_from")}{_around(bounds)}
-        ) b WHERE {bounds.whole(params)}
+            WHERE r.org_id = %(org_id)s AND r.valid_from > {month_start("r.valid_from")}{changes(bounds.since, bounds.until)}
+        ) b WHERE {bounds.whole_months("b.day")}
     """
-
-
-def _around(bounds: Bounds) -> str:
-    since = " AND r.valid_from > %(since)s::date" if bounds.since else ""
-    return since + (" AND r.valid_from <= %(until)s::date" if bounds.until else "")
 
 
 def month_start(day: str) -> str:

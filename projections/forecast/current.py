@@ -1,4 +1,4 @@
-"""The forecast as it is asked for: one statement, and the body from its one row.
+"""The forecast as it is asked for: one statement, and the answer from its one row.
 
 Without filters it sums balances, a number of rows that does not grow with the deals; with them, or in groups, the deals
 of a list. Both give the same numbers. Rates come along with the sums, one for each run of days on which none of them
@@ -8,21 +8,21 @@ changes. Refuses to round or convert in SQL.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from projections import exchange_rates
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
-from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, months_with_rate_change, rate_period, utc
-from projections.forecast.money import SAME, Currencies, Figures, ForecastStatus
+from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
+from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 
 MAX_MONTHS = 120
 """The most months between two bounds that a caller should let pass: each of them is in the answer."""
@@ -34,6 +34,7 @@ _GROUPS: Mapping[GroupBy, str] = {
     "account": "o.account_id::text",
     "tag": "o.tags",
 }
+Card = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="As a list of opportunities has it.")]
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
 
 
@@ -54,38 +55,69 @@ class ForecastQuery:
     group_by: GroupBy | None = None
 
 
-def forecast(question: ForecastQuery) -> SqlStatement:
-    """The sums that ``body`` renders: one row (the org's currency, sums, the groups' cards)."""
-    as_of, bounds = question.as_of, question.bounds
-    params: dict[str, Any] = {"org_id": question.org_id, "on": utc(as_of).date() if as_of else question.today}
-    params |= bounds.params()
-    if question.currency:
-        params["report"] = question.currency
-    tables = ""
-    if question.where is not None:
-        source = _deals(question.where, bounds, question.group_by)
-        params |= question.where.params
+class ForecastGroup(Sums):
+    """The deals of one owner, stage, account or tag; null is for deals without tags."""
+
+    owner: Card | UnsetType = UNSET
+    stage: str | UnsetType = UNSET
+    account: Card | UnsetType = UNSET
+    tag: str | UnsetType | None = UNSET
+
+
+class Figures(Sums, kw_only=True):
+    """As sums are shown; with ``group_by`` also the groups, the largest first."""
+
+    groups: list[ForecastGroup] | UnsetType = UNSET
+
+
+class Month(Figures):
+    month: str
+
+
+class Unconverted(Sums):
+    """Deals in a currency without a known rate, in their own."""
+
+    currency: str
+
+
+class Forecast(Struct, kw_only=True):
+    """Sales by month."""
+
+    currency: str
+    months: list[Month]
+    unscheduled: Figures
+    unconverted: list[Unconverted]
+    as_of: datetime | None
+
+
+def forecast(query: ForecastQuery) -> SqlStatement:
+    """The sums that ``answer`` takes: one row (the org's currency, sums, the groups' cards)."""
+    as_of, bounds = query.as_of, query.bounds
+    if query.where is not None:
+        source = _deals(query.where, bounds, query.group_by)
     else:
-        assert question.group_by is None, "groups are of deals, so there must be a condition on them"
-        tables = f"mixed AS MATERIALIZED ({months_with_rate_change(bounds, params)}), "
-        source = balances_at("as_of", as_of, question.today, bounds, params)
+        assert query.group_by is None, "groups are of deals, so there must be a condition on them"
+        source = balances_at("as_of", as_of, query.today, bounds)
+    params = {"org_id": query.org_id, "on": utc(as_of).date() if as_of else query.today} | source.params
+    if query.currency:
+        params["report"] = query.currency
     if as_of:
         params["as_of"] = as_of
     text = f"""
-        WITH {tables}c AS ({source}), s AS ({_sums(bounds, question.group_by)})
+        WITH c AS ({source.text}), s AS ({_sums(bounds, query.group_by)})
         SELECT {OWN_CURRENCY} AS own,
             (SELECT coalesce(json_agg(json_build_array(
-                s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, {_rates(question)}, s.grouped, s.grp
+                s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, {_rates(query)}, s.grouped, s.grp
             )), '[]')::varchar FROM s) AS sums,
-            ({_cards(as_of) if question.group_by in ("owner", "account") else "'{}'"})::varchar AS cards
+            ({_cards(as_of) if query.group_by in ("owner", "account") else "'{}'"})::varchar AS cards
     """
     return SqlStatement(text, params)
 
 
-def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> str:
-    """As ``standing``, from the deals themselves. Weights by multiplication: a division would round."""
+def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:
+    """As ``balances_at``, from the deals themselves. Weights by multiplication: a division would round."""
     group = _GROUPS[group_by] if group_by else "NULL::text"
-    return f"""
+    text = f"""
         SELECT b.* FROM (
             SELECT coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
                 o.currency, o.status, coalesce(CASE o.status WHEN 'open' THEN o.amount ELSE o.actual_amount END, 0) AS unweighted,
@@ -94,6 +126,7 @@ def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> str
             FROM opportunities o WHERE {where.text} AND o.status IN ('open', 'won')
         ) b WHERE {bounds.holds("b.day")}
     """
+    return SqlStatement(text, where.params | bounds.params())
 
 
 NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
@@ -116,10 +149,10 @@ def _sums(bounds: Bounds, group_by: GroupBy | None) -> str:
     return f"{all_} UNION ALL {sums('true', 'c.grp', 'c')}"
 
 
-def _rates(question: ForecastQuery) -> str:
+def _rates(query: ForecastQuery) -> str:
     day = "CASE s.status WHEN 'won' THEN s.day ELSE %(on)s::date END"
-    known_at = "%(as_of)s::timestamptz" if question.as_of else None
-    of_report = exchange_rates.rate("%(report)s::text", day, known_at) if question.currency else "NULL"
+    known_at = "%(as_of)s::timestamptz" if query.as_of else None
+    of_report = exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL"
     return f"{exchange_rates.rate('s.currency', day, known_at)}, {of_report}"
 
 
@@ -159,53 +192,53 @@ _decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
 
 @dataclass(slots=True)
 class _Month:
-    all: Figures = field(default_factory=Figures)
-    groups: dict[str | None, Figures] = field(default_factory=lambda: defaultdict(Figures))
+    all: Totals = field(default_factory=Totals)
+    groups: dict[str | None, Totals] = field(default_factory=lambda: defaultdict(Totals))
 
-    def of(self, row: _Sum) -> Figures:
+    def totals(self, row: _Sum) -> Totals:
         return self.groups[row.group] if row.grouped else self.all
 
 
-def body(question: ForecastQuery, row: Sequence[Any]) -> bytes:
+def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
     """The answer, from the row of ``forecast``. Unconverted deals are in no month's numbers, and in their own list."""
     own, sums, cards = row
-    currencies = Currencies(own, question.currency or own)
-    months = defaultdict(_Month, {name: _Month() for name in question.bounds.months()})
+    currencies = Currencies(own, query.currency or own)
+    months = defaultdict(_Month, {name: _Month() for name in query.bounds.months()})
     unscheduled = _Month()
-    unconverted: dict[str, Figures] = {}
+    unconverted: dict[str, Totals] = {}
     for each in _decode_sums(sums):
-        at = unscheduled if each.month == INFINITY else months[each.month[:7]]
-        figures = at.of(each)
+        month = unscheduled if each.month == INFINITY else months[each.month[:7]]
+        totals = month.totals(each)
         factor = currencies.factor(each.currency, each.rate, each.report_rate)
         if factor:
-            figures.add(each.status, each.unweighted, each.weighted, each.n, factor)
+            totals.add(each.status, each.unweighted, each.weighted, each.n, factor)
         elif not each.grouped:
-            left = unconverted.setdefault(each.currency, Figures())
+            left = unconverted.setdefault(each.currency, Totals())
             left.add(each.status, each.unweighted, each.weighted, each.n, SAME)
-    shown = _Shown(currencies.report, question.group_by, _decode_cards(cards))
-    texts = (f'{{"month":"{name}",{shown.members(months[name])}}}' for name in sorted(months))
-    strange = (f'{{"currency":"{name}",{unconverted[name].members(name)}}}' for name in sorted(unconverted))
-    as_of = msgspec.json.encode(utc(question.as_of) if question.as_of else None).decode()
-    return (
-        f'{{"currency":"{currencies.report}","months":[{",".join(texts)}],"unscheduled":{{{shown.members(unscheduled)}}},'
-        f'"unconverted":[{",".join(strange)}],"as_of":{as_of}}}'
-    ).encode()
+    report = currencies.report
+    groups = _Groups(report, query.group_by, _decode_cards(cards))
+    return Forecast(
+        currency=report,
+        months=[month.all.shown(Month, report, month=name, groups=groups.shown(month)) for name, month in sorted(months.items())],
+        unscheduled=unscheduled.all.shown(Figures, report, groups=groups.shown(unscheduled)),
+        unconverted=[totals.shown(Unconverted, name, currency=name) for name, totals in sorted(unconverted.items())],
+        as_of=utc(query.as_of) if query.as_of else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
-    """How months are shown: in a currency, and with the groups, the largest first, if there are any."""
+class _Groups:
+    """How the groups of a month are shown: in a currency, by what they are asked for, the largest first."""
 
     currency: str
     group_by: GroupBy | None
     cards: Mapping[str, Raw]
 
-    def members(self, at: _Month) -> str:
-        text = at.all.members(self.currency)
-        return f'{text},"groups":[{",".join(self._groups(at))}]' if self.group_by else text
+    def shown(self, month: _Month) -> list[ForecastGroup] | UnsetType:
+        if self.group_by is None:
+            return UNSET
+        largest = sorted(month.groups.items(), key=lambda item: (item[1].unweighted(self.currency).copy_negate(), item[0] or ""))
+        return [totals.shown(ForecastGroup, self.currency, **{self.group_by: self._card(key)}) for key, totals in largest]
 
-    def _groups(self, at: _Month) -> Iterator[str]:
-        largest = sorted(at.groups.items(), key=lambda item: (item[1].unweighted(self.currency).copy_negate(), item[0] or ""))
-        for key, figures in largest:
-            card = self.cards.get(key or "", msgspec.json.encode(key))
-            yield f'{{"{self.group_by}":{bytes(card).decode()},{figures.members(self.currency)}}}'
+    def _card(self, key: str | None) -> Raw | str | None:
+        return self.cards.get(key or "", key)

@@ -1,4 +1,4 @@
-"""The forecast's arithmetic: what a deal contributes, how an amount is converted, and when it is rounded.
+"""The forecast's arithmetic: what a deal contributes, how an amount is converted, when it is rounded and how it is written.
 
 Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats,
 a rate of 1 for want of a better one, and any loss of digits on the way: the context raises instead.
@@ -11,7 +11,10 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from domain import money
 from domain.opportunity.events import State
@@ -122,17 +125,37 @@ def difference(of: Decimal, and_: Decimal) -> Decimal:
     return _EXACT.subtract(of, and_)
 
 
-def number(value: Decimal) -> str:
-    """The shortest JSON number that is exactly the value: 180000, 92500.5."""
+def shortest(value: Decimal) -> Decimal:
+    """The same value as JSON shall have it, without trailing zeros and without an exponent: 180000, 92500.5."""
     if not value:
-        return "0"
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+        return ZERO
+    whole = value.quantize(ONE, ROUND_HALF_EVEN, _ROUNDING)
+    return whole if whole == value else value.normalize(_EXACT)
+
+
+Number = Annotated[Decimal, Meta(extra_json_schema={"decimal_format": "number"})]
+"""A decimal that ``encode`` writes as a number, with every digit."""
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Sums(Struct, kw_only=True):
+    """Money in the forecast's currency. ``unweighted`` is open amounts and won ones; ``count`` the number of deals."""
+
+    unweighted: Number
+    weighted: Number
+    open_unweighted: Number
+    open_weighted: Number
+    won: Number
+    count: int
+
+
+S = TypeVar("S", bound=Sums)
 
 
 @dataclass(slots=True)
-class Figures:
-    """The numbers of a month, or of anything else that deals add up to."""
+class Totals:
+    """The exact sums of a month, or of anything else that deals add up to."""
 
     open_unweighted: Total = field(default_factory=Total)
     open_weighted: Total = field(default_factory=Total)
@@ -150,12 +173,14 @@ class Figures:
     def unweighted(self, currency: str) -> Decimal:
         return Total().merge(self.open_unweighted, self.won).rounded(currency)
 
-    def members(self, currency: str) -> str:
-        """As members of a JSON object."""
-        weighted = Total().merge(self.open_weighted, self.won).rounded(currency)
-        return (
-            f'"unweighted":{number(self.unweighted(currency))},"weighted":{number(weighted)},'
-            f'"open_unweighted":{number(self.open_unweighted.rounded(currency))},'
-            f'"open_weighted":{number(self.open_weighted.rounded(currency))},'
-            f'"won":{number(self.won.rounded(currency))},"count":{self.count}'
+    def shown(self, type_: type[S], currency: str, /, **others: Any) -> S:
+        """As shown in a currency, with the other fields of the type."""
+        return type_(
+            unweighted=shortest(self.unweighted(currency)),
+            weighted=shortest(Total().merge(self.open_weighted, self.won).rounded(currency)),
+            open_unweighted=shortest(self.open_unweighted.rounded(currency)),
+            open_weighted=shortest(self.open_weighted.rounded(currency)),
+            won=shortest(self.won.rounded(currency)),
+            count=self.count,
+            **others,
         )

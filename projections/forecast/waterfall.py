@@ -1,6 +1,6 @@
-"""What changed in the forecast between two instants, by month and cause: one statement, and the body from its one row.
+"""What changed in the forecast between two instants, by month and cause: one statement, and the answer from its one row.
 
-Start plus the steps is the end, always. The start is valued as the forecast was at ``start``, the end as at ``end``. Steps
+Start plus the steps is the end, always. The start is valued as the forecast was at ``start``, the end as at ``end``. WaterfallSteps
 of open deals are valued at the rates of the start, so that they say what people did (at those of the end where the start
 had none), steps of won deals at the rate of their day as known at the end. ``rate_change`` is what is left: what the rates
 did. A step shown is the difference of two running totals, each rounded once, so that the shown numbers add up too. Deals
@@ -14,29 +14,91 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from projections import exchange_rates
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY, Cause
-from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, months_with_rate_change, rate_period, utc
+from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
 from projections.forecast.current import NOT_ALL_ZERO, OWN_CURRENCY
-from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Total, difference, number
+from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
 
 MAX_BEHIND = 100
 """The most opportunities that are named behind one step of one month; ``count`` is the number of all."""
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
-STEPS = ("start", *CAUSES, "rate_change")
+
+
+class WaterfallSteps(Struct, kw_only=True):
+    """Signed amounts by cause; ``start`` plus all of them is ``end``."""
+
+    start: Number
+    created: Number
+    reopened: Number
+    increased: Number
+    decreased: Number
+    pulled_in: Number
+    pushed_out: Number
+    won: Number
+    lost: Number
+    deleted: Number
+    restored: Number
+    rate_change: Number
+    end: Number
+
+
+STEPS = WaterfallSteps.__struct_fields__[:-1]
+
+
+class OpportunitiesBehind(Struct):
+    """The opportunities behind a step: how many, and the ids of the first of them."""
+
+    count: int
+    ids: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"type": "string", "format": "uuid"}})]
+
+
+class WaterfallColumns(Struct, kw_only=True):
+    """The steps of the amounts as they are, and weighted by probability."""
+
+    unweighted: WaterfallSteps
+    weighted: WaterfallSteps
+
+
+class ExplainedColumns(WaterfallColumns, kw_only=True):
+    """``opportunities`` are those behind each step, by cause."""
+
+    opportunities: dict[Cause, OpportunitiesBehind]
+
+
+class WaterfallMonth(ExplainedColumns):
+    month: str
+
+
+class UnconvertedWaterfall(WaterfallColumns):
+    """Deals in a currency without a known rate at the end, in their own."""
+
+    currency: str
+
+
+class Waterfall(Struct, kw_only=True):
+    """What changed. ``total`` is of the months, beside what is unscheduled or unconverted."""
+
+    currency: str
+    start: datetime = msgspec.field(name="from")
+    end: datetime = msgspec.field(name="to")
+    total: WaterfallColumns
+    months: list[WaterfallMonth]
+    unscheduled: ExplainedColumns
+    unconverted: list[UnconvertedWaterfall]
 
 
 @dataclass(frozen=True, slots=True)
 class WaterfallQuery:
-    """What is asked: the changes after ``start`` up to and with ``end``, which is not earlier. Else as ``Question``."""
+    """What is asked: the changes after ``start`` up to and with ``end``, which is not earlier. Else as ``ForecastQuery``."""
 
     org_id: UUID
     start: datetime
@@ -46,38 +108,38 @@ class WaterfallQuery:
     currency: str | None = None
 
 
-def changes(span: WaterfallQuery) -> SqlStatement:
-    """The steps that ``body`` renders: one row (the org's currency, steps, the opportunities behind them)."""
-    params: dict[str, Any] = {
-        "org_id": span.org_id,
-        "end": span.end,
-        "start_day": utc(span.start).date(),
-        "end_day": utc(span.end).date(),
+def changes(query: WaterfallQuery) -> SqlStatement:
+    """The steps that ``answer`` takes: one row (the org's currency, steps, the opportunities behind them)."""
+    start = balances_at("start", query.start, query.today, query.bounds)
+    params = start.params | {
+        "org_id": query.org_id,
+        "start": query.start,
+        "end": query.end,
+        "start_day": utc(query.start).date(),
+        "end_day": utc(query.end).date(),
     }
-    if span.currency:
-        params["report"] = span.currency
-    start = balances_at("start", span.start, span.today, span.bounds, params)
-    params["start"] = span.start
-    period = rate_period("c.status", "c.day", span.bounds)
+    if query.currency:
+        params["report"] = query.currency
+    period = rate_period("c.status", "c.day", query.bounds)
     sums = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
     text = f"""
-        WITH mixed AS MATERIALIZED ({months_with_rate_change(span.bounds, params)}), moves AS (
+        WITH moves AS (
             SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {period} AS period, c.opportunity_id,
                 {sums}
             FROM forecast_entries c
-            WHERE c.org_id = %(org_id)s AND {span.bounds.holds("c.day")}
+            WHERE c.org_id = %(org_id)s AND {query.bounds.holds("c.day")}
                 AND c.occurred_at > %(start)s::timestamptz AND c.occurred_at <= %(end)s::timestamptz
             GROUP BY 1, 2, 3, 4, 5, 6 HAVING {NOT_ALL_ZERO}
         ), s AS (
             SELECT c.month, c.cause, c.currency, c.status, {sums} FROM moves c
             GROUP BY c.month, c.cause, c.currency, c.status, c.period
             UNION ALL
-            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {sums} FROM ({start}) c
+            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {sums} FROM ({start.text}) c
             GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
         )
         SELECT {OWN_CURRENCY} AS own,
             (SELECT coalesce(json_agg(json_build_array(
-                s.month, s.cause, s.currency, s.status, s.unweighted, s.weighted, {_rates(span)}
+                s.month, s.cause, s.currency, s.status, s.unweighted, s.weighted, {_rates(query)}
             )), '[]')::varchar FROM s) AS steps,
             (SELECT coalesce(json_agg(json_build_array(b.month, b.cause, b.count, b.ids)), '[]')::varchar FROM (
                 SELECT n.month, n.cause, count(*) AS count,
@@ -91,14 +153,14 @@ def changes(span: WaterfallQuery) -> SqlStatement:
     return SqlStatement(text, params)
 
 
-def _rates(span: WaterfallQuery) -> str:
+def _rates(query: WaterfallQuery) -> str:
     """Of a sum's currency and of the report's, at the start and at the end."""
     found = []
     for at in ("start", "end"):
         day = f"CASE s.status WHEN 'won' THEN s.day ELSE %({at}_day)s::date END"
         known_at = f"%({at})s::timestamptz"
         found.append(exchange_rates.rate("s.currency", day, known_at))
-        found.append(exchange_rates.rate("%(report)s::text", day, known_at) if span.currency else "NULL")
+        found.append(exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL")
     return ", ".join(found)
 
 
@@ -115,7 +177,7 @@ class _Step(Struct, array_like=True):
     end_report_rate: Decimal | None
 
 
-class _Behind(Struct, array_like=True):
+class _BehindStep(Struct, array_like=True):
     month: str
     cause: Cause
     count: int
@@ -123,11 +185,11 @@ class _Behind(Struct, array_like=True):
 
 
 _decode_steps = msgspec.json.Decoder(list[_Step]).decode
-_decode_behind = msgspec.json.Decoder(list[_Behind]).decode
+_decode_behind = msgspec.json.Decoder(list[_BehindStep]).decode
 
 
 @dataclass(slots=True)
-class _Line:
+class _StepTotals:
     """The exact sum of each step of one column."""
 
     steps: dict[str, Total] = field(default_factory=lambda: {step: Total() for step in STEPS})
@@ -138,72 +200,75 @@ class _Line:
             self.steps["rate_change"].add(amount.copy_negate(), valued)
         self.steps["rate_change"].add(amount, at_end)
 
-    def object(self, currency: str) -> str:
+    def shown(self, currency: str) -> WaterfallSteps:
         running = Total()
         before = running.rounded(currency)
-        members = []
+        differences: dict[str, Decimal] = {}
         for step, total in self.steps.items():
             after = running.merge(total).rounded(currency)
-            members.append(f'"{step}":{number(difference(after, before))}')
+            differences[step] = shortest(difference(after, before))
             before = after
-        return f'{{{",".join(members)},"end":{number(before)}}}'
+        return WaterfallSteps(**differences, end=shortest(before))
+
+
+C = TypeVar("C", bound=WaterfallColumns)
 
 
 @dataclass(slots=True)
-class _Waterfall:
-    unweighted: _Line = field(default_factory=_Line)
-    weighted: _Line = field(default_factory=_Line)
-    behind: dict[Cause, _Behind] = field(default_factory=dict)
+class _ColumnTotals:
+    unweighted: _StepTotals = field(default_factory=_StepTotals)
+    weighted: _StepTotals = field(default_factory=_StepTotals)
+    behind: dict[Cause, OpportunitiesBehind] = field(default_factory=dict)
 
     def add(self, step: _Step, valued: Factor | None, at_end: Factor) -> None:
         self.unweighted.add(step.cause, step.unweighted, valued, at_end)
         self.weighted.add(step.cause, step.weighted, valued, at_end)
 
-    def members(self, currency: str) -> str:
-        return f'"unweighted":{self.unweighted.object(currency)},"weighted":{self.weighted.object(currency)}'
+    def columns(self, type_: type[C], currency: str, /, **others: Any) -> C:
+        """As shown in a currency, with the other fields of the type."""
+        return type_(unweighted=self.unweighted.shown(currency), weighted=self.weighted.shown(currency), **others)
 
-    def members_with_opportunities(self, currency: str) -> str:
-        named = (
-            f'"{cause}":{{"count":{behind.count},"ids":{bytes(behind.ids).decode()}}}'
-            for cause in CAUSES
-            if (behind := self.behind.get(cause))
-        )
-        return f'{self.members(currency)},"opportunities":{{{",".join(named)}}}'
+    def opportunities(self) -> dict[Cause, OpportunitiesBehind]:
+        return {cause: self.behind[cause] for cause in CAUSES if cause in self.behind}
 
 
-def body(span: WaterfallQuery, row: Sequence[Any]) -> bytes:
-    """The answer, from the row of ``changes``. ``total`` is of the months, beside what is unscheduled or unconverted."""
+def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
+    """The answer, from the row of ``changes``."""
     own, steps, behind = row
-    currencies = Currencies(own, span.currency or own)
-    months = {name: _Waterfall() for name in span.bounds.months()}
-    total, unscheduled = _Waterfall(), _Waterfall()
-    unconverted: dict[str, _Waterfall] = {}
+    currencies = Currencies(own, query.currency or own)
+    months = {name: _ColumnTotals() for name in query.bounds.months()}
+    total, unscheduled = _ColumnTotals(), _ColumnTotals()
+    unconverted: dict[str, _ColumnTotals] = {}
 
-    def of(name: str) -> _Waterfall:
-        return unscheduled if name == INFINITY else months.setdefault(name[:7], _Waterfall())
+    def month(name: str) -> _ColumnTotals:
+        return unscheduled if name == INFINITY else months.setdefault(name[:7], _ColumnTotals())
 
     for step in _decode_steps(steps):
-        waterfall = of(step.month)
+        columns = month(step.month)
         at_start = currencies.factor(step.currency, step.start_rate, step.start_report_rate)
         at_end = currencies.factor(step.currency, step.end_rate, step.end_report_rate)
         if at_end is None:
-            unconverted.setdefault(step.currency, _Waterfall()).add(step, SAME, SAME)
+            unconverted.setdefault(step.currency, _ColumnTotals()).add(step, SAME, SAME)
             continue
         valued = _valued(step, at_start, at_end)
-        waterfall.add(step, valued, at_end)
-        if waterfall is not unscheduled:
+        columns.add(step, valued, at_end)
+        if columns is not unscheduled:
             total.add(step, valued, at_end)
     for each in _decode_behind(behind):
-        of(each.month).behind[each.cause] = each
+        month(each.month).behind[each.cause] = OpportunitiesBehind(each.count, each.ids)
     report = currencies.report
-    texts = (f'{{"month":"{name}",{months[name].members_with_opportunities(report)}}}' for name in sorted(months))
-    strange = (f'{{"currency":"{name}",{unconverted[name].members(name)}}}' for name in sorted(unconverted))
-    start, end = (msgspec.json.encode(utc(at)).decode() for at in (span.start, span.end))
-    return (
-        f'{{"currency":"{report}","from":{start},"to":{end},"total":{{{total.members(report)}}},'
-        f'"months":[{",".join(texts)}],"unscheduled":{{{unscheduled.members_with_opportunities(report)}}},'
-        f'"unconverted":[{",".join(strange)}]}}'
-    ).encode()
+    return Waterfall(
+        currency=report,
+        start=utc(query.start),
+        end=utc(query.end),
+        total=total.columns(WaterfallColumns, report),
+        months=[
+            each.columns(WaterfallMonth, report, month=name, opportunities=each.opportunities())
+            for name, each in sorted(months.items())
+        ],
+        unscheduled=unscheduled.columns(ExplainedColumns, report, opportunities=unscheduled.opportunities()),
+        unconverted=[each.columns(UnconvertedWaterfall, name, currency=name) for name, each in sorted(unconverted.items())],
+    )
 
 
 def _valued(step: _Step, at_start: Factor | None, at_end: Factor) -> Factor | None:

@@ -20,6 +20,7 @@ from domain.opportunity.events import Changes, Created, State
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery, GroupBy
+from projections.forecast.money import encode
 from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
 from tests.projections.cursors import Cursors
@@ -114,7 +115,7 @@ class Books:
         question = self.question(**asked)
         row = self.connection.execute(*current.forecast(question)).fetchone()
         assert row is not None
-        return current.body(question, row)
+        return encode(current.answer(question, row))
 
     def changes(
         self,
@@ -129,7 +130,7 @@ class Books:
         span = WaterfallQuery(self.org_id, start, end, today, bounds(since, until), currency)
         row = self.connection.execute(*waterfall.changes(span)).fetchone()
         assert row is not None
-        return exact(waterfall.body(span, row))
+        return exact(encode(waterfall.answer(span, row)))
 
     def plain(
         self,

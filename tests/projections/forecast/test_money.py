@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.opportunity import Deleted
-from projections.forecast.money import SAME, Contribution, Currencies, Factor, Figures, Total, contribution, difference, number
+from projections.forecast.money import (
+    SAME,
+    Contribution,
+    Currencies,
+    Factor,
+    Sums,
+    Total,
+    Totals,
+    contribution,
+    difference,
+    encode,
+    shortest,
+)
 from tests.support.domain import TODAY, created, fold, lost, won
 
 amounts = st.decimals(min_value=-(10**15), max_value=10**15, places=5)
@@ -90,7 +102,7 @@ def test_digits_are_never_lost_silently() -> None:
     ],
 )
 def test_a_number_is_written_in_full_and_no_longer(value: str, text: str) -> None:
-    assert number(Decimal(value)) == text
+    assert str(shortest(Decimal(value))) == encode(shortest(Decimal(value))).decode() == text
 
 
 def test_an_open_deal_counts_by_its_amount_and_a_won_one_by_its_actual_amount() -> None:
@@ -130,16 +142,16 @@ def test_a_sum_of_many_digits_is_exact() -> None:
 
 
 def test_figures_keep_open_and_won_apart_and_add_them_up() -> None:
-    figures, half = Figures(), Factor(Decimal(1), Decimal(2))
-    figures.add("open", Decimal("1000.25"), Decimal("200.5"), 2, SAME)
-    figures.add("open", Decimal(100), Decimal(50), 1, half)
-    figures.add("won", Decimal("70.5"), Decimal("70.5"), 3, SAME)
-    figures.add("won", Decimal(1), Decimal(1), 1, half)
-    assert figures.unweighted("USD") == Decimal("1121.25")
-    assert figures.members("USD") == (
-        '"unweighted":1121.25,"weighted":296.5,"open_unweighted":1050.25,"open_weighted":225.5,"won":71,"count":7'
+    totals, half = Totals(), Factor(Decimal(1), Decimal(2))
+    totals.add("open", Decimal("1000.25"), Decimal("200.5"), 2, SAME)
+    totals.add("open", Decimal(100), Decimal(50), 1, half)
+    totals.add("won", Decimal("70.5"), Decimal("70.5"), 3, SAME)
+    totals.add("won", Decimal(1), Decimal(1), 1, half)
+    assert totals.unweighted("USD") == Decimal("1121.25")
+    assert encode(totals.shown(Sums, "USD")) == (
+        b'{"unweighted":1121.25,"weighted":296.5,"open_unweighted":1050.25,"open_weighted":225.5,"won":71,"count":7}'
     )
-    figures.add("won", Decimal("0.004"), Decimal("0.004"), 1, SAME)
-    assert figures.members("BHD") == (
-        '"unweighted":1121.254,"weighted":296.504,"open_unweighted":1050.25,"open_weighted":225.5,"won":71.004,"count":8'
+    totals.add("won", Decimal("0.004"), Decimal("0.004"), 1, SAME)
+    assert encode(totals.shown(Sums, "BHD")) == (
+        b'{"unweighted":1121.254,"weighted":296.504,"open_unweighted":1050.25,"open_weighted":225.5,"won":71.004,"count":8}'
     )

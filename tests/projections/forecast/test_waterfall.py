@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, Updated, Won
-from projections.forecast.waterfall import MAX_BEHIND, STEPS
+from projections.forecast.waterfall import CAUSES, MAX_BEHIND, STEPS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 
@@ -33,6 +33,10 @@ def updated(number: int, at: datetime, **fields: Any) -> Happening:
 def told(steps: dict[str, Any]) -> dict[str, Any]:
     """The steps in which something happened."""
     return {name: value for name, value in steps.items() if value}
+
+
+def test_the_steps_shown_are_the_causes_of_the_ledger_between_the_start_and_the_rates() -> None:
+    assert ("start", *CAUSES, "rate_change") == STEPS
 
 
 def test_each_cause_has_its_step_and_the_opportunities_behind_it(books: Books) -> None:
