@@ -65,6 +65,7 @@ class Record(NamedTuple):
 _ALWAYS: Headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0")]
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
+_members = msgspec.json.Decoder(dict[str, Raw])
 decode = msgspec.json.Decoder(Message).decode
 """The message of a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
 
@@ -83,7 +84,7 @@ def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
     recorded, before, after = change
     kind = catalog.kind_of_event(type(recorded.event))
     if getattr(after, "deleted", False):
-        shown = shown[:-1] + b',"deleted":true}'
+        shown = encode({**_members.decode(shown), "deleted": True})
     message = Message(
         id=event_id(recorded),
         type=public_type(recorded),

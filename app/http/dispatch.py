@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import msgspec
 from uuid_utils.compat import uuid7
 
 from app.http import bodies, etag, filters, idempotency_key, permission, request_context
 from app.http.request_context import Http, RequestContext
-from app.http.response import Header, JsonResponse
+from app.http.response import Header, JsonResponse, extended
 from app.writing.envelope import Envelope, Outcome
 from domain import catalog
 from domain.errors import VersionMismatch
@@ -99,8 +98,7 @@ def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, 
         headers.append((b"location", f"{location}{outcome.stream_id}/".encode()))
     if once:
         headers.append((b"cache-control", b"no-store"))
-        shown = msgspec.json.encode(dict.fromkeys(once) if outcome.replayed else once)
-        body = body[:-1] + b"," + shown[1:]
+        body = extended(body, dict.fromkeys(once) if outcome.replayed else once)
     return JsonResponse(body, status, headers)
 
 

@@ -3,9 +3,13 @@ once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import Any
+
+import msgspec
 
 from app.http import filters, paging, request_context
 from app.http.filters import Filters
@@ -88,17 +92,17 @@ async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
-def envelope(request: Http, listing: ListQuery, items: bytes | None, count: int, next_cursor: str | None = None) -> JsonResponse:
-    """The page as a response. ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
-    if items and listing.fields:
-        items = paging.select_fields(items, listing.fields)
-    body = paging.envelope(
+def envelope(request: Http, listing: ListQuery, results: Sequence[Any], count: int, next_cursor: str | None = None) -> JsonResponse:
+    """The page as a response; ``results`` as in ``paging.ListEnvelope``. Raises ``NotFound`` beyond the last page."""
+    if listing.fields:
+        results = paging.select_fields(results, listing.fields)
+    page = paging.envelope(
         request_context.from_request(request),
         request.scope["query_string"],
         request.app.state.public_url,
         listing.page,
-        items,
+        results,
         count,
         next_cursor,
     )
-    return JsonResponse(body)
+    return JsonResponse(msgspec.json.encode(page))

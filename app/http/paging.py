@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 from urllib.parse import quote, unquote_plus
 
 import msgspec
+from msgspec import Meta, Raw, Struct
 
 from app.http.filters import Pairs
 from app.http.problems import Refused
@@ -102,10 +104,27 @@ def parse_fields(text: str | None, known: Sequence[str], errors: Errors) -> tupl
 _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
-def select_fields(items: bytes, names: Sequence[str]) -> bytes:
-    """Keep only the named fields of items. ``items`` is JSON, joined by commas, and so is the result."""
-    rows = _items.decode(b"[" + items + b"]")
-    return msgspec.json.encode([{name: row[name] for name in row if name in names} for row in rows])[1:-1]
+def joined(items: bytes | None) -> list[Raw]:
+    """The results that the database rendered: JSON of items joined by commas, which goes into the array as it is."""
+    return [Raw(items)] if items else []
+
+
+def select_fields(results: Sequence[Any], names: Sequence[str]) -> list[dict[str, Raw]]:
+    """Keep only the named fields of results."""
+    rows = _items.decode(msgspec.json.encode(results))
+    return [{name: row[name] for name in row if name in names} for row in rows]
+
+
+Link = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+
+
+class ListEnvelope(Struct):
+    """A page of a list. ``results`` are records, or JSON as ``joined`` has it."""
+
+    count: Annotated[int, Meta(ge=0)]
+    next: Link | None
+    previous: Link | None
+    results: Sequence[Any]
 
 
 def envelope(
@@ -113,15 +132,15 @@ def envelope(
     query_string: bytes,
     public_url: str,
     at: Page,
-    items: bytes | None,
+    results: Sequence[Any],
     count: int,
     next_cursor: str | None = None,
-) -> bytes:
-    """A page of a list as JSON; ``items`` is JSON, joined by commas. Raises ``NotFound`` beyond the last page."""
+) -> ListEnvelope:
+    """A page of a list with its links. Raises ``NotFound`` beyond the last page."""
     if at.number is not None and at.number > 1 and at.offset >= count:
         last = max(1, -(-count // at.limit))
         raise NotFound(f"There is no page {at.number}; the last one is {last}.")
-    following = previous = b"null"
+    following = previous = None
     if at.cursor is not None:
         if next_cursor is not None:
             following = _link(context, query_string, public_url, {"cursor": next_cursor})
@@ -135,16 +154,16 @@ def envelope(
             following = _link(context, query_string, public_url, {"limit": at.limit, "offset": at.offset + at.limit})
         if at.offset:
             previous = _link(context, query_string, public_url, {"limit": at.limit, "offset": max(0, at.offset - at.limit)})
-    return b'{"count":%d,"next":%b,"previous":%b,"results":[%b]}' % (count, following, previous, items or b"")
+    return ListEnvelope(count, following, previous, results)
 
 
-def _link(context: RequestContext, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> bytes:
-    """This request's URL with some parameters set, as a JSON string."""
+def _link(context: RequestContext, query_string: bytes, public_url: str, changes: Mapping[str, object]) -> str:
+    """This request's URL with some parameters set."""
     kept = [
         part for part in query_string.decode("ascii").split("&") if part and unquote_plus(part.partition("=")[0]) not in changes
     ]
     query = "&".join([*kept, *(f"{name}={value}" for name, value in changes.items())])
-    return msgspec.json.encode(f"{base_url(context, public_url)}{quote(context.path)}?{query}")
+    return f"{base_url(context, public_url)}{quote(context.path)}?{query}"
 
 
 def base_url(context: RequestContext, public_url: str) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from litestar.response.base import ASGIResponse
 
-from app.http import dispatch, filters, listing, request_context
+from app.http import dispatch, filters, listing, paging, request_context
 from app.http.listing import ListSpec
 from app.http.request_context import Http
 from domain.errors import NotFound
@@ -22,7 +22,7 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
     statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
     items, count = await request.app.state.read_pool.row(identity, *statement)
-    return listing.envelope(request, asked, items, count)
+    return listing.envelope(request, asked, paging.joined(items), count)
 
 
 async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:

@@ -5,8 +5,10 @@ It leaves out what Litestar's own response adds: cookies, background tasks, HEAD
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import msgspec
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
@@ -14,6 +16,12 @@ Header = tuple[bytes, bytes]
 
 _JSON: Header = (b"content-type", b"application/json")
 _BODILESS = frozenset({204, 304})
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def extended(body: bytes, members: Mapping[str, Any]) -> bytes:
+    """A JSON object with further members behind its own."""
+    return msgspec.json.encode({**_members.decode(body), **members})
 
 
 class JsonResponse(ASGIResponse):

@@ -37,7 +37,7 @@ async def list_custom_fields(request: Http) -> ASGIResponse:
     asked = await listing.parse(request, TABLE)
     _, definitions = await _all(request)
     part = definitions[asked.page.offset : asked.page.offset + asked.page.limit]
-    return listing.envelope(request, asked, msgspec.json.encode(part)[1:-1], len(definitions))
+    return listing.envelope(request, asked, part, len(definitions))
 
 
 @post(

@@ -10,7 +10,7 @@ from litestar import get, put
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
-from app.http import bodies, dispatch, listing, request_context
+from app.http import bodies, dispatch, listing, paging, request_context
 from app.http.filters import Filter, Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
@@ -61,7 +61,7 @@ async def list_exchange_rates(request: Http) -> ASGIResponse:
     currencies = [code for condition in asked.conditions for code in condition.values]
     statement = rates.page(identity.org_id, asked.page.limit, asked.page.offset, currencies)
     items, count = await request.app.state.read_pool.row(identity, *statement)
-    return listing.envelope(request, asked, items, count)
+    return listing.envelope(request, asked, paging.joined(items), count)
 
 
 @put(

@@ -24,8 +24,6 @@ from projections import feed
 from projections.directory import queries as directory_queries
 from projections.history import Entry
 
-encode = msgspec.json.Encoder(decimal_format="string").encode
-
 
 class HistoryEntry(Struct, kw_only=True):
     """One event of a record. ``changes`` has the old and the new value by field."""
@@ -59,7 +57,7 @@ async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> A
         raise NotFound(f"There is no opportunity {id}.")
     changes = feed.changes([row[1:] for row in rows if row[1] is not None])
     told = feed.entries(changes, await actors(request, changes))
-    return listing.envelope(request, asked, encode(told)[1:-1], rows[0][0])
+    return listing.envelope(request, asked, told, rows[0][0])
 
 
 async def actors(request: Http, changes: list[Change]) -> dict[UUID, dict[str, Any]]:

@@ -82,13 +82,14 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> JsonResponse:
     reads, page = request.app.state.read_pool, asked.page
     if page.cursor is None:
         items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
-        return listing.envelope(request, asked, items, count)
+        return listing.envelope(request, asked, paging.joined(items), count)
     try:
         statement = queries.cursor_page(wanted, page.limit, page.cursor)
     except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
     items, count, keys = await reads.row(identity, *statement)
-    return listing.envelope(request, asked, items, count, cursors.encode(keys, wanted.keys) if keys else None)
+    following = cursors.encode(keys, wanted.keys) if keys else None
+    return listing.envelope(request, asked, paging.joined(items), count, following)
 
 
 @post(

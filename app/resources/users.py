@@ -6,7 +6,6 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-import msgspec
 from litestar import get, patch, post
 from litestar.response.base import ASGIResponse
 from msgspec import Struct, defstruct
@@ -18,6 +17,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from app.http.request_context import Http
+from app.http.response import extended
 from domain import user
 from domain.permissions import ROLES, Role
 from projections.conditions import Order
@@ -92,8 +92,8 @@ async def create_user(request: Http) -> ASGIResponse:
 async def get_me(request: Http) -> ASGIResponse:
     identity = request_context.from_request(request).identity
     version, body = await records.read(request, "user", identity.user_id)
-    token = msgspec.json.encode(CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at))
-    return dispatch.record(request, version, body[:-1] + b',"token":' + token + b"}")
+    token = CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at)
+    return dispatch.record(request, version, extended(body, {"token": token}))
 
 
 @get(ONE, opt=describe(TAG, "Get a user", answer=User, versioned=True))

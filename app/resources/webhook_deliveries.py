@@ -108,7 +108,7 @@ async def list_webhook_deliveries(request: Http) -> ASGIResponse:
     wanted = delivery_log.attempts(identity.org_id, [row[0] for row in rows], delivery_log.MAX_ATTEMPTS)
     attempts = delivery_log.by_delivery(await reads.rows(identity, *wanted))
     shown = [delivery_log.delivery(row, attempts.get(row[0], [])) for row in rows]
-    return listing.envelope(request, asked, msgspec.json.encode(shown)[1:-1], count)
+    return listing.envelope(request, asked, shown, count)
 
 
 @get(

@@ -151,7 +151,7 @@ def _example() -> Json:
         version=2,
         actor=Actor(UUID(OWNER_ID), "rep@yours.com"),
         data={"opportunity": Raw(msgspec.json.encode({**ITEM, "id": ID}))},
-        previous=Raw(b'{"stage":"discovery","probability":20}'),
+        previous=Raw(msgspec.json.encode({"stage": "discovery", "probability": 20})),
     )
     example: Json = msgspec.json.decode(message.encode(told))
     return example

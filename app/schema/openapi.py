@@ -11,13 +11,14 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID
 
+import msgspec
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from app.http.json_schema import REF, Schemas
 from app.http.operations import HIDDEN, Json, Operation
-from app.http.paging import MAX_PAGE_SIZE
+from app.http.paging import MAX_PAGE_SIZE, ListEnvelope
 from app.http.parameters import list_parameters
 from app.http.problems import MEDIA_TYPE, TYPE
 from app.schema import openapi_webhooks
@@ -67,6 +68,7 @@ TAGS = {
 """In the order of what a reader looks for first."""
 
 _ORDER = {tag: place for place, tag in enumerate(TAGS)}
+_ENVELOPE: Json = msgspec.json.schema_components([ListEnvelope])[1]["ListEnvelope"]
 _VERBS = ("get", "post", "put", "patch", "delete")
 
 
@@ -216,20 +218,15 @@ class _Described:
             "maxProperties": len(self.operation.table.fields) - 1,
             "additionalProperties": True,
         }
-        url = {"type": ["string", "null"], "format": "uri"}
+        results = {
+            "type": "array",
+            "items": {"anyOf": [item, self.schemas.add(f"Some{noun}", some)]},
+            "maxItems": MAX_PAGE_SIZE,
+        }
         page = {
             "type": "object",
-            "properties": {
-                "count": {"type": "integer", "minimum": 0},
-                "next": url,
-                "previous": url,
-                "results": {
-                    "type": "array",
-                    "items": {"anyOf": [item, self.schemas.add(f"Some{noun}", some)]},
-                    "maxItems": MAX_PAGE_SIZE,
-                },
-            },
-            "required": ["count", "next", "previous", "results"],
+            "properties": {**_ENVELOPE["properties"], "results": results},
+            "required": _ENVELOPE["required"],
         }
         return self.schemas.add(f"{noun}Page", page)
 

@@ -22,11 +22,11 @@ def tree(module: Path) -> ast.Module:
 
 
 def texts(module: Path) -> Iterator[tuple[int, str]]:
-    """Line and value of every string that is no docstring; of an f-string, its constant parts."""
+    """Line and value of every string that is no docstring, bytes as Latin-1; of an f-string, its constant parts."""
     parsed = tree(module)
     docstrings = {
         id(node.value) for node in ast.walk(parsed) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     for node in ast.walk(parsed):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            yield node.lineno, node.value
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in docstrings:
+            yield node.lineno, node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.http import paging
@@ -30,9 +31,11 @@ def complaint(**given: str) -> Errors:
 
 def envelope(page: Page, count: int, query: str = "", *, host: str = "crm.example", **more: Any) -> dict[str, Any]:
     call = RequestContext("GET", "https", "/api/opportunities/", [(b"host", host.encode())])
-    body = paging.envelope(call, query.encode(), more.pop("public_url", ""), page, b'{"id":1}', count, **more)
-    found: dict[str, Any] = json.loads(body)
+    results = paging.joined(b'{"id":1},{"id":2}')
+    answer = paging.envelope(call, query.encode(), more.pop("public_url", ""), page, results, count, **more)
+    found: dict[str, Any] = json.loads(msgspec.json.encode(answer))
     assert list(found) == ["count", "next", "previous", "results"]
+    assert found["results"] == [{"id": 1}, {"id": 2}]
     return found
 
 
@@ -123,9 +126,11 @@ def test_an_ordering_by_anything_else_is_refused(text: str) -> None:
 def test_fields_pick_keys_in_the_records_own_order() -> None:
     errors: Errors = {}
     names = paging.parse_fields("name,id", ("id", "name", "amount"), errors)
-    assert paging.select_fields(b'{"id":1,"amount":"2","name":"x"},{"id":2,"name":"y"}', names) == (
-        b'{"id":1,"name":"x"},{"id":2,"name":"y"}'
-    )
+    rendered = paging.joined(b'{"id":1,"amount":"2","name":"x"},{"id":2,"name":"y"}')
+    records = [{"id": 1, "amount": "2", "name": "x"}, {"id": 2, "name": "y"}]
+    for results in (rendered, records):
+        assert msgspec.json.encode(paging.select_fields(results, names)) == b'[{"id":1,"name":"x"},{"id":2,"name":"y"}]'
+    assert paging.select_fields(paging.joined(None), names) == []
     paging.parse_fields("nam", ("id", "name"), errors)
     assert errors == {"fields": ["No field 'nam'. Did you mean name?"]}
 
