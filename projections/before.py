@@ -15,7 +15,7 @@ from domain.sql_cursor import SqlCursor
 
 # What the version before has in columns stands behind what it has rendered: of two members of one name the last counts.
 _OPPORTUNITY = """
-    SELECT '{' || substr(o.tail, 2) || o.detail || ',' || substr(json_build_object(
+    SELECT '{' || substr(o.json_after_stakeholders, 2) || o.json_detail || ',' || substr(json_build_object(
         'id', o.id, 'org_id', o.org_id, 'name', o.name, 'account_id', o.account_id, 'owner_id', o.owner_id,
         'amount', o.amount::text, 'currency', o.currency, 'stage', o.stage, 'probability', o.probability,
         'close_date', o.close_date, 'stakeholder_ids', o.stakeholder_ids, 'actual_amount', o.actual_amount::text,
@@ -65,7 +65,8 @@ def size(events: str) -> str:
     """SQL for about how many bytes ``before`` has to tell of each event, without reading them."""
     return f"""
         coalesce(CASE split_part({events}.topic, '.', 1)
-            WHEN 'opportunity' THEN (SELECT octet_length(o.tail) + octet_length(o.detail) FROM opportunities o
+            WHEN 'opportunity' THEN (
+                SELECT octet_length(o.json_after_stakeholders) + octet_length(o.json_detail) FROM opportunities o
                 WHERE o.id = {events}.originator_id AND o.version = {events}.originator_version - 1)
             WHEN 'exchange_rate' THEN 0
             ELSE (SELECT octet_length(d.doc) FROM directory d

@@ -23,14 +23,15 @@ def _then(column: str) -> str:
 
 
 _OPPORTUNITIES = f"""
-    SELECT o.id, o.version, convert_to(o.head || {_then("o.account_id")} || o.middle || {_then("o.owner_id")}
+    SELECT o.id, o.version, convert_to(
+        o.json_until_account || {_then("o.account_id")} || o.json_until_owner || {_then("o.owner_id")}
         || ',"stakeholders":[' || CASE WHEN o.stakeholder_ids = '{{}}' THEN '' ELSE coalesce((
             SELECT string_agg(x.card, ',' ORDER BY s.n)
             FROM unnest(o.stakeholder_ids) WITH ORDINALITY AS s (id, n) CROSS JOIN LATERAL (
                 SELECT d.card, d.deleted FROM directory d
                 WHERE d.id = s.id AND d.position <= o.position ORDER BY d.version DESC LIMIT 1
             ) x WHERE NOT x.deleted), '') END
-        || ']' || o.tail || '}}', 'UTF8')
+        || ']' || o.json_after_stakeholders || '}}', 'UTF8')
     FROM unnest(%(ids)b::uuid[], %(numbers)b::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
 """
 _DIRECTORY = """

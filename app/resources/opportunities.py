@@ -15,46 +15,49 @@ from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe, query
-from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
+from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from app.resources import opportunity_types as shown
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
 from domain.text import normal
+from projections.conditions import Operator
 from projections.directory import queries as directory_queries
 from projections.opportunities import cursors, queries
-from projections.opportunities.conditions import ORDERINGS
+from projections.opportunities.conditions import COLUMNS, ORDERINGS, Column
 
 TAG = "Opportunities"
 PATH = "/api/opportunities"
 
 SEARCH = """\
 Every word given is in the deal's or its account's name, whatever the case and the accents; one or two letters begin a word."""
-FILTERS = Filters(
-    (
-        Filter("stage", TEXT, description="By key."),
-        Filter("status", choice("open", "won", "lost")),
-        Filter("owner", USER, description="By id, email address or `me`."),
-        Filter("account", ID, description="By id."),
-        Filter("currency", CURRENCY),
-        Filter("tags", TEXT, ("all",), bare="any", description="Has any of these."),
-        Filter("close_date", DATE, (*RANGE, "isnull")),
-        Filter("amount", NUMBER, (*RANGE, "isnull"), description="In the deal's own currency."),
-        Filter("actual_amount", NUMBER, (*RANGE, "isnull")),
-        Filter("actual_close_date", DATE, (*RANGE, "isnull")),
-        Filter("probability", INTEGER, RANGE),
-        Filter("created_at", INSTANT, RANGE),
-        Filter("updated_at", INSTANT, RANGE),
-        Filter(
-            "search",
-            PHRASE,
-            bare="icontains",
-            description=SEARCH,
-        ),
-    ),
-    custom=True,
+_NAMED = (
+    Filter("stage", TEXT, description="By key."),
+    Filter("status", choice("open", "won", "lost")),
+    Filter("owner", USER, description="By id, email address or `me`."),
+    Filter("account", ID, description="By id."),
+    Filter("currency", CURRENCY),
+    Filter("tags", TEXT, ("all",), bare="any", description="Has any of these."),
+    Filter("search", PHRASE, bare="icontains", description=SEARCH),
 )
+_BY_TYPE: dict[str, tuple[ParamType, tuple[Operator, ...]]] = {
+    "text": (TEXT, ("icontains",)),
+    "int": (INTEGER, RANGE),
+    "numeric": (NUMBER, RANGE),
+    "date": (DATE, RANGE),
+    "timestamptz": (INSTANT, RANGE),
+}
+_DESCRIPTIONS = {"amount": "In the deal's own currency."}
+
+
+def _filter(name: str, column: Column) -> Filter:
+    kind, operators = _BY_TYPE[column.type]
+    return Filter(name, kind, (*operators, "isnull") if column.nullable else operators, description=_DESCRIPTIONS.get(name, ""))
+
+
+_OTHERS = {name: column for name, column in COLUMNS.items() if name not in {"id", "name", *(each.name for each in _NAMED)}}
+FILTERS = Filters((*_NAMED, *(_filter(name, column) for name, column in _OTHERS.items())), custom=True)
 TABLE = ListSpec(
     filters=FILTERS,
     orderings=tuple(sorted(ORDERINGS)),

@@ -1,18 +1,15 @@
-"""How an opportunity looks to a client: the types behind the OpenAPI schemas, and examples. Refuses to be used at run time."""
+"""How an opportunity looks to a client: the types behind the OpenAPI schemas, and examples."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, defstruct, structs
 
 from app.http.json_schema import shown
 from domain import activity, contact
 from domain.custom_field import Definition
-from domain.opportunity.events import ProbabilitySource, Status
+from projections.opportunities.rows import AfterStakeholders, Detail, UntilOwner
 
 ID = "0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c"
 ACCOUNT_ID = "0197a3c2-7c00-7000-8000-00000000a001"
@@ -36,44 +33,40 @@ class ContactCard(Struct):
     last_name: str
 
 
-class Opportunity(Struct, kw_only=True):
-    """An opportunity in a list."""
-
+class _UntilAccount(Struct):
     id: UUID
     name: str
     account: AccountCard
-    amount: Decimal | None
-    currency: str
-    stage: str
-    probability: int
-    close_date: date | None
+
+
+class _People(Struct):
     owner: OwnerCard
     stakeholders: list[ContactCard]
-    custom_fields: dict[str, Any]
-    created_at: datetime
-    status: Status
-    tags: list[str]
-    actual_amount: Decimal | None
-    actual_close_date: date | None
-    lost_reason: str | None
-    lost_reason_code: str | None
-    updated_at: datetime
-    version: int
+
+
+def _joined(*parts: type[Struct]) -> type[Struct]:
+    """A struct with the fields of all parts, in their order; of two of one name it has the later one, in the earlier's place."""
+    fields = {field.name: field.type for part in parts for field in structs.fields(part)}
+    return defstruct("_Joined", list(fields.items()))
+
+
+class Opportunity(_joined(_UntilAccount, UntilOwner, _People, AfterStakeholders)):  # type: ignore[misc]
+    """An opportunity in a list."""
 
 
 ContactRecord = shown(contact.State, "Contact")
 ActivityRecord = shown(activity.State, "Activity")
 
 
-class OpportunityRecord(Opportunity, kw_only=True):
-    """An opportunity in full: the stakeholders' whole records, the latest activities, the custom fields' definitions."""
-
+class _Further(Struct):
     stakeholders: list[ContactRecord]  # type: ignore[valid-type]
     activities: list[ActivityRecord]  # type: ignore[valid-type]
     activities_url: str
     custom_field_definitions: list[Definition]
-    probability_source: ProbabilitySource
-    stage_entered_at: datetime
+
+
+class OpportunityRecord(_joined(Opportunity, _Further, Detail)):  # type: ignore[misc]
+    """An opportunity in full: the stakeholders' whole records, the latest activities, the custom fields' definitions."""
 
 
 class NextStage(Struct):
@@ -106,7 +99,7 @@ CREATE = {
 }
 CHANGE_STAGE = {"stage": "negotiation"}
 UPDATE = {"amount": "26000", "custom_fields": {"competitor": None}}
-ITEM = {
+_ITEM = {
     "id": ID,
     "name": "Acme — Annual 2026",
     "account": {"id": ACCOUNT_ID, "name": "Acme Corp"},
@@ -121,13 +114,10 @@ ITEM = {
     "created_at": "2026-03-01T10:00:00Z",
     "status": "open",
     "tags": [],
-    "actual_amount": None,
-    "actual_close_date": None,
-    "lost_reason": None,
-    "lost_reason_code": None,
     "updated_at": "2026-03-04T09:30:00Z",
     "version": 2,
 }
+ITEM = {name: _ITEM.get(name) for name in Opportunity.__struct_fields__}
 LIST = {"count": 1, "next": None, "previous": None, "results": [ITEM]}
 RECORD = {
     **ITEM,

@@ -39,7 +39,7 @@ you have seen, or a `position` that is not beyond the last one of its key. Ignor
 """
 
 
-class OpportunityTold(Opportunity, kw_only=True):
+class OpportunityTold(Opportunity):
     """The opportunity as a list shows it right after the event; a deleted one as it was last."""
 
     deleted: bool | UnsetType = UNSET

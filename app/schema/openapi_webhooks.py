@@ -33,7 +33,7 @@ HAPPENED: dict[Type, tuple[str, Json]] = {
 """What each means, and an example of old values."""
 
 
-class WebhookOpportunity(Opportunity, kw_only=True):
+class WebhookOpportunity(Opportunity):
     """The deal as a list shows it right after the event; a deleted one as it was last."""
 
     deleted: bool | UnsetType = UNSET

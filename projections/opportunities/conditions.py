@@ -5,46 +5,43 @@ Refuses a value in the text: values are parameters, and texts are compared as th
 
 from __future__ import annotations
 
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType
+from typing import Any, NamedTuple, get_args
+
+from msgspec import structs
 
 from projections import search
 from projections.conditions import Condition
+from projections.opportunities.rows import Compared, folded_key
 
-# Field in a condition or an ordering → column; those that may be null.
+
+class Column(NamedTuple):
+    sql: str
+    type: str
+    nullable: bool = False
+
+
+_TYPES = {str: "text", int: "int", Decimal: "numeric", date: "date", datetime: "timestamptz"}
+
+
+def _column(name: str, type_: Any) -> Column:
+    options = set(get_args(type_) or (type_,)) - {NoneType}
+    python = options.pop() if len(options) == 1 else str  # of a Literal, its texts
+    return Column(f"o.{name}", _TYPES[python], NoneType in get_args(type_))
+
+
+# By the field's name in a condition or an ordering.
 COLUMNS = {
-    "id": "o.id",
-    "name": "o.name",
-    "stage": "o.stage",
-    "status": "o.status",
-    "owner": "o.owner_id",
-    "account": "o.account_id",
-    "currency": "o.currency",
-    "amount": "o.amount",
-    "probability": "o.probability",
-    "close_date": "o.close_date",
-    "actual_close_date": "o.actual_close_date",
-    "actual_amount": "o.actual_amount",
-    "created_at": "o.created_at",
-    "updated_at": "o.valid_from",
+    "id": Column("o.id", "uuid"),
+    "name": Column("o.name", "text"),
+    "owner": Column("o.owner_id", "uuid"),
+    "account": Column("o.account_id", "uuid"),
+    "updated_at": Column("o.valid_from", "timestamptz"),
+    **{field.name: _column(field.name, field.type) for field in structs.fields(Compared)},
 }
-NULLABLE = frozenset({"amount", "close_date", "actual_close_date", "actual_amount"})
 ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
-ARRAY_TYPES = {
-    "name": "text",
-    "stage": "text",
-    "status": "text",
-    "currency": "text",
-    "owner": "uuid",
-    "account": "uuid",
-    "amount": "numeric",
-    "actual_amount": "numeric",
-    "probability": "int",
-    "close_date": "date",
-    "actual_close_date": "date",
-    "created_at": "timestamptz",
-    "updated_at": "timestamptz",
-}
 _COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 
 
@@ -54,7 +51,7 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if custom_type is not None:
         return _custom_to_sql(field.removeprefix("cf_"), operator, values, custom_type, name, params)
     if operator == "isnull":
-        return f"{COLUMNS[field]} IS {'NULL' if values[0] else 'NOT NULL'}"
+        return f"{COLUMNS[field].sql} IS {'NULL' if values[0] else 'NOT NULL'}"
     if field == "tags":
         params[name] = list(values)
         return f"o.tags {'@>' if operator == 'all' else '&&'} %({name})s::text[]"
@@ -67,7 +64,7 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
         )
     if field == "search":
         return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
-    column, type_ = COLUMNS[field], ARRAY_TYPES[field]
+    column, type_, _ = COLUMNS[field]
     if operator in _COMPARE:
         params[name] = values[0]
         if field == "close_date" and operator in ("lte", "lt"):
@@ -105,8 +102,9 @@ def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type
         return f"({text}) IS {'NULL' if values[0] else 'NOT NULL'}"
     if operator == "icontains":
         params[name] = search.containing(values[0])
+        params[f"{name}f"] = folded_key(key)
         # What is ASCII needs no form of its own; lower() of the C collation is the same in every database.
-        return f'coalesce(o.custom_search ->> %({name}k)s, lower(({text}) COLLATE "C")) LIKE %({name})s'
+        return f'coalesce(o.folded ->> %({name}f)s, lower(({text}) COLLATE "C")) LIKE %({name})s'
     if custom_type == "multiselect":
         params[name] = list(values)
         return f"(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ?| %({name})s::text[] ELSE false END)"

@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from projections.conditions import Order
-from projections.opportunities.conditions import ARRAY_TYPES, COLUMNS, NULLABLE
+from projections.opportunities.conditions import COLUMNS
 
 
 class InvalidCursor(ValueError):
@@ -59,10 +59,10 @@ def _named(order: Sequence[Order]) -> str:
 
 def _typed(field: str, value: str | None) -> Any:
     if value is None:
-        if field not in NULLABLE:
+        if not COLUMNS[field].nullable:
             raise ValueError(field)
         return None
-    match "uuid" if field == "id" else ARRAY_TYPES[field]:
+    match COLUMNS[field].type:
         case "uuid":
             return UUID(value)
         case "numeric":
@@ -91,20 +91,19 @@ def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) 
     """The rows beyond the cursor: a row comparison where the ordering allows, which an index can follow, else by cases."""
     for n, value in enumerate(values):
         params[f"k{n}"] = value
-    if len({key.descending for key in keys}) == 1 and not any(key.field in NULLABLE for key in keys):
-        columns = ", ".join(COLUMNS[key.field] for key in keys)
+    if len({key.descending for key in keys}) == 1 and not any(COLUMNS[key.field].nullable for key in keys):
+        columns = ", ".join(COLUMNS[key.field].sql for key in keys)
         marks = ", ".join(f"%(k{n})s" for n in range(len(keys)))
         return f"({columns}) {'<' if keys[0].descending else '>'} ({marks})"
     cases: list[str] = []
     equal: list[str] = []
     for n, (key, value) in enumerate(zip(keys, values, strict=True)):
-        column, sign = COLUMNS[key.field], "<" if key.descending else ">"
-        type_ = "uuid" if key.field == "id" else ARRAY_TYPES[key.field]
+        (column, type_, nullable), sign = COLUMNS[key.field], "<" if key.descending else ">"
         if value is None:  # nulls come last: nothing is beyond them but by the next key
             equal.append(f"{column} IS NULL")
             continue
         beyond = f"{column} {sign} %(k{n})s::{type_}"
-        if key.field in NULLABLE:
+        if nullable:
             beyond = f"({beyond} OR {column} IS NULL)"
         cases.append(" AND ".join([*equal, beyond]))
         equal.append(f"{column} = %(k{n})s::{type_}")

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from projections.conditions import Condition, Order, SqlStatement, part
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors
-from projections.opportunities.conditions import COLUMNS, NULLABLE, to_sql
+from projections.opportunities.conditions import COLUMNS, to_sql
 
 MAX_ACTIVITIES = 50
 
@@ -67,8 +67,8 @@ def _stakeholders(shown: str, as_of: datetime | None) -> str:
 def _item(shown: str, as_of: datetime | None) -> str:
     """A list item without its closing brace."""
     return (
-        f"o.head || {_card('o.account_id', 'a', as_of)} || o.middle || {_card('o.owner_id', 'u', as_of)}"
-        f" || ',\"stakeholders\":[' || {_stakeholders(shown, as_of)} || ']' || o.tail"
+        f"o.json_until_account || {_card('o.account_id', 'a', as_of)} || o.json_until_owner || {_card('o.owner_id', 'u', as_of)}"
+        f" || ',\"stakeholders\":[' || {_stakeholders(shown, as_of)} || ']' || o.json_after_stakeholders"
     )
 
 
@@ -86,7 +86,7 @@ def _record(as_of: datetime | None) -> str:
             ) x), '') || '],"activities_url":"/api/opportunities/' || o.id || '/activities/"'
         || ',"custom_field_definitions":' || coalesce((
             SELECT d.doc FROM directory d WHERE d.org_id = o.org_id AND d.kind = 'custom_field' AND {valid}), '[]')
-        || o.detail || '}}'
+        || o.json_detail || '}}'
     """
 
 
@@ -168,9 +168,9 @@ def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: b
 def _order_by(keys: Sequence[Order], alias: str) -> str:
     parts = []
     for field, descending in keys:
-        column = COLUMNS[field].replace("o.", f"{alias}.", 1)
+        column = COLUMNS[field].sql.replace("o.", f"{alias}.", 1)
         # Without NULLS LAST where nothing is null, so that the ordering is the index's.
-        nulls = " NULLS LAST" if field in NULLABLE else ""
+        nulls = " NULLS LAST" if COLUMNS[field].nullable else ""
         parts.append(f"{column} {'DESC' if descending else 'ASC'}{nulls}")
     return ", ".join(parts)
 
@@ -186,7 +186,7 @@ def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, 
         text += " AND " + cursors.after(query.keys, cursors.decode(cursor, query.keys), params)
     order = _order_by(query.keys, "o")
     total = f"({count(query).text})" if counted else "NULL::bigint"
-    keys = ", ".join(f"{COLUMNS[field]}::text" for field, _ in query.keys)
+    keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
     return SqlStatement(
         f"""
         SELECT string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,

@@ -183,11 +183,11 @@ PEER_TABLES: dict[LiteralString, tuple[LiteralString, LiteralString]] = {
         """
         SELECT o.id, o.org_id, o.name, o.account_id, o.owner_id, o.amount, o.currency, o.stage, o.status, o.probability,
                p.d->>'probability_source', o.close_date, o.custom_fields, o.tags, o.actual_amount,
-               o.actual_close_date, p.t->>'lost_reason', p.t->>'lost_reason_code', o.created_at, o.valid_from,
+               o.actual_close_date, p.d->>'lost_reason', p.d->>'lost_reason_code', o.created_at, o.valid_from,
                (p.d->>'stage_entered_at')::timestamptz, o.version, false
         FROM opportunities o, LATERAL (
-            SELECT ('{' || substr(o.tail, 2) || '}')::json, ('{' || substr(o.detail, 2) || '}')::json
-        ) AS p (t, d)
+            SELECT ('{' || substr(o.json_after_stakeholders, 2) || o.json_detail || '}')::json
+        ) AS p (d)
         WHERE o.valid_to = 'infinity' AND NOT o.deleted ORDER BY o.created_at, o.id
         """,
     ),

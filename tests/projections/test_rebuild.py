@@ -352,7 +352,10 @@ def test_a_swap_that_finds_no_moment_says_who_is_in_its_way_and_keeps_nobody_wai
 
 TAMPERED = {
     "a value": ("opportunities", "UPDATE opportunities SET amount = amount + 1 WHERE name = 'Deal 1'"),
-    "a text": ("opportunities", "UPDATE opportunities SET tail = replace(tail, 'open', 'won') WHERE name = 'Deal 5'"),
+    "a text": (
+        "opportunities",
+        "UPDATE opportunities SET json_until_owner = replace(json_until_owner, '5', '6') WHERE name = 'Deal 5'",
+    ),
     "the past": ("opportunities", "UPDATE opportunities SET valid_from = valid_from - interval '1 day' WHERE version = 2"),
     "a lost row": ("opportunities", "DELETE FROM opportunities WHERE name = 'Deal 0' AND version = 1"),
     "a count": ("opportunity_counts", "UPDATE opportunity_counts SET n = n + 1 WHERE stage = 'proposal'"),
