@@ -1,1 +1,1 @@
-"""The product's processes: HTTP, command line and the wiring of domain and read models."""
+"""The product's processes: the HTTP API and the command line, and how they are wired to the domain and the read models."""

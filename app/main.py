@@ -1,6 +1,6 @@
-"""The application: routes, the layer around them, and what is opened when it starts and closed when it stops.
+"""The application: routes, the middleware around them, and what is opened at startup and closed at shutdown.
 
-Refuses global state: everything a request needs hangs on the application that ``create_app`` made.
+There is no global state: everything a request needs hangs on the application that ``create_app`` made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from app.writing.committer import Committer
 
 
 class Application(Litestar):
-    """Litestar with ``Access`` around all of it, its routing too."""
+    """Litestar with ``Access`` around all of it, including its routing."""
 
     access: Access
 
@@ -50,8 +50,7 @@ class Application(Litestar):
 
 
 def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """An application that opens its connections when it starts. Its ``state`` has ``read_pool``, ``command_queue`` and
-    ``draining``."""
+    """An application that opens its connections at startup. Its ``state`` has ``read_pool``, ``command_queue`` and ``draining``."""
     reads = ReadPool(
         settings.database_url,
         connections=settings.read_connections,
@@ -100,7 +99,7 @@ def _limits(settings: Settings) -> Limits | None:
     rate = settings.rate_limit
     if not rate:
         return None
-    users, strangers = RateLimit(rate, "requests of one user"), RateLimit(rate, "tokens that are no good from one address")
+    users, strangers = RateLimit(rate, "requests of one user"), RateLimit(rate, "invalid tokens from one address")
     return Limits(users, strangers, settings.proxies())
 
 
@@ -123,7 +122,7 @@ def _lifespan(settings: Settings, reads: ReadPool) -> Callable[[Litestar], Any]:
 
 
 def _drain_on_sigterm(draining: asyncio.Event) -> None:
-    """Set ``draining`` when the server is told to stop, and let the server have the signal as well."""
+    """Set ``draining`` on SIGTERM, and pass the signal on to the server."""
     if threading.current_thread() is not threading.main_thread():
         return
     loop = asyncio.get_running_loop()

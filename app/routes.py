@@ -1,4 +1,4 @@
-"""Every route there is, resource by resource."""
+"""All routes, resource by resource."""
 
 from __future__ import annotations
 

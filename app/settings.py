@@ -1,7 +1,7 @@
 """The settings of every process: one frozen struct, read once from the environment and the command line.
 
-Refuses silent fallbacks: a value that cannot be taken is reported by its name, all of them at once, and nothing starts.
-Every setting NAME can be given as NAME_FILE instead, the path of a file that holds it: a place for secrets.
+There are no silent fallbacks: bad values are reported by name, all at once, and nothing starts. Every setting NAME can be given as
+NAME_FILE instead, the path of a file that holds the value, such as a mounted secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from domain.webhook_url import Network, Rules, rules
 
 PREFIX = "OPPORTUNITIES_"
 SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
-"""Settings that keep the name the rest of the world gives them; the others carry ``PREFIX``."""
+"""Settings with names that other software uses too; the others carry ``PREFIX``."""
 
 
 SECRET = frozenset({"metrics_token", "kafka_password"})
@@ -46,28 +46,30 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(description="The port the API listens on.", ge=1, le=65535)] = 8000
     workers: Annotated[int, Meta(description="API processes; one per core is enough.", ge=1, le=256)] = 1
     public_url: Annotated[
-        str, Meta(description="How clients reach the API, for links in answers; empty: as the request's `Host` says.")
+        str, Meta(description="The API's public URL, for links in responses; empty: taken from the request's `Host`.")
     ] = ""
     max_body_bytes: Annotated[int, Meta(description="The largest request body accepted.", ge=1024)] = 1_048_576
     max_connections: Annotated[
         int,
-        Meta(description="Client connections per process; beyond it silent ones give way, then only `/health/` is let in.", ge=1),
+        Meta(
+            description="Client connections per process; beyond it silent ones are dropped, then only `/health/` is answered.", ge=1
+        ),
     ] = 2_000
     keep_alive_s: Annotated[
-        float, Meta(description="How long a connection may wait for its next request; longer than a load balancer's.", ge=0.1)
+        float, Meta(description="How long an idle connection stays open; set it longer than a load balancer's timeout.", ge=0.1)
     ] = 75
     head_timeout_s: Annotated[
-        float, Meta(description="How long a request's head may take; a third of it without a byte.", ge=0.1)
+        float, Meta(description="How long a request's head may take; without a byte, a third of it.", ge=0.1)
     ] = 30
     body_timeout_s: Annotated[
         float,
         Meta(
-            description="How long a request's body may take; a third of it without a byte, as an answer without being read.", ge=0.1
+            description="How long a request's body may take; without a byte, or for a response nobody reads, a third of it.", ge=0.1
         ),
     ] = 60
-    statement_timeout_ms: Annotated[int, Meta(description="The longest a statement may take.", ge=100)] = 15_000
+    statement_timeout_ms: Annotated[int, Meta(description="The longest a SQL statement may take.", ge=100)] = 15_000
     read_connections: Annotated[
-        int, Meta(description="Database connections per process for reads; one more is for writes.", ge=1, le=100)
+        int, Meta(description="Database connections per process for reads; writes use one more.", ge=1, le=100)
     ] = 3
     cors_origins: Annotated[
         str,
@@ -75,70 +77,73 @@ class Settings(Struct, frozen=True, kw_only=True):
             description="Origins whose pages may use the API in a browser, such as `https://app.example.com,http://localhost:5173`."
         ),
     ] = ""
-    compression: Annotated[bool, Meta(description="Whether answers of 1 KB and more are compressed for clients that take it.")] = (
-        True
-    )
+    compression: Annotated[
+        bool, Meta(description="Whether responses of 1 KB and more are compressed for clients that accept it.")
+    ] = True
     rate_limit: Annotated[
         float,
-        Meta(description="Requests per second, user and process, and tokens that are no good by address; 0: no limit.", ge=0),
+        Meta(description="Requests per second, per user and process; also invalid tokens per address; 0: no limit.", ge=0),
     ] = 0
     trusted_proxies: Annotated[
-        str, Meta(description="Networks of proxies whose `X-Forwarded-For` tells a client's address, such as `10.1.0.0/16`.")
+        str,
+        Meta(description="Networks of trusted proxies, whose `X-Forwarded-For` gives the client's address, such as `10.1.0.0/16`."),
     ] = ""
-    streams_per_token: Annotated[int, Meta(description="Event streams open at once, by token and process.", ge=1)] = 600
-    streams_per_org: Annotated[int, Meta(description="Event streams open at once, by organization and process.", ge=1)] = 1_000
-    metrics_token: Annotated[str, Meta(description="The token that asks for `/metrics`; empty: only this machine may.")] = ""
-    shutdown_timeout_s: Annotated[int, Meta(description="How long a stop waits for requests in flight.", ge=0)] = 10
+    streams_per_token: Annotated[int, Meta(description="Event streams open at once, per token and process.", ge=1)] = 600
+    streams_per_org: Annotated[int, Meta(description="Event streams open at once, per organization and process.", ge=1)] = 1_000
+    metrics_token: Annotated[str, Meta(description="The token for `/metrics`; empty: only this machine may read it.")] = ""
+    shutdown_timeout_s: Annotated[int, Meta(description="How long shutdown waits for requests in flight.", ge=0)] = 10
     kafka_bootstrap_servers: Annotated[str, Meta(description="The Kafka brokers, `host:port,host:port`; the relay needs them.")] = (
         ""
     )
     kafka_topic: Annotated[
-        str, Meta(description="The topic of the events; the relay makes it.", pattern=r"^[A-Za-z0-9._-]{1,249}$")
+        str, Meta(description="The topic of the events; the relay creates it.", pattern=r"^[A-Za-z0-9._-]{1,249}$")
     ] = "opportunities.events"
-    kafka_partitions: Annotated[int, Meta(description="Partitions of the topic when it is made.", ge=1, le=1000)] = 6
+    kafka_partitions: Annotated[int, Meta(description="Partitions of the topic when it is created.", ge=1, le=1000)] = 6
     kafka_replication: Annotated[
-        int, Meta(description="Replicas of the topic when it is made; 0: as the cluster has it.", ge=0, le=9)
+        int, Meta(description="Replicas of the topic when it is created; 0: the cluster's default.", ge=0, le=9)
     ] = 0
     kafka_retention_hours: Annotated[
-        int, Meta(description="How long the topic keeps events, and what a lost one is filled with again; 0: for ever.", ge=0)
+        int, Meta(description="How long the topic keeps events, and how far back a lost one is filled again; 0: forever.", ge=0)
     ] = 168
-    kafka_security: Annotated[Security, Meta(description="How the brokers are spoken to.")] = "PLAINTEXT"
-    kafka_ca_path: Annotated[str, Meta(description="PEM file of the brokers' authority; empty: those of the system.")] = ""
-    kafka_certificate_path: Annotated[str, Meta(description="PEM file of our certificate, where the brokers ask for one.")] = ""
+    kafka_security: Annotated[Security, Meta(description="The protocol of the brokers.")] = "PLAINTEXT"
+    kafka_ca_path: Annotated[
+        str, Meta(description="PEM file of the brokers' certificate authority; empty: those of the system.")
+    ] = ""
+    kafka_certificate_path: Annotated[str, Meta(description="PEM file of the client certificate, if the brokers ask for one.")] = ""
     kafka_key_path: Annotated[str, Meta(description="PEM file of its key.")] = ""
-    kafka_mechanism: Annotated[Mechanism, Meta(description="With SASL: how the password is proved.")] = "SCRAM-SHA-512"
+    kafka_mechanism: Annotated[Mechanism, Meta(description="With SASL: the mechanism.")] = "SCRAM-SHA-512"
     kafka_username: Annotated[str, Meta(description="With SASL: the user.")] = ""
     kafka_password: Annotated[str, Meta(description="With SASL: the password.")] = ""
     kafka_session_timeout_ms: Annotated[
-        int, Meta(description="After how long a silent consumer's partitions go to another.", ge=1_000, le=1_800_000)
+        int, Meta(description="After how long a silent consumer's partitions go to another one.", ge=1_000, le=1_800_000)
     ] = 45_000
     kafka_fetch_wait_ms: Annotated[
-        int, Meta(description="How long a broker may hold back an answer that has nothing yet.", ge=1, le=5_000)
+        int, Meta(description="How long a broker may wait for new events before it answers a fetch.", ge=1, le=5_000)
     ] = 500
-    webhook_allow_http: Annotated[bool, Meta(description="Whether webhook endpoints may do without TLS.")] = False
-    webhook_ports: Annotated[str, Meta(description="Ports that webhook endpoints may have, or `any`.")] = "443,80,8443"
+    webhook_allow_http: Annotated[bool, Meta(description="Whether webhook endpoints may be without TLS.")] = False
+    webhook_ports: Annotated[str, Meta(description="Ports that webhook endpoints may use, or `any`.")] = "443,80,8443"
     webhook_networks: Annotated[
-        str, Meta(description="Networks that webhook endpoints may be in though not public, such as `10.1.0.0/16,fd00::/8`.")
+        str, Meta(description="Private networks that webhook endpoints may be in, such as `10.1.0.0/16,fd00::/8`.")
     ] = ""
-    webhook_concurrency: Annotated[int, Meta(description="Webhook requests at once in a process.", ge=2, le=10_000)] = 256
+    webhook_concurrency: Annotated[int, Meta(description="Webhook requests in flight per process.", ge=2, le=10_000)] = 256
     webhook_keep_days: Annotated[int, Meta(description="How long settled webhook deliveries are kept.", ge=8, le=3_650)] = 30
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least severe log line written.")] = (
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The lowest level that is logged.")] = (
         "info"
     )
-    log_format: Annotated[Literal["json", "console"], Meta(description="JSON, or lines for a person to read.")] = "json"
+    log_format: Annotated[Literal["json", "console"], Meta(description="JSON, or lines for people.")] = "json"
 
     def environ(self) -> dict[str, str]:
-        """The settings as another process of ours reads them."""
+        """The settings as environment variables for another of our processes."""
         return {variable(name): str(getattr(self, name)) for name in self.__struct_fields__}
 
     def redacted(self) -> dict[str, str]:
-        """The settings for people to see."""
+        """The settings with secrets hidden, for people."""
         hidden = {"DATABASE_URL": without_password(self.database_url)}
         hidden |= {variable(name): "***" for name in SECRET if getattr(self, name)}
         return self.environ() | hidden
 
     def kafka(self) -> Kafka:
-        """Where the stream goes. Raises ``SettingsError`` where that cannot work."""
+        """How to connect to Kafka. Raises ``SettingsError`` if that cannot work."""
         names = [name for name in self.__struct_fields__ if name.startswith("kafka_")]
         kafka = Kafka(**{name.removeprefix("kafka_"): getattr(self, name) for name in names})
         if found := problems(kafka):
@@ -146,21 +151,21 @@ class Settings(Struct, frozen=True, kw_only=True):
         return kafka
 
     def webhook_rules(self) -> Rules:
-        """Where webhooks may go. Raises ``SettingsError`` where that cannot be read."""
+        """Where webhooks may go. Raises ``SettingsError`` for values that cannot be parsed."""
         try:
             return rules(self.webhook_allow_http, self.webhook_ports, self.webhook_networks)
         except ValueError as error:
             raise SettingsError([f"{variable('webhook_ports')}, {variable('webhook_networks')}: {error}"]) from None
 
     def origins(self) -> frozenset[str]:
-        """The origins of ``cors_origins``. Raises ``SettingsError`` for what is none."""
+        """The origins of ``cors_origins``. Raises ``SettingsError`` for one that is not an origin."""
         try:
             return origins(self.cors_origins)
         except ValueError as error:
             raise SettingsError([f"{variable('cors_origins')}: {error}"]) from None
 
     def proxies(self) -> tuple[Network, ...]:
-        """Whose word counts on where a request comes from. Raises ``SettingsError`` where that cannot be read."""
+        """The trusted proxies. Raises ``SettingsError`` for values that cannot be parsed."""
         try:
             return networks(self.trusted_proxies)
         except ValueError as error:
@@ -168,7 +173,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
-    """The settings of ``environ``; an override that is not None stands before the environment."""
+    """The settings of ``environ``; an override that is not None comes first."""
     values: dict[str, Any] = {}
     problems = unknown(environ)
     for field in msgspec.structs.fields(Settings):
@@ -193,7 +198,7 @@ def load(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
 
 
 def from_environment(environ: Mapping[str, str], name: str) -> str | None:
-    """The value of NAME, or the content of the file named by NAME_FILE without its last line's end."""
+    """The value of NAME, or the content of the file named by NAME_FILE without the final newline."""
     direct, path = environ.get(name) or None, environ.get(f"{name}_FILE") or None
     if direct is None and path is not None:
         try:
@@ -214,11 +219,11 @@ def convert(annotated: Any, value: object) -> object:
 
 
 def expected(annotated: Any) -> str:
-    """What a value of this type looks like, for the sentence that refuses another one."""
+    """What a value of this type looks like, for error messages."""
     kind, meta = get_args(annotated)[0], field_meta(annotated)
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
-    noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a text")
+    noun = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "a string")
     if meta.ge is not None and meta.le is not None:
         return f"{noun} from {meta.ge} to {meta.le}"
     if meta.pattern is not None:
@@ -227,7 +232,7 @@ def expected(annotated: Any) -> str:
 
 
 def url_error(name: str, value: str | None) -> str | None:
-    """Why a URL cannot be used; the value itself is not repeated where it may hold a password."""
+    """Why a URL cannot be used. The message does not repeat a value that may hold a password."""
     if not value:
         return None
     try:
@@ -238,21 +243,21 @@ def url_error(name: str, value: str | None) -> str | None:
     if name == "database_url" and parts.scheme not in ("postgresql", "postgres"):
         return f"{variable(name)} must start with postgresql:// and name a database, such as postgresql://user:password@localhost:5432/opportunities."
     if name == "public_url" and (parts.scheme not in ("http", "https") or not parts.hostname):
-        return f"{variable(name)} must be a web address, such as https://crm.example.com."
+        return f"{variable(name)} must be an http or https URL, such as https://crm.example.com."
     return None
 
 
 def networks(text: str) -> tuple[Network, ...]:
-    """Networks, from ``10.1.0.0/16,fd00::/8``. Raises ``ValueError``."""
+    """Parse ``10.1.0.0/16,fd00::/8``. Raises ``ValueError``."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def origins(text: str) -> frozenset[str]:
-    """From a comma-separated list. Raises ``ValueError`` with a sentence about what is no origin as a browser sends it."""
+    """Parse a comma-separated list. Raises ``ValueError`` with a sentence about what is not an origin as browsers send it."""
     found = [part.strip() for part in text.split(",") if part.strip()]
     for origin in found:
         if origin == "*":
-            raise ValueError("* is not possible: name each origin, such as https://app.example.com.")
+            raise ValueError("* is not supported: name each origin, such as https://app.example.com.")
         if not _is_origin(origin):
             raise ValueError(
                 f"{origin!r} is not an origin as a browser sends it: http or https, the host in small letters and a port where"
@@ -287,7 +292,7 @@ def variable(name: str) -> str:
 
 
 def unknown(environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none: most likely it is misspelt."""
+    """A sentence for each variable that looks like a setting but is not one; most likely it is misspelt."""
     known = [variable(name) for name in Settings.__struct_fields__]
     names = sorted(name for name in environ if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known)
     return [f"{name} is not a setting.{suggestion(name, known)}" for name in names]

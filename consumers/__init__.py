@@ -1,1 +1,1 @@
-"""What leaves the product: relay, stream and webhooks."""
+"""What leaves the product: the relay, the stream and webhooks."""

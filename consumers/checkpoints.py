@@ -1,4 +1,4 @@
-"""How far each follower of the log has come. Refuses to move one that somebody else has moved meanwhile."""
+"""How far each follower of the log has come. A checkpoint moves only if nobody else has moved it since it was read."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ RELAY = "relay"
 
 
 class Lag(NamedTuple):
-    """How far a checkpoint is behind the log: events beyond it (a million at most), seconds since the oldest of them was
-    recorded, and for how many seconds its owner has not been seen at work."""
+    """How far a checkpoint is behind the log: events after it (a million at most), seconds since the oldest of them was recorded,
+    and seconds since its owner was last seen working."""
 
     position: int
     events: int
@@ -22,17 +22,17 @@ class Lag(NamedTuple):
 
 
 LAG = 'SELECT l."position", l.events, l.seconds, l.unseen FROM lag_of(%(name)s) l'
-"""Statement for the ``Lag`` of a checkpoint: no row where nobody has ever followed."""
+"""Statement for the ``Lag`` of a checkpoint; no row if nobody has ever followed the log."""
 
 
 def load(cursor: Cursor[Any], name: str) -> tuple[int, dict[str, Any]]:
-    """Position and detail; the beginning of the log where there is none yet."""
+    """Position and detail; position 0 if there is no checkpoint yet."""
     row = cursor.execute("SELECT position, detail::text FROM checkpoints WHERE name = %s", (name,)).fetchone()
     return (row[0], msgspec.json.decode(row[1])) if row else (0, {})
 
 
 def save(cursor: Cursor[Any], name: str, position: int, detail: dict[str, Any] | None = None) -> None:
-    """Set it. ``detail`` stays as it is where none is given."""
+    """Set the position, and ``detail`` if given."""
     cursor.execute(
         """
         INSERT INTO checkpoints AS c (name, position, detail) VALUES (%b, %b, coalesce(%t::jsonb, '{}'))
@@ -45,7 +45,7 @@ def save(cursor: Cursor[Any], name: str, position: int, detail: dict[str, Any] |
 
 
 def save_all(cursor: Cursor[Any], states: Mapping[str, tuple[int, dict[str, Any]]]) -> None:
-    """Set position and detail of several."""
+    """Set position and detail of several checkpoints."""
     cursor.execute(
         """
         INSERT INTO checkpoints AS c (name, position, detail)
@@ -62,7 +62,7 @@ def save_all(cursor: Cursor[Any], states: Mapping[str, tuple[int, dict[str, Any]
 
 
 def advance(cursor: Cursor[Any], name: str, position: int, *, since: int) -> bool:
-    """Move it on from ``since``, or touch it where both are the same; False if it does not stand there any more."""
+    """Move the checkpoint on from ``since``, or touch it if both are the same. False if it is not at ``since`` any more."""
     cursor.execute(
         """
         UPDATE checkpoints SET position = %b, updated_at = clock_timestamp() WHERE name = %b AND position = %b

@@ -1,4 +1,4 @@
-"""Connections of the processes that follow the log: in autocommit, with the rights of the writer, soon aware of a dead peer."""
+"""Connections of the processes that follow the log: in autocommit, with the rights of the writer, with TCP keepalives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from psycopg import Connection
 from projections import connections
 
 TIMEOUT_MS = 60_000
-"""A chunk of the log, or the deliveries of many events, may take that long on a slow day."""
+"""Reading a chunk of the log, or queueing the deliveries of many events, may take that long on a slow day."""
 
 
 def connect(url: str, name: str, *, statement_timeout_ms: int = TIMEOUT_MS) -> Connection[Any]:

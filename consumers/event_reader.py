@@ -1,4 +1,4 @@
-"""The log as messages: the next events beyond a position, rendered. Refuses to skip: an event that cannot be rendered raises."""
+"""The log as messages: the next events after a position, rendered. Refuses to skip: an event that cannot be rendered raises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_STATES = 5_000
 
 
 class Chunk(NamedTuple):
-    """The records of some events in a row; how many events, published or not, and the position of the last of them."""
+    """The records of consecutive events, the number of events, published or not, and the position of the last one."""
 
     position: int
     events: int
@@ -29,20 +29,20 @@ class Chunk(NamedTuple):
 
 
 class EventReader:
-    """Reads on from any position. It keeps states of records from chunk to chunk, for what an event changed is not in it."""
+    """Reads on from any position. It keeps the states of records between chunks, because an event does not contain what it changed."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[UUID, State] = OrderedDict()
 
     def read(self, cursor: Cursor[Any], after: int, limit: int) -> Chunk | None:
-        """The chunk of the next ``limit`` events, None at the end of the log."""
+        """The next ``limit`` events; None at the end of the log."""
         events = event_store.read_after(cursor, after, limit)
         if not events:
             return None
         return Chunk(events[-1].position, len(events), self.records(cursor, events))
 
     def records(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Record]:
-        """Of those among the events that are published. What they have of a stream must be without gaps."""
+        """The records of the published ones among ``events``, which must have no gaps within a stream."""
         published = [recorded for recorded in events if message.is_published(recorded)]
         return _render(cursor, self._fold(cursor, published))
 
@@ -61,7 +61,7 @@ class EventReader:
         return changes
 
     def _unknown(self, events: Sequence[Recorded]) -> list[Recorded]:
-        """Those before which the state is neither kept nor that after one of the others."""
+        """Those events whose state before is neither cached nor produced by an earlier one of them."""
         found = []
         versions: dict[UUID, int] = {}
         for recorded in events:
@@ -111,6 +111,6 @@ def position_before(cursor: Cursor[Any], instant: datetime) -> int:
 
 
 def id_at(cursor: Cursor[Any], position: int) -> str | None:
-    """The id of the event at a position, None where there is none."""
+    """The id of the event at a position, None if there is none."""
     found = event_store.read_after(cursor, position - 1, 1)
     return message.event_id(found[0]) if found and found[0].position == position else None

@@ -1,6 +1,6 @@
-"""Kafka as this product uses it: its settings as the library's options, and the little of the library that we call.
+"""Kafka as this product uses it: our settings as the library's options, and protocols for the part of the library that we call.
 
-The only module that imports ``kafka``. Refuses to run without the C checksum, for which the library has a silent stand-in
+The only module that imports ``kafka``. Refuses to run without the C checksum: the library would silently fall back to one in Python
 that makes it many times slower.
 """
 
@@ -30,7 +30,7 @@ HEARTBEATS_A_SESSION = 6
 
 
 class Sent(Protocol):
-    """What becomes of a record; ``get`` waits for it and raises ``KafkaError``."""
+    """A record on its way; ``get`` waits for its delivery and raises ``KafkaError``."""
 
     def get(self, timeout: float | None = None) -> Any: ...
 
@@ -56,8 +56,8 @@ class Fetched(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads partitions it was assigned, or a topic as a member of a group. Never ask a broker for its end offsets: the
-    embedded one's are wrong. ``highwater`` is right once a poll has brought something or nothing from the partition."""
+    """Reads assigned partitions, or a topic as a member of a group. Never ask a broker for its end offsets: those of the embedded
+    one are wrong. ``highwater`` is right once a poll of the partition has returned."""
 
     def subscribe(self, topics: Sequence[str]) -> None: ...
 
@@ -99,11 +99,11 @@ class Admin(Protocol):
 def require_checksum() -> None:
     """Raises ``NoChecksum``."""
     if util.crc32c_c is None:
-        raise NoChecksum("The package crc32c is missing or broken: install 'kafka-python[crc32c]' anew (make setup).")
+        raise NoChecksum("The package crc32c is missing or broken: install 'kafka-python[crc32c]' again (make setup).")
 
 
 def producer(config: Kafka) -> Producer:
-    """One that neither doubles nor reorders what it has to repeat. Raises ``KafkaError`` where no broker answers."""
+    """An idempotent producer: retries neither duplicate nor reorder records. Raises ``KafkaError`` if no broker answers."""
     options = {
         "acks": "all",
         "enable_idempotence": True,
@@ -118,9 +118,9 @@ def producer(config: Kafka) -> Producer:
 
 
 def abandon(producer: Producer) -> None:
-    """Close it without another try to deliver what it holds."""
+    """Close it without trying to deliver what it holds."""
     sender = getattr(producer, "_sender", None)
-    if sender is not None:  # its own close would wait first, and give up closing after that
+    if sender is not None:  # its own close would wait first, and then give up closing
         sender.force_close()
         sender.join(1)
     with suppress(KafkaError):
@@ -128,7 +128,7 @@ def abandon(producer: Producer) -> None:
 
 
 def consumer(config: Kafka, group: str | None = None) -> Consumer:
-    """A member of ``group``, which begins with the oldest record and commits when told to; or one without a group."""
+    """A member of ``group``, which begins with the oldest record and commits on request; or a consumer without a group."""
     options: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
@@ -146,10 +146,10 @@ def consumer(config: Kafka, group: str | None = None) -> Consumer:
 
 
 def leave(consumer: Consumer) -> None:
-    """Close it, whether or not its group can be told."""
+    """Close it, whether or not the group can be notified."""
     try:
         consumer.close(autocommit=False, timeout_ms=LEAVE_MS)
-    except KafkaError:  # its own close gives up before it has closed its connections
+    except KafkaError:  # its own close gives up before closing its connections
         if (client := getattr(consumer, "_client", None)) is not None:
             client.close()
 
@@ -160,7 +160,7 @@ def admin(config: Kafka) -> Admin:
 
 @lru_cache(maxsize=10_000)
 def partition_of(key: bytes, partitions: int) -> int:
-    """As every Kafka client has it, so that whoever else writes by key agrees."""
+    """Kafka's default partitioner, so that other producers that write by key agree with us."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 

@@ -1,4 +1,4 @@
-"""Where the Kafka cluster is and how to be let in, as settings say it. Refuses to know the library that connects."""
+"""The settings of the Kafka cluster: addresses, credentials and the topic. It does not import the client library."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 class Kafka(Struct, frozen=True, kw_only=True):
-    """Where the cluster is, how to be let in, and what the topic is to be like when we make it.
+    """Where the cluster is, how to log in, and how to create the topic.
 
-    ``replication`` and ``retention_hours`` at 0 leave it to the cluster, and keep for ever. The paths are of PEM files.
-    ``request_timeout_ms`` is how long a broker has to answer; what is longer is a multiple of it.
+    0 means the cluster's default for ``replication``, and forever for ``retention_hours``. The paths are of PEM files.
+    ``request_timeout_ms`` is how long a broker has to answer; longer waits are multiples of it.
     """
 
     bootstrap_servers: str
@@ -39,12 +39,12 @@ class Kafka(Struct, frozen=True, kw_only=True):
 
 
 def retention_ms(hours: int) -> int:
-    """As Kafka has it: -1 for ever."""
+    """In Kafka's form: -1 for forever."""
     return hours * 3_600_000 or -1
 
 
 def problems(config: Kafka) -> list[str]:
-    """What cannot work about the settings, a sentence each; the names are those of the settings."""
+    """What is wrong with the settings, a sentence each; they name the settings."""
     found = []
     if not config.bootstrap_servers:
         found.append("KAFKA_BOOTSTRAP_SERVERS is not set: the brokers, `host:port,host:port`.")
@@ -55,21 +55,21 @@ def problems(config: Kafka) -> list[str]:
     for name in ("ca_path", "certificate_path", "key_path"):
         path = getattr(config, name)
         if path and not Path(path).is_file():
-            found.append(f"OPPORTUNITIES_KAFKA_{name.upper()} is {path!r}, which is no file.")
+            found.append(f"OPPORTUNITIES_KAFKA_{name.upper()} is {path!r}, which is not a file.")
     return found
 
 
 class NoChecksum(Exception):
-    """The C checksum cannot be used, and what to do about it."""
+    """The C checksum cannot be used; says what to do about it."""
 
 
 def is_kafkas(error: BaseException) -> bool:
-    """Whether it is the library that complains, which need not be imported to ask."""
+    """Whether an exception is one of the Kafka library's, without importing it."""
     return type(error).__module__ == "kafka.errors"
 
 
 def reason(error: BaseException) -> str:
-    """A line for people: the library's errors repeat whole requests, and their own names."""
+    """One line for people: the library's errors repeat whole requests and internal names."""
     name = type(error).__name__
     text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ")[:200].rstrip(".")
     if text.startswith("Unable to bootstrap from"):

@@ -1,4 +1,4 @@
-"""The loop of a process that works in steps until it is told to stop. Refuses to end in the middle of a step."""
+"""The loop of a process that works in steps until it is told to stop. SIGTERM does not interrupt a step."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MAX_BACKOFF_SECONDS = 5.0
 
 
 class Worker(Protocol):
-    """``step`` does what there is to do, up to some amount, and says whether there may be more; ``wait`` returns when there
-    may be something again, after so many seconds at the latest. After an error in ``step`` the next one begins anew."""
+    """``step`` does a bounded amount of work and says whether there may be more. ``wait`` returns when there may be work again,
+    after so many seconds at the latest. After an error in ``step`` the next one starts afresh."""
 
     def step(self) -> bool: ...
 
@@ -27,7 +27,7 @@ class Worker(Protocol):
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set. To be called in the main thread."""
+    """An event that SIGTERM and SIGINT set. Call it in the main thread."""
     stop = threading.Event()
 
     def told(number: int, frame: FrameType | None) -> None:
@@ -39,7 +39,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def run(worker: Worker, stop: threading.Event, *, describe: Callable[[Exception], str] = str) -> None:
-    """Work until ``stop`` is set. An error is logged, and the next try waits longer after each in a row."""
+    """Work until ``stop`` is set. An error is logged; after each in a row the next try waits longer."""
     errors = 0
     while not stop.is_set():
         try:

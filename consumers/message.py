@@ -1,7 +1,7 @@
-"""What the outside is told of an event: the message on the topic, its id, its key and its CloudEvents headers.
+"""Events as published: the message on the topic, its id, its key and its CloudEvents headers.
 
-A message is rendered from the log alone, so it is the same whenever it is rendered. Refuses what is nobody's business
-outside: users, tokens and webhook endpoints are not published, and of who acted there is the id and the email alone.
+A message is rendered from the log alone, so it is the same whenever it is rendered. Users, tokens and webhook endpoints are not
+published; of the actor only the id and the email are.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from projections.history import difference, public_type
 CONTENT_TYPE = "application/json"
 SOURCE = "urn:opportunities:org:"
 REPUBLISHED = "ce_republished"
-"""The header of a record that was sent again by hand."""
+"""The header of a record that was published again by hand."""
 
 Headers = list[tuple[str, bytes]]
 
 
 class Actor(Struct, frozen=True):
-    """Who did it, with the email of that time."""
+    """Who did it, with the email at that time."""
 
     id: UUID
     email: str
@@ -36,9 +36,9 @@ class Actor(Struct, frozen=True):
 class Message(Struct, frozen=True, kw_only=True):
     """The value of a record on the topic, as JSON.
 
-    ``data`` has one member, named for the kind of record, which shows it as the API did right after the event; a deleted
-    one as it was last, with ``deleted: true``. ``previous`` has the old value of each field that the event changed, and is
-    empty for a creation. ``created_at`` is when it occurred, ``version`` the record's. ``actor`` is null for the operator.
+    ``data`` has one member, named after the kind of record. It shows the record as the API did right after the event; a deleted one
+    as it last was, with ``deleted: true``. ``previous`` has the old value of each field that the event changed, and is empty for a
+    creation. ``created_at`` is when the event occurred, ``version`` the record's version. ``actor`` is null for the operator.
     """
 
     id: str
@@ -67,11 +67,11 @@ _ALWAYS: Headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", 
 encode = msgspec.json.Encoder(decimal_format="string").encode
 _members = msgspec.json.Decoder(dict[str, Raw])
 decode = msgspec.json.Decoder(Message).decode
-"""The message of a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
+"""The message in a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
 
 
 def event_id(recorded: Recorded) -> str:
-    """The id of an event, stable for ever: of the same stream and version the same."""
+    """The id of an event, derived from its stream and version; it never changes."""
     return f"evt_{uuid5(recorded.stream_id, str(recorded.version)).hex}"
 
 
@@ -102,12 +102,12 @@ def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
 
 
 def previous(before: State | None, after: State) -> dict[str, object]:
-    """The old value of each field that changed, by its name in the history; nothing for a creation."""
+    """The old value of each field that changed, by its name in the history; empty for a creation."""
     return {} if before is None else {name: old for name, (old, _) in difference(before, after).items()}
 
 
 def headers(message: Message, kind: str, id_: UUID) -> Headers:
-    """CloudEvents 1.0 in binary mode: the value is the data as it is, all else stands here."""
+    """CloudEvents 1.0 in binary mode: the value is the data, the attributes are headers."""
     time = encode(message.created_at)[1:-1]
     return [
         *_ALWAYS,

@@ -1,6 +1,7 @@
-"""Records on their way to one topic, in order for each key.
+"""Publishes records to one topic, in order for each key.
 
-Refuses to mend itself: after an error nobody knows what has arrived, so it is closed, and the next one looks at the topic first.
+A publisher is not used again after an error, because nobody knows what has arrived: it is closed, and the next one checks the topic
+first.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ STOP_SECONDS = 5
 
 
 class TopicLost(Exception):
-    """The topic is gone, or is another one of its name."""
+    """The topic is gone, or was replaced by another one of the same name."""
 
 
 class Publisher:
-    """Connected as soon as it is made, which makes the topic where there is none. Raises ``KafkaError``, as all it does."""
+    """Connects when created, and creates the topic if it does not exist. All methods raise ``KafkaError``."""
 
     def __init__(self, config: Kafka, name: str) -> None:
         self._admin = kafka.admin(config)
         self._producer: Producer | None = None
         self._checked = time.monotonic()
         self._patience = config.request_timeout_ms / 1000 * 3
-        """How many seconds records may take: longer than until the producer gives them up."""
+        """Seconds to wait for records: longer than the producer's own timeout."""
         try:
             self.topic = topic.ensure(self._admin, config, name)
             self._producer = kafka.producer(config)
@@ -52,7 +53,7 @@ class Publisher:
         return kafka.partition_of(record.key, self.partitions)
 
     def send(self, records: Iterable[Record], more: Headers | None = None) -> list[kafka.Sent]:
-        """Begin to send, with ``more`` headers."""
+        """Start sending, with ``more`` headers."""
         assert self._producer is not None
         return [
             self._producer.send(
@@ -66,7 +67,7 @@ class Publisher:
         ]
 
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
-        """Wait until all have arrived. Raises ``TopicLost`` as soon as that shows, which the producer would long try to mend."""
+        """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying."""
         deadline = time.monotonic() + self._patience
         for one in sent:
             while True:
@@ -83,14 +84,14 @@ class Publisher:
                         self.check()
 
     def check(self) -> None:
-        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``."""
+        """Check now and then that the topic is still the same. Raises ``TopicLost``."""
         if time.monotonic() - self._checked > CHECK_SECONDS:
             if not topic.is_there(self._admin, self.topic):
                 raise TopicLost(self.topic.name)
             self._checked = time.monotonic()
 
     def close(self) -> None:
-        """Let go, without another try to send what has not arrived."""
+        """Close it without trying again to deliver what has not arrived."""
         if self._producer is not None:
             kafka.abandon(self._producer)
         with suppress(KafkaError):
@@ -98,5 +99,5 @@ class Publisher:
 
 
 def _is_done(sent: kafka.Sent) -> bool:
-    """Whether a timeout is the record's own fate, and not that of the wait."""
+    """Whether a timeout is the record's own, and not that of the wait."""
     return bool(getattr(sent, "is_done", True))

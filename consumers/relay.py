@@ -1,9 +1,8 @@
-"""The relay: the log, in its order, to the topic. One works at a time, however many are started.
+"""The relay: publishes the log, in its order, to the topic. One works at a time, however many are started.
 
-It saves its checkpoint when all of a chunk has arrived. When it starts, or starts anew after an error, it goes on from there
-and skips what the end of each partition shows to have arrived already, so that a crash loses nothing and hardly doubles
-anything. Where the topic is gone it publishes again what the topic's retention would hold. Refuses to hold up anybody: with
-Kafka away it waits, and the product goes on.
+It saves its checkpoint when all of a chunk has arrived. When it starts, or restarts after an error, it goes on from there and skips
+what the end of each partition shows to have arrived already, so that a crash loses nothing and repeats hardly anything. If the
+topic is gone, it publishes again what the topic's retention would hold. If Kafka is unavailable it waits, and the product goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ log = structlog.get_logger("relay")
 CHUNK = 500
 HEARTBEAT_SECONDS = 5
 LOCK = 7_240_511_808
-"""Where the relays of a database meet."""
+"""The advisory lock that the relays of a database compete for."""
 
 
 class Overtaken(Exception):
@@ -40,14 +39,14 @@ class Overtaken(Exception):
 
 
 class Start(NamedTuple):
-    """Where to go on from, and by partition up to which position everything has arrived already."""
+    """Where to go on from, and per partition the position up to which everything has arrived already."""
 
     position: int
     arrived: dict[int, int]
 
 
 class Relay:
-    """A ``loop.Worker``: a step relays a chunk."""
+    """A ``loop.Worker``; a step relays a chunk."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class Relay:
             raise
 
     def wait(self, seconds: float) -> None:
-        """Until something was appended; a relay that does not lead just waits."""
+        """Wait until something is appended; a standby just waits."""
         if self._connection is None or not self._leading:
             self._stop.wait(seconds)
             return
@@ -113,7 +112,7 @@ class Relay:
             return self._forward(cursor, self._publisher)
 
     def _lead(self, cursor: Cursor[Any]) -> bool:
-        """Whether this is the one that works. The lock goes with the connection, and so does the checkpoint."""
+        """Whether this relay is the leader. The lock lasts as long as the connection."""
         if not self._leading:
             row = cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
             leading = bool(row and row[0])
@@ -139,7 +138,7 @@ class Relay:
             start = Start(min(saved, self._retained(cursor)), {})
             log.warning("relay.topic_is_new", topic=now.name, saved=saved, again_from=start.position)
         else:
-            # More partitions would put a record's later events elsewhere, and so out of order.
+            # With more partitions, a record's later events would go elsewhere, and so out of order.
             publisher.partitions = min(known.get("partitions", now.partitions), now.partitions)
             start = Start(saved, _arrived(cursor, ends, saved))
         detail = {"topic": now.name, "topic_id": now.id, "partitions": publisher.partitions}
@@ -170,7 +169,7 @@ class Relay:
         return True
 
     def _save(self, cursor: Cursor[Any], position: int) -> None:
-        """Move the checkpoint, or, from time to time, show that somebody is here."""
+        """Move the checkpoint, or touch it now and then to show that the relay works."""
         if position == self._start.position and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS:
             return
         if not checkpoints.advance(cursor, checkpoints.RELAY, position, since=self._start.position):
@@ -179,9 +178,9 @@ class Relay:
 
 
 def _arrived(cursor: Cursor[Any], ends: Mapping[int, topic.End], saved: int) -> dict[int, int]:
-    """What the end of each partition proves: that everything of it up to this position has arrived.
+    """The position up to which everything has arrived, for each partition, as its last record proves.
 
-    What was sent again by hand proves nothing, nor does the end of a topic that another log has filled.
+    A record that was published again by hand proves nothing, nor does the end of a topic that another log has filled.
     """
     arrived = {}
     for number, (record, _) in ends.items():

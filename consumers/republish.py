@@ -1,4 +1,4 @@
-"""A part of the log to a topic once more, on somebody's request. Refuses to run ahead of the relay on the relay's own topic."""
+"""Publishes part of the log again, on request. Refuses to run ahead of the relay on the relay's own topic."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Republished(NamedTuple):
 def republish(
     url: str, config: Kafka, name: str, after: int, report: Callable[[int, int], None] = lambda done, total: None
 ) -> Republished:
-    """Send what is published of the log beyond a position, up to where it ends now; on the relay's topic, where the relay is.
+    """Publish the log after a position, up to its present end; on the relay's topic, up to where the relay is.
 
-    ``report`` gets the positions done and those there are. Raises ``KafkaError``, ``psycopg.Error``.
+    ``report`` gets the positions done and the total. Raises ``KafkaError``, ``psycopg.Error``.
     """
     log, position, messages = EventReader(), after, 0
     with database.connect(url, "republish") as connection, connection.cursor() as cursor, Publisher(config, name) as publisher:

@@ -1,6 +1,6 @@
-"""A topic: made as the settings say, told from another one of its name, and read at its ends.
+"""A topic: created from the settings, recognized by its id, and read at its ends.
 
-Refuses to change a topic that is there: its partitions, replication and retention are its owner's from then on.
+An existing topic is never changed: its partitions, replication and retention are up to its owner.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from consumers.kafka import Admin, Consumer, Fetched, Kafka, TopicPartition, err
 from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
 
 UNKNOWN = frozenset({3, 100})
-"""What a broker answers of a topic that it does not have, by name or by id."""
+"""Error codes of a broker for a topic that it does not have, by name or by id."""
 END_SECONDS = 15
 
 
 class Topic(NamedTuple):
-    """``id`` tells a topic from one that had its name before; None where the brokers are too old to say."""
+    """``id`` distinguishes it from an earlier topic of the same name; None if the brokers are too old to have ids."""
 
     name: str
     id: str | None
@@ -27,7 +27,7 @@ class Topic(NamedTuple):
 
 
 class End(NamedTuple):
-    """The last record of a partition, None where there is none any more, and how many there ever were."""
+    """The last record of a partition, None if there is none any more, and the number there ever were."""
 
     record: Fetched | None
     highwater: int
@@ -44,7 +44,7 @@ def find(admin: Admin, name: str) -> Topic | None:
 
 
 def ensure(admin: Admin, config: Kafka, name: str) -> Topic:
-    """The topic of this name, made where there is none. Raises ``KafkaError``."""
+    """The topic of this name, created if it does not exist. Raises ``KafkaError``."""
     if found := find(admin, name):
         return found
     wanted = {
@@ -56,20 +56,20 @@ def ensure(admin: Admin, config: Kafka, name: str) -> Topic:
         admin.create_topics({name: wanted}, wait_for_metadata=True)
     if found := find(admin, name):
         return found
-    raise errors.KafkaTimeoutError(f"topic {name} was made but is not there")
+    raise errors.KafkaTimeoutError(f"topic {name} was created but does not exist")
 
 
 def is_there(admin: Admin, topic: Topic) -> bool:
-    """Whether it is this very topic that is there. Asked by its id, so that no broker makes one because it was asked."""
+    """Whether this very topic still exists. Asked by id, so that no broker creates one on being asked."""
     (described,) = admin.describe_topics([UUID(topic.id) if topic.id else topic.name])
     return described["error_code"] not in UNKNOWN
 
 
 def ends(consumer: Consumer, topic: Topic, seconds: float = END_SECONDS) -> dict[int, End]:
-    """The end of each partition. The consumer is left there, so that it goes on with what comes next.
+    """The end of each partition. Leaves the consumer there, so that it goes on with what comes next.
 
-    The end that a broker names is only where to begin to read: the embedded one names the last batch instead, and 0 of a
-    partition that was emptied, to whose end nothing leads.
+    The end offset that a broker names only says where to begin reading: the embedded one names the last batch instead, and 0 for a
+    partition that was emptied.
     """
     partitions = [TopicPartition(topic.name, number) for number in range(topic.partitions)]
     consumer.assign(partitions)

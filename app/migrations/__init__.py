@@ -1,7 +1,7 @@
-"""The schema: numbered SQL files for the log and what belongs to it, then the read models, which are not migrated but rebuilt.
+"""The schema: numbered SQL files for the log and its surroundings, and the read models, which are rebuilt instead of migrated.
 
-One migrator at a time (advisory lock), one transaction a file, checksums so that a file cannot change once applied. What such a
-file says that not every server and user can follow is said otherwise when it is applied.
+One migrator at a time (advisory lock), one transaction per file, and checksums so that an applied file cannot change. Statements
+that some servers or users cannot run are replaced when a file is applied.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from domain import event_store
 from projections import connections, registry
 from projections.projection import Projection
 
-# Any number, the same in every version: what migrators of one database meet at.
+# An arbitrary number, the same in every version: migrators of one database take this lock.
 LOCK = 7_240_511_806
 CHECK_MS = 5_000
 
 
-# What stands in a file, and what is run instead.
+# Pattern in a file → what is run instead.
 INSTEAD = {
-    # The roles may be there already, for a user who may make none: see prerequisites.
+    # The roles may exist already, where the user may not create any: see prerequisites.
     "0001_event_store": [(r"DO \$\$.*?END \$\$;", "")],
-    # In CREATE TABLE PostgreSQL 15 takes no STORAGE.
+    # PostgreSQL 15 does not accept STORAGE in CREATE TABLE.
     "0002_outbound": [(r" STORAGE EXTERNAL", ""), (r"\Z", "ALTER TABLE webhook_deliveries ALTER body SET STORAGE EXTERNAL;")],
 }
 
 
 class SchemaError(Failure):
-    """The database's schema is not the one this version works with; the text says what to do."""
+    """The database's schema does not fit this version of the program; the text says what to do."""
 
 
 def scripts() -> Iterator[tuple[str, str, str]]:
@@ -47,7 +47,7 @@ def scripts() -> Iterator[tuple[str, str, str]]:
 
 
 def runnable(name: str, text: str) -> str:
-    """The SQL of a migration in words for every server and user."""
+    """The SQL of a migration, for any supported server and user."""
     for written, said in INSTEAD.get(name, ()):
         text, found = re.subn(written, said, text, count=1, flags=re.DOTALL)
         assert found
@@ -55,10 +55,10 @@ def runnable(name: str, text: str) -> str:
 
 
 def migrate(url: str) -> list[str]:
-    """Bring the schema up to date; what was done, a line each. Raises ``Unmet``, ``SchemaError``, ``psycopg.Error``.
+    """Bring the schema up to date; returns one line per step. Raises ``Unmet``, ``SchemaError``, ``psycopg.Error``.
 
-    A read model of another version than the code's is rebuilt from the log, and a new one built; until they are swapped in,
-    processes of the version before may write, and then no more.
+    New read models, and those of another version than the code's, are built from the log. Processes of the previous version may
+    write until the new tables are swapped in, and no longer.
     """
     done: list[str] = []
     with connections.connect_patiently(url, "migrate") as connection:
@@ -86,7 +86,7 @@ def migrate(url: str) -> list[str]:
 
 
 def check(url: str) -> None:
-    """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` where no process can work on it."""
+    """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` if no process can work on it."""
     with connections.connect(url, "check", statement_timeout_ms=CHECK_MS) as connection:
         prerequisites.check(connection)
         exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
@@ -101,8 +101,8 @@ def check(url: str) -> None:
 
 
 def _settle(connection: Connection[Any], done: list[str]) -> list[Projection]:
-    """Make the read models that are new where the log is empty, and forget those that this version does not know; which are to be
-    built from the log. The log's lock keeps those away who write for others than these."""
+    """Create the new read models if the log is empty, and drop the records of those that this version does not know. Returns those
+    to be built from the log. The log's lock keeps out processes that write for other read models."""
     with connection.transaction(), connection.cursor() as cursor:
         event_store.lock(cursor)
         versions = _versions(connection)
@@ -114,12 +114,12 @@ def _settle(connection: Connection[Any], done: list[str]) -> list[Projection]:
                 done.append(f"created read model {model.name} version {model.version}")
         for name in versions.keys() - {model.name for model in registry.READ_MODELS}:
             cursor.execute("DELETE FROM read_models WHERE name = %s", (name,))
-            done.append(f"gave up read model {name}, which this version does not have")
+            done.append(f"dropped read model {name}, which this version does not have")
     return [model for model in registry.READ_MODELS if versions.get(model.name) != model.version]
 
 
 def create(connection: Connection[Any], model: Projection) -> None:
-    """Make the tables of a read model in the first schema of the search path, isolated and granted."""
+    """Create the tables of a read model in the first schema of the search path, with row-level security and grants."""
     connection.execute(model.ddl.encode())
     for table in model.tables:
         name = sql.Identifier(table)
@@ -128,7 +128,7 @@ def create(connection: Connection[Any], model: Projection) -> None:
 
 
 def _applied(connection: Connection[Any]) -> dict[str, str]:
-    """The migrations the database has. Raises ``SchemaError`` where it is newer or was changed."""
+    """The migrations the database has. Raises ``SchemaError`` if it is newer, or if a file was changed."""
     applied = dict(connection.execute("SELECT name, checksum FROM migrations").fetchall())
     known = {name: checksum for name, _, checksum in scripts()}
     for name, checksum in applied.items():

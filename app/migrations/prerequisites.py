@@ -1,7 +1,7 @@
-"""What the product needs of a PostgreSQL server and of the user it connects as, and the SQL that gives what is missing.
+"""What the product needs from a PostgreSQL server and its user, and the SQL that grants what is missing.
 
-The processes work as one of two roles. These belong to the whole cluster, so somebody else may have made them and may have to
-grant them, as where a managed database gives everybody a user without CREATEROLE.
+The processes work as one of two roles. Roles belong to the whole cluster, so on a managed database, where users lack CREATEROLE,
+somebody else may have to create and grant them.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ class Unmet(Failure):
 
 class Missing(NamedTuple):
     statement: sql.Composed
-    """What would give it."""
+    """The SQL that grants it."""
     ours: bool
-    """Whether the user may run that."""
+    """Whether the current user may run it."""
     whose: str
-    """Who may."""
+    """Who may run it."""
 
 
 def check(connection: Connection[Any]) -> None:
-    """Raises ``Unmet`` where processes cannot work on this server as this user."""
+    """Raises ``Unmet`` if processes cannot work on this server as this user."""
     _check_version(connection)
     missing = list(_missing(connection))
     if foreign := [one for one in missing if not one.ours]:
         raise Unmet(_remedy(connection, foreign))
     if missing:
-        raise Unmet(f"The roles {' and '.join(ROLES)} are not made or granted yet: run `opportunities migrate`.")
+        raise Unmet(f"The roles {' and '.join(ROLES)} do not exist or are not granted yet: run `opportunities migrate`.")
 
 
 def secure(connection: Connection[Any]) -> None:
-    """Make and grant the roles where that is left to do. Raises ``Unmet`` before anything is changed where the user may not."""
+    """Create and grant the roles that are missing. Raises ``Unmet``, before changing anything, if the user may not."""
     _check_version(connection)
     check_owner(connection)
     missing = list(_missing(connection))
     if foreign := [one for one in missing if not one.ours]:
         raise Unmet(_remedy(connection, foreign))
     for one in missing:
-        # Another database's migration may be doing the same: what came of it is looked at below.
+        # Another database's migration may be doing the same; the result is checked below.
         with suppress(psycopg.Error), connection.transaction():
             connection.execute(one.statement)
     if missing := list(_missing(connection)):
@@ -59,7 +59,7 @@ def secure(connection: Connection[Any]) -> None:
 
 
 def check_owner(connection: Connection[Any]) -> None:
-    """Raises ``Unmet`` where the user may not make tables in ``public``, nor the schema that a rebuild works in."""
+    """Raises ``Unmet`` if the user may not create tables in ``public``, or the schema that a rebuild works in."""
     row = connection.execute(
         """
         SELECT current_database(),
@@ -75,11 +75,11 @@ def check_owner(connection: Connection[Any]) -> None:
     ]
     if grants:
         told = sql.SQL(" ").join(grants).as_string(connection)
-        raise Unmet(f"The database user {connection.info.user} may not make the schema. As the database's owner, run: {told}")
+        raise Unmet(f"The database user {connection.info.user} may not create the schema. As the database's owner, run: {told}")
 
 
 def too_old(server_version: int) -> str | None:
-    """Why a server of this version will not do, in a sentence."""
+    """Why this server version is too old, in a sentence; None if it is not."""
     if server_version >= OLDEST * 10_000:
         return None
     return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000} is too old: {OLDEST} or newer is needed."
@@ -93,7 +93,7 @@ def _check_version(connection: Connection[Any]) -> None:
 def _missing(connection: Connection[Any]) -> Iterator[Missing]:
     """What the user lacks to work as the roles."""
     graded = connection.info.server_version >= 160_000
-    """Since 16 a member may do without SET ROLE, and CREATEROLE is no right to grant what others have made."""
+    """Since 16, a member may lack SET ROLE, and CREATEROLE does not allow granting roles that others created."""
     rows = connection.execute(
         """
         SELECT name, r.oid IS NOT NULL, pg_has_role(session_user, r.oid, %(working)s),

@@ -1,1 +1,1 @@
-"""What every process of ours needs of its machine: children, folders, memory, and words for its failures."""
+"""What every process needs from its machine: child processes, folders, memory, and its kinds of failure."""

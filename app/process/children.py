@@ -1,7 +1,5 @@
-"""Child processes that cannot outlive us, free ports, the lock that keeps a folder to one owner, waiting for a state, garbage.
-
-Refuses shells and pid files of its own.
-"""
+"""Child processes that cannot outlive us, free ports, folder locks, waiting for a state, and memory. Children are started without a
+shell."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def die_with_parent(number: signal.Signals = signal.SIGTERM, parent: int | None = None) -> None:
-    """Ask Linux to send this process ``number`` when the thread that forked it ends; elsewhere nothing."""
+    """On Linux, send this process the signal ``number`` when the thread that forked it ends; does nothing elsewhere."""
     if libc is not None:
         libc.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if parent is not None and os.getppid() != parent:
@@ -35,10 +33,10 @@ def die_with_parent(number: signal.Signals = signal.SIGTERM, parent: int | None 
 
 
 def tune_gc() -> None:
-    """Look for cycles of garbage less often, and never among what there is now.
+    """Collect cyclic garbage less often, and exempt the objects that exist now.
 
-    For work that leaves next to no cycles and makes many small objects: the search was a tenth of what a write cost, and a sixth of
-    a rebuild.
+    For work that makes many small objects and hardly any cycles: collection was a tenth of the cost of a write, and a sixth of a
+    rebuild.
     """
     gc.collect()
     gc.freeze()
@@ -46,7 +44,7 @@ def tune_gc() -> None:
 
 
 def return_memory() -> None:
-    """Give the system back what was freed, where the C library can be told to: by itself it keeps it for the next time."""
+    """Return freed memory to the system, if the C library supports it; by itself it keeps it for reuse."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -62,9 +60,9 @@ def spawn(
     group: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child that gets ``stop`` when we die and no Ctrl-C of our terminal. Call it from the main thread.
+    """Start a child that gets ``stop`` when we die, and no Ctrl-C of our terminal. Call it from the main thread.
 
-    ``user`` and ``group`` are what it runs as when we are root; it inherits the open files ``pass_fds``.
+    When we are root, the child runs as ``user`` and ``group``. It inherits the open files ``pass_fds``.
     """
     return subprocess.Popen(
         list(command),
@@ -88,7 +86,7 @@ def follower(stop: signal.Signals) -> Callable[[], None]:
 
 
 def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM, seconds: float = 20) -> int:
-    """Ask a child to end, insist after ``seconds``, and return its exit code."""
+    """Ask a child to end, kill it after ``seconds``, and return its exit code."""
     if process.poll() is None:
         process.send_signal(number)
         try:
@@ -99,7 +97,7 @@ def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTE
 
 
 def bind_problem(host: str, port: int) -> str | None:
-    """Why nothing of ours can listen there, in a sentence; None where it can."""
+    """Why we cannot listen there, in a sentence; None if we can."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind) as probe:
@@ -108,10 +106,10 @@ def bind_problem(host: str, port: int) -> str | None:
     except OSError as error:
         match error.errno:
             case errno.EADDRINUSE:
-                return f"Port {port} is taken by another program: stop that one, or choose another with --port."
+                return f"Port {port} is in use by another program: stop that program, or choose another port with --port."
             case errno.EACCES:
-                return f"Port {port} needs more rights than we have: choose one above 1023 with --port."
-        return f"Nothing can listen on {host} port {port}: {error.strerror}."
+                return f"Port {port} needs root rights: choose one above 1023 with --port."
+        return f"Cannot listen on {host} port {port}: {error.strerror}."
     return None
 
 
@@ -122,11 +120,11 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 class Unusable(Failure):
-    """Why a folder cannot be ours, in one sentence."""
+    """Why a folder cannot be used, in one sentence."""
 
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Make ``folder``, closed to others, and own it as long as the file returned is open. Raises ``Unusable``."""
+    """Create ``folder`` if needed, private to this user, and lock it until the returned file is closed. Raises ``Unusable``."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
@@ -138,12 +136,12 @@ def lock_folder(folder: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise Unusable(f"The data folder {folder} is in use by another process: stop that one first.") from None
+        raise Unusable(f"The data folder {folder} is in use by another process: stop that process first.") from None
     return lock
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Look at a state of the world until it holds, for so long at the most."""
+    """Poll until the condition holds; False if it does not within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What a process ends with, or a command is refused with, when something outside it fails."""
+"""The errors raised when something outside the process fails."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ class Failure(Exception):
 
 
 class Unavailable(Exception):
-    """The database cannot be reached or does not answer; nothing is known to be lost and the command may be sent again."""
+    """The database cannot be reached or does not answer. Nothing is known to be lost; the command may be sent again."""
 
 
 class OtherVersion(Unavailable):
-    """The database's read models are not those of this program, which must not write then; the text says what to do."""
+    """The database has other read models than this program, which must then not write. The text says what to do."""

@@ -1,1 +1,1 @@
-"""Connections for reading, notifications of new events, and the live feed that stands on both."""
+"""Connections for reading, notifications of new events, and the live feed built on both."""

@@ -1,4 +1,4 @@
-"""The live feeds of a process: whoever subscribes is counted, and every org with subscribers has one reader."""
+"""The live feeds of a process: one reader for each org that has subscribers, and limits on the number of streams."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from app.reading.read_pool import Identity, ReadPool
 from app.reading.subscription import Subscription
 
 MANY = 50
-"""Subscribers of an org that leave enough memory behind to ask for it back."""
+"""Subscribers of an org whose end frees enough memory to return it to the system."""
 
 
 class TooManyStreams(Exception):
-    """A token, or its org, has as many streams as it may have; the text says what to do."""
+    """A token, or its org, has all the streams it may have; the text says what to do."""
 
 
 class LiveFeed:
-    """To be used on one event loop. All subscriptions end when ``draining`` is set."""
+    """Must be used on one event loop. All subscriptions end when ``draining`` is set."""
 
     def __init__(self, reads: ReadPool, arrivals: Notifications, draining: asyncio.Event, *, per_token: int, per_org: int) -> None:
         self._reads = reads
@@ -37,19 +37,19 @@ class LiveFeed:
         self._lanes = Lanes(asyncio.Semaphore(1), asyncio.Semaphore(1))
 
     def require_room(self, identity: Identity) -> None:
-        """Raises ``TooManyStreams`` where the token, or its org, has as many streams as it may have."""
+        """Raises ``TooManyStreams`` if the token, or its org, has all the streams it may have."""
         org = self._orgs.get(identity.org_id)
         for number, most, whose in (
             (self._tokens[identity.token_id], self._per_token, "this token"),
             (len(org.subscribers) if org else 0, self._per_org, "this organization"),
         ):
             if number >= most:
-                detail = f"There are {number} streams of {whose} already, which is the most: close some, or try again later."
+                detail = f"There are already {number} streams of {whose}, the maximum: close some, or try again later."
                 raise TooManyStreams(detail)
 
     @contextmanager
     def subscribed(self, identity: Identity, after: int) -> Iterator[tuple[OrgFeed, Subscription]]:
-        """A subscription, of this task, to what happens in the identity's org beyond a position."""
+        """A subscription of the current task to the events of the identity's org after a position."""
         org = self._org(identity.org_id)
         subscription = Subscription(identity, after)
         org.add(subscription)

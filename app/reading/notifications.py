@@ -1,7 +1,7 @@
-"""Who waits for events of an org is woken when there are some: one connection of a process listens for all who wait.
+"""Wakes readers that wait for an org's events, with one LISTEN connection per process.
 
-It is open while somebody waits. A woken reader looks for itself, so a false alarm costs a look, and a missed one no more than
-the reader's patience.
+The connection is open while somebody waits. A woken reader queries for itself, so a false alarm costs one query, and a lost
+notification delays it by no more than its own timeout.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from projections import connections, feed
 
 RETRY_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
-"""How often it looks though nobody told it anything, and so notices a database that is silent."""
+"""How often it queries without a notification, which also detects a silent database."""
 
 log = structlog.get_logger("arrivals")
 
 
 class Notifications:
-    """To be used on one event loop. Everybody is woken when ``draining`` is set."""
+    """Must be used on one event loop. Everybody is woken when ``draining`` is set."""
 
     def __init__(self, url: str, draining: asyncio.Event, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
@@ -39,7 +39,7 @@ class Notifications:
 
     @contextmanager
     def subscribe(self, org_id: UUID) -> Iterator[asyncio.Event]:
-        """An event that is set when there is something; whoever waits clears it before looking."""
+        """An event that is set when there may be something new; clear it before querying."""
         mine = asyncio.Event()
         self._waiting.setdefault(org_id, set()).add(mine)
         if not self._tasks:
@@ -76,7 +76,7 @@ class Notifications:
         while True:
             try:
                 await self._follow()
-            except psycopg.Error as error:  # the database is away, or silent
+            except psycopg.Error as error:  # the database is unavailable, or silent
                 log.warning("arrivals.failed", error=type(error).__name__, reason=reason(error), again_in=RETRY_SECONDS)
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -85,14 +85,14 @@ class Notifications:
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
             position = await self._next_orgs(connection, None)
-            self._wake(set(self._waiting))  # of what came while nobody listened
+            self._wake(set(self._waiting))  # for events that came while nobody listened
             while True:
                 async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
                     pass
                 position = await self._next_orgs(connection, position)
 
     async def _next_orgs(self, connection: AsyncConnection[Any], position: int | None) -> int:
-        """Wake the orgs with events beyond a position; the position of the last event."""
+        """Wake the orgs with events after a position; returns the position of the last event."""
         if position is None:
             cursor = await connection.execute(feed.HEAD)
         else:

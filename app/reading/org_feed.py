@@ -1,7 +1,7 @@
-"""The live feed of one org: one reader renders each event once, and all who may see it are given the same bytes.
+"""The live feed of one org: one reader renders each event once, and all who may see it get the same bytes.
 
-A subscriber who begins in the past asks for it page by page, until the reader's last events go on from there. What the
-readings say of the org's identities is heeded before anything is given: roles and tokens are those of the moment of reading.
+A subscriber that begins in the past reads it page by page until it reaches the reader's recent events. Changes of roles and tokens
+that a read reports are applied before anything is handed out.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from projections.history import Entry
 
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 5.0
-"""How often a reader looks for events though nobody woke it, and at its subscribers."""
+"""How often a reader queries for events without being woken, and checks its subscribers."""
 RETRY_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 STALLED_SECONDS = 60.0
-"""After how long a client that takes nothing is told to come back, and cut off."""
+"""A client that reads nothing is told to reconnect after ``BEHIND_SECONDS``, and cut off after this."""
 PAUSE_SECONDS = 0.0002
 MAX_PAUSE_SECONDS = 0.15
-"""Between two readings, for each subscriber and at the most: the more there are, the more events are sent at once."""
+"""Between two reads, per subscriber and at most: the more subscribers, the more events are sent at once."""
 READ, READ_SIZE = 200, 1024 * 1024
 PAGE, PAGE_SIZE = 50, MAX_BUFFER
-"""Events, and about how many bytes of them, that are read at once: new ones, and of the past for a subscriber."""
+"""Events, and roughly bytes of them, per read: the first two for new events, these for the past."""
 SLICE = 20
-"""Events rendered, and subscribers woken, before other requests have their turn."""
+"""Events rendered, or subscribers woken, before other requests get their turn."""
 PIECE = 16 * 1024
 RECENT = 1024 * 1024
-"""Bytes of the last events, for those who were away for a moment."""
+"""Bytes of recent events that are kept for clients that were away for a moment."""
 PAGES = 8
-"""Pages of the past that are kept, for those who begin at the same position."""
+"""Pages of the past that are kept for subscribers that begin at the same position."""
 HEARTBEAT = b": still here\n\n"
 
 log = structlog.get_logger("feed")
@@ -58,19 +58,19 @@ class RenderedEvent(NamedTuple):
 
 
 class Lanes(NamedTuple):
-    """How many orgs may read at once, and how many subscribers of all orgs ask for the past."""
+    """How many orgs may read at once, and how many subscribers of all orgs may read the past."""
 
     reading: asyncio.Semaphore
     past: asyncio.Semaphore
 
 
 class OrgFeed:
-    """``_recent`` has the events beyond ``_since`` up to ``_head``, the last one read."""
+    """``_recent`` has the events after ``_since`` up to ``_head``, the last one read."""
 
     def __init__(self, org_id: UUID, reads: ReadPool, arrivals: Notifications, lanes: Lanes, draining: asyncio.Event) -> None:
         self.subscribers: set[Subscription] = set()
         self.most = 0
-        """Subscribers there ever were at once."""
+        """The largest number of subscribers at once so far."""
         self.org_id = org_id
         self._reads = reads
         self._arrivals = arrivals
@@ -90,7 +90,7 @@ class OrgFeed:
         self.most = max(self.most, len(self.subscribers))
 
     async def next(self, subscriber: Subscription) -> bytes | None:
-        """What a subscriber is to be sent, as soon as there is something; None at the end."""
+        """What to send to a subscriber, as soon as there is something; None at the end."""
         while not subscriber.ended:
             if text := subscriber.take():
                 return text
@@ -106,7 +106,7 @@ class OrgFeed:
         return None
 
     async def _run(self) -> None:
-        """Until the process drains, or nobody has subscribed any more."""
+        """Read and hand out events until the process drains, or the last subscriber has left."""
         try:
             with self._arrivals.subscribe(self.org_id) as arrived:
                 while self.subscribers and not self._draining.is_set():
@@ -116,7 +116,7 @@ class OrgFeed:
                     await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * len(self.subscribers)))
                     if not more:
                         await _within(LOOK_SECONDS if self._begun.is_set() else RETRY_SECONDS, arrived)
-        except Exception as error:  # clients come back, to another reader
+        except Exception as error:  # clients reconnect, to a new reader
             log.error("feed.failed", org_id=str(self.org_id), exc_info=error)
         finally:
             self._begun.set()
@@ -124,7 +124,7 @@ class OrgFeed:
                 subscriber.end()
 
     async def _read_on(self) -> bool:
-        """Read what is new and give it to who is live; whether there may be more."""
+        """Read new events and hand them to live subscribers. True if there may be more."""
         try:
             async with self._lanes.reading:
                 if not self._begun.is_set():
@@ -143,9 +143,9 @@ class OrgFeed:
         self._begun.set()
 
     async def _read(self, after: int, limit: int, size: int) -> list[RenderedEvent]:
-        """The next events beyond a position. Afterwards every subscriber has the role it had when they were read, or later."""
+        """The next events after a position. Afterwards every subscriber has the role it had when they were read, or a later one."""
         epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
-        if epoch > self._epoch:  # an answer that overtook this one may have told of a later one
+        if epoch > self._epoch:  # a result that overtook this one may have a later epoch
             self._forget()
             await self._identify(epoch)
             self._epoch = max(self._epoch, epoch)
@@ -157,7 +157,7 @@ class OrgFeed:
         return told
 
     async def _actors(self, ids: list[UUID]) -> Mapping[UUID, dict[str, Any]]:
-        """The cards of users; kept unless users have changed since."""
+        """The cards of users, cached until users change."""
         cards = self._cards
         if unknown := [id_ for id_ in ids if id_ not in cards]:
             epoch, found = await self._reads.rows_of_org(self.org_id, *directory_queries.cards(self.org_id, unknown))
@@ -167,7 +167,7 @@ class OrgFeed:
         return cards
 
     async def _identify(self, epoch: int) -> None:
-        """Look up anew who holds the tokens that were looked up before."""
+        """Look up again the tokens that were looked up before ``epoch``."""
         while outdated := [one for one in self.subscribers if one.identity.epoch < epoch and not one.ended]:
             found = await self._reads.identities({one.identity.hash for one in outdated})
             for subscriber in outdated:
@@ -180,7 +180,7 @@ class OrgFeed:
                 subscriber.identity = identity
 
     def _forget(self) -> None:
-        """What is kept shows users as they were."""
+        """Drop everything that shows users as they were."""
         self._cards = {}
         self._pages.clear()
         self._recent.clear()
@@ -205,7 +205,7 @@ class OrgFeed:
                 await asyncio.sleep(0)
 
     def _look(self) -> None:
-        """Tell those who heard nothing for a while that somebody is here, and cut off those who take nothing."""
+        """Send heartbeats to quiet streams, and cut off clients that read nothing."""
         now = asyncio.get_running_loop().time()
         if now - self._looked_at < LOOK_SECONDS:
             return
@@ -220,7 +220,7 @@ class OrgFeed:
                 subscriber.give((Piece(subscriber.position, subscriber.position, HEARTBEAT),), subscriber.position)
 
     def _go_live(self, subscriber: Subscription) -> None:
-        """Give a piece of the recent events, after the last of which the subscriber is live."""
+        """Give the subscriber a piece of the recent events; it is live if that was all."""
         beyond = [one for one in self._recent if one.position > subscriber.position]
         ahead = next(_pieces(beyond, admin=subscriber.identity.role == "admin"), None)
         if ahead is not None:
@@ -230,7 +230,7 @@ class OrgFeed:
             subscriber.give((), self._head)
 
     async def _catch_up(self, subscriber: Subscription) -> bool:
-        """Bring a subscriber a step nearer to the present; False where the database is away."""
+        """Give the subscriber the next page of the past; False if the database is unavailable."""
         after, head = subscriber.position, self._head
         try:
             if subscriber.identity.epoch < self._epoch:
@@ -245,7 +245,7 @@ class OrgFeed:
         return True
 
     async def _page(self, after: int) -> list[RenderedEvent]:
-        """A page of the past, for one subscriber at a time; the next one who begins at the same position finds it there."""
+        """A page of the past, one subscriber at a time; the next one that begins at the same position gets it from memory."""
         async with self._lanes.past:
             told = self._pages.get(after)
             if told is None:

@@ -1,8 +1,8 @@
-"""A connection for reading on an event loop: one prepared statement at a time, asked and awaited with nothing in between.
+"""A connection for reading on an event loop: one prepared statement at a time, sent and awaited directly.
 
-psycopg's own way makes a generator, an event and a timer for every wait, which was a tenth of what a page cost. What it knows of
-values and rows is used as it is. Refuses a second question before the first is answered: ``app.reading.read_pool`` gives each
-connection to one request at a time.
+psycopg's own way creates a generator, an event and a timer for every wait, which was a tenth of the cost of a page. Its conversion
+of values and rows is used as it is. A statement must have its result before the next one is sent: ``app.reading.read_pool`` gives
+each connection to one request at a time.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from projections.placeholders import numbered
 
 MAX_PREPARED = 200
 LOOKS = 10
-"""How often within its patience a reader looks whether it is over."""
+"""How often within the timeout a connection checks whether it is over."""
 
 _TEXT = pq.Format.TEXT
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 class ReadConnection:
-    """``org_id`` is the org it sees. Over an open connection in autocommit, which nobody else uses from here on."""
+    """Sees the org ``org_id``. Takes over an open connection in autocommit, which nobody else may use any more."""
 
     def __init__(self, connection: AsyncConnection[Any], patience: float = 18.0) -> None:
         self.org_id: UUID | None = None
         self._connection = connection
         self._pgconn = connection.pgconn
         self._transformer = Transformer(connection)
-        self._names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()  # the one used last at the end
+        self._names: OrderedDict[tuple[bytes, tuple[int, ...]], bytes] = OrderedDict()  # the last used one at the end
         self._prepared = 0
         self._waiting: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
@@ -96,7 +96,8 @@ class ReadConnection:
         return result
 
     async def _writable(self) -> None:
-        """A question larger than the socket takes at once; the answer cannot come before all of it is sent."""
+        """Send the rest of a statement that is larger than the socket takes at once; the result cannot come before all of it is
+        sent."""
         self._ready = ready = self._loop.create_future()
         self._loop.add_writer(self._socket, _set, ready)
         try:
@@ -105,7 +106,7 @@ class ReadConnection:
             self._loop.remove_writer(self._socket)
 
     def _arrived(self) -> None:
-        """Something came: a part of the answer, the rest of it, or the end of the connection."""
+        """Handle incoming data: part of the result, the rest of it, or the end of the connection."""
         waiting = self._waiting
         self._heard_at = self._loop.time()
         try:
@@ -121,7 +122,7 @@ class ReadConnection:
             self._fail(error)
 
     def _look_at_the_clock(self) -> None:
-        """Every now and then, for all questions: a timer for each of them would cost more."""
+        """Check the timeout now and then: a timer for each statement would cost more."""
         waits = self._waiting is not None and not self._waiting.done()
         if waits and self._loop.time() - self._heard_at > self._patience:
             self._fail(Silent())

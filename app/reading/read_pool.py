@@ -1,7 +1,7 @@
 """Connections for reading: a few async connections per process, each seeing one org at a time through row-level security.
 
-Every statement also reads the org's identity epoch, so a cached identity that a revoked token or a changed role has
-outdated is noticed by the very statement that would have answered it. Refuses to write.
+Every statement also returns the org's identity epoch, so that a cached identity is found outdated, by a revoked token or a changed
+role, by the very statement that it was used for. Refuses to write.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from projections.connections import Silent
 
 MAX_IDENTITIES = 50_000
 STEP_ASIDE_SECONDS = 0.05
-"""After a statement was cancelled by somebody who needs the tables, so that they get them."""
+"""Pause after a statement was cancelled by somebody who needs the tables, so that they can get them."""
 _HOLDERS = """
     SELECT i.org_id, i.user_id, i.role, i.email, i.token_id, i.epoch, h.hash, i.expires_at, i.cap
     FROM unnest(%(hashes)s::text[]) AS h (hash) CROSS JOIN LATERAL identity_of(h.hash) i
@@ -37,9 +37,9 @@ _HOLDERS = """
 
 
 class Identity(Struct, frozen=True):
-    """Whose token a request carries. ``epoch`` is the org's identity epoch when it was looked up by ``hash``.
+    """The owner of a request's token. ``epoch`` is the org's identity epoch when it was looked up by ``hash``.
 
-    ``role`` is what the token is worth: its user's, or ``cap`` where that is less.
+    ``role`` is the token's role: its user's, or ``cap`` if that is lower.
     """
 
     org_id: UUID
@@ -54,15 +54,15 @@ class Identity(Struct, frozen=True):
 
 
 class RoleChanged(Unavailable):
-    """The question was put for another role than the token has by now. ``identity`` is the one to ask anew with."""
+    """The statement ran for another role than the token now has. ``identity`` is the one to run it again with."""
 
     def __init__(self, identity: Identity) -> None:
-        super().__init__("the role of the token's user changed while the request was under way")
+        super().__init__("the role of the token's user changed during the request")
         self.identity = identity
 
 
 class _Bytes(Loader):
-    """Bodies are cast to varchar in SQL and arrive as bytes, to be sent as they are."""
+    """JSON bodies are cast to varchar in SQL and arrive as bytes, to be sent as they are."""
 
     def load(self, data: Buffer) -> bytes:
         return bytes(data)
@@ -84,14 +84,14 @@ class ReadPool:
             await self._free.pop().close()
 
     async def row(self, identity: Identity, text: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The one row of a statement that always gives one. As ``rows``."""
+        """The row of a statement that always returns exactly one. Raises as ``rows``."""
         return (await self.rows(identity, text, params))[0]
 
     async def rows(self, identity: Identity, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """All rows of a statement with named parameters, seen by the identity's org.
+        """All rows of a statement with named parameters, as the identity's org sees them.
 
-        Raises ``Unauthenticated`` if the token stopped being good before the statement began, ``RoleChanged`` if it then had
-        another role, ``Unavailable`` if the database does not answer.
+        Raises ``Unauthenticated`` if the token had become invalid when the statement began, ``RoleChanged`` if its role had
+        changed, ``Unavailable`` if the database does not answer.
         """
         epoch, rows = await self.rows_of_org(identity.org_id, text, params)
         if epoch != identity.epoch:
@@ -99,12 +99,12 @@ class ReadPool:
         return rows
 
     async def rows_of_org(self, org_id: UUID, text: str, params: Mapping[str, Any]) -> tuple[int, list[tuple[Any, ...]]]:
-        """The identity epoch of an org and all rows of a statement, seen by the org. Raises ``Unavailable``."""
+        """The identity epoch of an org and all rows of a statement, as the org sees them. Raises ``Unavailable``."""
         found = await self._fetch(org_id, _with_epoch(text), {**params, "epoch_org": org_id})
         return found[0][0], [row[2:] for row in found if row[1]]
 
     async def current(self, identity: Identity) -> Identity:
-        """The identity with the role it has at this moment. Raises ``Unauthenticated``, ``Unavailable``."""
+        """The identity with the role it has now. Raises ``Unauthenticated``, ``Unavailable``."""
         try:
             await self.rows(identity, "SELECT 1", {})
         except RoleChanged as changed:
@@ -112,7 +112,7 @@ class ReadPool:
         return identity
 
     async def _require_the_same(self, identity: Identity, epoch: int) -> None:
-        """Look the token up again, unless that was done since the org's identities changed."""
+        """Look the token up again, unless that was done since the org's identities last changed."""
         known = self._identities.get(identity.hash)
         if known is not None and known.epoch < epoch:
             del self._identities[identity.hash]
@@ -123,7 +123,7 @@ class ReadPool:
             raise RoleChanged(current)
 
     async def identity(self, hashed: str) -> Identity | None:
-        """Who holds the token with this SHA-256 (hex), or None for an unknown, revoked or expired one."""
+        """The owner of the token with this SHA-256 (hex), or None if it is unknown, revoked or expired."""
         identity = self._identities.get(hashed)
         if identity is None:
             identity = (await self.identities([hashed])).get(hashed)
@@ -132,7 +132,7 @@ class ReadPool:
         return identity
 
     async def identities(self, hashes: Collection[str]) -> dict[str, Identity]:
-        """Who holds the tokens with these SHA-256 at this moment; expired ones are among them. Raises ``Unavailable``."""
+        """The owners of the tokens with these SHA-256; expired ones are included. Raises ``Unavailable``."""
         rows = await self._fetch(None, _HOLDERS, {"hashes": list(hashes)})
         found = {row[6]: Identity(*row) for row in rows}
         if len(self._identities) + len(found) > MAX_IDENTITIES:
@@ -141,11 +141,11 @@ class ReadPool:
         return found
 
     async def rows_without_org(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """All rows of a statement about no org in particular. Raises ``Unavailable``."""
+        """All rows of a statement that concerns no particular org. Raises ``Unavailable``."""
         return await self._fetch(None, text, params)
 
     async def ping(self) -> None:
-        """Have the database tell the time. Raises ``Unavailable`` if it does not answer."""
+        """Query the time. Raises ``Unavailable`` if the database does not answer."""
         self.clock.expire()
         await self._fetch(None, "SELECT 1", {})
 
@@ -164,7 +164,7 @@ class ReadPool:
                         self.clock.tell((await reader.rows(NOW, {}))[0][0], asked)
                     rows = await reader.rows(text, params)
                 except psycopg.OperationalError as error:
-                    if not reader.closed:  # a timeout: the connection is as good as before
+                    if not reader.closed:  # a timeout: the connection is still good
                         self._free.append(reader)
                         if not cancelled and _was_cancelled(error, monotonic() - asked, self._timeout):
                             cancelled = True
@@ -173,7 +173,7 @@ class ReadPool:
                         raise Unavailable(str(error)) from error
                     if fresh or isinstance(error, Silent):
                         raise Unavailable(str(error)) from error
-                    continue  # it had died while idle: take another
+                    continue  # it died while idle: take another
                 except BaseException:
                     await reader.close()
                     raise
@@ -181,7 +181,7 @@ class ReadPool:
                 return rows
 
     async def _take(self, org_id: UUID | None) -> tuple[ReadConnection, bool]:
-        """A free connection, by preference one that sees the org already, or a new one."""
+        """A free connection, preferably one that sees the org already, or a new one."""
         for reader in reversed(self._free):
             if reader.org_id == org_id or org_id is None:
                 self._free.remove(reader)
@@ -200,13 +200,13 @@ class ReadPool:
 
 
 def _was_cancelled(error: psycopg.Error, seconds: float, timeout_ms: int) -> bool:
-    """Whether somebody else cancelled the statement, as a rebuild does to get at the tables, and not its own timeout."""
+    """Whether the statement was cancelled from outside, as a rebuild does to get the tables, and not by its own timeout."""
     return isinstance(error, psycopg.errors.QueryCanceled) and seconds * 1000 < timeout_ms
 
 
 @lru_cache(maxsize=2000)
 def _with_epoch(text: str) -> str:
-    """The statement with the org's identity epoch and whether there is a row in front of each row."""
+    """The statement, with the org's identity epoch and whether the row exists in front of each row."""
     return f"""
         SELECT e.position, q.* FROM (
             SELECT coalesce((SELECT position FROM identity_epochs WHERE org_id = %(epoch_org)s), 0) AS position

@@ -1,4 +1,4 @@
-"""One subscriber of a live feed: a bounded buffer between the feed, which never waits, and a client, who may be slow."""
+"""One subscriber of a live feed: a bounded buffer between the feed, which never waits, and a client that may be slow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from app.reading.read_pool import Identity
 
 MAX_BUFFER = 256 * 1024
-"""Bytes that wait for a client before it is given no more. All who are sent the same share them."""
+"""Bytes buffered for a client before it gets no more. Subscribers share the bytes of an event."""
 MAX_TAKEN = 32 * 1024
-"""Where several pieces wait, so many bytes are sent at once."""
+"""Bytes of several pieces that are sent at once."""
 
 
 class Piece(NamedTuple):
@@ -24,10 +24,10 @@ class Piece(NamedTuple):
 
 
 class Subscription:
-    """Of the task that makes it. ``position`` is the last one that went into the buffer, ``sent`` the last one that left it.
+    """Belongs to the task that creates it. ``position`` is the last one put into the buffer, ``sent`` the last one taken out.
 
-    ``size`` is how many bytes are in the buffer. A ``live`` one is given new events as they come; before that it asks for what
-    is behind. ``busy_since`` is when the client was sent something that it has not taken so far.
+    ``size`` is the number of bytes in the buffer. A ``live`` subscription gets new events as they come; before that it reads the
+    past. ``busy_since`` is when something was sent to the client that it has not taken yet.
     """
 
     __slots__ = (
@@ -60,8 +60,8 @@ class Subscription:
         self.given_at = self._loop.time()
 
     def push(self, piece: Piece) -> None:
-        """Give a live subscriber a piece, unless it is beyond that. Where it has a part of it already, or its buffer is full, it
-        has to ask for the rest."""
+        """Give a live subscriber a piece, unless it is past it. If it has part of it already, or its buffer is full, it must read
+        the rest itself."""
         if self.position >= piece.position:
             return
         if self.position >= piece.first or (self._pieces and self.size + len(piece.text) > MAX_BUFFER):
@@ -71,7 +71,7 @@ class Subscription:
             self.give((piece,), piece.position)
 
     def give(self, pieces: Iterable[Piece], position: int) -> None:
-        """Give what was asked for, up to a position."""
+        """Add pieces to the buffer, up to a position."""
         for piece in pieces:
             self._pieces.append(piece)
             self.size += len(piece.text)
@@ -80,7 +80,7 @@ class Subscription:
         self._wake()
 
     def take(self) -> bytes:
-        """What is to be sent next; empty where nothing waits."""
+        """The next bytes to send; empty if there are none."""
         texts: list[bytes] = []
         size = 0
         while self._pieces and (not texts or size + len(self._pieces[0].text) <= MAX_TAKEN):
@@ -92,26 +92,26 @@ class Subscription:
         return texts[0] if len(texts) == 1 else b"".join(texts)
 
     def rewind(self) -> None:
-        """What waits was for another role: it is to be asked for again."""
+        """Drop the buffer, which was for another role, so that it is read again."""
         self._clear()
         self.position = self.sent
         self.live = False
         self._wake()
 
     def end(self) -> None:
-        """Nothing more is sent, not even what waits."""
+        """Send nothing more, not even what is buffered."""
         self._clear()
         self.ended = True
         self.live = False
         self._wake()
 
     def fall_behind(self) -> None:
-        """End it and tell the client where to go on."""
+        """End it and tell the client where to resume."""
         self.behind = True
         self.end()
 
     def cut(self) -> None:
-        """End it though the client takes nothing, not even that."""
+        """End it without a word: the client reads nothing."""
         self.stalled = True
         self.end()
         if self._task is not None:

@@ -1,7 +1,4 @@
-"""The AsyncAPI 3 document of the topic: every message there can be on it, from the types that render them.
-
-Refuses to name brokers, which are nobody's business who cannot reach them anyway.
-"""
+"""The AsyncAPI 3 document of the topic: every message that may be on it, from the types that render them. It names no brokers."""
 
 from __future__ import annotations
 
@@ -34,8 +31,8 @@ DESCRIPTION = """\
 Every change of every org, published after it was committed: at least once, and in order for each key.
 
 The key is the id of the opportunity for events about it and its activities, else the id of the record. The value is JSON,
-the headers are those of CloudEvents 1.0 in binary mode. An event that is sent twice is the same twice: ignore an `id` that
-you have seen, or a `position` that is not beyond the last one of its key. Ignore fields and types that you do not know.
+the headers are those of CloudEvents 1.0 in binary mode. A message that is sent twice is the same both times: ignore an
+`id` that you have seen, or a `position` that is not after the last one of its key. Ignore fields and types that you do not know.
 """
 
 
@@ -66,7 +63,7 @@ DATA: dict[str, Any] = {kind: _DESCRIBED.get(kind) or _record(kind) for kind in 
 HEADERS: dict[str, str] = {
     "content-type": "`application/json`.",
     "ce_specversion": "Of CloudEvents.",
-    "ce_id": "The event's id, stable for ever.",
+    "ce_id": "The event's id; it never changes.",
     "ce_source": "The org, `urn:opportunities:org:<id>`.",
     "ce_type": "What happened.",
     "ce_subject": "The record, `<kind>/<id>`.",

@@ -1,7 +1,7 @@
-"""The OpenAPI 3.1 document, made once at start from the routes and from what each operation says of itself.
+"""The OpenAPI 3.1 document, made once at startup from the routes and their ``Operation``.
 
-Filters come from the very tables that parse them, schemas from the types that decode and write. Refuses a route that
-says nothing.
+Filters come from the tables that parse them, schemas from the types that decode and encode. Refuses a route without an
+``Operation``.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ DESCRIPTION = """\
 Sales opportunities on an event store: exact history, live forecasts.
 
 Every request carries `Authorization: Bearer <token>`. Money is a decimal string, times are UTC, ids are UUIDs.
-Lists come in an envelope of `count`, `next`, `previous` and `results`; different filters must all hold, several values
+Lists come in an envelope of `count`, `next`, `previous` and `results`. Different filters must all hold; several values
 of one are alternatives. Errors are `application/problem+json` (RFC 9457). `ETag` is a record's version: send it as
-`If-Match` to change only what you have read. A POST with an `Idempotency-Key` may be sent again without doing anything
-twice.
+`If-Match` to change only what you have read. A POST with an `Idempotency-Key` can be
+retried safely.
 """
 ERRORS = {
     400: ("invalid", "Bad input; `errors` names every field or parameter that is wrong."),
-    401: ("unauthenticated", "No token, or one that is unknown, revoked or expired."),
+    401: ("unauthenticated", "The token is missing, unknown, revoked or expired."),
     403: ("forbidden", "The role of the token's user does not allow this."),
-    404: ("not_found", "Nothing there, or another org's."),
+    404: ("not_found", "There is no such record in the token's org."),
     409: ("in_use", "Refused by the org's policy or by the record's state; `code` says which rule."),
     412: ("version_mismatch", "`If-Match` names another version than the record's."),
     413: ("too_large", "The body is larger than the server accepts."),
     415: ("unsupported_media_type", "The body is not `application/json`."),
     422: ("idempotency_key_reused", "The `Idempotency-Key` was used for another request."),
-    429: ("too_many_requests", "Too many requests with this token; `Retry-After` says when to come again."),
+    429: ("too_many_requests", "Too many requests with this token; `Retry-After` says when to try again."),
     503: (
         "unavailable",
         "The database is unavailable or overloaded; try again after `Retry-After` seconds.",
@@ -53,17 +53,17 @@ TAGS = {
     "Forecast": "Sales by month, now or as of any instant, and what changed between two instants.",
     "Activities": "Calls, emails, meetings, notes and tasks on a deal.",
     "Accounts": "The companies that deals are made with.",
-    "Contacts": "People, of an account or of none, who may be stakeholders of deals.",
-    "Users": "Who works in the org, and with which role.",
-    "Pipeline": "Stages, the moves between them, what each asks for, and the reasons to lose.",
+    "Contacts": "People, with or without an account, who can be stakeholders of deals.",
+    "Users": "Who works in the org, and in which role.",
+    "Pipeline": "Stages, the moves between them, what each requires, and the reasons for losing.",
     "Custom fields": "The fields that the org adds to its deals.",
-    "Exchange rates": "What one unit of a currency is worth in the org's, from a day on.",
+    "Exchange rates": "What one unit of a currency is worth in the org's currency, from a day on.",
     "Organization": "The org itself.",
     "Tokens": "API tokens, shown once.",
-    "Webhooks": "Endpoints that are told of deals, their deliveries, and the requests that they get.",
+    "Webhooks": "Endpoints that are notified of changes to deals, their deliveries, and the requests that they get.",
     "Events": "Everything that happened in the org, in order, as pages or as a stream.",
     "Documentation": "This document, and that of the event stream.",
-    "Operations": "For those who run the product.",
+    "Operations": "For operators.",
 }
 """In the order of what a reader looks for first."""
 
@@ -73,7 +73,7 @@ _VERBS = ("get", "post", "put", "patch", "delete")
 
 
 def document(app: Litestar, public_url: str = "") -> Json:
-    """The whole document. Raises ``LookupError`` for a route without an ``Operation``, ``KeyError`` for a tag of no place."""
+    """Raises ``LookupError`` for a route without an ``Operation``, ``KeyError`` for an unknown tag."""
     schemas = Schemas()
     paths: dict[str, Json] = {}
     for route, handler, operation in sorted(_operations(app), key=lambda each: (_ORDER[each[2].tag], each[0].path)):
@@ -121,7 +121,7 @@ def product_version() -> str:
 
 
 def _path(route: HTTPRoute) -> str:
-    """A route's template as OpenAPI has it; resources end in a slash, as in every example."""
+    """A route's template in OpenAPI's form; resources end in a slash."""
     path = "/" + "/".join(part if isinstance(part, str) else f"{{{part.name}}}" for part in route.path_components)
     return f"{path}/" if path.startswith("/api") else path
 
@@ -164,15 +164,11 @@ class _Described:
 
     def _headers(self) -> Iterable[Json]:
         if self.operation.versioned and self.method == "GET":
-            yield _header(
-                "If-None-Match", "Answer 304 if the record, and what it embeds, is as it was with this tag.", _TAG, '"3.1f3a90c2"'
-            )
+            yield _header("If-None-Match", "Answer 304 if the record and what it embeds still have this tag.", _TAG, '"3.1f3a90c2"')
         elif self.operation.versioned and self.operation.status != 201:
-            yield _header(
-                "If-Match", "Do it only if the record is at this version, whatever stands behind it in the tag.", _TAG, '"3"'
-            )
+            yield _header("If-Match", "Do it only if the record is at this version; the rest of the tag is ignored.", _TAG, '"3"')
         if self.secured and self.method == "POST":
-            text = "Makes the request safe to repeat: for 24 hours the same key gives the first answer again."
+            text = "Makes the request safe to retry: for 24 hours the same key gives the first response again."
             yield _header("Idempotency-Key", text, {"type": "string", "pattern": "^[!-~]{1,255}$"}, "5b1f0c6e")
 
     def _body(self) -> Json:
@@ -195,15 +191,15 @@ class _Described:
         if operation.versioned and operation.answer is not None:
             headers["ETag"] = {"description": "The record's version.", "schema": {"type": "string"}}
         if operation.status == 201 and operation.located:
-            headers["Location"] = {"description": "Where the record is.", "schema": {"type": "string"}}
+            headers["Location"] = {"description": "The URL of the record.", "schema": {"type": "string"}}
         if self.secured and self.method == "POST":
             headers["Idempotent-Replayed"] = {
-                "description": "`true` where this is the first answer again.",
+                "description": "`true` if this is the first response, replayed.",
                 "schema": {"type": "string"},
             }
         answers = {str(operation.status): {**success, "headers": headers} if headers else success}
         if operation.versioned and self.method == "GET":
-            answers["304"] = {"description": "The record is at the client's version."}
+            answers["304"] = {"description": "The client has this version of the record."}
         return answers
 
     def _answer(self) -> Json:

@@ -1,4 +1,4 @@
-"""The requests that webhook endpoints are sent, as the OpenAPI document tells them: one for each type of event."""
+"""The ``webhooks`` part of the OpenAPI document: the requests that endpoints are sent, one per type of event."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from domain.webhook_endpoint import EventType
 
 TAG = "Webhooks"
 RECEIVED = {
-    "2XX": {"description": "Received; nothing in the answer is looked at."},
-    "410": {"description": "Nobody wants this any more: the endpoint is disabled."},
-    "default": {"description": "Not received: tried again, for about three days; never before a `Retry-After`."},
+    "2XX": {"description": "Received; the body of the response is ignored."},
+    "410": {"description": "No longer wanted: the endpoint is disabled."},
+    "default": {"description": "Not received: retried for about three days, never before a `Retry-After`."},
 }
 Type = EventType | Literal["webhook.test"]
 HAPPENED: dict[Type, tuple[str, Json]] = {
     "opportunity.created": ("A deal was created", {}),
-    "opportunity.updated": ("A deal was changed and kept its stage", {"amount": "22000.00"}),
+    "opportunity.updated": ("A deal was changed without changing its stage", {"amount": "22000.00"}),
     "opportunity.stage_changed": ("A deal moved to another stage of the same kind", {"stage": "discovery", "probability": 20}),
     "opportunity.won": ("A deal was won", {"stage": "negotiation", "status": "open", "probability": 80}),
     "opportunity.lost": ("A deal was lost", {"stage": "proposal", "status": "open", "probability": 60}),
-    "opportunity.reopened": ("A closed deal was opened again", {"stage": "lost", "status": "lost", "probability": 0}),
+    "opportunity.reopened": ("A closed deal was reopened", {"stage": "lost", "status": "lost", "probability": 0}),
     "opportunity.deleted": ("A deal was deleted", {"deleted": False}),
     "opportunity.restored": ("A deleted deal was restored", {"deleted": True}),
-    "webhook.test": ("An admin asked for a test; the deal is made up", {}),
+    "webhook.test": ("An admin requested a test; the deal is made up", {}),
 }
-"""What each means, and an example of old values."""
+"""What each type means, and an example of old values."""
 
 
 class WebhookOpportunity(Opportunity):
@@ -78,11 +78,11 @@ def _operation(type_: Type, body: Json) -> Json:
         "summary": summary,
         "security": [],
         "parameters": [
-            _header("webhook-id", "The event's id: use it to tell repetitions.", example["id"]),
-            _header("webhook-timestamp", "Seconds since 1970 of this attempt.", "1772616600"),
+            _header("webhook-id", "The event's id: use it to recognize repeats.", example["id"]),
+            _header("webhook-timestamp", "The time of this attempt, in seconds since 1970.", "1772616600"),
             _header(
                 "webhook-signature",
-                "As Standard Webhooks say; two for a day after a rotation.",
+                "As in Standard Webhooks; there are two for a day after a rotation.",
                 "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
             ),
         ],

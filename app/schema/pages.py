@@ -1,7 +1,6 @@
-"""The OpenAPI document and its docs page, Swagger UI from files of our own (``swagger_ui/VERSION``), and the page at
-``/``.
+"""The OpenAPI document and its docs page, Swagger UI served from our own files (``swagger_ui/VERSION``), and the page at ``/``.
 
-Refuses the network: the content security policies of the pages allow nothing from another host.
+The content security policies of the pages allow nothing from another host.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from app.http.request_context import Encoding, Http
 
 Encoded = dict[Encoding | None, bytes]
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
-# Swagger UI draws with style attributes and with images in data URLs.
+# Swagger UI uses style attributes and images in data URLs.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,10 +46,10 @@ code { background: #eef1f4; padding: .1rem .3rem; border-radius: 3px }
 </head>
 <body>
 <h1>Opportunities</h1>
-<p>The API is running. It lives under <a href="/api/"><code>/api/</code></a> and wants
+<p>The API is running. It is at <a href="/api/"><code>/api/</code></a> and wants
 <code>Authorization: Bearer &lt;token&gt;</code>.</p>
 <ul>
-<li><a href="/schema/">Documentation</a>, to read and to try out</li>
+<li><a href="/schema/">Documentation</a>, to read and try out</li>
 <li><a href="/schema/openapi.json">OpenAPI document</a></li>
 <li><a href="/schema/asyncapi.json">AsyncAPI document</a> of the event stream</li>
 <li><a href="/health/ready">Health</a></li>
@@ -87,7 +86,7 @@ async def get_landing() -> ASGIResponse:
 
 
 def sent(request: Http, document: Encoded) -> ASGIResponse:
-    """A packed document, compressed for whoever can read that."""
+    """A packed document, compressed for clients that accept it."""
     return _in_its_encoding(request, document, "application/json", "no-cache")
 
 

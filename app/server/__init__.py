@@ -1,1 +1,1 @@
-"""A client's connection, from its bytes to requests: how many there may be, how large and how slow."""
+"""A client's connection, from its bytes to requests, with limits on number, size and time."""

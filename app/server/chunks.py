@@ -1,7 +1,7 @@
-"""Where a chunked body ends, found without keeping any of it: the parser is given that much, and never what comes behind.
+"""Finds where a chunked body ends without keeping any of it, so that the parser never sees bytes of the next request.
 
-Refuses what two readers could take differently (RFC 9112, section 7.1), such as sizes that are no hexadecimal number and lines
-that do not end in CRLF, and lines, trailers or extensions without end.
+Refuses what two readers could understand differently (RFC 9112, section 7.1), such as sizes that are not hexadecimal and lines that
+do not end in CRLF. Lines, trailers and extensions have limits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 MAX_LINE = 1_024
-"""Bytes of a chunk's size with its extensions, or of a line of the trailers."""
+"""Bytes of a chunk's size line with its extensions, or of a line of the trailers."""
 MAX_TRAILERS = 8_192
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(;[^\r\n\0]*)?")
@@ -21,7 +21,7 @@ class BadChunk(Exception):
 
 
 class Chunks:
-    """The framing of one body, which may come in pieces of any length."""
+    """The framing of one body, fed in pieces of any length."""
 
     def __init__(self) -> None:
         self.ended = False
@@ -31,13 +31,13 @@ class Chunks:
         self._trailers = 0
 
     def scan(self, data: bytes | bytearray, at: int) -> int:
-        """Up to where ``data`` belongs to the body, from ``at`` on. Raises ``BadChunk``."""
+        """The end of the body's part of ``data``, from ``at`` on. Raises ``BadChunk``."""
         while at < len(data) and not self.ended:
             at = self._step(data, at)
         return at
 
     def _read_line(self, data: bytes | bytearray, at: int) -> tuple[bytes | None, int]:
-        """The line that ends in ``data``, without its end; None where it goes on."""
+        """The line that ends in ``data``, without its CRLF; None if it is not complete yet."""
         end = data.find(b"\n", at)
         self._line += data[at : end + 1] if end >= 0 else data[at : at + MAX_LINE + 1]
         if len(self._line) > MAX_LINE:
@@ -55,7 +55,7 @@ class Chunks:
             match = _SIZE.fullmatch(line)
             if match is None:
                 raise BadChunk("A chunk's size is not a hexadecimal number.")
-            self._left = int(match[1], 16) + 2  # with the CRLF behind it
+            self._left = int(match[1], 16) + 2  # including the CRLF after it
             self._step = self._content if self._left > 2 else self._trailer
         return at
 

@@ -1,8 +1,8 @@
-"""The client connections of a process: how many there may be, who gives way, and one timer for all of them.
+"""The client connections of a process: how many there may be, which give way, and one timer for all of them.
 
-With ``max_connections`` open, a new connection takes the place of the one that has been open longest without having asked for
-anything. Where all have asked, it goes into a reserve, in which only ``/health/`` is answered, so that a full process still looks
-alive; beyond that it is told 503 and closed.
+With ``max_connections`` open, a new connection replaces the oldest one that has not sent a request. If all have sent one, it goes
+into a reserve, in which only ``/health/`` is answered, so that a full process still passes its health checks. Beyond the reserve it
+gets a 503 and is closed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from app.http.problems import MEDIA_TYPE, Problem
 from app.settings import Settings
 
 RESERVE = 32
-"""Connections beyond the bound, for ``/health/`` alone."""
+"""Connections beyond the limit, for ``/health/`` alone."""
 OURS = 128
 """File descriptors that the process needs for itself: the database, logs, the listening socket."""
 FRESH_SECONDS = 1.0
-"""For how long a new connection that has asked for nothing so far keeps its place."""
+"""How long a new connection that has sent nothing keeps its place."""
 MAX_HELD = 32 * 1024 * 1024
-"""Bytes of unfinished heads, and of requests that wait for those before them, in all connections together."""
+"""Bytes of unfinished heads and of pipelined requests, in all connections together."""
 
-FULL = "This process has as many connections as it may have. Try again."
+FULL = "All connections of this process are in use. Try again."
 BUSY = Problem(503, "busy", FULL, headers={"retry-after": "1"})
 _AWAY = (
     f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\nretry-after: 1\r\nconnection: close\r\n"
@@ -37,7 +37,7 @@ log = structlog.get_logger("connections")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds, bytes and numbers."""
+    """Times are in seconds, sizes in bytes."""
 
     connections: int
     keep_alive: float
@@ -47,7 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Those of the settings, as far as this process may have file descriptors."""
+        """The limits of the settings, reduced to the file descriptors that this process may have."""
         return cls(
             connections=max(1, min(settings.max_connections, descriptors() - OURS - RESERVE)),
             keep_alive=settings.keep_alive_s,
@@ -58,13 +58,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def descriptors() -> int:
-    """How many file descriptors this process may have."""
+    """The number of file descriptors that this process may have."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return soft if soft != resource.RLIM_INFINITY else 1 << 20
 
 
 def raise_descriptors(wanted: int) -> None:
-    """Ask for so many file descriptors as serve ``wanted`` connections, up to what the system allows without asking anybody."""
+    """Raise the soft limit of file descriptors to serve ``wanted`` connections, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + RESERVE + OURS
     if resource.RLIM_INFINITY not in (soft, hard):
@@ -76,18 +76,18 @@ def raise_descriptors(wanted: int) -> None:
 
 
 class OpenConnection(asyncio.Protocol):
-    """What all connections together are counted and looked after by. ``reserved`` is one that only ``/health/`` is for."""
+    """The part of a connection that ``Connections`` uses. A ``reserved`` one answers ``/health/`` only."""
 
     transport: asyncio.Transport
     reserved = False
 
     def check(self, now: float) -> None:
-        """End what has taken too long; ``now`` is the event loop's time."""
+        """Close the connection if something has taken too long; ``now`` is the event loop's time."""
         raise NotImplementedError
 
 
 class Connections:
-    """Those of a process. One per process; a copy goes to each of several."""
+    """All connections of this process."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -98,7 +98,7 @@ class Connections:
         self._sweeping = False
 
     def admit(self, connection: OpenConnection) -> bool:
-        """Take in a new connection; False if it was sent away."""
+        """Admit a new connection; False if it was turned away."""
         limits = self.limits
         loop = asyncio.get_running_loop()
         if len(self._open) >= limits.connections:
@@ -110,14 +110,14 @@ class Connections:
                 return False
             connection.reserved = len(self._open) >= limits.connections
         self._open.add(connection)
-        self._fresh[connection] = loop.time()  # in the order of their coming
+        self._fresh[connection] = loop.time()  # oldest first
         if not self._sweeping:
             self._sweeping = True
             self._sweep_later(loop)
         return True
 
     def asked(self, connection: OpenConnection) -> None:
-        """It has sent a whole head."""
+        """Called when the connection has sent its first whole head."""
         self._fresh.pop(connection, None)
 
     def lost(self, connection: OpenConnection) -> None:
@@ -125,12 +125,12 @@ class Connections:
         self._fresh.pop(connection, None)
 
     def hold(self, difference: int) -> bool:
-        """Account for bytes held in memory; False where these are more than there may be."""
+        """Account for bytes held in memory; False if there are now more than ``MAX_HELD``."""
         self.held += difference
         return self.held <= MAX_HELD
 
     def _make_room(self, now: float) -> None:
-        """Drop the oldest connections that have asked for nothing, until there is room for one."""
+        """Drop the oldest connections that have sent no request, until there is room for one."""
         for connection, since in list(islice(self._fresh.items(), RESERVE + 1)):
             if now - since < FRESH_SECONDS or len(self._open) < self.limits.connections:
                 return
@@ -143,7 +143,7 @@ class Connections:
         loop.call_later(min(1.0, limits.keep_alive / 4, limits.head / 12, limits.body / 12), self._sweep, loop)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Look at every connection; as long as there are any, again and again."""
+        """Check every connection; runs again as long as there are any."""
         now = loop.time()
         for connection in list(self._open):
             connection.check(now)

@@ -1,4 +1,4 @@
-"""A request and its answer, to uvicorn one of its own: a refusal that comes late, and an answer that goes out in one piece."""
+"""A request and its response in uvicorn's terms, with late refusals and responses written in one piece."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.http.problems import Refused
 
 
 class Flow(FlowControl):
-    """Of a connection whose reading can also be ``held`` until the request is answered, whatever its handler asks for."""
+    """Flow control that can also be ``held``: nothing is read until the request is answered, even if the handler asks."""
 
     held = False
 
@@ -28,7 +28,7 @@ def scope_of(
     client: tuple[str, int] | None,
     state: dict[str, Any],
 ) -> dict[str, Any]:
-    """What an application is told of a request; its path as sent, query string and version come on top."""
+    """The ASGI scope of a request. The caller adds the raw path, query string and version."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -47,7 +47,7 @@ def scope_of(
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer. A ``refusal`` is raised where the handler waits for more of the body."""
+    """A request and its response. A ``refusal`` is raised when the handler waits for more of the body."""
 
     refusal: Refused | None = None
     _start: Any = None
@@ -59,7 +59,7 @@ class Cycle(RequestResponseCycle):
         return message
 
     async def send(self, message: Any) -> None:
-        """The start waits for the body: an answer that is whole goes out, and arrives, in one piece. uvicorn writes all others."""
+        """Hold back the start until the body comes, so that a whole response is written at once. uvicorn writes all others."""
         if message["type"] == "http.response.start":
             self._start = message
             return
@@ -75,7 +75,7 @@ class Cycle(RequestResponseCycle):
         return not (self.flow.write_paused or self.disconnected or self.scope["method"] == "HEAD")
 
     def _plain_head(self, start: Any) -> bytes | None:
-        """None where uvicorn is to look closer: no length is told, or a header has a line end."""
+        """The head as bytes; None if uvicorn has to look closer: without a content length, or with a line end in a header."""
         lines = [*map(b": ".join, self.default_headers), *map(b": ".join, start["headers"])]
         if not self.keep_alive:
             lines.append(b"connection: close")

@@ -1,7 +1,7 @@
 """From a connection's bytes to heads and bodies: where each ends, and how much of them may be held.
 
-The parser is given one head or body at a time, and nothing more is read while a request is being answered: a client can make us
-keep one head and one read of the socket.
+The parser gets one head or body at a time, and nothing more is read while a request is being answered, so that a client can make us
+keep one head and one read of the socket at most.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from app.server.cycle import Cycle, Flow
 from app.server.heads import Head, malformed, size_refusal, start_refusal, without_upgrade
 
 LINGER_BYTES = 32 * 1024 * 1024
-"""How much is read and thrown away after an answer that came before the request's end."""
+"""How much is read and discarded after a response that came before the request's end."""
 
 _EMPTY_LINES = re.compile(rb"[\r\n]+")
 
 
 class Awaited(Enum):
-    """What the client is expected to send."""
+    """What the client is expected to send next."""
 
     HEAD = auto()
     BODY = auto()
     NOTHING = auto()
-    """What it sends is thrown away."""
+    """Whatever it sends is discarded."""
 
 
 class Framing(OpenConnection):
-    """A connection that finds the ends of heads and bodies, and leaves to ``begin`` and ``refuse`` what becomes of them."""
+    """A connection that finds the ends of heads and bodies; ``begin`` and ``refuse`` decide what becomes of them."""
 
     flow: Flow
 
@@ -54,11 +54,11 @@ class Framing(OpenConnection):
         self._began = self._seen = self._answered = self._loop.time()
 
     def begin(self) -> None:
-        """Give the application the request whose head has been read."""
+        """Pass the request whose head has been read to the application."""
         raise NotImplementedError
 
     def refuse(self, refused: Refused) -> None:
-        """Answer what is no request, or has become none, and read no further."""
+        """Answer with an error and read no further."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
@@ -71,7 +71,7 @@ class Framing(OpenConnection):
         else:
             self._take(data)
 
-    # What the parser calls.
+    # Callbacks of the parser.
 
     def on_url(self, url: bytes) -> None:
         self._head.url += url
@@ -100,7 +100,7 @@ class Framing(OpenConnection):
     # Bytes.
 
     def _take(self, data: bytes | bytearray) -> None:
-        """Take heads and bodies out of ``data`` as far as they may be taken now, and hold the rest."""
+        """Consume heads and bodies from ``data`` as far as possible now, and hold the rest."""
         at = 0
         while at < len(data) and self._awaited is not Awaited.NOTHING:
             if self._awaited is Awaited.BODY:
@@ -129,14 +129,14 @@ class Framing(OpenConnection):
         return self._cycle is not None and not self._cycle.response_complete
 
     def _count(self) -> None:
-        """Tell how much is held, for which all connections together have room."""
+        """Report how much is held; close the connection if all together hold too much."""
         fits = self._pool.hold(len(self._held) - self._counted)
         self._counted = len(self._held)
         if not fits:
             self.transport.abort()
 
     def _head_end(self, data: bytes | bytearray, at: int) -> int:
-        """Where the head ends that begins at ``at``; -1 where it goes on, or was refused."""
+        """The end of the head that begins at ``at``; -1 if it is not complete, or was refused."""
         begun = data is self._held and at == 0 and self._searched
         end = data.find(b"\r\n\r\n", self._searched if begun else at)
         length = (end + 4 if end >= 0 else len(data)) - at
@@ -156,7 +156,7 @@ class Framing(OpenConnection):
         try:
             try:
                 self._parser.feed_data(head)
-            except httptools.HttpParserUpgrade:  # an offer that we do not take; the parser would not read on
+            except httptools.HttpParserUpgrade:  # an offer that we ignore; the parser would stop here
                 self._awaited, self._head = Awaited.BODY, Head()
                 self._parser.feed_data(without_upgrade(head))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -180,7 +180,7 @@ class Framing(OpenConnection):
             if ended is not (self._awaited is Awaited.HEAD):
                 raise BadChunk("The body's length is ambiguous.")
         except (httptools.HttpParserError, BadChunk) as error:
-            self.refuse(malformed(str(error) or "The body is not framed as its head says."))
+            self.refuse(malformed(str(error) or "The body does not match its Content-Length or Transfer-Encoding."))
             return len(data)
         self._left -= end - at
         cycle = self._cycle

@@ -1,4 +1,4 @@
-"""The head of a request: where it ends in the bytes, what it holds, and why one that can be read is not taken."""
+"""The head of a request: where it ends, what it holds, and why a well-formed one may be refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOT_OURS = "This is not HTTP/1.1: lines end in CRLF, and the first one is METHO
 
 
 class Head:
-    """What the parser finds in one. ``single`` has the headers that may be there once, ``twice`` one that is there again."""
+    """What the parser found in a head. ``single`` has the headers that may occur once, ``twice`` one that was repeated."""
 
     __slots__ = ("complete", "headers", "single", "twice", "url")
 
@@ -42,28 +42,28 @@ def malformed(detail: str) -> Refused:
 
 
 def without_upgrade(head: bytes | bytearray) -> bytes:
-    """The head without an offer to speak another protocol, after which the parser would not read on."""
+    """The head without its offer to switch protocols, at which the parser would stop."""
     return _UPGRADE.sub(b"\r\nx-upgrade:", head)
 
 
 def size_refusal(data: bytes | bytearray, at: int, length: int) -> Refused | None:
-    """Why the head of ``length`` bytes that begins at ``at``, whole or not, is too large."""
+    """Why the head that begins at ``at`` is too large, with ``length`` bytes so far."""
     if length > MAX_HEAD or data.count(b"\n", at, at + length) > MAX_LINES + 2:
         return Refused(431, "head_too_large", f"A request's head has at most {MAX_HEAD} bytes and {MAX_LINES} lines.")
     return None
 
 
 def start_refusal(data: bytes | bytearray, at: int) -> Refused | None:
-    """Why what begins at ``at`` and has not ended cannot become a head."""
+    """Why the incomplete data at ``at`` cannot become a head."""
     if not _START.match(data, at) or data.find(b"\n\n", at) >= 0:
         return malformed(_NOT_OURS)
     return None
 
 
 def refusal(head: Head, version: str, expect: bytes, known_host: bytes | None) -> Refused | None:
-    """Why a request that can be read is not taken. ``known_host`` is one that need not be looked at again."""
+    """Why a well-formed request is refused. ``known_host`` was checked before."""
     if version not in ("1.0", "1.1"):
-        return malformed(f"HTTP/{version} is not spoken here: send HTTP/1.1.")
+        return malformed(f"HTTP/{version} is not supported: send HTTP/1.1.")
     if head.twice:
         return malformed(f"There are two {head.twice.decode().title()} headers: send one.")
     host = head.single.get(b"host")
@@ -76,7 +76,7 @@ def refusal(head: Head, version: str, expect: bytes, known_host: bytes | None) -
         if b"content-length" in head.single or version == "1.0":
             return malformed("Send Content-Length, or with HTTP/1.1 Transfer-Encoding: not both.")
         if coding.lower().strip() != b"chunked":
-            return malformed("No Transfer-Encoding but chunked is taken.")
+            return malformed("The only Transfer-Encoding supported is chunked.")
     if expect not in (b"", b"100-continue"):
-        return Refused(417, "expectation_failed", "No expectation but 100-continue is met here.")
+        return Refused(417, "expectation_failed", "The only expectation supported is 100-continue.")
     return None

@@ -1,11 +1,12 @@
-"""A client's connection: what becomes of its requests, and how long they may take.
+"""A client's connection: it passes requests to the application, and closes what takes too long.
 
-uvicorn's own protocol for httptools reads on whatever comes, so that anybody could fill the memory. A request that cannot be taken
-goes to the application all the same, with the refusal in its scope, so that it is logged, counted and answered like any other.
+uvicorn's own protocol for httptools keeps reading whatever comes, so that any client could fill the memory. A request that is
+refused here still goes to the application, with the refusal in its scope, so that it is logged, counted and answered like any
+other.
 
 Measured in interleaved rounds on an application that does nothing but answer: 27 µs of CPU a request, 30 with uvicorn's own
 protocol, 128 with h11, which does not bound unfinished heads either. Granian closes idle connections after a minute at the latest,
-and takes heads without a Host and bodies that never come.
+and accepts heads without a Host and bodies that never come.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from app.server.framing import Awaited, Framing
 from app.server.heads import malformed, refusal
 
 LINGER_SECONDS = 5.0
-"""For how long what comes is thrown away after an answer that came before the request's end."""
+"""How long incoming bytes are discarded after a response that came before the request's end."""
 RESERVED_SECONDS = 2.0
 """How long a connection in the reserve may be silent."""
 
@@ -35,7 +36,7 @@ _logger = logging.getLogger("uvicorn.error")
 
 
 class Connection(Framing):
-    """To uvicorn it is one of its protocols, to its cycles a transport whose ``close`` lets the client read the answer first."""
+    """For uvicorn one of its protocols; for its cycles a transport whose ``close`` lets the client read the response first."""
 
     def __init__(self, pool: Connections, app: Any, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(pool)
@@ -47,7 +48,7 @@ class Connection(Framing):
         self._host: bytes | None = None
         self._unsent, self._unsent_since = 0, 0.0
 
-    # What uvicorn and the event loop call.
+    # Called by uvicorn and the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -79,20 +80,20 @@ class Connection(Framing):
         self.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """The process ends: after the answer that is being made, or at once."""
+        """The process stops: close at once, or after the response in progress."""
         if self._cycle is not None and not self._cycle.response_complete:
             self._cycle.keep_alive = False
         elif not self._closing:
             self.transport.close()
 
-    # What a cycle calls, besides ``write``.
+    # Called by a cycle, besides ``write``.
 
     def is_closing(self) -> bool:
         return self._closing or self.transport.is_closing()
 
     def close(self) -> None:
-        """After what has been written. Who is still sending gets a moment to read it: a socket that is closed with unread bytes is
-        reset, and the answer lost."""
+        """Close once everything is written. A client that is still sending gets a moment to read the response: closing a socket
+        with unread bytes resets it, and the response is lost."""
         if self._closing:
             return
         self._closing = True
@@ -145,7 +146,7 @@ class Connection(Framing):
             scope["refused"] = refused
         self._start(
             scope,
-            # Without 100 nobody knows whether the body comes; and what is refused is not worth the reading.
+            # Without 100 Continue the body may never come; and the body of a refused request is not worth reading.
             keep_alive=version != "1.0"
             and self._keep_alive
             and not self.reserved
@@ -157,7 +158,7 @@ class Connection(Framing):
         )
 
     def refuse(self, refused: Refused) -> None:
-        """Answer what is no request, or has become none, and read no further."""
+        """Answer with an error and read no further."""
         self._awaited, self._received = Awaited.NOTHING, 0
         cycle = self._cycle
         if self._busy() and cycle is not None:
@@ -194,10 +195,10 @@ class Connection(Framing):
         task.add_done_callback(self._server.tasks.discard)
         self._server.tasks.add(task)
 
-    # Time.
+    # Timeouts.
 
     def check(self, now: float) -> None:
-        """Called every now and then: end what takes too long."""
+        """Called regularly: end what takes too long."""
         if self._unread_for_long(now):
             self.transport.abort()
         elif self._closing:
@@ -221,16 +222,16 @@ class Connection(Framing):
 
     def _check_body(self, now: float) -> None:
         limit = self._limits.body
-        if not self._busy():  # answered before it came
+        if not self._busy():  # answered before the body came
             if now - self._answered > LINGER_SECONDS:
                 self.transport.close()
-        elif self.flow.read_paused:  # it is us who are slow
+        elif self.flow.read_paused:  # the delay is on our side
             self._seen = now
         elif now - self._began > limit or now - self._seen > limit / 3:
             self.refuse(Refused(408, "body_timeout", f"The request's body did not come within {limit:g} seconds."))
 
     def _unread_for_long(self, now: float) -> bool:
-        """Whether the client has taken nothing of what was written to it for long."""
+        """Whether the client has read nothing of the response for too long."""
         unsent = self.transport.get_write_buffer_size()
         if unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
@@ -238,7 +239,7 @@ class Connection(Framing):
 
 
 class Protocols:
-    """Makes the protocol of each connection, as uvicorn asks for it."""
+    """The factory of protocols that uvicorn calls for each connection."""
 
     def __init__(self, pool: Connections) -> None:
         self._pool = pool

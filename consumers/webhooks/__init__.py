@@ -1,1 +1,1 @@
-"""Webhooks: from records of the topic to deliveries, and from deliveries to signed HTTP requests that arrive."""
+"""Webhooks: from records of the topic to deliveries, and from deliveries to signed HTTP requests."""

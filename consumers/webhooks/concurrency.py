@@ -1,5 +1,7 @@
-"""How many attempts at once, and for whom. Half of them are for endpoints that answer within a second, and for those of which
-nothing is known; so the slow and the failing wait for each other and keep nobody else waiting. Refuses to know time or database.
+"""How many attempts may run at once, and for which endpoints.
+
+Half of the slots are for endpoints that answer within a second and for unknown ones. Slow and failing endpoints share the other
+half and cannot starve the rest. Pure: no time, no database.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ MAX_KNOWN = 2_000
 
 @dataclass(slots=True)
 class _Pace:
-    """Attempts of one endpoint under way, how many there may be, and whether the last one was answered well in time."""
+    """One endpoint: attempts in flight, how many there may be, and whether the last one was answered fast."""
 
     under_way: int = 0
     most: int = PER_UNPROVEN
@@ -34,7 +36,7 @@ class Allowance(NamedTuple):
 
 
 class ConcurrencyLimits:
-    """Of the endpoints seen of late; any other one may have one attempt."""
+    """Tracks the endpoints used recently; any other one may have one attempt."""
 
     def __init__(self, concurrency: int) -> None:
         self._lane = max(1, concurrency // 2)
@@ -49,7 +51,7 @@ class ConcurrencyLimits:
         return self._lane - self._lanes[fast]
 
     def rooms(self) -> list[Allowance]:
-        """Of the endpoints seen of late. A slow one has more than one attempt only from half of the room of the slow."""
+        """The allowances of tracked endpoints. Slow ones get more than one attempt only from half of the slow slots."""
         spare = self._lane // 2 - self._lanes[False]
         rooms = []
         for id_, pace in self._known.items():
@@ -63,7 +65,7 @@ class ConcurrencyLimits:
         return rooms
 
     def start(self, endpoint_id: UUID, *, fast: bool) -> None:
-        """An attempt, counted as one of a fast endpoint or of a slow one; ``finish`` is to be told the same."""
+        """Count an attempt as fast or slow; pass the same to ``finish``."""
         pace = self._known.setdefault(endpoint_id, _Pace(fast=fast))
         self._known.move_to_end(endpoint_id)
         pace.under_way += 1
@@ -78,7 +80,7 @@ class ConcurrencyLimits:
         self._forget()
 
     def _forget(self) -> None:
-        """Let go of endpoints not seen for longest, but for those that have something under way."""
+        """Drop the endpoints that were not used for longest, unless they have attempts in flight."""
         looked = 0
         while len(self._known) > MAX_KNOWN and looked < MAX_KNOWN:
             oldest = next(iter(self._known))

@@ -1,6 +1,6 @@
-"""The queue of deliveries: rows go in once for each endpoint and event, are leased to a sender, and come to rest.
+"""The queue of deliveries: one row for each endpoint and event, leased to a sender until it is settled.
 
-All times are the database's, so senders on several machines agree. Refuses to send: that is the sender's.
+All times are the database's, so senders on several machines agree.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from consumers.webhooks.schedule import Outcome, Status
 
 _encode = msgspec.json.encode
 HELD_SECONDS = 5.0
-"""After this long at most, what an endpoint was sent while it was held goes out once it is active."""
+"""After this long at most, what was queued for an inactive endpoint goes out once it is active again."""
 CHANNEL = "webhook_deliveries"
 """Notified when something is due before a sleeping sender would look again."""
 TELLS_LATER = "SET app.tells_senders = 'later'"
-"""Statement by which a connection takes over to ``TELL`` of what it queues, when that is committed: transactions that notify commit
-one after the other, and all who write to the log do."""
+"""Statement by which a connection undertakes to ``TELL`` senders itself after its commit. A notification inside the transaction
+would make its commit wait for those of others that notify, and all who write to the log do."""
 TELL = f"NOTIFY {CHANNEL}"
 
 
 class Row(Struct, frozen=True):
-    """A delivery to be queued. ``body`` is what is sent, to the byte."""
+    """A delivery to be queued. ``body`` is exactly what is sent."""
 
     id: UUID
     org_id: UUID
@@ -56,7 +56,7 @@ class Claimed(NamedTuple):
 
 
 class Settled(Struct, frozen=True):
-    """What came of an attempt, and how the delivery stands after it."""
+    """The result of an attempt, and the delivery's status after it."""
 
     id: UUID
     org_id: UUID
@@ -78,7 +78,7 @@ class Failing(NamedTuple):
     now: datetime
 
 
-# The rows of a JSON text, as far as they are new; in one order, so that two writers never wait for each other in turn.
+# Insert the rows of a JSON text, always in the same order, so that two writers cannot deadlock.
 _NEW = """
     INSERT INTO webhook_deliveries (id, org_id, endpoint_id, event_id, type, opportunity_id, position, body)
     SELECT r.id, r.org_id, r.endpoint_id, r.event_id, r.type, r.opportunity_id, r.position, r.body
@@ -89,7 +89,7 @@ _NEW = """
 
 
 def queue(cursor: Cursor[Any], rows: Sequence[Row]) -> int:
-    """Queue what was never queued before; how many."""
+    """Queue what was never queued before; returns how many."""
     if not rows:
         return 0
     cursor.execute(f"{_NEW} ON CONFLICT (endpoint_id, event_id) DO NOTHING", (_encode(rows).decode(),), prepare=True)
@@ -97,7 +97,7 @@ def queue(cursor: Cursor[Any], rows: Sequence[Row]) -> int:
 
 
 def queue_again(cursor: Cursor[Any], rows: Sequence[Row], *, undelivered: bool) -> int:
-    """Queue all, what was queued before with the bytes of that time; of these, if ``undelivered``, only the dead ones."""
+    """Queue all rows; those queued before keep their old bytes. If ``undelivered``, of these only the dead ones."""
     if not rows:
         return 0
     cursor.execute(
@@ -113,7 +113,7 @@ def queue_again(cursor: Cursor[Any], rows: Sequence[Row], *, undelivered: bool) 
 
 
 def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
-    """Make a delivery due now, with all its tries before it."""
+    """Make a delivery due now, with all its tries ahead."""
     cursor.execute(
         """
         UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = clock_timestamp(), settled_at = NULL
@@ -123,11 +123,11 @@ def redeliver(cursor: Cursor[Any], delivery_id: UUID) -> None:
     )
 
 
-# The endpoints whose time has come, and of each what it has room for. One that the sender knows nothing of is fast until it shows
-# otherwise, unless it failed last. An endpoint with nothing left to claim is put off: to when the next delivery is due or the
-# first lease ends, or, if it is not active, by some seconds. Not so where something came in that this statement does not
-# see: ``changes`` differs, or is locked by who is about to commit it. Rows are reached by LATERAL, ``ANY (ARRAY(...))`` and
-# scalar queries where a join would let the planner read a whole table.
+# For each endpoint that is due, claim as many deliveries as it has room for. An endpoint that the sender does not know counts as
+# fast, unless it failed last. An endpoint with nothing left to claim is put off until the next delivery is due or the first lease
+# ends, or, if it is not active, for some seconds; but not if something came in that this statement does not see: ``changes``
+# differs, or is locked by a transaction about to commit. Rows are reached by LATERAL, ``ANY (ARRAY(...))`` and scalar queries where
+# a join would let the planner read a whole table.
 _CLAIM = """
     WITH looked AS MATERIALIZED (
         SELECT q.endpoint_id, q.changes, coalesce((
@@ -201,7 +201,7 @@ _CLAIM = """
 async def claim(
     cursor: AsyncCursor[Any], rooms: Sequence[Allowance], *, fast_free: int, slow_free: int, lease: float
 ) -> list[Claimed]:
-    """Due deliveries of active endpoints, the oldest first, leased for so many seconds: as many as there is room for."""
+    """Lease due deliveries of active endpoints for ``lease`` seconds, the oldest first, as many as there is room for."""
     await cursor.execute(
         _CLAIM,
         {
@@ -219,7 +219,7 @@ async def claim(
 
 
 async def seconds_until_due(cursor: AsyncCursor[Any]) -> float:
-    """Until an endpoint has something to send, if nothing new comes in; infinite where none has anything."""
+    """Seconds until an endpoint has something to send, if nothing new comes in; infinite if nothing is queued."""
     statement = "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM webhook_queues WHERE due_at < 'infinity'"
     row = await (await cursor.execute(statement, prepare=True)).fetchone()
     return inf if row is None or row[0] is None else float(row[0])
@@ -247,7 +247,7 @@ _SETTLE = """
 
 
 async def unsettled(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Settled]:
-    """Those of which nothing was written down, once whoever may be doing so has ended."""
+    """Those that were not recorded. Waits for a transaction that may be recording them."""
     ids = sorted({each.id for each in settled})
     await cursor.execute("SELECT FROM webhook_deliveries WHERE id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE", (ids,))
     await cursor.execute("SELECT delivery_id, at FROM webhook_attempts WHERE delivery_id = ANY(%s::uuid[])", (ids,))
@@ -256,7 +256,7 @@ async def unsettled(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> lis
 
 
 async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[Failing]:
-    """Write down what came of attempts, durably, in a transaction; the endpoints among them that fail, and since when."""
+    """Record attempts durably, in a transaction. Returns the endpoints among them that fail, and since when."""
     await cursor.execute("SET LOCAL synchronous_commit TO DEFAULT")
     await cursor.execute(_SETTLE, (_encode(settled).decode(),), prepare=True)
     counts: dict[str, int] = {}
@@ -278,7 +278,7 @@ async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[F
 
 
 async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> list[Failing]:
-    """A change of the endpoint begins its time anew."""
+    """Note since when endpoints fail; a change of the endpoint starts the time again."""
     await cursor.execute(
         """
         INSERT INTO webhook_failing AS f (endpoint_id, org_id, since)
@@ -295,7 +295,7 @@ async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> l
 
 
 async def release(cursor: AsyncCursor[Any], ids: Collection[UUID]) -> None:
-    """Give back what was leased and not attempted to the end."""
+    """Give back deliveries that were leased and not attempted to the end."""
     await cursor.execute("UPDATE webhook_deliveries SET leased_until = NULL WHERE id = ANY(%s::uuid[])", (list(ids),))
 
 
@@ -303,13 +303,13 @@ SHOW_LIFE = """
     INSERT INTO checkpoints (name, position) VALUES ('webhooks.sender', 0)
     ON CONFLICT (name) DO UPDATE SET updated_at = clock_timestamp()
 """
-"""Statement by which a sender shows that it is at work."""
+"""Statement by which a sender shows that it is working."""
 
 GAUGES = "SELECT name, label, value FROM webhook_gauges()"
-"""Statement for (name, label, value) of what Prometheus is told."""
+"""Statement for (name, label, value) of the Prometheus metrics."""
 
 KEY = "SELECT key FROM webhook_keys"
-"""Statement for what secrets are derived from."""
+"""Statement for the key that secrets are derived from."""
 
 
 def key(cursor: Cursor[Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""What became of deliveries, for the org that owns them. Refuses to change any."""
+"""Deliveries and their attempts, for the org that owns them. Read-only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from consumers.webhooks.schedule import Outcome, Status
 from projections.conditions import Condition, SqlStatement, part
 
 MAX_ATTEMPTS = 20
-"""How many of its attempts a delivery in a list shows."""
+"""How many attempts of each delivery a list shows."""
 
 COLUMNS = {"status": ("d.status", "text"), "type": ("d.type", "text"), "created_at": ("d.created_at", "timestamptz")}
 _COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
@@ -25,7 +25,7 @@ _SHOWN = """
 
 
 class Attempt(Struct, kw_only=True):
-    """One request: ``ms`` until its answer began, ``status`` of the answer and the first of its body."""
+    """One request. ``ms`` is the time until its response began, ``status`` the response's, ``body`` the first part of it."""
 
     number: int
     at: datetime
@@ -37,7 +37,7 @@ class Attempt(Struct, kw_only=True):
 
 
 class Delivery(Struct, kw_only=True):
-    """An event on its way to an endpoint. ``attempts``, the latest first, are the last twenty in a list and else all."""
+    """An event on its way to an endpoint. ``attempts``, the latest first, are the last twenty in a list, otherwise all."""
 
     id: UUID
     endpoint_id: UUID
@@ -54,7 +54,7 @@ class Delivery(Struct, kw_only=True):
 
 
 class DeliveryRecord(Delivery, kw_only=True):
-    """With the body that is sent, as it is sent."""
+    """With the body exactly as it is sent."""
 
     body: Raw
 
@@ -65,7 +65,7 @@ class Page(NamedTuple):
 
 
 def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit: int, offset: int) -> Page:
-    """An endpoint's deliveries, the latest first, as rows for ``delivery``; and how many there are."""
+    """An endpoint's deliveries, the latest first, as rows for ``delivery``, and their number."""
     params: dict[str, Any] = {"org_id": org_id, "endpoint_id": endpoint_id}
     terms = ["d.org_id = %(org_id)s", "d.endpoint_id = %(endpoint_id)s"]
     for n, (field, operator, values, _) in enumerate(conditions):
@@ -119,7 +119,7 @@ def delivery(row: tuple[Any, ...], attempts: list[Attempt]) -> Delivery:
 
 
 def now(cursor: Cursor[Any], org_id: UUID, id_: UUID) -> Delivery:
-    """One delivery, as a connection sees it that sees all orgs."""
+    """One delivery, read by a connection that sees all orgs."""
     found = record(org_id, id_)
     row = cursor.execute(found.text, found.params).fetchone()
     assert row is not None

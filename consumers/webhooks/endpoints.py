@@ -1,7 +1,7 @@
-"""Endpoints as they stood at any event, and whether one is to hear of it.
+"""Endpoints as they stood at any event, and whether one is notified of it.
 
-Matching goes by the endpoint at the event's own position: a record of the topic that comes late or again means the same as it
-did the first time, and an endpoint never hears of what happened before it was there. Refuses deleted endpoints.
+An endpoint is matched as it stood at the event's own position. So a record of the topic that comes late or again has the same
+result as the first time, and an endpoint never hears of what happened before it existed or after it was deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from domain.webhook_endpoint import WebhookFilters
 
 
 class Document(Struct, frozen=True):
-    """What a delivery must know of an endpoint, out of the record that the API shows."""
+    """The part of an endpoint's record that deliveries need."""
 
     url: str
     events: frozenset[str]
@@ -35,7 +35,7 @@ class Owner(Struct, frozen=True):
 
 
 class Deal(Struct, frozen=True):
-    """What filters look at in an opportunity as a message shows it."""
+    """The part of an opportunity that filters look at."""
 
     id: UUID
     stage: str
@@ -59,7 +59,7 @@ deal = msgspec.json.Decoder(Deal).decode
 
 
 def versions(cursor: Cursor[Any], orgs: Collection[UUID]) -> dict[UUID, list[list[Version]]]:
-    """By org the histories of its endpoints, each in order."""
+    """Org → histories of its endpoints, each in order."""
     cursor.execute(
         """
         SELECT v.org_id, v.id, v.position, v.active, v.doc
@@ -80,7 +80,7 @@ def versions(cursor: Cursor[Any], orgs: Collection[UUID]) -> dict[UUID, list[lis
 
 
 def at(history: Sequence[Version], position: int) -> Version | None:
-    """The endpoint as it stood then, None before it was there."""
+    """The endpoint as it stood then, None before it existed."""
     standing = [version for version in history if version.position <= position]
     return standing[-1] if standing else None
 

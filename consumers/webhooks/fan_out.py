@@ -1,7 +1,7 @@
-"""From the topic to the queue: for each event one delivery for each endpoint that is to hear of it.
+"""From the topic to the queue: one delivery for each event and each endpoint that wants it.
 
-A batch of records is one transaction, and the offset follows it; so after a crash some records come again and change nothing.
-A record that cannot be taken becomes a dead letter, and the partition moves on. Refuses HTTP: nothing here waits for a receiver.
+A batch of records is one transaction, and the offset is committed after it; so after a crash some records come again and change
+nothing. A record that cannot be processed becomes a dead letter, and the partition moves on. Nothing here waits for a receiver.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ MAX_RECORDS = 500
 POLL_MS = 500
 QUIET_POLL_MS = 50
 QUIET_SECONDS = 2.0
-"""After so long without a record, polls are as far apart as a worker may wait, unless the log tells of something."""
+"""After so long without a record, polls become rare, unless a notification says that the log has grown."""
 HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 2.0
 SAFETY = timedelta(days=1)
 _TYPES = frozenset[str](EVENT_TYPES)
 _MOVED = (errors.CommitFailedError, errors.RebalanceInProgressError, errors.IllegalGenerationError, errors.UnknownMemberIdError)
-"""What a commit says when partitions have gone to another member: it will see these records again."""
+"""What a commit raises when partitions have moved to another member, which will see these records again."""
 
 
 class DealEvent(NamedTuple):
-    """An event of a deal that endpoints may hear of."""
+    """An event of a deal that endpoints can be notified of."""
 
     message: Message
     deal: Deal
@@ -76,18 +76,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 def body(message: Message) -> str:
-    """What an endpoint is sent, the same whenever it is rendered."""
+    """The body that endpoints are sent, the same whenever it is rendered."""
     data = _Data(message.data["opportunity"], message.previous)
     return _encode(_Body(message.id, message.type, message.created_at, str(message.org_id), data)).decode()
 
 
 def group(found: Topic) -> str:
-    """The topic's group. Another topic of the same name has another one, for offsets in the one say nothing of the other."""
+    """The topic's consumer group. It includes the topic's id, because offsets mean nothing in another topic of the same name."""
     return ".".join([found.name, GROUP, *([found.id] if found.id else [])])
 
 
 def parse(value: bytes | None) -> DealEvent | None:
-    """The event of a record's value, None for one of another kind. Raises ``msgspec.DecodeError``."""
+    """The event in a record's value, None for one of another type. Raises ``msgspec.DecodeError``."""
     message = decode_message(value or b"")
     if message.type not in _TYPES:
         return None
@@ -102,7 +102,7 @@ def row(endpoint_id: Any, event: DealEvent) -> Row:
 
 
 def rows(cursor: Cursor[Any], events: Sequence[DealEvent]) -> list[Row]:
-    """The deliveries of some events, by the endpoints as they stood at each."""
+    """The deliveries of some events, to the endpoints as they stood at each."""
     found = endpoints.versions(cursor, {event.message.org_id for event in events}) if events else {}
     wanted = []
     for event in events:
@@ -114,9 +114,9 @@ def rows(cursor: Cursor[Any], events: Sequence[DealEvent]) -> list[Row]:
 
 
 class FanOut:
-    """A ``loop.Worker``: a step takes what a poll brings. ``wake`` is called when there are new deliveries.
+    """A ``loop.Worker``; a step processes what one poll brings. ``wake`` is called when there are new deliveries.
 
-    Events recorded longer ago than ``keep`` are not fanned out: their deliveries may have been swept, so nobody could tell
+    Events recorded longer ago than ``keep`` are not fanned out: their deliveries may have been swept, so that nobody could tell
     whether they were sent.
     """
 
@@ -157,7 +157,7 @@ class FanOut:
             raise
 
     def wait(self, seconds: float) -> None:
-        """Until something was appended: the relay is told of it too, and polls that wait cost more."""
+        """Wait until something is appended: that notification is enough, and polls that wait cost more."""
         assert self._connection is not None
         try:
             for _ in self._connection.notifies(timeout=seconds, stop_after=1):
@@ -198,11 +198,11 @@ class FanOut:
         return not quiet
 
     def _quiet(self, consumer: Consumer) -> bool:
-        """Who has no partitions yet is waited for by the group, and polls."""
+        """Whether to poll rarely; never before the group has assigned partitions."""
         return bool(consumer.assignment()) and time.monotonic() - self._active_at > QUIET_SECONDS
 
     def _listen(self, connection: Connection[Any], quiet: bool) -> None:
-        """While it is busy nobody takes the notifications, which would pile up."""
+        """Listen only while quiet: notifications would pile up while nobody reads them."""
         if quiet != self._listening:
             connection.execute(f"{'LISTEN' if quiet else 'UNLISTEN'} {event_store.CHANNEL}")
             self._listening = quiet
@@ -220,8 +220,8 @@ class FanOut:
         return consumer
 
     def _check(self) -> None:
-        """Every now and then, see whether the topic is still the same. Raises ``TopicLost``, and ``KafkaError`` where for as long
-        as a request may take no broker has answered: polls would go on in silence, and find nothing."""
+        """Check now and then that the topic is still the same. Raises ``TopicLost``, and ``KafkaError`` if no broker has answered
+        for as long as a request may take: polls would go on in silence and find nothing."""
         if time.monotonic() - self._checked_at < CHECK_SECONDS:
             return
         assert self._admin is not None
@@ -230,7 +230,7 @@ class FanOut:
             if not topic.is_there(self._admin, self._topic):
                 raise TopicLost(self._topic.name)
             self._answered_at = time.monotonic()
-        except KafkaError:  # who does not answer for a moment still has it
+        except KafkaError:  # a broker that does not answer for a moment may still have it
             if time.monotonic() - self._answered_at > self._config.request_timeout_ms / 1000:
                 raise
         self._checked_at = time.monotonic()
@@ -250,7 +250,7 @@ class FanOut:
         self._connection, self._listening = None, False
 
     def _take(self, connection: Connection[Any], consumer: Consumer, records: list[Fetched]) -> int:
-        """Queue what the records are about; how many deliveries."""
+        """Queue the deliveries of records; returns how many."""
         lags = _lags(consumer)
         try:
             with connection.transaction(), connection.cursor() as cursor:
@@ -280,7 +280,7 @@ class FanOut:
         return deliveries.queue(cursor, rows(cursor, events))
 
     def _save(self, cursor: Cursor[Any], lags: Mapping[int, int]) -> None:
-        """Show that somebody is here, and how many records each partition still has for us."""
+        """Save positions, and how many records of each partition are still to come."""
         for partition in lags.keys() - self._positions.keys():
             self._positions[partition] = checkpoints.load(cursor, f"{CHECKPOINT}/{partition}")[0]
         states = {f"{CHECKPOINT}/{partition}": (self._positions[partition], {"lag": lag}) for partition, lag in lags.items()}
@@ -289,7 +289,7 @@ class FanOut:
 
 
 def _lags(consumer: Consumer) -> dict[int, int]:
-    """Records yet to be polled, by partition; none of a partition that was never polled, whose end is not known."""
+    """Records still to be polled, by partition, without partitions that were never polled: their end is unknown."""
 
     def lag(partition: TopicPartition) -> int | None:
         highwater = consumer.highwater(partition)
@@ -299,7 +299,7 @@ def _lags(consumer: Consumer) -> dict[int, int]:
 
 
 def _dead_letter(cursor: Cursor[Any], record: Fetched, error: Exception) -> None:
-    """Keep a record that cannot be taken, with the reason."""
+    """Keep a record that cannot be processed, with the reason."""
     headers = {name: value.decode(errors="replace").replace("\0", "") for name, value in record.headers}
     cursor.execute(
         """

@@ -1,7 +1,7 @@
-"""Deliveries that somebody asks for: a test, one again, a part of the log again. All go through the queue like any other.
+"""Deliveries on request: a test, a redelivery, a replay of part of the log. All go through the queue like any other.
 
-A delivery that is there keeps its id and its bytes; one that is not is rendered from the log, which comes to the same bytes.
-Refuses endpoints that are not active, whose deliveries would only wait.
+An existing delivery keeps its id and its bytes; a missing one is rendered from the log, which gives the same bytes. Refuses
+endpoints that are not active, whose deliveries would only wait.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from projections import clock
 
 TEST = "webhook.test"
 MAX_EVENTS = 10_000
-"""Of the org, looked through by one request."""
+"""Events of the org that one request looks through."""
 
 
 class Replayed(Struct, frozen=True):
-    """``queued`` deliveries of the events looked through. Where these were not all, go on at ``next_position``."""
+    """``queued`` is the number of deliveries. If not all events were looked through, continue at ``next_position``."""
 
     queued: int
     complete: bool
@@ -40,7 +40,7 @@ class Replayed(Struct, frozen=True):
 
 
 def test(cursor: Cursor[Any], org_id: UUID, endpoint_id: UUID, opportunity: Mapping[str, Any]) -> UUID:
-    """Queue an event of type ``webhook.test`` about a deal that is none; the delivery's id."""
+    """Queue an event of type ``webhook.test`` about a made-up deal; returns the delivery's id."""
     _active(cursor, org_id, endpoint_id)
     id_ = uuid7()
     event_id = f"evt_{id_.hex}"
@@ -76,8 +76,8 @@ def replay(
     until: datetime | None = None,
     undelivered: bool = False,
 ) -> Replayed:
-    """Queue every event that the endpoint, as it is now, wants to hear of: from position to position, both included, and of
-    those recorded ``since`` and before ``until``. If ``undelivered``, not what has been delivered or waits already."""
+    """Queue every event that the endpoint, as it is now, wants: from position ``first`` to ``last`` inclusive, recorded ``since``
+    and before ``until``. If ``undelivered``, not those that were delivered or are waiting."""
     version = _active(cursor, org_id, endpoint_id)
     after = max(first - 1, position_before(cursor, since) if since else 0)
     upto = min(position for position in (last, position_before(cursor, until) if until else None, 2**62) if position is not None)

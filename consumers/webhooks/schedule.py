@@ -1,4 +1,4 @@
-"""What comes after an attempt: done, another one after a while, or none any more. Pure; refuses clocks and chance."""
+"""What follows an attempt: done, a retry after a delay, or giving up. Pure: time and chance are parameters."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Outcome = Literal[
     "client_error",  # 4xx
     "server_error",  # 5xx
     "timeout",
-    "unresolved",  # no such host
-    "unreachable",  # nobody listens, or the connection broke
+    "unresolved",  # host not found
+    "unreachable",  # connection refused or broken
     "tls",
-    "broken",  # what came back is not HTTP
-    "refused",  # by our own rules of where to send
+    "broken",  # the response is not HTTP
+    "refused",  # by our own rules on destinations
 ]
 Status = Literal["pending", "delivered", "dead"]
 
 DELAYS = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
-"""Seconds before each try, some three days in all."""
+"""Seconds before each try, about three days in all."""
 JITTER = 0.2
 MAX_RETRY_AFTER = 86_400.0
 FAILING = timedelta(days=5)
-"""An endpoint with nothing but failures for so long is disabled."""
+"""An endpoint that has only failed for so long is disabled."""
 
 
 class Next(NamedTuple):
-    """How a delivery stands after an attempt; ``delay`` seconds from now it is due again, if it is pending."""
+    """The delivery's status after an attempt; if pending, it is due again in ``delay`` seconds."""
 
     status: Status
     delay: float = 0.0
@@ -45,7 +45,7 @@ def in_words() -> str:
 
 
 def following(tries: int, outcome: Outcome, retry_after: float | None, chance: float) -> Next:
-    """After the try of this number, from 1. ``chance``, from 0 to 1, spreads the next ones in time."""
+    """The next step after try number ``tries``, from 1. ``chance``, from 0 to 1, spreads retries in time."""
     if outcome == "delivered":
         return Next("delivered")
     if outcome == "gone" or tries >= len(DELAYS):
@@ -71,7 +71,7 @@ _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds from a ``Retry-After``, which has seconds or a date; None where there is none that can be read."""
+    """Seconds from a ``Retry-After``, given in seconds or as a date; None if it cannot be parsed."""
     if header is None:
         return None
     text = header.strip()

@@ -1,8 +1,8 @@
-"""The sender: claims due deliveries, makes the requests, many at once, and writes down what came of them.
+"""The sender: claims due deliveries, makes many requests at once, and records the results.
 
-While one round of claiming and settling is under way, attempts end; all of these are settled in the next round, so rounds size
-themselves. With nothing due it sleeps until something is, or until PostgreSQL notifies it of what came in. A sender that dies
-leaves leases, and when they are over somebody else goes on. What an answer means is decided in ``schedule``.
+Attempts that end during one round of claiming and settling are settled in the next one, so rounds size themselves. With nothing due
+it sleeps until something is, or until PostgreSQL notifies it of something new. When a sender dies, others take over once its leases
+end. What a response means is decided in ``schedule``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LEASE_SPARE_SECONDS = 10.0
 SWEEP_SECONDS = 600.0
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 0.5
-"""How often a sleeping sender looks whether it is to stop."""
+"""How often a sleeping sender checks whether it should stop."""
 MAX_BACKOFF_SECONDS = 5.0
 TIMEOUT_MS = 30_000
 
@@ -50,7 +50,7 @@ Disable = Callable[[UUID, UUID, Reason, str], Awaitable[None]]
 
 
 class Sender:
-    """``run`` works until ``stop``; ``wake`` tells it, from any thread, that there is something to send."""
+    """``run`` works until ``stop`` is set; ``wake`` tells it, from any thread, that there is something to send."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Sender:
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._done: list[tuple[Settled, str]] = []
         self._unsure = False
-        """Whether some of these may have been written down, by a commit that nobody heard of."""
+        """Whether some of these may have been recorded by a commit whose result is unknown."""
         self._disabling: dict[UUID, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
@@ -90,7 +90,7 @@ class Sender:
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def run(self, stop: threading.Event, grace: float = 10.0) -> None:
-        """Until told to stop; then what is under way has ``grace`` seconds to end and is else left to others."""
+        """Work until told to stop; then attempts in flight have ``grace`` seconds to end, and the rest is left to others."""
         errors = 0
         while not stop.is_set():
             try:
@@ -105,7 +105,8 @@ class Sender:
         await self._end(grace)
 
     async def step(self) -> float:
-        """Settle what has ended, claim and begin what is due; for how many seconds there is no more to do, if nobody wakes us."""
+        """Settle what has ended, then claim and start what is due. Returns for how many seconds there is nothing more to do, unless
+        woken."""
         self._woken.clear()
         connection = await self._connected()
         if self._clock.due():
@@ -113,7 +114,7 @@ class Sender:
         await self._settle(connection)
         async with connection.cursor() as cursor:  # which costs little beside a claim
             left = await deliveries.seconds_until_due(cursor)
-        if left <= 0:  # What is due and is not claimed has no room yet, or its endpoint is being disabled.
+        if left <= 0:  # What is due but not claimed has no room yet, or its endpoint is being disabled.
             left = 0.0 if await self._begin(connection) else POLL_SECONDS
         if monotonic() - self._shown_at > HEARTBEAT_SECONDS:
             self._shown_at = monotonic()
@@ -125,11 +126,11 @@ class Sender:
         return min(left, IDLE_SECONDS)
 
     async def _pause(self, seconds: float, stop: threading.Event) -> None:
-        """Until something woke us, a notification among it, or it is time to stop; at most so many seconds."""
+        """Wait until woken, also by a notification, or told to stop; at most so many seconds."""
         descriptor = None
         if self._connection is not None:
             descriptor = self._connection.fileno()
-            if self._connection.pgconn.notifies() is not None:  # one that came right behind the last answer was read with it
+            if self._connection.pgconn.notifies() is not None:  # one that was read together with the last result
                 self._woken.set()
         if descriptor is not None:
             self._loop.add_reader(descriptor, self._woken.set)
@@ -164,8 +165,8 @@ class Sender:
                 self._begin_disabling(org_id, endpoint_id, "failing", urls[endpoint_id])
 
     def _begin_disabling(self, org_id: UUID, endpoint_id: UUID, why: Reason, url: str) -> None:
-        """Beside everything else, and with no more attempts for the endpoint until it is done. Where it fails, the next
-        attempt brings it up again."""
+        """Disable an endpoint in the background; it gets no more attempts until that is done. If it fails, the next attempt tries
+        it again."""
 
         async def disable() -> None:
             try:
@@ -221,7 +222,7 @@ class Sender:
             answer = await self._transport.post(endpoint.url, signing.headers(secrets, delivery.event_id, body, at), body)
         except Exception as error:
             log.exception("delivery.fault", delivery_id=str(delivery.id))
-            answer = Response("broken", 0, error=f"A fault of ours: {type(error).__name__}.")
+            answer = Response("broken", 0, error=f"Internal error: {type(error).__name__}.")
         log.info(
             "delivery.attempted",
             delivery_id=str(delivery.id),
@@ -251,7 +252,7 @@ class Sender:
         )
 
     async def _end(self, grace: float) -> None:
-        """Let what is under way end, settle it, and give back the rest."""
+        """Let attempts in flight end, settle them, and give back the rest."""
         if under_way := [*self._attempts.values(), *self._disabling.values()]:
             await asyncio.wait(under_way, timeout=grace)
         left = list(self._attempts.items())
@@ -270,12 +271,12 @@ class Sender:
 
     async def _connected(self) -> AsyncConnection[Any]:
         if self._connection is None:
-            # Plans by the index whatever the statistics say: the queue is empty one moment and long the next.
+            # Always plan by the index: the queue is empty one moment and long the next, so statistics mislead.
             connection = await connections.connect_async(
                 self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout, role="writer"
             )
             connection.prepare_threshold = 0
-            # A lease that a crash of the database takes back is a delivery that is made again; what came of it is settled durably.
+            # A lease lost in a crash of the database only repeats a delivery; results are recorded durably.
             await connection.execute("SET synchronous_commit = off")
             connection.add_notify_handler(lambda _: self._woken.set())
             await connection.execute(LISTEN)

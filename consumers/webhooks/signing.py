@@ -1,4 +1,4 @@
-"""Secrets of endpoints and the Standard Webhooks signature. Refuses to keep a secret: it is derived whenever it is needed."""
+"""Secrets of endpoints and Standard Webhooks signatures. Secrets are not stored: they are derived when needed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from uuid import UUID
 
 PREFIX = "whsec_"
 OVERLAP = timedelta(hours=24)
-"""For how long the former secret signs as well."""
+"""How long the previous secret signs as well."""
 
 
 def secret(key: bytes, endpoint_id: UUID, generation: int) -> bytes:
-    """32 bytes that nobody can tell without the installation's key."""
+    """32 bytes that cannot be derived without the installation's key."""
     return hmac.digest(key, f"{endpoint_id}:{generation}".encode(), "sha256")
 
 
@@ -23,7 +23,7 @@ def shown(secret: bytes) -> str:
 
 
 def in_force(key: bytes, endpoint_id: UUID, generation: int, rotated_at: datetime | None, now: datetime) -> list[bytes]:
-    """The secrets that sign at this instant, the present one first."""
+    """The secrets that sign at this instant, the current one first."""
     secrets = [secret(key, endpoint_id, generation)]
     if generation > 1 and rotated_at is not None and now < rotated_at + OVERLAP:
         secrets.append(secret(key, endpoint_id, generation - 1))
@@ -31,7 +31,7 @@ def in_force(key: bytes, endpoint_id: UUID, generation: int, rotated_at: datetim
 
 
 def headers(secrets: list[bytes], event_id: str, body: bytes, now: datetime) -> dict[str, str]:
-    """Id, time of this attempt and a signature by each secret, of id, time and body."""
+    """The headers: id, time of this attempt, and for each secret a signature of id, time and body."""
     timestamp = str(int(now.timestamp()))
     signed = b".".join((event_id.encode(), timestamp.encode(), body))
     signatures = (base64.b64encode(hmac.digest(each, signed, "sha256")).decode() for each in secrets)

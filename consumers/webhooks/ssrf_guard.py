@@ -1,7 +1,7 @@
-"""Where a request may go is decided by the address it connects to, when it connects. A name that passed when the endpoint was
-made may lead elsewhere by now, and an address in a URL is never looked up at all; so neither check alone would do.
+"""SSRF guard: decides by the address a request connects to, at the moment it connects.
 
-Refuses to be the only guard: it lets a process connect to what the rules allow, whatever a firewall would say.
+A name that passed when the endpoint was created may resolve to another address now, and an address in a URL is never looked up at
+all; so neither check alone would do. It allows what the rules allow; a firewall may be stricter.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from domain.webhook_url import Rules, address_error
 
 Lookup = Callable[..., Sequence[tuple[Any, Any, int, str, tuple[Any, ...]]]]
-"""As ``socket.getaddrinfo``."""
+"""Signature of ``socket.getaddrinfo``."""
 LOOKUP_SECONDS = 3.0
 
 
 class Refused(OSError):
-    """The address is not one that may be connected to."""
+    """The address must not be connected to."""
 
 
 def socket_factory(rules: Rules) -> Callable[[Any], socket.socket]:
-    """Makes the sockets of connections, each for the very address it will be connected to. Raises ``Refused``."""
+    """Makes the sockets of connections, each for the address it will connect to. Raises ``Refused``."""
 
     def make(info: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
         family, kind, proto, _, place = info
@@ -44,7 +44,7 @@ def socket_factory(rules: Rules) -> Callable[[Any], socket.socket]:
 
 
 class Resolver(AbstractResolver):
-    """Looks names up in a thread for each, so that a name server that does not answer keeps nobody else waiting."""
+    """Resolves each name in a thread of its own, so that a name server that does not answer delays nobody else."""
 
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
         self._lookup = lookup
@@ -61,7 +61,7 @@ class Resolver(AbstractResolver):
 
 
 async def name_error(url: str, rules: Rules, lookup: Lookup = socket.getaddrinfo) -> str | None:
-    """Why nothing can be sent to a URL whose host is a name: where it leads today. A name that leads nowhere yet passes."""
+    """Why nothing can be sent to a URL whose host is a name, by its present addresses. A name that does not resolve passes."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
@@ -71,12 +71,12 @@ async def name_error(url: str, rules: Rules, lookup: Lookup = socket.getaddrinfo
         return None
     for place in {info[4][0] for info in found}:
         if address_error(ip_address(place), rules):
-            return f"{host} leads to an address that is not public: private, loopback, link-local and reserved ones are refused."
+            return f"{host} resolves to an address that is not public: private, loopback, link-local and reserved ones are refused."
     return None
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
-    """The result of ``work``. An executor's threads would be few, and waited for at the end."""
+    """The result of ``work`` in a new thread. An executor has few threads, and waits for them at exit."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""What has had its time: deliveries that were settled long ago, or that wait for an endpoint that is gone."""
+"""Removes old deliveries: settled long ago, or pending for an endpoint that is gone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SWEEP = 5_000
 
 
 async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
-    """Let go of what has had its time; how many rows, some thousands at the most.
+    """Remove what has expired; returns the number of rows, some thousands at most.
 
-    What is pending for an endpoint that was deleted, or that has been held for so long, is dead.
+    Deliveries that are pending for a deleted endpoint, or were held for that long, become dead.
     """
     await cursor.execute(
         """
@@ -26,7 +26,7 @@ async def sweep(cursor: AsyncCursor[Any], keep: timedelta) -> int:
         """,
         {"keep": keep, "most": SWEEP},
     )
-    # Ids are in the order of their time: nothing before this one is younger.
+    # Ids are ordered by time: no earlier one is younger.
     await cursor.execute(
         """
         DELETE FROM webhook_deliveries WHERE id IN (

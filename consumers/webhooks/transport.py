@@ -1,6 +1,6 @@
-"""One signed request to an endpoint and what came of it, in time and in bounds whatever the receiver does.
+"""Sends one signed request to an endpoint, within limits of time and size whatever the receiver does.
 
-Refuses redirects, proxies of the environment, cookies, compressed answers, and to read on when there is enough.
+Ignores redirects, proxies of the environment and cookies, asks for no compression, and stops reading when it has enough.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from projections.clock import Clock
 
 SECONDS = 15.0
 BODY_SECONDS = 2.0
-"""How long an answer that has begun may take to show the rest of itself, which is for the log alone."""
+"""How long reading the body may take once a response has begun; it is only for the log."""
 SPARE_SECONDS = 0.1
-"""Of the time for all of it, what is left after the answer has been read as far as it came."""
+"""Seconds reserved at the end of the total time, to finish after reading."""
 MAX_READ = 16 * 1024
 MAX_KEPT = 1024
 KEEPALIVE_SECONDS = 4.0
@@ -36,7 +36,7 @@ HEADERS = {"content-type": "application/json", "accept-encoding": "identity", "u
 
 
 class Response(NamedTuple):
-    """What came of a request. ``body`` is the first of it, as text; ``retry_after`` in seconds."""
+    """The result of a request. ``body`` is its first part as text; ``retry_after`` is in seconds."""
 
     outcome: Outcome
     ms: int
@@ -47,7 +47,7 @@ class Response(NamedTuple):
 
 
 class Transport:
-    """Connections to endpoints, kept open for a moment. To be made and closed on the event loop that uses it."""
+    """Connections to endpoints, kept open for a moment. Create, use and close it on the same event loop."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Transport:
         await self._fresh.close()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """What came of sending ``body`` there, once. Never raises for what the receiver does or does not do."""
+        """Send ``body`` once. Never raises for what the receiver does or fails to do."""
         began = perf_counter()
 
         def failed(outcome: Outcome, error: str) -> Response:
@@ -103,7 +103,7 @@ class Transport:
             async with asyncio.timeout(self._seconds):
                 return await self._exchange(url, headers, body, began)
         except TimeoutError:
-            return failed("timeout", f"No answer within {self._seconds:g} s.")
+            return failed("timeout", f"No response within {self._seconds:g} s.")
         except aiohttp.ClientSSLError as error:
             return failed("tls", f"TLS failed: {_reason(error.__cause__ or error)}.")
         except aiohttp.ClientConnectorDNSError:
@@ -113,9 +113,9 @@ class Transport:
                 return failed("refused", str(refused))
             return failed("unreachable", f"The connection failed: {_reason(error)}.")
         except aiohttp.ServerDisconnectedError:
-            return failed("unreachable", "The connection was closed before there was an answer.")
+            return failed("unreachable", "The connection was closed before a response came.")
         except (aiohttp.ClientError, ValueError) as error:
-            return failed("broken", f"The answer is not HTTP: {_reason(error)}.")
+            return failed("broken", f"The response is not HTTP: {_reason(error)}.")
 
     async def _exchange(self, url: str, headers: Mapping[str, str], body: bytes, began: float) -> Response:
         noted = SimpleNamespace(reused=False)
@@ -124,8 +124,8 @@ class Transport:
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             if not noted.reused:
                 raise
-        # A connection that was kept open and that the receiver had closed meanwhile says nothing about the receiver; nor would
-        # the next one that was kept, so it has to be a new one.
+        # A kept connection that the receiver had closed meanwhile says nothing about the receiver, and another kept one might be
+        # closed too, so try again with a new one.
         return await self._send(self._fresh, url, headers, body, began, noted)
 
     async def _send(
@@ -152,7 +152,7 @@ class Transport:
                 ms,
                 response.status,
                 first.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
-                None if outcome == "delivered" else f"Answered {response.status}.",
+                None if outcome == "delivered" else f"Responded with {response.status}.",
                 None if outcome == "delivered" else schedule.retry_after(response.headers.get("retry-after"), self._clock.now()),
             )
 
@@ -162,7 +162,7 @@ async def _note_reuse(session: ClientSession, context: SimpleNamespace, params: 
 
 
 async def _first_of(response: ClientResponse, seconds: float) -> bytes:
-    """The first bytes of an answer. Where it goes on beyond what we read, the connection ends with it."""
+    """The first bytes of a response. If there is more than we read, the connection is closed."""
     read = b""
     with suppress(aiohttp.ClientError, ConnectionError, TimeoutError, ValueError):
         async with asyncio.timeout(seconds):
@@ -174,7 +174,7 @@ async def _first_of(response: ClientResponse, seconds: float) -> bytes:
 
 
 def _refusal(error: BaseException) -> Refused | None:
-    """Our own refusal, where that is why there is no connection."""
+    """Our own refusal, if that is why there is no connection."""
     inner: BaseException | None = getattr(error, "os_error", None) or error
     while inner is not None and not isinstance(inner, Refused):
         inner = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner.__cause__

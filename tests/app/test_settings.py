@@ -54,7 +54,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         (
             "OPPORTUNITIES_PUBLIC_URL",
             "crm",
-            "OPPORTUNITIES_PUBLIC_URL must be a web address, such as https://crm.example.com.",
+            "OPPORTUNITIES_PUBLIC_URL must be an http or https URL, such as https://crm.example.com.",
         ),
         (
             "OPPORTUNITIES_PORT_FILE",

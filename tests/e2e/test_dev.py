@@ -86,10 +86,10 @@ def test_a_second_one_on_the_folder_or_the_port_is_refused_in_a_line(dev: Dev, t
     same_port = opportunities("dev", "--data-dir", str(tmp_path / "other"), "--port", str(dev.port))
     assert (same_folder.returncode, same_port.returncode) == (1, 1)
     assert same_folder.stderr == (
-        f"opportunities: The data folder {dev.folder} is in use by another process: stop that one first.\n"
+        f"opportunities: The data folder {dev.folder} is in use by another process: stop that process first.\n"
     )
     assert same_port.stderr == (
-        f"opportunities: Port {dev.port} is taken by another program: stop that one, or choose another with --port.\n"
+        f"opportunities: Port {dev.port} is in use by another program: stop that program, or choose another port with --port.\n"
     )
     assert (dev.folder / "dev.json").exists()
 

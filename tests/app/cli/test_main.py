@@ -176,7 +176,9 @@ def test_a_taken_port_is_told_in_a_line(run: Run, shared_database_url: str) -> N
         port = str(other.getsockname()[1])
         code, _, err = run("serve", "--port", port, DATABASE_URL=shared_database_url)
     assert code == 1
-    assert err == f"opportunities: Port {port} is taken by another program: stop that one, or choose another with --port.\n"
+    assert (
+        err == f"opportunities: Port {port} is in use by another program: stop that program, or choose another port with --port.\n"
+    )
 
 
 def test_a_full_disk_is_told_in_a_line() -> None:

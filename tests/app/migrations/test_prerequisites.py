@@ -112,7 +112,9 @@ def diagnosed(url: str) -> list[str]:
 
 def test_an_owner_who_may_make_roles_makes_them(cluster: Cluster) -> None:
     url = cluster.database("CREATEROLE")
-    told = "The roles opportunities_writer and opportunities_reader are not made or granted yet: run `opportunities migrate`."
+    told = (
+        "The roles opportunities_writer and opportunities_reader do not exist or are not granted yet: run `opportunities migrate`."
+    )
     with pytest.raises(Unmet) as unmet:
         migrations.check(url)
     assert str(unmet.value) == told
