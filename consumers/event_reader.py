@@ -29,7 +29,7 @@ class Chunk(NamedTuple):
 
 
 class EventReader:
-    """Reads on from any position. It keeps the states of records between chunks, because an event does not contain what it changed."""
+    """Reads on from any position. It keeps the states of records between chunks, because an event lacks the old values."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[UUID, State] = OrderedDict()

@@ -1,4 +1,4 @@
-"""An account: the company that deals are made with. Refuses to go while live deals refer to it."""
+"""An account: the company that deals are made with. It cannot be deleted while live deals refer to it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Created(event.Event, frozen=True):
 
 
 class Updated(event.Event, frozen=True):
-    """``custom_fields`` merges by key, where None removes a key."""
+    """``custom_fields`` merges by key; None removes a key."""
 
     name: str | UnsetType = UNSET
     domain: str | UnsetType | None = UNSET
@@ -60,7 +60,7 @@ class Create(event.Command, frozen=True):
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given; None clears. ``custom_fields`` merges by key, where None removes a key."""
+    """Changes the fields given; null clears a field. ``custom_fields`` merges by key, and null removes a key."""
 
     name: Line | UnsetType = UNSET
     domain: Line | UnsetType | None = UNSET
@@ -86,7 +86,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
-            raise Conflict("exists", "This account exists already.")
+            raise Conflict("exists", "This account already exists.")
         return (Created(**_checked(normalised(event.set_fields(command)), {})),)
     if state is None or state.deleted:
         raise NotFound("No such account.")
@@ -100,7 +100,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
             if context.facts.deals:
                 raise Conflict(
                     "in_use",
-                    f"{context.facts.deals} deals are made with this account: move or delete them first.",
+                    f"{context.facts.deals} deals belong to this account: move or delete them first.",
                     deals=context.facts.deals,
                 )
             return (Deleted(),)
@@ -109,7 +109,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
 
 
 def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    """The values, of the custom fields those that differ from ``kept``. Raises ``Invalid``."""
+    """The values; of the custom fields, those that differ from ``kept``. Raises ``Invalid``."""
     errors: Errors = limit_errors(values, Create)
     if "custom_fields" in values:
         wanted = dict.fromkeys(kept) if values["custom_fields"] is None else values["custom_fields"]

@@ -1,4 +1,4 @@
-"""An activity on a deal: a call, email, meeting, note or task. What is logged stays as it is; there is no edit."""
+"""An activity on a deal: a call, email, meeting, note or task. Activities cannot be edited."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Log(event.Command, frozen=True):
-    """``occurred_at`` is now unless given: past for what is written down later, in the future for a plan."""
+    """``occurred_at`` defaults to now. It may be in the past, for what is logged later, or in the future, for what is planned."""
 
     opportunity_id: UUID
     type: Type
@@ -67,7 +67,7 @@ def decide(state: State | None, command: Log, context: Context) -> tuple[event.E
     if command.opportunity_id not in context.facts.opportunities:
         raise NotFound("No such opportunity.")
     if state is not None:
-        raise Conflict("exists", "This activity is logged already.")
+        raise Conflict("exists", "This activity is already logged.")
     subject, body = normal(command.subject), normal(command.body or "")
     errors = limit_errors({"subject": subject, "body": body}, Log)
     if message := instant_error(command.occurred_at):

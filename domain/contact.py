@@ -1,5 +1,8 @@
-"""A contact: a person, of an account or of none, who may be a stakeholder of deals. Refuses to go while live deals name it: those
-deleted before that keep the id, and show it no more when they are restored."""
+"""A contact: a person, with or without an account, who can be a stakeholder of deals.
+
+It cannot be deleted while live deals name it. Deals that were deleted before keep the id, and do not show it when they are
+restored.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ class Create(event.Command, frozen=True):
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given; None clears."""
+    """Changes the fields given; null clears a field."""
 
     first_name: Line | UnsetType = UNSET
     last_name: Line | UnsetType = UNSET
@@ -98,7 +101,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
-            raise Conflict("exists", "This contact exists already.")
+            raise Conflict("exists", "This contact already exists.")
         created = normalised(event.set_fields(command))
         _require_valid(created, context)
         return (Created(**created),)
@@ -113,7 +116,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
             if context.facts.deals:
                 raise Conflict(
                     "in_use",
-                    f"{context.facts.deals} deals have this contact as a stakeholder: take it out of them or delete them first.",
+                    f"{context.facts.deals} deals have this contact as a stakeholder: remove it from them or delete them first.",
                     deals=context.facts.deals,
                 )
             return (Deleted(),)

@@ -1,6 +1,6 @@
 """What a decision may look at beside its aggregate: who asks, when, and what else the org has.
 
-A decision has no clock, no ids and no I/O of its own: all of it comes in here.
+A decision has no clock, no ids and no I/O of its own; everything comes in through its context.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class References:
 class Facts:
     """What a decision must know of other records of the same org; only what the command's ``References`` ask about is filled.
 
-    ``accounts``, ``users`` (active ones), ``owners`` (those of them who may have deals), ``contacts`` and ``opportunities``
-    hold those of the ids named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is
-    about the command's email. ``owner_id`` is the owner of the opportunity that an activity is about; ``deals`` how many
-    live deals name the account or contact to be deleted; ``other_admins`` how many active admins there are beside the
-    user the command is about. ``issued_tokens`` are those still good that were issued with the token the command is about,
-    or with one of these; ``last_admin_token`` says that without it and them, or without those
-    of the user the command is about, no token with an admin's rights would be left.
+    ``accounts``, ``users`` (active ones), ``owners`` (users who may own deals), ``contacts`` and ``opportunities`` are the ids
+    named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is about the command's email.
+    ``owner_id`` is the owner of the opportunity that an activity is about. ``deals`` is the number of live deals that name the
+    account or contact to be deleted. ``other_admins`` is the number of active admins other than the user that the command is about.
+    ``issued_tokens`` are the valid tokens that were issued with the token that the command is about, or with one of these.
+    ``last_admin_token`` says that without it and them, or without those of the user that the command is about, no token with an
+    admin's rights would be left.
     """
 
     accounts: frozenset[UUID] = frozenset()
@@ -67,9 +67,9 @@ class Facts:
 class Context:
     """Everything outside the aggregate that a decision may depend on.
 
-    ``new_id`` is the id of the stream the command is about: fresh for a creation. ``now`` becomes ``occurred_at``.
-    ``credential`` is the token the command came with, None for the operator. ``custom_field_keys`` are those of the org's custom
-    fields, ``required_fields`` by the key of each stage of its pipeline the names of the fields that it requires.
+    ``new_id`` is the id of the command's stream, a new one for a creation. ``now`` becomes ``occurred_at``. ``credential`` is the
+    token that the command came with, None for the operator. ``custom_field_keys`` are those of the org's custom fields;
+    ``required_fields`` has for each stage key of its pipeline the names of the fields that the stage requires.
     """
 
     org_id: UUID
@@ -97,5 +97,5 @@ def no_references(command: Command) -> References:
 
 
 def admins_only(state: State | None, command: Command, context: Context) -> None:
-    """The ``permit`` of an aggregate that is for admins."""
+    """The ``permit`` of an aggregate that only admins may change."""
     require_admin(context.actor)

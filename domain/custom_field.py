@@ -1,6 +1,6 @@
 """The custom fields of an org's deals: their definitions, in order. One stream for each org.
 
-Refuses to change the key or the type of a field; what a value may be is in ``custom_value``.
+The key and the type of a field cannot change. What a value may be is in ``custom_value``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     filterable: bool = True
 
     def option_values(self) -> list[str]:
-        """What a value of a dropdown or multiselect may be."""
+        """The values that a dropdown or multiselect allows."""
         return [option if isinstance(option, str) else option.value for option in self.options]
 
 
@@ -93,13 +93,13 @@ def stream_id(org_id: UUID) -> UUID:
     return uuid5(org_id, "custom_field")
 
 
-# A key that ends like this could not be told from a filter with an operator.
+# A key with such an ending would look like a filter with an operator.
 _OPERATOR = re.compile(r".*__(gte|lte|gt|lt|in|isnull|icontains|all|any)")
 
 
 def _key_error(key: str) -> str | None:
     if match := _OPERATOR.fullmatch(key):
-        return f"Must not end in __{match[1]}, which in a filter is an operator."
+        return f"Must not end in __{match[1]}, which is a filter operator."
     return key_error(key)
 
 
@@ -117,7 +117,7 @@ class Create(event.Command, frozen=True, kw_only=True):
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given of the ``field`` with that key. ``key`` and ``type`` are for ever; they may be repeated."""
+    """Changes what is given of the ``field`` with that key. ``key`` and ``type`` cannot change; they may be repeated."""
 
     field: str
     key: FieldKey | UnsetType = UNSET
@@ -187,7 +187,7 @@ def _normalised(definition: Definition) -> Definition:
 
 
 def _require_valid(definition: Definition, changed: Collection[str]) -> None:
-    """What is not changed is not judged again."""
+    """Checks only what has changed."""
     errors = limit_errors({name: getattr(definition, name) for name in changed}, Create)
     if "options" in changed and (message := _options_error(definition)):
         errors["options"] = [message]
@@ -202,9 +202,9 @@ def _options_error(definition: Definition) -> str | None:
     if not values:
         return f"A {definition.type} field needs options."
     if len(values) > MAX_OPTIONS:
-        return f"At most {MAX_OPTIONS} options; these are {len(values)}."
+        return f"At most {MAX_OPTIONS} options; got {len(values)}."
     if len(set(values)) < len(values):
-        return "Each option may be there only once."
+        return "Each option may occur only once."
     labels = [option.label for option in definition.options if isinstance(option, Option)]
     return next((message for text in (*values, *labels) if (message := line_error(text))), None)
 
@@ -213,6 +213,6 @@ def _require_room(state: State | None, definition: Definition) -> None:
     if state is None:
         return
     if definition.key in state.by_key:
-        raise Conflict("key_taken", f"There is a custom field {definition.key!r} already.")
+        raise Conflict("key_taken", f"There is already a custom field {definition.key!r}.")
     if len(state.definitions) >= MAX_CUSTOM_FIELDS:
         raise Conflict("too_many", f"An organization has at most {MAX_CUSTOM_FIELDS} custom fields.")

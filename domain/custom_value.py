@@ -1,6 +1,6 @@
-"""What the value of a custom field may be, by the type of its definition, and the bounds of a value without one.
+"""What the value of a custom field may be, by the type of its definition, and the bounds of a value without a definition.
 
-Refuses to touch values already kept: what was valid when it was written stays, whatever becomes of its definition.
+Only changed values are checked: what was valid when it was written stays, whatever happens to its definition.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_NUMBER = 10**15
 
 
 def merged(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Values after a change by key, where None removes a key."""
+    """Values after a change by key; None removes a key."""
     return {key: value for key, value in {**old, **changes}.items() if value is not None}
 
 
@@ -36,7 +36,7 @@ def checked(
     *,
     strict: bool = False,
 ) -> dict[str, Any]:
-    """The wanted values, by key, that differ from those kept; None removes. What is wrong goes into ``errors``.
+    """The wanted values, by key, that differ from those kept; None removes. Errors are added to ``errors``.
 
     A key without a definition may have any JSON of bounded size and depth, unless ``strict``.
     """
@@ -53,7 +53,7 @@ def checked(
         elif value is None:
             message = None
         elif strict:
-            message = f"There is no custom field of this key. {nearest(key, definitions)}"
+            message = f"There is no custom field with this key. {nearest(key, definitions)}"
         else:
             free, message = True, _free_error(key, value)
         if message:
@@ -84,21 +84,21 @@ def _size_error(
         return None
     values = merged(kept, new)
     if len(values) > max(MAX_CUSTOM_FIELDS, len(kept)):
-        return f"At most {MAX_CUSTOM_FIELDS} custom fields on a record; these would be {len(values)}."
+        return f"At most {MAX_CUSTOM_FIELDS} custom fields on a record; this makes {len(values)}."
     size = len(_encode({key: value for key, value in values.items() if key not in definitions})) if free else 0
     if size > MAX_BYTES:
-        return f"Values without a definition have at most {MAX_BYTES} bytes of JSON together; these would be {size}."
+        return f"Values without a definition have at most {MAX_BYTES} bytes of JSON together; this makes {size}."
     return None
 
 
 def value_error(definition: Definition, value: Any) -> str | None:
-    """Why a JSON value cannot be one of the field's; None is the absence of a value."""
+    """Why a JSON value is not valid for the field. None is the absence of a value."""
     if value is None or (definition.required and is_empty(value)):
         return REQUIRED if definition.required else None
     match definition.type:
         case "text" | "textarea":
             limit = MAX_NAME if definition.type == "text" else MAX_TEXT
-            return text_error(value, limit, blank=True) if isinstance(value, str) else "Must be a text."
+            return text_error(value, limit, blank=True) if isinstance(value, str) else "Must be a string."
         case "number":
             return _number_error(value)
         case "checkbox":
@@ -118,7 +118,7 @@ def _number_error(value: Any) -> str | None:
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a value counts as missing where one is required: 0 and false are values."""
+    """Whether a value counts as missing when one is required; 0 and false are values."""
     return value is None or value in ((), []) or (isinstance(value, str) and is_blank(value))
 
 
@@ -137,7 +137,7 @@ def _is_date(value: Any) -> bool:
 
 def _option_error(definition: Definition, chosen: Sequence[Any]) -> str | None:
     if len(chosen) > MAX_OPTIONS:
-        return f"At most {MAX_OPTIONS} options; these are {len(chosen)}."
+        return f"At most {MAX_OPTIONS} options; got {len(chosen)}."
     options = [nfc(option) for option in definition.option_values()]
     for value in chosen:
         if value not in options:
@@ -153,7 +153,7 @@ def _free_error(key: str, value: Any) -> str | None:
 
 
 def json_error(value: Any, depth: int = 1) -> str | None:
-    """Why a JSON value cannot be kept whatever it means: too deep, a NUL character, a number out of all bounds."""
+    """Why a JSON value cannot be kept under any key: too deep, a NUL character, or a number too large."""
     if isinstance(value, str):
         return "Must not contain the NUL character." if "\0" in value else None
     if isinstance(value, int):

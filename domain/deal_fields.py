@@ -1,4 +1,4 @@
-"""The fields of a deal that whoever edits it may set, declared once for every command that does: see ``opportunity.commands``."""
+"""The fields of a deal that a user may set, declared once for all commands that do: see ``opportunity.commands``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from domain.fields import CustomFields, Day, Percent, StakeholderIds, Tags, Text
 
 
 class DealFields(Struct, frozen=True, kw_only=True):
-    """What may be left out (UNSET) and cleared (None) in each of them; None brings ``probability`` back to the stage's."""
+    """Every field may be left out (UNSET), and cleared (None) where its type allows; None resets ``probability`` to the stage's."""
 
     amount: Decimal | UnsetType | None = UNSET
     probability: Percent | UnsetType | None = UNSET
@@ -24,8 +24,8 @@ class DealFields(Struct, frozen=True, kw_only=True):
 
 
 CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
-"""Of a closed deal alone, the last one of a lost one."""
+"""Only for closed deals, the last one only for lost ones."""
 ALWAYS_SET = ("probability",)
 CLEARABLE = tuple(name for name in DealFields.__struct_fields__ if name not in ALWAYS_SET)
 REQUIRABLE = tuple(name for name in CLEARABLE if name not in CLOSING and name != "custom_fields")
-"""By any stage; custom fields one by one, by their keys."""
+"""Fields that a stage may require; custom fields are named one by one, by key."""

@@ -1,4 +1,5 @@
-"""Why a command was refused: one class per kind, each with a stable code. Refuses HTTP: see ``app.http.problems``."""
+"""Why a command was refused: one class per kind of error, each with a stable code. Knows nothing of HTTP: see
+``app.http.problems``."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ Errors = dict[str, list[str]]
 
 
 class DomainError(Exception):
-    """A refusal. ``str(error)`` is a sentence for the user; ``extra`` are further fields worth telling a program."""
+    """A refusal. ``str(error)`` is a sentence for the user; ``extra`` has further fields for programs."""
 
     code = "refused"
 
@@ -19,13 +20,13 @@ class DomainError(Exception):
 
 
 class Invalid(DomainError):
-    """Fields that cannot be taken as they are, all of them at once, by dotted path."""
+    """All fields with invalid values, by dotted path."""
 
     code = "invalid"
 
     def __init__(self, errors: Mapping[str, Sequence[str]], detail: str = "") -> None:
         self.errors: Errors = {name: list(messages) for name, messages in errors.items()}
-        super().__init__(detail or f"Not accepted: {', '.join(self.errors)}.")
+        super().__init__(detail or f"Invalid: {', '.join(self.errors)}.")
 
 
 class NotFound(DomainError):
@@ -45,7 +46,7 @@ class Forbidden(DomainError):
 
 
 class Conflict(DomainError):
-    """Understood, but the present state or the org's policy does not allow it. ``code`` says which rule."""
+    """Valid, but the present state or the org's policy does not allow it. ``code`` says which rule."""
 
     def __init__(self, code: str, detail: str, **extra: object) -> None:
         super().__init__(detail, **extra)
@@ -59,6 +60,6 @@ class VersionMismatch(DomainError):
 
 
 class KeyReused(DomainError):
-    """An ``Idempotency-Key`` came again with another request."""
+    """An ``Idempotency-Key`` was used again for another request."""
 
     code = "idempotency_key_reused"

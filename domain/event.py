@@ -1,4 +1,4 @@
-"""The vocabulary every aggregate shares: an event, its place in the log, a command and a state."""
+"""The vocabulary that every aggregate shares: an event, its place in the log, a command and a state."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Command(Struct, frozen=True, kw_only=True):
 class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who recorded an event, when and on whose behalf.
 
-    ``occurred_at`` is when it became true and never decreases along a stream; ``recorded_at`` is when it was
-    appended. They differ only for imported or demo history. ``command_id`` tells an ambiguous commit from a conflict.
+    ``occurred_at`` is when it became true, and never decreases along a stream; ``recorded_at`` is when it was appended. They differ
+    only for imported or demo history. After an ambiguous commit, ``command_id`` tells whether it succeeded or conflicted.
     """
 
     org_id: UUID
@@ -58,7 +58,7 @@ class Recorded(Struct, frozen=True):
 
     @property
     def originator_id(self) -> UUID:
-        """As the event-sourcing library has it."""
+        """The event-sourcing library's name for it."""
         return self.stream_id
 
     @property
@@ -66,7 +66,7 @@ class Recorded(Struct, frozen=True):
         return self.version
 
     def initial_fields(self) -> dict[str, object]:
-        """The fields of ``State`` as they stand after the first event of a stream; ``updated_fields`` for the later ones."""
+        """The fields of ``State`` after the first event of a stream; ``updated_fields`` is for later ones."""
         at = self.meta.occurred_at
         return {
             "id": self.stream_id,
@@ -81,12 +81,12 @@ class Recorded(Struct, frozen=True):
 
 
 def set_fields(struct: Struct) -> dict[str, Any]:
-    """The fields of an event or command that were given at all, by name."""
+    """The fields of an event or command that are set, by name."""
     return {name: value for name in struct.__struct_fields__ if (value := getattr(struct, name)) is not UNSET}
 
 
 def changed_fields(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The wanted values, by field, that differ from the state's, texts in normal form; empty when there is nothing to change."""
+    """The wanted values, by field, that differ from the state's, with texts in normal form; empty if nothing changes."""
     differing: dict[str, Any] = {}
     for name, value in wanted.items():
         old = getattr(state, name)

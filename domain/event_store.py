@@ -1,7 +1,7 @@
 """The event store: the library's event table, mapper, recorder and notification log, with our codec and our append.
 
-The only module that imports ``eventsourcing``. It refuses to change or remove an event, to leave the order of positions to
-chance, and to retry an append by itself: the caller's transaction decides, and its command ids tell what happened.
+The only module that imports ``eventsourcing``. It refuses to change or remove an event, to leave the order of positions to chance,
+and to retry an append by itself: the caller's transaction decides, and its command ids tell what happened.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from domain.sql_cursor import SqlCursor
 
 TABLE = "opportunities_events"
 CHANNEL = TABLE
-# What the library's stock Application needs to open this store, beside the database's address. The table is named after
-# the class, so that must be a ``class Opportunities(Application[UUID])``.
+# What the library's stock Application needs to open this store, beside the database's URL. The table is named after the class,
+# which must be ``class Opportunities(Application[UUID])``.
 ENVIRONMENT = {
     "PERSISTENCE_MODULE": "eventsourcing.postgres",
     "MAPPER_TOPIC": "domain.event_store:EventMapper",
@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 
 class Opening(NamedTuple):
-    """What is told to whoever holds the log's lock: position and time of the next event, the time later than that of any
-    before; and the names and versions of the read models that there are."""
+    """What the holder of the log's lock gets: position and time of the next event, the time later than any before; and the names
+    and versions of the read models in the database."""
 
     position: int
     now: datetime
@@ -73,7 +73,7 @@ def decode(topic: str, state: bytes, originator_id: UUID, originator_version: in
 
 
 class EventMapper(Mapper[UUID]):
-    """Between ``Recorded`` and the library's ``StoredEvent``: plain deterministic JSON under stable names."""
+    """Converts between ``Recorded`` and the library's ``StoredEvent``: plain deterministic JSON under stable names."""
 
     def to_stored_event(self, domain_event: Any) -> StoredEvent:
         return StoredEvent(
@@ -91,9 +91,9 @@ class EventMapper(Mapper[UUID]):
 class Recorder(PostgresApplicationRecorder):
     """The library's recorder with one-statement appends that take an advisory lock instead of locking the table.
 
-    So positions are in commit order, the log needs no right but SELECT and INSERT, and an append does not collide with
-    vacuum or index builds. Unlike the library's it never repeats an append: after a lost connection nobody knows
-    whether it was committed but he who looks for the command id.
+    So positions are in commit order, the log needs no rights but SELECT and INSERT, and an append does not collide with vacuum or
+    index builds. Unlike the library's, it never repeats an append: after a lost connection only the command id in the log tells
+    whether it was committed.
     """
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
@@ -108,13 +108,13 @@ _MAPPER = EventMapper(transcoder=None)  # type: ignore[arg-type]
 
 
 def lock(cursor: SqlCursor) -> None:
-    """Wait until no other transaction is appending; held to the end of this one."""
+    """Wait until no other transaction is appending. The lock is held to the end of this transaction."""
     cursor.execute('SELECT "position", instant, read_models FROM open_log()', prepare=True)
 
 
 def evict(cursor: SqlCursor, application: str, milliseconds: int) -> bool:
-    """End the session of ``application`` that has kept others from appending for so long and lets the server wait for more of its
-    statements; whether there was one. The user must be the one who opened it."""
+    """Terminate the session of ``application`` that has held the lock for so long while the server waits for its next statement.
+    True if there was one. Both sessions must belong to the same user."""
     cursor.execute(
         """
         SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -130,7 +130,7 @@ def evict(cursor: SqlCursor, application: str, milliseconds: int) -> bool:
 
 
 def opening(cursor: SqlCursor) -> Opening:
-    """What ``lock`` told, right after it."""
+    """The result of ``lock``, right after it."""
     row = cursor.fetchone()
     assert row is not None
     position, instant, read_models = row
@@ -138,9 +138,9 @@ def opening(cursor: SqlCursor) -> Opening:
 
 
 def append(cursor: SqlCursor, events: Sequence[Recorded], opening: Opening) -> list[int]:
-    """Append to the log what was recorded at ``opening``; the positions in the order of ``events``.
+    """Append events that were recorded at ``opening``; returns their positions in the order of ``events``.
 
-    Raises ``UniqueViolation`` where a version exists, ``SerializationFailure`` where somebody appended without the lock.
+    Raises ``UniqueViolation`` if a version exists, ``SerializationFailure`` if somebody appended without the lock.
     """
     if not events:
         return []
@@ -164,12 +164,12 @@ def append(cursor: SqlCursor, events: Sequence[Recorded], opening: Opening) -> l
 
 
 def load(cursor: SqlCursor, known: Mapping[UUID, int]) -> list[Recorded]:
-    """The events of the named streams beyond the versions known, each stream's in order."""
+    """The events of the named streams after the versions known, each stream's in order."""
     return request_events(cursor, known)()
 
 
 def request_events(cursor: SqlCursor, known: Mapping[UUID, int]) -> Callable[[], list[Recorded]]:
-    """As ``load``; in a pipeline asked now, and answered when called."""
+    """As ``load``, in two steps: sends the statement now, reads the result when called."""
     cursor.execute(
         """
         SELECT e.topic, e.state, e.originator_id, e.originator_version, e.notification_id
@@ -185,7 +185,7 @@ def request_events(cursor: SqlCursor, known: Mapping[UUID, int]) -> Callable[[],
 
 
 def read_after(cursor: SqlCursor, position: int, limit: int) -> list[Recorded]:
-    """The next events of the whole log, in order of position. Positions have gaps: ask beyond the last one seen."""
+    """The next events of the whole log, in order of position. Positions have gaps: continue after the last one seen."""
     cursor.execute(
         f"""
         SELECT topic, state, originator_id, originator_version, notification_id
@@ -219,7 +219,7 @@ def committed(cursor: SqlCursor, event: Recorded) -> bool:
 
 
 def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[list[Recorded]]:
-    """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may go on in the next."""
+    """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may span chunks."""
     with connection.cursor(name="log", binary=True) as cursor:
         cursor.itersize = chunk
         cursor.execute(
@@ -234,7 +234,7 @@ def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[li
 
 
 def of(connection: Connection[Any], *, org_id: UUID | None, stream_id: UUID | None, chunk: int) -> Iterator[Recorded]:
-    """The events of an org, of a stream, or of a stream if it is the org's, in order of position; read in chunks."""
+    """The events of an org, of a stream, or of a stream if it belongs to the org, in order of position; read in chunks."""
     named = {"org_id": org_id, "originator_id": stream_id}
     where = " AND ".join(f"{column} = %({column})s" for column, value in named.items() if value is not None)
     with connection.cursor(name="events", binary=True) as cursor:

@@ -1,6 +1,6 @@
 """What one unit of a foreign currency is worth in the org's own, from a day on. One stream for each org and currency.
 
-Refuses a rate for the org's own currency, which is 1 by nature.
+Refuses a rate for the org's own currency, which is always 1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SMALLEST = Decimal(1).scaleb(-MAX_DECIMALS)
 
 
 class Quoted(event.Event, frozen=True):
-    """``rate`` holds from ``valid_from`` until the next later day quoted; a second one for a day replaces the first."""
+    """``rate`` is valid from ``valid_from`` until the next later day with a rate; a second one for a day replaces the first."""
 
     currency: str
     valid_from: date

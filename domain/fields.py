@@ -1,8 +1,8 @@
-"""Limits of the values that records share (text, tags, email, dates) and the sentences that explain them.
+"""Limits of the values that records share (text, tags, email, dates), and the messages that explain them.
 
-A limit stands on the type of a command's field, ``name: Line``: there the documents and the decision find it (``limit_errors``).
-It is no constraint of msgspec's own, which would count a text before it is in normal form, refuse a body before a decision
-can name all else that is wrong with it, and no longer read an event that was stored under a wider one.
+A limit stands on the type of a command's field, ``name: Line``: there the documents and the decision find it (``limit_errors``). It
+is not a constraint of msgspec's own, which would count a text before it is in normal form, refuse a body before a decision can name
+everything else that is wrong with it, and fail to read an event that was stored under a wider limit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from domain.text import LINE_PATTERN, breaking, is_blank
 
 MAX_NAME = 255
 MAX_EMAIL = 254
-"""As RFC 5321 has it."""
+"""From RFC 5321."""
 MAX_TEXT = 10_000
 MAX_TAGS = 50
 MAX_TAG = 64
@@ -32,7 +32,7 @@ MAX_CUSTOM_FIELDS = 100
 MAX_KEY = 64
 YEARS = range(1900, 2200)
 
-# What a command may list; a body that lists more is refused before its items are looked at.
+# Limits of lists in commands; a body with a longer list is refused before its items are checked.
 StakeholderIds = Annotated[tuple[UUID, ...], Meta(max_length=MAX_STAKEHOLDERS)]
 Tags = Annotated[tuple[str, ...], Meta(max_length=MAX_TAGS)]
 CustomFields = Annotated[dict[str, Any], Meta(max_length=MAX_CUSTOM_FIELDS)]
@@ -47,16 +47,16 @@ def text_error(value: str | None, limit: int = MAX_TEXT, *, blank: bool = False)
     if value is None:
         return None
     if not blank and is_blank(value):
-        return "Must have a character that can be seen." if value.strip() else "Must not be blank."
+        return "Must contain a visible character." if value.strip() else "Must not be blank."
     if len(value) > limit:
-        return f"Must have at most {limit} characters; this has {len(value)}."
+        return f"Must have at most {limit} characters; got {len(value)}."
     if "\0" in value:
         return "Must not contain the NUL character."
     return None
 
 
 def line_error(value: str | None, limit: int = MAX_NAME) -> str | None:
-    """As ``text_error`` of a field of one line: a name, a title, a subject, a label."""
+    """As ``text_error``, for a field of one line: a name, a title, a subject, a label."""
     if value is not None and (character := breaking(value)):
         return f"Must be one line, without control characters and direction overrides; this has U+{ord(character):04X}."
     return text_error(value, limit)
@@ -71,7 +71,7 @@ def key_error(key: str) -> str | None:
 
 def tags_error(tags: Sequence[str]) -> str | None:
     if len(tags) > MAX_TAGS:
-        return f"At most {MAX_TAGS} tags; these are {len(tags)}."
+        return f"At most {MAX_TAGS} tags; got {len(tags)}."
     for tag in tags:
         if message := line_error(tag, MAX_TAG):
             return f"Tag {tag[:MAX_TAG]!r}: {message}"
@@ -81,7 +81,7 @@ def tags_error(tags: Sequence[str]) -> str | None:
 
 
 def email_error(value: str) -> str | None:
-    """Why a text is not an email address. Looks nothing up."""
+    """Why a text is not an email address. Only its form is checked."""
     try:
         validate_email(value, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
@@ -90,14 +90,14 @@ def email_error(value: str) -> str | None:
 
 
 def date_error(value: date | None) -> str | None:
-    """Why a date cannot be kept: a year that is a slip of the pen."""
+    """Why a date cannot be kept: its year is most likely a typo."""
     if value is None or value.year in YEARS:
         return None
     return f"Must be a year from {YEARS.start} to {YEARS.stop - 1}."
 
 
 def instant_error(value: datetime | None) -> str | None:
-    """Why a time cannot be kept: without a time zone, or of a year as in ``date_error``."""
+    """Why a time cannot be kept: it has no time zone, or a year as in ``date_error``."""
     if value is not None and value.tzinfo is None:
         return "Must have a time zone, such as 2026-03-01T10:00:00Z."
     return date_error(value)
@@ -108,11 +108,11 @@ def number_error(value: int | None, least: int, most: int) -> str | None:
 
 
 Check = Callable[[Any], str | None]
-"""Why a value of a field, in normal form, cannot be kept; None if it can, and for the absence of a value."""
+"""Why a value of a field, in normal form, cannot be kept; None if it can, or if the value is None."""
 
 
 def limit(check: Check, **schema: Any) -> Meta:
-    """A limit for a type: ``check`` holds it, ``schema`` says it in JSON Schema."""
+    """A limit for a type: ``check`` enforces it, ``schema`` describes it in JSON Schema."""
     return Meta(extra_json_schema=schema, extra={"check": check})
 
 
@@ -140,7 +140,7 @@ Percent = Annotated[int, limit(partial(number_error, least=0, most=100), minimum
 
 @cache
 def checks(struct: type[Struct]) -> Mapping[str, Check]:
-    """The checks of a struct's fields, of those whose types have limits."""
+    """The checks of those fields of a struct whose types have limits."""
     found = {field.name: _check_of(field.type) for field in structs.fields(struct)}
     return {name: check for name, check in found.items() if check is not None}
 
@@ -155,6 +155,6 @@ def _check_of(type_: Any) -> Check | None:
 
 
 def limit_errors(values: Mapping[str, Any], struct: type[Struct]) -> Errors:
-    """What is wrong with those of the values, by field, whose types in the struct have limits."""
+    """What is wrong with the values, by field, according to the limits of the struct's types."""
     limits = checks(struct)
     return {name: [message] for name, value in values.items() if name in limits and (message := limits[name](value))}

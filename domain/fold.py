@@ -24,8 +24,8 @@ def change(before: State | None, recorded: Recorded) -> Change:
 
 
 def changes(events: Iterable[Recorded], states: MutableMapping[UUID, State]) -> list[Change]:
-    """What events make of ``states``, the state of each stream by its id, which are brought up to date. Each stream's events come
-    in order and go on from the state it has there, or begin with its first one."""
+    """Apply events to ``states``, the state of each stream by its id, and update them. Each stream's events come in order, and
+    continue from the state it has there or begin with its first one."""
     found = []
     for recorded in events:
         one = change(states.get(recorded.stream_id), recorded)

@@ -1,4 +1,4 @@
-"""Amounts of money: what ISO 4217 says of a currency and which decimals may be an amount. Refuses floats."""
+"""Amounts of money: the decimals of ISO 4217 currencies, and which numbers may be an amount. Amounts are Decimal, never float."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNITS = {code: Decimal(1).scaleb(-exponent) for code, exponent in _DECIMALS.ite
 
 
 def decimals(currency: str) -> int | None:
-    """Number of decimals of a currency (USD 2, JPY 0, BHD 3), or None for a code ISO 4217 does not know."""
+    """Number of decimals of a currency (USD 2, JPY 0, BHD 3), or None for a code that is not in ISO 4217."""
     return _DECIMALS.get(currency)
 
 
@@ -28,7 +28,7 @@ def currency_error(currency: str | None) -> str | None:
 
 
 Currency = Annotated[str, limit(currency_error, pattern="^[A-Za-z]{3}$")]
-"""In a command, where lower case will do; kept in upper case."""
+"""In a command, lower case is accepted; it is kept in upper case."""
 
 
 def amount_error(value: Decimal, currency: str) -> str | None:

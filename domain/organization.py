@@ -48,7 +48,7 @@ class Create(event.Command, frozen=True):
 
 
 class Update(event.Command, frozen=True):
-    """``currency`` may be repeated and not changed: every forecast, rate and amount of the past is in it."""
+    """``currency`` may be repeated but not changed: every forecast, rate and amount of the past depends on it."""
 
     name: Line | UnsetType = UNSET
     currency: Currency | UnsetType = UNSET
@@ -69,7 +69,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     match command:
         case Create():
             if state is not None:
-                raise Conflict("exists", "This organization exists already.")
+                raise Conflict("exists", "This organization already exists.")
             wanted = {"name": normal(command.name), "currency": command.currency.upper()}
             if errors := limit_errors(wanted, Create):
                 raise Invalid(errors)
@@ -92,4 +92,4 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
 def _change_error(state: State, currency: str | None) -> str | None:
     if currency is None or currency.upper() == state.currency:
         return None
-    return f"The currency is {state.currency} for ever: it cannot be changed."
+    return f"The currency is {state.currency} and cannot be changed."

@@ -1,4 +1,4 @@
-"""Who may do what: the four roles and the questions asked of them. Refuses anything about HTTP or tokens."""
+"""Who may do what: the four roles and the checks on them. Knows nothing of HTTP or tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, with the role that their token leaves them.
+    """Who acts, with the role that their token grants.
 
     ``user_id`` is None for the operator at the command line, who has every right.
     """
@@ -31,7 +31,7 @@ OPERATOR = Actor(user_id=None, role="admin")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """The token a command came with: the role that caps its user's, None for no cap, and when it ends."""
+    """The token a command came with: the role that caps its user's, None for no cap, and when it expires."""
 
     id: UUID
     role: Role | None = None
@@ -39,7 +39,7 @@ class Credential:
 
 
 def weaker(role: Role, cap: Role | None) -> Role:
-    """What a role comes to under a cap."""
+    """The weaker of a role and its cap."""
     return role if cap is None or exceeds(cap, role) else cap
 
 
@@ -48,26 +48,26 @@ def exceeds(role: Role, other: Role) -> bool:
 
 
 def require_admin(actor: Actor) -> None:
-    """Settings, users and tokens of others, webhooks."""
+    """For settings, users and tokens of others, webhooks."""
     if actor.role != "admin":
         raise Forbidden("Only an admin may do this.")
 
 
 def require_writer(actor: Actor) -> None:
-    """Shared records: accounts and contacts."""
+    """For shared records: accounts and contacts."""
     if actor.role == "read_only":
         raise Forbidden("Your role is read_only: it may read everything and change nothing.")
 
 
 def require_manager(actor: Actor) -> None:
-    """Deletion of shared records."""
+    """For deleting shared records."""
     require_writer(actor)
     if actor.role == "rep":
-        raise Forbidden("A rep may create and change this, and not delete it: ask a manager.")
+        raise Forbidden("A rep may create and change this but not delete it: ask a manager.")
 
 
 def require_deal_writer(actor: Actor, owner_id: UUID | None) -> None:
-    """A deal and what is logged on it: a rep only those owned by the rep, a manager or an admin all of them."""
+    """For a deal and its activities: a rep may change only their own deals, a manager or an admin all of them."""
     require_writer(actor)
     if actor.role == "rep" and owner_id != actor.user_id:
         raise Forbidden("A rep may change only deals of their own; ask a manager or the owner.")

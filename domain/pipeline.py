@@ -1,6 +1,6 @@
-"""The org's pipeline policy: stages, moves between them, what each asks for, reasons to lose. One stream for each org.
+"""The org's pipeline policy: stages, moves between them, required fields, reasons for losing. One stream for each org.
 
-Refuses to look at a stage's name: rules go by its type and its place.
+Rules go by a stage's type and place, never by its name.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class LostReason(Struct, frozen=True):
 
 
 class Replaced(event.Event, frozen=True):
-    """The whole policy anew."""
+    """Replaces the whole policy."""
 
     stages: tuple[Stage, ...]
     transitions: Transitions
@@ -87,13 +87,13 @@ class State(event.State, frozen=True, dict=True):
 
     @cached_property
     def required(self) -> dict[str, tuple[str, ...]]:
-        """By stage, what a deal must have to enter: what the type asks for and what the org does."""
+        """Stage → the fields that a deal must have to enter it: those its type requires, and those the org does."""
         asked = {stage.key: (*REQUIRED_BY_TYPE[stage.type], *stage.required_fields) for stage in self.stages}
         return {key: tuple(dict.fromkeys(fields)) for key, fields in asked.items()}
 
     @cached_property
     def moves(self) -> dict[str, tuple[str, ...]]:
-        """By stage, the other stages a deal may move to, in their order."""
+        """Stage → the other stages that a deal may move to, in their order."""
         if isinstance(self.transitions, dict):
             targets = self.transitions
             return {key: tuple(to for to in self.by_key if to in targets.get(key, ()) and to != key) for key in self.by_key}
@@ -106,18 +106,18 @@ class State(event.State, frozen=True, dict=True):
             if other.key == stage.key or (place is None and other.type != "open"):
                 continue
             if place is not None and other.type != "lost":
-                # A won stage comes after the last open one.
+                # A won stage counts as the step after the last open one.
                 steps = (opens.index(other.key) if other.type == "open" else len(opens)) - place
                 if (self.transitions == "no_skip" and steps > 1) or (self.transitions == "no_backward" and steps < 0):
                     continue
             yield other.key
 
     def allowed(self, key: str) -> tuple[str, ...]:
-        """The stages a deal in stage ``key`` may move to; from a stage that is no more, all of them."""
+        """The stages that a deal in stage ``key`` may move to; all of them if the stage no longer exists."""
         return self.moves.get(key, tuple(self.by_key))
 
     def reason(self, text: str) -> LostReason | None:
-        """The configured reason that a text names by its code or label, whatever the case and the marks."""
+        """The configured reason with this code or label, ignoring case and diacritics."""
         return self._reasons.get(folded(text))
 
     @cached_property
@@ -137,10 +137,10 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 class Replace(event.Command, frozen=True):
     """The whole policy; what is left out gets its default.
 
-    ``transitions`` is a map from each stage to those a deal may move to, or a preset. With every preset a deal may be
-    lost from any open stage and a closed one reopened into any, but not go from won to lost or back.
-    ``permissive``: from an open stage to any other. ``no_skip``: forward one stage at a time, and won after the last
-    open one. ``no_backward``: never to an earlier open stage.
+    ``transitions`` is a map from each stage to those that a deal may move to, or a preset. With every preset a deal can be lost
+    from any open stage, and a closed one reopened into any, but not go from won to lost or back. ``permissive``: from an open stage
+    to any other. ``no_skip``: forward one stage at a time, and won after the last open one. ``no_backward``: never to an earlier
+    open stage.
     """
 
     stages: Annotated[tuple[Stage, ...], Meta(max_length=MAX_STAGES, extra_json_schema={"minItems": len(REQUIRED_BY_TYPE)})]
@@ -215,7 +215,7 @@ def _fixed(stage: Stage) -> int:
 def _stage_errors(command: Replace, context: Context) -> Iterator[tuple[str, str]]:
     stages = command.stages
     if len(stages) > MAX_STAGES:
-        yield "stages", f"At most {MAX_STAGES} stages; these are {len(stages)}."
+        yield "stages", f"At most {MAX_STAGES} stages; got {len(stages)}."
     for type_ in REQUIRED_BY_TYPE:
         if not any(stage.type == type_ for stage in stages):
             yield "stages", f"There must be at least one {type_} stage."
@@ -225,7 +225,7 @@ def _stage_errors(command: Replace, context: Context) -> Iterator[tuple[str, str
         for name, message in _errors_of(stage, custom):
             yield f"stages.{place}.{name}", message
         if stage.key in keys[:place]:
-            yield f"stages.{place}.key", f"There is another stage {stage.key!r}."
+            yield f"stages.{place}.key", f"Another stage has the key {stage.key!r}."
 
 
 def _errors_of(stage: Stage, custom: list[str]) -> Iterator[tuple[str, str]]:
@@ -254,18 +254,18 @@ def _reason_errors(command: Replace) -> Iterator[tuple[str, str]]:
     if not reasons and not command.allow_free_text:
         yield "lost_reasons", "Without free text there must be at least one reason."
     if len(reasons) > MAX_REASONS:
-        yield "lost_reasons", f"At most {MAX_REASONS} reasons; these are {len(reasons)}."
+        yield "lost_reasons", f"At most {MAX_REASONS} reasons; got {len(reasons)}."
     seen: set[str] = set()
     for place, reason in enumerate(reasons):
         for name, (message,) in limit_errors(structs.asdict(reason), LostReason).items():
             yield f"lost_reasons.{place}.{name}", message
         if folded(reason.code) in seen:
-            yield f"lost_reasons.{place}.code", f"There is another reason {reason.code!r}."
+            yield f"lost_reasons.{place}.code", f"Another reason has the code {reason.code!r}."
         seen.add(folded(reason.code))
 
 
 def _require_unused(state: State, new: Replaced, in_use: Mapping[str, int]) -> None:
-    """No live deal may be left in a stage that is gone, or open in one that is closed."""
+    """No live deal may be left in a stage that is removed, or be open in one that is now closed."""
     types = {stage.key: stage.type for stage in new.stages}
     going = [stage.key for stage in state.stages if types.get(stage.key) != stage.type]
     used = {key: in_use[key] for key in going if in_use.get(key)}
@@ -273,6 +273,6 @@ def _require_unused(state: State, new: Replaced, in_use: Mapping[str, int]) -> N
         counts = ", ".join(f"{count} in {key!r}" for key, count in used.items())
         raise Conflict(
             "stage_in_use",
-            f"Deals are in stages that would go or change their type ({counts}): move them first.",
+            f"Deals are in stages that would be removed or change their type ({counts}): move them first.",
             stages=used,
         )

@@ -1,4 +1,4 @@
-"""The rules that an org makes for itself, as a decision sees them."""
+"""The rules that an org sets for itself, as a decision sees them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from domain.context import Context
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The org's own rules, read under the lock of the decision. ``custom_fields`` is None before the first one."""
+    """The org's own rules, read under the lock of the decision. ``custom_fields`` is None before the first one is defined."""
 
     organization: organization.State
     pipeline: pipeline.State
@@ -24,6 +24,6 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyContext(Context):
-    """The context of a decision that heeds the org's rules, too."""
+    """The context of a decision that depends on the org's rules."""
 
     policy: Policy

@@ -1,4 +1,5 @@
-"""What the event store and the read models ask of a cursor: psycopg's, and the writer's, which sends statements together."""
+"""What the event store and the read models need from a cursor, so that psycopg's and the writer's, which batches statements, both
+fit."""
 
 from __future__ import annotations
 
@@ -28,18 +29,18 @@ Param = (
     | list[UUID]
     | list[bytes]
 )
-"""A value for a statement. JSON goes as text, and the statement casts it."""
+"""A value for a statement. JSON is passed as text, and the statement casts it."""
 
 
 class SqlCursor(Protocol):
-    """One statement at a time; its rows are those of the one executed last."""
+    """One statement at a time; the rows are those of the last one executed."""
 
     def execute(
         self, query: str, params: Mapping[str, Param] | None = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
-        """Parameters are named, ``%(name)s`` or ``%(name)b``; with any, a percent sign is written twice.
+        """Parameters are named, ``%(name)s`` or ``%(name)b``; with any parameter, a percent sign is written twice.
 
-        The server may see the statement only when rows are fetched, or with COMMIT, and an error is raised then.
+        The statement may be sent only when rows are fetched, or with COMMIT; an error is raised then.
         """
 
     def fetchall(self) -> list[tuple[Any, ...]]:

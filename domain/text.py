@@ -1,4 +1,4 @@
-"""Text as it is kept and as it is compared: normal form, letters without case and marks, and what one line may hold."""
+"""Text as it is kept and compared: normal form, case folding without diacritics, and what one line may hold."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from unicodedata import combining, normalize
 
 _BREAKING = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-"""Control characters, line breaks, and what changes the direction of the text that follows."""
+"""Control characters, line breaks, and characters that change the direction of text."""
 LINE_PATTERN = rf"^\s*[^\s{_BREAKING}][^{_BREAKING}]*\s*$"
-"""What a one-line field takes, as far as a schema can say it; space around it is dropped."""
+"""What a one-line field accepts, as far as a schema can say it; surrounding space is dropped."""
 # Default_Ignorable_Code_Point of Unicode's first plane, and the blank of Braille.
 _INVISIBLE = (
     r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
@@ -26,7 +26,7 @@ def nfc(text: str) -> str:
 
 
 def normal(text: str) -> str:
-    """The form in which text is kept: NFC, with no space around it."""
+    """The form in which text is kept: NFC, without surrounding space."""
     return nfc(text).strip()
 
 
@@ -47,12 +47,12 @@ def json_nfc(value: Any) -> Any:
 
 
 def caseless(text: str) -> str:
-    """What texts have in common that differ in case alone: an email address as it is looked up."""
+    """Equal for texts that differ only in case: for looking up email addresses."""
     return text.lower() if text.isascii() else normalize("NFC", normalize("NFD", text).casefold())
 
 
 def folded(text: str) -> str:
-    """What texts that people take for the same have in common: NFKD without marks and invisible characters, casefolded."""
+    """Equal for texts that people take for the same: NFKD without marks and invisible characters, casefolded."""
     if text.isascii():
         return text.lower()
     plain = "".join([character for character in normalize("NFKD", text) if not combining(character)])
@@ -60,12 +60,12 @@ def folded(text: str) -> str:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to see."""
+    """Whether nothing in it is visible."""
     return _visible.search(text) is None
 
 
 def breaking(text: str) -> str | None:
-    """The first character that a one-line field does not take."""
+    """The first character that a one-line field does not accept."""
     if text.isascii() and text.isprintable():
         return None
     found = _breaking.search(text)

@@ -1,7 +1,7 @@
-"""An API token of a user. Refuses to know the token itself: the log has its SHA-256 and a prefix to recognise it by.
+"""An API token of a user. The log has its SHA-256 and a prefix to recognize it by, never the token itself.
 
-A token is worth its user's role, or less where it has a role of its own. Whoever is no admin by the token they use issues
-further ones for themselves alone, none of which is worth more or lives longer than that one.
+A token has its user's role, or a lower one of its own. Whoever is not an admin by the token in use can issue tokens only for
+themselves, none of which has more rights or lives longer than that one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Revoked(event.Event, frozen=True):
 
 
 class State(event.State, frozen=True):
-    """``issued_with`` is the id of the token that was used to issue this one, None where the operator did."""
+    """``issued_with`` is the id of the token that was used to issue this one, None for the operator."""
 
     name: str
     user_id: UUID
@@ -60,9 +60,9 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 class Issue(event.Command, frozen=True):
-    """A token for a user, the actor unless another is named. ``hash`` and ``prefix`` are of the token itself.
+    """A token for a user, by default the actor. ``hash`` and ``prefix`` are those of the token itself.
 
-    ``role`` caps the user's. Left out, it and ``expires_at`` are those of the token that is used, but for an admin.
+    ``role`` caps the user's. If they are left out, ``role`` and ``expires_at`` are those of the token in use, except for an admin.
     """
 
     name: Line
@@ -104,7 +104,7 @@ def permit(state: State | None, command: event.Command, context: Context) -> Non
             raise Forbidden("Only an admin may revoke tokens of others.")
         cap = context.credential and context.credential.role
         if cap and (state.role is None or exceeds(state.role, cap)):
-            raise Forbidden(f"With a token of role {cap} none that is worth more can be revoked.")
+            raise Forbidden(f"A token of role {cap} cannot revoke one with more rights.")
 
 
 def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
@@ -122,7 +122,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
             if context.actor.user_id and context.facts.last_admin_token:
                 raise Conflict(
                     "last_admin_token",
-                    "No token with an admin's rights would be left: create another one and revoke this one with that, or have"
+                    "No token with an admin's rights would be left: create another one and use it to revoke this one, or let"
                     " the operator do it (`opportunities token revoke`).",
                 )
             return (Revoked(),)
@@ -156,13 +156,13 @@ def _issued(command: Issue, context: Context) -> Issued:
 
 
 def _limits(command: Issue, context: Context) -> tuple[datetime | None, Role | None]:
-    """When the token ends and what caps it. Raises ``Forbidden`` where that goes beyond what the actor's own token is worth."""
+    """When the token expires and what caps it. Raises ``Forbidden`` for more than the actor's own token grants."""
     used, actor = context.credential, context.actor
     if actor.role == "admin" or used is None:
         return command.expires_at, command.role
     expires_at = command.expires_at or used.expires_at
     if used.expires_at and expires_at and expires_at > used.expires_at:
-        raise Forbidden(f"expires_at must not be later than {used.expires_at.isoformat()}, when the token you use ends.")
+        raise Forbidden(f"expires_at must not be later than {used.expires_at.isoformat()}, when your token expires.")
     if command.role and exceeds(command.role, actor.role):
-        raise Forbidden(f"role must not be more than {actor.role}, which the token you use is worth.")
+        raise Forbidden(f"role must not exceed {actor.role}, the role of your token.")
     return expires_at, command.role or used.role

@@ -50,7 +50,7 @@ class Create(event.Command, frozen=True):
 
 
 class Update(event.Command, frozen=True):
-    """Changes what is given. A user is deactivated, never deleted: deals and history go on naming them."""
+    """Changes the fields given. A user is deactivated, never deleted, because deals and history name them."""
 
     email: Email | UnsetType = UNSET
     name: Line | UnsetType = UNSET
@@ -75,7 +75,7 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     match command:
         case Create():
             if state is not None:
-                raise Conflict("exists", "This user exists already.")
+                raise Conflict("exists", "This user already exists.")
             created = normalised(event.set_fields(command))
             _require_valid(created, command, context)
             return (Created(**created),)
@@ -91,14 +91,14 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
 
 
 def _require_valid(values: dict[str, Any], command: Create | Update, context: Context) -> None:
-    """An email is taken to the letter, with no space around it."""
+    """An email is compared exactly, without surrounding space."""
     errors = limit_errors(values, Create)
     if "email" in values and "email" not in errors and (message := email_error(str(command.email))):
         errors["email"] = [message]
     if errors:
         raise Invalid(errors)
     if "email" in values and context.facts.email_taken:
-        raise Conflict("email_taken", f"There is a user with the email {values['email']} already.")
+        raise Conflict("email_taken", f"There is already a user with the email {values['email']}.")
 
 
 def _require_an_admin(state: State, changes: dict[str, Any], context: Context) -> None:

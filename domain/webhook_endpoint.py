@@ -1,6 +1,6 @@
 """A webhook endpoint of the org: where events are sent, which of them, and the generation of the secret that signs them.
 
-Refuses the secret itself: it is derived outside the log, from a key of the installation, the endpoint's id and generation.
+The secret is not in the log: it is derived from a key of the installation, the endpoint's id and the generation.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 Reason = Literal["paused", "gone", "failing"]
-"""Why an endpoint gets nothing: an admin said so, it answered 410, or it failed for days."""
+"""Why an endpoint gets nothing: paused by an admin, it answered 410, or it failed for days."""
 
 MAX_CHOICES = 100
 MAX_AMOUNT = Decimal(10) ** 15
 
 
 class WebhookFilters(Struct, frozen=True, kw_only=True):
-    """Which deals the endpoint hears of: all conditions given must hold, of several values any.
+    """Which deals the endpoint is notified of: all conditions must hold; several values of one are alternatives.
 
     ``amount`` is compared in the deal's own currency. ``custom_fields`` has a value, or a list of alternatives, by key.
     """
@@ -69,7 +69,7 @@ class Updated(event.Event, frozen=True):
 
 
 class SecretRotated(event.Event, frozen=True):
-    """The secret of the former generation signs as well for a day."""
+    """The previous secret signs as well for a day."""
 
     generation: int
 
@@ -120,7 +120,7 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
 
 
 Url = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_URL})]
-"""Judged by the deployment's rules too: ``webhook_url.url_error``."""
+"""Also checked by the deployment's rules: ``webhook_url.url_error``."""
 Description = Annotated[str, text(MAX_NAME, blank=True)]
 EventTypes = Annotated[tuple[EventType, ...], Meta(max_length=MAX_CHOICES)]
 
@@ -137,7 +137,7 @@ class Create(event.Command, frozen=True, kw_only=True):
 
 
 class Update(event.Command, frozen=True, kw_only=True):
-    """Changes what is given; ``filters`` as a whole. ``active`` false pauses, true ends a pause or a disabling."""
+    """Changes the fields given; ``filters`` as a whole. ``active`` false pauses; true ends a pause or re-enables."""
 
     url: Url | UnsetType = UNSET
     events: EventTypes | UnsetType = UNSET
@@ -152,7 +152,7 @@ class RotateSecret(event.Command, frozen=True):
 
 
 class Disable(event.Command, frozen=True):
-    """By the sender, about an endpoint as long as it has the URL that gave the reason."""
+    """Given by the sender; applies only while the endpoint has the URL that was the reason."""
 
     reason: Reason
     url: str
@@ -202,7 +202,7 @@ def _updated(state: State, command: Update) -> tuple[event.Event, ...]:
 
 
 def _wanted(command: Create | Update) -> dict[str, Any]:
-    """What is given, texts in normal form, every event type once."""
+    """The values given, with texts in normal form and each event type once."""
     wanted = normalised(event.set_fields(command))
     del wanted["rules"]
     if "filters" in wanted:
@@ -262,7 +262,7 @@ def _custom_fields_error(values: dict[str, Any]) -> str | None:
         if not alternatives or len(alternatives) > MAX_CHOICES:
             return f"{key}: give a value, or a list of 1 to {MAX_CHOICES}."
         if any(one is None or isinstance(one, dict | list) for one in alternatives):
-            return f"{key}: compare with texts, numbers, true or false."
+            return f"{key}: compare with strings, numbers, true or false."
         if message := json_error(value):
             return f"{key}: {message}"
     return None

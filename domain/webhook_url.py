@@ -1,6 +1,6 @@
 """Which addresses an endpoint may have: the rules of a deployment, and why a URL or an IP address breaks them.
 
-Refuses to resolve names: what a name leads to is judged by its addresses, when they are known, with ``address_error``.
+Names are not resolved here: once a name's addresses are known, ``address_error`` checks them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """``http`` allows URLs without TLS, ``ports`` is None for any, ``networks`` are those allowed though not public."""
+    """``http`` allows URLs without TLS; ``ports`` is None for any; ``networks`` are allowed although not public."""
 
     http: bool = False
     ports: frozenset[int] | None = PORTS
@@ -30,7 +30,7 @@ STRICT = Rules()
 
 
 def rules(http: bool, ports: str, networks: str) -> Rules:
-    """From texts: ports separated by commas, or ``any``; networks as ``10.1.0.0/16``. Raises ``ValueError`` with a sentence."""
+    """Parse ports separated by commas, or ``any``, and networks as ``10.1.0.0/16``. Raises ``ValueError`` with a sentence."""
     numbers: frozenset[int] | None = None
     if ports.strip() != "any":
         texts = [text.strip() for text in ports.split(",")]
@@ -44,7 +44,7 @@ def rules(http: bool, ports: str, networks: str) -> Rules:
     return Rules(http, numbers, allowed)
 
 
-# Special-purpose and other networks that no endpoint of a stranger is in, whatever this Python's ``is_global`` knows of.
+# Special-purpose and other networks in which no endpoint can be, whatever this Python's ``is_global`` says.
 _CLOSED: tuple[Network, ...] = tuple(
     ip_network(text)
     for text in (
@@ -52,7 +52,7 @@ _CLOSED: tuple[Network, ...] = tuple(
         "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
         "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
         "2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3fff::/20",
-        # Public by their numbers, but a cloud's own services to its machines: Azure's host, IBM's infrastructure and endpoints.
+        # Public by number, but clouds' own services for their machines: Azure's host, IBM's infrastructure and endpoints.
         "168.63.129.16/32", "161.26.0.0/16", "166.8.0.0/14",
     )
 )  # fmt: skip
@@ -62,16 +62,16 @@ _NAT64 = ip_network("64:ff9b::/96")
 _PRINTABLE = re.compile(r"[!-~]+")
 _PLACE = re.compile(r"(\[[0-9a-f:.]*:[0-9a-f:.]*\]|[^\[\]:@]+)(:\d{1,5})?", re.IGNORECASE)
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.IGNORECASE)
-# What a resolver takes for an address though it is not written as one: 2130706433, 0177.0.0.1, 0x7f.1, 127.1.
+# What resolvers accept as an address though it is not written as one: 2130706433, 0177.0.0.1, 0x7f.1, 127.1.
 _NUMERIC = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)\.?", re.IGNORECASE)
 
 
 def url_error(url: str, rules: Rules) -> str | None:
-    """Why nothing can be sent there."""
+    """Why nothing can be sent to the URL."""
     if len(url) > MAX_URL:
-        return f"Must have at most {MAX_URL} characters; this has {len(url)}."
+        return f"Must have at most {MAX_URL} characters; got {len(url)}."
     if not _PRINTABLE.fullmatch(url) or "\\" in url:
-        return "Must be a URL of printable ASCII characters; write other ones percent-encoded, and a host in its xn-- form."
+        return "Must be a URL of printable ASCII characters; percent-encode others, and write the host in its xn-- form."
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -105,9 +105,9 @@ def _host_error(host: str, rules: Rules) -> str | None:
         address = ip_address(host)
     except ValueError:
         if _NUMERIC.fullmatch(host) or ":" in host:
-            return "Write an address as four decimal numbers or as IPv6 in brackets, or better use a name."
+            return "Write an address as four decimal numbers, or as IPv6 in brackets; a name is better."
         if len(host) > 253 or not _NAME.fullmatch(host):
-            return "The host is not a name."
+            return "The host is not a valid name."
         local = host.lower().rstrip(".")
         loopback = local == "localhost" or local.endswith(".localhost")
         return address_error(ip_address("127.0.0.1"), rules) if loopback else None
@@ -115,9 +115,9 @@ def _host_error(host: str, rules: Rules) -> str | None:
 
 
 def address_error(address: Address, rules: Rules) -> str | None:
-    """Why nothing can be sent to an IP address: it is not public, and not in a network that the rules allow."""
+    """Why nothing can be sent to an IP address: it is not public, nor in a network that the rules allow."""
     if isinstance(address, IPv6Address) and address.scope_id:
-        return "Must not be an address of one link."
+        return "Must not have a scope id (%…)."
     inner = unwrapped(address)
     if any(each in network for network in rules.networks for each in (address, inner) if each.version == network.version):
         return None
@@ -128,7 +128,7 @@ def address_error(address: Address, rules: Rules) -> str | None:
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (mapped, 6to4, NAT64), or the address itself."""
+    """The IPv4 address inside an IPv6 one (mapped, 6to4, NAT64), or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:

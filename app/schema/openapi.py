@@ -261,7 +261,7 @@ def _problem(status: int) -> Json:
         "request_id": "6f1f0c3a9f7e4a0b8d5c2e1f0a9b8c7d",
     }
     if status == 400:
-        example |= {"detail": "Not accepted: amount.", "errors": {"amount": ["Must be a number."]}}
+        example |= {"detail": "Invalid: amount.", "errors": {"amount": ["Must be a number."]}}
     headers: Json = {}
     if status == 401:
         headers["WWW-Authenticate"] = {"schema": {"type": "string"}}

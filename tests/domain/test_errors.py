@@ -9,7 +9,7 @@ def test_an_invalid_command_is_told_by_its_fields_unless_there_is_a_better_sente
     errors = {"name": ("Must not be blank.",), "custom_fields.seats": ["Must be a number."]}
     refusal = Invalid(errors)
     assert refusal.errors == {"name": ["Must not be blank."], "custom_fields.seats": ["Must be a number."]}
-    assert str(refusal) == refusal.detail == "Not accepted: name, custom_fields.seats."
+    assert str(refusal) == refusal.detail == "Invalid: name, custom_fields.seats."
     assert Invalid(errors, "The body is empty.").detail == "The body is empty."
 
 
