@@ -137,6 +137,6 @@ def test_a_token_of_anybody_s_follows_the_one_it_was_issued_with() -> None:
 def test_the_last_token_with_an_admin_s_rights_stays() -> None:
     last = Facts(last_admin_token=True)
     assert Given(MINE).refused_as(Conflict, Revoke(), by="admin", facts=last) == ("last_admin_token", {})
-    with pytest.raises(Conflict, match=r"with that, or have the operator do it \(`opportunities token revoke`\)\.$"):
+    with pytest.raises(Conflict, match=r"revoke this one, or let the operator do it \(`opportunities token revoke`\)\.$"):
         Given(MINE).when(Revoke(), by="admin", facts=last)
     assert Given(MINE).when(Revoke(), by=OPERATOR, facts=last).state.revoked
