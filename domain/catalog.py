@@ -32,8 +32,8 @@ from domain.policy import PolicyContext
 class Module(Protocol):
     """What an aggregate's module offers. ``state`` is None before the first event of a stream.
 
-    ``permit`` raises ``Forbidden`` where the actor may not give the command, whatever else becomes of it; ``decide`` asks it first.
-    ``references`` says what of ``context.facts`` the two look at.
+    ``permit`` raises ``Forbidden`` if the actor may not give the command, whatever its values; ``decide`` calls it first.
+    ``references`` names those of ``context.facts`` that the two look at.
     """
 
     @property
@@ -50,10 +50,10 @@ class Module(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A kind of record, and who is told of it: unless it says otherwise, nobody but the admins of its org.
+    """A kind of record, and who sees it: by default only the admins of its org.
 
-    Its events go to the topic if ``published``, and into the feed of those to whom they are ``visible_to``. The fields of its state
-    that are ``secret`` are shown nowhere; those ``not_in_history`` in the record alone, and not among the changes of an event.
+    Its events go to the topic if ``published``, and into the feed of the roles they are ``visible_to``. ``secret`` fields of its
+    state are never shown; those ``not_in_history`` appear in the record, but not among the changes of an event.
     """
 
     module: Module
@@ -63,7 +63,7 @@ class Aggregate:
     not_in_history: frozenset[str] = frozenset()
 
 
-# By kind: the text before the first dot of a stored name, and the module's own name.
+# By kind: the text before the first dot of a stored name, which is also the module's name.
 AGGREGATES: Mapping[str, Aggregate] = {
     "account": Aggregate(account, published=True, visible_to="everybody"),
     "activity": Aggregate(activity, published=True, visible_to="everybody"),
@@ -75,7 +75,7 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "pipeline": Aggregate(pipeline, published=True, visible_to="everybody"),
     "token": Aggregate(token, secret=frozenset({"hash"})),
     "user": Aggregate(user, visible_to="everybody"),
-    "webhook_endpoint": Aggregate(webhook_endpoint, not_in_history=frozenset({"url"})),  # a URL often is a secret
+    "webhook_endpoint": Aggregate(webhook_endpoint, not_in_history=frozenset({"url"})),  # a URL often contains a secret
 }
 PUBLISHED = frozenset(kind for kind, aggregate in AGGREGATES.items() if aggregate.published)
 FOR_ADMINS = frozenset(kind for kind, aggregate in AGGREGATES.items() if aggregate.visible_to == "admins")
@@ -115,7 +115,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "webhook_endpoint.deleted.v1": webhook_endpoint.Deleted,
 }
 
-# By stored name of old: the bytes of the event as its class, by now another, would have been written.
+# Old stored name → function that rewrites its bytes into the current class's form.
 UPCASTS: Mapping[str, Callable[[bytes], bytes]] = {}
 
 _NAMES = {class_: name for name, class_ in EVENTS.items()}
@@ -123,12 +123,12 @@ _KINDS = {class_: name.partition(".")[0] for name, class_ in EVENTS.items()}
 
 
 def name_of(event_class: type[Event]) -> str:
-    """The stored name. Raises ``KeyError`` for a class that is not in the catalog, as do the others here."""
+    """The stored name. Like the other functions here, raises ``KeyError`` for a class that is not in the catalog."""
     return _NAMES[event_class]
 
 
 def public_name(name: str) -> str:
-    """What the outside calls an event: its stored name without the version of its form, such as ``opportunity.won``."""
+    """The public name of an event: its stored name without the version, such as ``opportunity.won``."""
     return name.rsplit(".v", 1)[0]
 
 
@@ -141,7 +141,7 @@ def kind_of_event(event_class: type[Event]) -> str:
 
 
 def kind_of(class_: type[Command | State]) -> str:
-    """The kind of aggregate a command is for, or a state is of."""
+    """The kind of aggregate that a command or a state belongs to."""
     kind = class_.__module__.split(".")[1]
     if kind not in AGGREGATES:
         raise KeyError(class_)
@@ -149,10 +149,10 @@ def kind_of(class_: type[Command | State]) -> str:
 
 
 def require_role(command: type[Command], actor: Actor) -> None:
-    """Raises ``Forbidden`` where the actor's role rules a command out, whatever is in it and whichever record it is for."""
+    """Raises ``Forbidden`` if the actor's role rules out such a command, whatever its values and its record."""
     if AGGREGATES[kind_of(command)].module.permit is admins_only:
         require_admin(actor)
-    elif command is not token.Revoke:  # which everybody may of their own
+    elif command is not token.Revoke:  # everybody may revoke their own
         require_writer(actor)
 
 
@@ -163,6 +163,6 @@ def aggregate_of(named: str | type[Event]) -> Aggregate:
 
 
 def upcast(name: str, state: bytes) -> bytes:
-    """The stored bytes in the form of the class that ``class_of`` gives today."""
+    """The stored bytes in the form of the class that ``class_of`` returns now."""
     convert = UPCASTS.get(name)
     return convert(state) if convert else state

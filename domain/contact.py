@@ -1,6 +1,6 @@
 """A contact: a person, with or without an account, who can be a stakeholder of deals.
 
-It cannot be deleted while live deals name it. Deals that were deleted before keep the id, and do not show it when they are
+It cannot be deleted while live deals name it. Deals that were deleted earlier keep its id, but no longer show it when they are
 restored.
 """
 

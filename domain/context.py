@@ -19,11 +19,11 @@ from domain.permissions import Actor, Credential, require_admin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class References:
-    """What a command asks about other records of its org, and thereby which of the ``Facts`` are filled for it.
+    """What a command asks about other records of its org; it determines which of the ``Facts`` are filled in.
 
-    ``records`` are ids of accounts, users and contacts, ``opportunity_id`` that of the deal with the ``owner_id``. ``deals`` says
-    as what deals name the record that the command is about, ``stages`` asks what is ``in_use``. ``other_users`` asks for
-    ``other_admins`` and whether one of them has the ``email``, ``tokens_of_others`` and ``issued_tokens`` for what would be left.
+    ``records`` are ids of accounts, users and contacts; ``opportunity_id`` is the deal whose owner is needed. ``deals`` is the
+    role in which deals name the command's record; ``stages`` asks for ``in_use``. ``other_users`` asks for ``other_admins`` and
+    ``email_taken``, ``tokens_of_others`` for ``last_admin_token``, ``issued_tokens`` for both facts about tokens.
     """
 
     records: frozenset[UUID] = frozenset()
@@ -87,7 +87,7 @@ class Context:
 
 
 def to_records(*ids: UUID | UnsetType | None) -> References:
-    """To the accounts, users and contacts among what may be no ids."""
+    """References to the accounts, users and contacts among these ids; values that are not ids are skipped."""
     return References(records=frozenset(id_ for id_ in ids if isinstance(id_, UUID)))
 
 

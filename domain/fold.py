@@ -19,7 +19,7 @@ class Change(NamedTuple):
 
 
 def change(before: State | None, recorded: Recorded) -> Change:
-    """What an event makes of the state before it."""
+    """Apply an event to the state before it."""
     return Change(recorded, before, catalog.aggregate_of(type(recorded.event)).module.evolve(before, recorded))
 
 

@@ -105,7 +105,7 @@ _items = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
 def joined(items: bytes | None) -> list[Raw]:
-    """The results that the database rendered: JSON of items joined by commas, which goes into the array as it is."""
+    """The results as the database rendered them: JSON of items joined by commas, which goes into the array as it is."""
     return [Raw(items)] if items else []
 
 
@@ -119,7 +119,7 @@ Link = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 
 
 class ListEnvelope(Struct):
-    """A page of a list. ``results`` are records, or JSON as ``joined`` has it."""
+    """A page of a list. ``results`` are records, or JSON from ``joined``."""
 
     count: Annotated[int, Meta(ge=0)]
     next: Link | None

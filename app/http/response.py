@@ -20,7 +20,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def extended(body: bytes, members: Mapping[str, Any]) -> bytes:
-    """A JSON object with further members behind its own."""
+    """A JSON object with further members appended."""
     return msgspec.json.encode({**_members.decode(body), **members})
 
 

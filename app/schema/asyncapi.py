@@ -37,7 +37,7 @@ the headers are those of CloudEvents 1.0 in binary mode. A message that is sent 
 
 
 class OpportunityTold(Opportunity):
-    """The opportunity as a list shows it right after the event; a deleted one as it was last."""
+    """The opportunity as a list shows it right after the event; a deleted one as it last was."""
 
     deleted: bool | UnsetType = UNSET
 
@@ -47,7 +47,7 @@ def _noun(kind: str) -> str:
 
 
 def _record(kind: str) -> type[Struct]:
-    """The record as the API shows it; of a kind that can be deleted with a member that says so."""
+    """The record as the API shows it; for a kind that can be deleted, with a ``deleted`` member."""
     state = catalog.AGGREGATES[kind].module.State
     record = shown(state, _noun(kind))
     if "deleted" not in state.__struct_fields__:
@@ -55,10 +55,10 @@ def _record(kind: str) -> type[Struct]:
     return msgspec.defstruct(f"{_noun(kind)}Told", [("deleted", bool | UnsetType, UNSET)], bases=(record,))
 
 
-# What a read model of its own shows is described here, anything else is what the state has.
+# Kinds with a read model of their own are described here; for all others the state is.
 _DESCRIBED: dict[str, Any] = {"opportunity": OpportunityTold, "custom_field": list[Definition], "exchange_rate": ExchangeRate}
 DATA: dict[str, Any] = {kind: _DESCRIBED.get(kind) or _record(kind) for kind in sorted(catalog.PUBLISHED)}
-"""By kind of record, what ``data`` shows of it."""
+"""Kind of record → what ``data`` shows of it."""
 
 HEADERS: dict[str, str] = {
     "content-type": "`application/json`.",
@@ -103,13 +103,13 @@ def document(settings: Settings) -> Json:
 
 
 def types() -> list[str]:
-    """The public names of all events that are published."""
+    """The public names of all published events."""
     stored = [name for name in catalog.EVENTS if name.partition(".")[0] in catalog.PUBLISHED]
     return list(dict.fromkeys(map(catalog.public_name, stored)))
 
 
 def payload_of(kind: str) -> type[Struct]:
-    """The message as a type of its own, for events of one kind of record."""
+    """A type of the message for events of one kind of record."""
     data = msgspec.defstruct(f"{_noun(kind)}Data", [(kind, DATA[kind])])
     fields = {field.name: field.type for field in msgspec.structs.fields(Message)}
     fields |= {"data": data, "previous": dict[str, Any]}

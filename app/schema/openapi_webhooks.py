@@ -34,7 +34,7 @@ HAPPENED: dict[Type, tuple[str, Json]] = {
 
 
 class WebhookOpportunity(Opportunity):
-    """The deal as a list shows it right after the event; a deleted one as it was last."""
+    """The deal as a list shows it right after the event; a deleted one as it last was."""
 
     deleted: bool | UnsetType = UNSET
 

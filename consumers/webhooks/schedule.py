@@ -38,7 +38,7 @@ class Next(NamedTuple):
 
 
 def in_words() -> str:
-    """The delays between tries as people say them: 5 s, 5 min, …, 20 h and 24 h."""
+    """The delays between tries in words: 5 s, 5 min, …, 20 h and 24 h."""
     units = ((3_600, "h"), (60, "min"), (1, "s"))
     said = [next(f"{delay / size:g} {unit}" for size, unit in units if delay >= size) for delay in DELAYS[1:]]
     return f"{', '.join(said[:-1])} and {said[-1]}"

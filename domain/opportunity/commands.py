@@ -1,4 +1,4 @@
-"""What may be asked of a deal. A request body decodes straight into a command. Refuses to know what is allowed."""
+"""The commands of a deal. A request body decodes straight into one; ``decisions`` says what is allowed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from domain.money import Currency
 
 
 class Create(DealFields, event.Command, frozen=True, kw_only=True):
-    """Unless given, ``currency`` is the org's, ``stage`` the first open one, ``owner_id`` the actor and ``probability``
-    the stage's."""
+    """Defaults: ``currency`` is the org's, ``stage`` the first open one, ``owner_id`` the actor and ``probability`` the stage's."""
 
     name: Line
     account_id: UUID
@@ -24,7 +23,7 @@ class Create(DealFields, event.Command, frozen=True, kw_only=True):
 
 
 class Update(DealFields, event.Command, frozen=True, kw_only=True):
-    """Changes what is given (PATCH). None clears; ``custom_fields`` merges by key, where None removes a key."""
+    """Changes the fields given (PATCH). null clears a field; ``custom_fields`` merges by key, and null removes a key."""
 
     name: Line | UnsetType = UNSET
     account_id: UUID | UnsetType = UNSET
@@ -34,8 +33,8 @@ class Update(DealFields, event.Command, frozen=True, kw_only=True):
 
 
 class Replace(DealFields, event.Command, frozen=True, kw_only=True):
-    """The whole deal anew (PUT). What is left out is cleared, ``currency`` becomes the org's, but ``stage``,
-    ``owner_id`` and ``probability`` stay."""
+    """Replaces the whole deal (PUT). What is left out is cleared, and ``currency`` becomes the org's; ``stage``, ``owner_id`` and
+    ``probability`` stay."""
 
     name: Line
     account_id: UUID
@@ -45,7 +44,7 @@ class Replace(DealFields, event.Command, frozen=True, kw_only=True):
 
 
 class ChangeStage(DealFields, event.Command, frozen=True, kw_only=True):
-    """To another stage, with whatever that stage asks for. ``comment`` goes into the log by way of the context."""
+    """Moves to another stage, with the fields that the stage requires. ``comment`` is recorded with the event."""
 
     stage: str
     currency: Currency | UnsetType = UNSET

@@ -1,9 +1,9 @@
-"""The rules of a deal: what a command may do to it, and which event says so.
+"""The rules of a deal: what a command may do to it, and which event records it.
 
-There is one way to change a deal, ``_changed``, for creation, PATCH, PUT and transition alike, so no path goes round
-the pipeline policy. Every change is one event, named after what happened to the stage; a deal that is created won or
-lost has a second one that says so. Refuses all that is wrong at once, by field; values already on the deal and not
-touched are not judged again.
+There is one way to change a deal, ``_changed``, for creation, PATCH, PUT and transition alike, so that no path bypasses the
+pipeline policy. Every change is one event, named after what happened to the stage; a deal that is created won or lost has a second
+one that says so. All errors are reported at once, by field; values that are already on the deal and not touched are not checked
+again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def decide(state: State | None, command: Command, context: PolicyContext) -> tup
     permit(state, command, context)
     if isinstance(command, Create):
         if state is not None:
-            raise Conflict("exists", "This opportunity exists already.")
+            raise Conflict("exists", "This opportunity already exists.")
         return _created(command, context)
     if state is None or (state.deleted and not isinstance(command, Restore)):
         raise NotFound("No such opportunity.")
@@ -110,16 +110,16 @@ def _restored(state: State, context: PolicyContext) -> tuple[event.Event, ...]:
     if stage is None or stage.type != state.status:
         raise Conflict(
             "stage_gone",
-            f"The deal was {state.status} in stage {state.stage!r}, which the pipeline has no more: add it to restore.",
+            f"The deal was {state.status} in stage {state.stage!r}, which the pipeline no longer has: add it to restore the deal.",
             stage=state.stage,
         )
     return (Restored(),)
 
 
 def _changed(draft: Draft, *, whole: bool = False) -> tuple[event.Event, ...]:
-    """The events that make the wanted values those of the deal. Raises ``Invalid``, ``Conflict``.
+    """The events that give the deal the wanted values. Raises ``Invalid``, ``Conflict``.
 
-    ``whole``: the wanted values are all of the deal, so what is required must be among them.
+    ``whole``: the wanted values are all of the deal, so required ones must be among them.
     """
     state, new, errors = draft.state, draft.new, draft.errors
     pipeline = draft.context.policy.pipeline
@@ -163,7 +163,7 @@ def _enter(draft: Draft, stage: Stage) -> None:
 
 
 def _require_fields(draft: Draft, stage: Stage, *, entering: bool) -> None:
-    """What the stage asks for must be there when a deal enters, and what is there must not go while it stays."""
+    """Fields that the stage requires must be set when a deal enters, and cannot be cleared while it stays."""
     new = draft.new
     for path in draft.context.policy.pipeline.required[stage.key]:
         name, _, key = path.partition(".")
@@ -194,7 +194,7 @@ def _events(state: State, stage: Stage | None, new: dict[str, Any]) -> tuple[eve
 
 
 def _closed_at_birth(stage: Stage, new: dict[str, Any]) -> tuple[event.Event, ...]:
-    """A deal created won or lost is won or lost like any other, for whoever follows these events."""
+    """A deal created won or lost also gets that event, for those who follow these events."""
     if stage.type == "open":
         return ()
     names = ("stage", "status", *CLOSING, "lost_reason_code")

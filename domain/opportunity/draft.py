@@ -1,7 +1,7 @@
-"""A change of a deal in the making: each field's wanted value is checked, and kept if it differs from the present one.
+"""A change of a deal being prepared: each field's wanted value is checked, and kept if it differs from the present one.
 
-Refuses to decide whether a stage may be entered, and what has happened: see ``decisions``. Lost reasons are kept as
-given, beside the code of the configured reason they name.
+``decisions`` decides whether a stage may be entered, and what has happened. Lost reasons are kept as given, beside the code of the
+configured reason that they name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from domain.text import normal
 _CHECKS = checks(Create)
 _OF_THEIR_OWN = ("currency", "probability", "lost_reason")
 PLAIN = tuple(name for name in _CHECKS if name not in _OF_THEIR_OWN)
-"""Texts and dates that are kept as they are given, if nothing is wrong with them."""
+"""Texts and dates that are kept as given once they pass their checks."""
 
 _NONE = cast("Any", None)
 NOTHING = State(
@@ -45,12 +45,12 @@ NOTHING = State(
     owner_id=_NONE,
     stage_entered_at=_NONE,
 )
-"""A deal before its creation: whatever it is given differs, an empty text too."""
+"""A deal before its creation: any value given differs, even an empty text."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """``wanted``: the values asked for, by field. ``new``: those that differ from the state's, as they will be kept."""
+    """``wanted``: the requested values, by field. ``new``: those that differ from the state's, in the form to be kept."""
 
     state: State
     wanted: dict[str, Any]
@@ -60,9 +60,9 @@ class Draft:
 
 
 def close(draft: Draft, stage: Stage) -> None:
-    """Make what is wanted of the closing fields fit the stage's type: none in an open one, new ones where it changes.
+    """Make the closing fields fit the stage's type: none in an open one, new ones when the type changes.
 
-    A value that merely repeats the deal's, as in a PUT of what was read, is no wish to keep it.
+    A value that merely repeats the deal's, as in a PUT of what was read, is not taken as a wish to keep it.
     """
     state, wanted = draft.state, draft.wanted
     changing = stage.type != state.status
@@ -73,18 +73,18 @@ def close(draft: Draft, stage: Stage) -> None:
                 wanted.setdefault(name, None)
         elif (value := wanted.get(name)) is not None and not _repeats(value, getattr(state, name)):
             place = "lost" if name == "lost_reason" else "won or lost"
-            draft.errors[name] = [f"Only a {place} deal has this: move it to a {place} stage in the same request."]
+            draft.errors[name] = [f"Only a {place} deal can have this: move it to a {place} stage in the same request."]
         elif changing or value is None:
             wanted[name] = None
 
 
 def _repeats(value: Any, old: Any) -> bool:
-    """Whether a value equals the old one. A signalling NaN equals nothing, and does not bear to be compared."""
+    """Whether a value equals the old one. Comparing a signalling NaN would raise."""
     return not (isinstance(value, Decimal) and value.is_snan()) and bool(value == old)
 
 
 def set_probability(draft: Draft, stage: Stage, *, entering: bool) -> None:
-    """On entering the stage's, or in an open stage the wanted one; afterwards only what is wanted."""
+    """On entering a stage, its probability, or in an open one the wanted one; later only the wanted one."""
     state, new = draft.state, draft.new
     if not entering and "probability" not in draft.wanted:
         return
@@ -136,7 +136,7 @@ def set_references(draft: Draft) -> None:
 
 def _stakeholders_error(ids: tuple[UUID, ...], known: frozenset[UUID], kept: tuple[UUID, ...]) -> str | None:
     if len(ids) > MAX_STAKEHOLDERS:
-        return f"At most {MAX_STAKEHOLDERS} stakeholders; these are {len(ids)}."
+        return f"At most {MAX_STAKEHOLDERS} stakeholders; got {len(ids)}."
     unknown = [str(id_) for id_ in ids if id_ not in known and id_ not in kept]
     return f"There is no contact {', '.join(unknown)}." if unknown else None
 
@@ -159,7 +159,7 @@ def set_texts_and_dates(draft: Draft) -> None:
 
 
 def set_money(draft: Draft) -> None:
-    """The currency and the amounts in it; those on the deal must be possible in a new currency."""
+    """The currency and the amounts in it. Amounts already on the deal must be valid in a new currency."""
     currency: str = draft.wanted.get("currency", draft.state.currency)
     if currency != draft.state.currency:
         currency = currency.upper()
@@ -217,7 +217,7 @@ def set_lost_reason(draft: Draft) -> None:
 
 
 def set_custom_fields(draft: Draft, *, whole: bool) -> None:
-    """``whole``: a required custom field that is not wanted is missing."""
+    """``whole``: a required custom field that is not among the wanted ones counts as missing."""
     policy = draft.context.policy
     defined = policy.custom_fields
     given = draft.wanted.get("custom_fields", {})

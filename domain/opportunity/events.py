@@ -1,4 +1,4 @@
-"""What happens to an opportunity, and the state that follows from it. Refuses every rule: see ``decisions``."""
+"""The events of an opportunity, and the state that follows from them. The rules are in ``decisions``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ProbabilitySource = Literal["stage", "manual"]
 
 
 class Changes(Struct, frozen=True, kw_only=True):
-    """The new values of the fields that changed; what is not in it stays. ``custom_fields`` merges by key, where
-    None removes a key. ``status`` is the type of ``stage`` under the policy that allowed the move."""
+    """The new values of the fields that changed; the others keep theirs. ``custom_fields`` merges by key; None removes a key.
+    ``status`` is the type of ``stage`` under the policy that allowed the move."""
 
     name: str | UnsetType = UNSET
     account_id: UUID | UnsetType = UNSET
