@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from domain import custom_field
+
 Operator = Literal["in", "gte", "lte", "gt", "lt", "isnull", "icontains", "all", "any"]
-CustomType = Literal["text", "textarea", "number", "checkbox", "date", "dropdown", "multiselect"]
+COMPARE: Mapping[str, str] = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
+"""In SQL, of the operators that compare with one value."""
 
 
 class Condition(NamedTuple):
@@ -18,7 +22,7 @@ class Condition(NamedTuple):
     field: str
     operator: Operator
     values: tuple[Any, ...]
-    custom_type: CustomType | None = None
+    custom_type: custom_field.Type | None = None
 
 
 class Order(NamedTuple):

@@ -10,7 +10,7 @@ from domain import catalog, event_store, fold
 from domain.fold import Change
 from projections import before
 from projections.conditions import SqlStatement
-from projections.history import Entry, entry
+from projections.history import HistoryEntry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
 BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %(position)s GROUP BY org_id"
@@ -66,7 +66,7 @@ def changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:
     return found
 
 
-def entries(changes: Sequence[Change], actors: Mapping[UUID, dict[str, Any]]) -> list[Entry]:
+def entries(changes: Sequence[Change], actors: Mapping[UUID, dict[str, Any]]) -> list[HistoryEntry]:
     return [entry(change, actors) for change in changes]
 
 

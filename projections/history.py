@@ -18,8 +18,8 @@ from domain.event import Recorded, State
 from domain.fold import Change
 
 
-class Entry(Struct, frozen=True):
-    """One event. ``changes`` has old and new value by field, custom fields by ``custom_fields.<key>``."""
+class HistoryEntry(Struct, frozen=True):
+    """One event of a record. ``changes`` has the old and the new value by field, custom fields by ``custom_fields.<key>``."""
 
     position: int
     type: str
@@ -34,11 +34,11 @@ class Entry(Struct, frozen=True):
     changes: dict[str, tuple[Any, Any]]
 
 
-def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> Entry:
+def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> HistoryEntry:
     """The entry of an event; ``actors`` are the cards of users by id."""
     recorded, before, after = change
     meta = recorded.meta
-    return Entry(
+    return HistoryEntry(
         position=recorded.position,
         type=public_type(recorded),
         id=recorded.stream_id,

@@ -16,10 +16,11 @@ from uuid import UUID
 from app.http.param_types import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, ParamType
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
+from domain.custom_field import Type as CustomType
 from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 from domain.text import nfc
-from projections.conditions import Condition, CustomType, Operator
+from projections.conditions import Condition, Operator
 
 MAX_PARAMETERS = 200
 MAX_VALUES = 100

@@ -17,8 +17,9 @@ from app.http.paging import PAGING, Page
 from app.http.param_types import instant
 from app.http.request_context import Http
 from app.http.response import JsonResponse
+from domain import custom_field
 from domain.errors import Errors, Invalid
-from projections.conditions import Condition, CustomType, Order
+from projections.conditions import Condition, Order
 from projections.directory import queries as directory_queries
 
 
@@ -85,7 +86,7 @@ def as_of(text: str | None, errors: Errors) -> datetime | None:
         return None
 
 
-async def custom_field_types(request: Http) -> dict[str, CustomType | None]:
+async def custom_field_types(request: Http) -> dict[str, custom_field.Type | None]:
     """The type of each custom field of the org, None for those that cannot be filtered by."""
     identity = request_context.from_request(request).identity
     rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))

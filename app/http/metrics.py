@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from prometheus_client import Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
@@ -25,3 +28,18 @@ def observe(method: str, route: str, status: int, seconds: float) -> None:
         name = method if method in METHODS else "other"
         child = _children[key] = _duration.labels(name, route, str(status))
     child.observe(seconds)
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def exposition(families: Iterable[Metric]) -> bytes:
+    """The lines for Prometheus of what was asked of the database, and is kept by no process."""
+    registry = CollectorRegistry()
+    registry.register(_Families(list(families)))
+    return generate_latest(registry)

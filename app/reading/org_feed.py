@@ -22,7 +22,7 @@ from app.reading.subscription import MAX_BUFFER, Piece, Subscription
 from domain import catalog
 from projections import feed
 from projections.directory import queries as directory_queries
-from projections.history import Entry
+from projections.history import HistoryEntry
 
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 5.0
@@ -258,7 +258,7 @@ class OrgFeed:
             return told
 
 
-def _rendered(entry: Entry) -> RenderedEvent:
+def _rendered(entry: HistoryEntry) -> RenderedEvent:
     text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
     return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in catalog.FOR_ADMINS)
 

@@ -25,7 +25,7 @@ from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 from domain.fold import Change
 from projections import feed
-from projections.history import Entry
+from projections.history import HistoryEntry
 
 TAG = "Events"
 LIMIT = 100
@@ -49,7 +49,7 @@ BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
 class EventPage(msgspec.Struct, frozen=True):
     """``next`` is null at the end of the log: go on later from the last ``position`` seen."""
 
-    results: list[Entry]
+    results: list[HistoryEntry]
     next: str | None
 
 
@@ -90,7 +90,7 @@ async def list_events(request: Http) -> ASGIResponse:
     return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
 
 
-async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entry]]:
+async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[HistoryEntry]]:
     """How many events were found, and those of them that a page has room for."""
     identity = request_context.from_request(request).identity
     rows = await request.app.state.read_pool.rows(
@@ -101,7 +101,7 @@ async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Entr
         changes += feed.changes([row[1:] for row in rows[start : start + SLICE]])
         await asyncio.sleep(0)
     actors = await history.actors(request, changes)
-    entries: list[Entry] = []
+    entries: list[HistoryEntry] = []
     for start in range(0, len(changes), SLICE):
         entries += feed.entries(changes[start : start + SLICE], actors)
         await asyncio.sleep(0)

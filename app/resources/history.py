@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +9,6 @@ import msgspec
 from litestar import Request, get
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
-from msgspec import Struct
 
 from app.http import listing, request_context
 from app.http.filters import Filters
@@ -22,26 +20,9 @@ from domain.errors import NotFound
 from domain.fold import Change
 from projections import feed
 from projections.directory import queries as directory_queries
-from projections.history import Entry
+from projections.history import HistoryEntry
 
-
-class HistoryEntry(Struct, kw_only=True):
-    """One event of a record. ``changes`` has the old and the new value by field."""
-
-    position: int
-    type: str
-    id: UUID
-    version: int
-    occurred_at: datetime
-    recorded_at: datetime
-    actor: dict[str, Any] | None
-    token_id: UUID | None
-    request_id: str | None
-    comment: str | None
-    changes: dict[str, list[Any]]
-
-
-TABLE = ListSpec(filters=Filters(), orderings=(), order=(), fields=Entry.__struct_fields__)
+TABLE = ListSpec(filters=Filters(), orderings=(), order=(), fields=HistoryEntry.__struct_fields__)
 
 
 @get(

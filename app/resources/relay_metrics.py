@@ -6,13 +6,12 @@ Refuses to hold up the other metrics: where the database does not answer, these 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import psycopg
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from app.http import metrics
 from app.process.failures import Unavailable
 from app.reading.read_pool import ReadPool
 from consumers import checkpoints
@@ -27,14 +26,6 @@ GAUGES = {
 }
 
 
-class _Families(Collector):
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._families
-
-
 async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none before a relay has ever been at work, or without an answer in ``SECONDS``."""
     try:
@@ -42,9 +33,7 @@ async def exposition(reads: ReadPool) -> bytes:
             rows = await reads.rows_without_org(checkpoints.LAG, {"name": checkpoints.RELAY})
     except (Unavailable, TimeoutError, psycopg.Error):
         return b""
-    registry = CollectorRegistry()
-    registry.register(_Families(list(_gauges(Lag(*rows[0]))) if rows else []))
-    return generate_latest(registry)
+    return metrics.exposition(_gauges(Lag(*rows[0])) if rows else ())
 
 
 def _gauges(lag: Lag) -> Iterator[Metric]:

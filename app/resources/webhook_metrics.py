@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from app.http import metrics
 from app.process.failures import Unavailable
 from app.reading.read_pool import ReadPool
 from consumers.webhooks import deliveries
@@ -31,26 +30,6 @@ GAUGES = {
 ATTEMPTS = ("webhook_attempts", "Requests made, by what came of them.", "outcome")
 
 
-class _Families(Collector):
-    def __init__(self, rows: Sequence[tuple[str, str, float]]) -> None:
-        self._rows = rows
-
-    def collect(self) -> Iterator[Metric]:
-        for key, (name, meaning, label) in GAUGES.items():
-            gauge = GaugeMetricFamily(name, meaning, labels=[label] if label else [])
-            for value_of, value in self._of(key):
-                gauge.add_metric([value_of] if label else [], value)
-            yield gauge
-        name, meaning, label = ATTEMPTS
-        attempts = CounterMetricFamily(name, meaning, labels=[label])
-        for outcome, value in self._of("attempts"):
-            attempts.add_metric([outcome], value)
-        yield attempts
-
-    def _of(self, key: str) -> list[tuple[str, float]]:
-        return [(label, value) for name, label, value in self._rows if name == key]
-
-
 async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none without an answer in ``SECONDS``."""
     try:
@@ -58,6 +37,22 @@ async def exposition(reads: ReadPool) -> bytes:
             rows: Any = await reads.rows_without_org(deliveries.GAUGES, {})
     except (Unavailable, TimeoutError):
         return b""
-    registry = CollectorRegistry()
-    registry.register(_Families(rows))
-    return generate_latest(registry)
+    return metrics.exposition(_families(rows))
+
+
+def _families(rows: Sequence[tuple[str, str, float]]) -> Iterator[Metric]:
+    """From (what is measured, the label's value, the number)."""
+
+    def of(wanted: str) -> list[tuple[str, float]]:
+        return [(label, value) for name, label, value in rows if name == wanted]
+
+    for key, (name, meaning, label) in GAUGES.items():
+        gauge = GaugeMetricFamily(name, meaning, labels=[label] if label else [])
+        for value_of, value in of(key):
+            gauge.add_metric([value_of] if label else [], value)
+        yield gauge
+    name, meaning, label = ATTEMPTS
+    attempts = CounterMetricFamily(name, meaning, labels=[label])
+    for outcome, value in of("attempts"):
+        attempts.add_metric([outcome], value)
+    yield attempts

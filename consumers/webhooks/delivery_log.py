@@ -11,13 +11,12 @@ from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
-from projections.conditions import Condition, SqlStatement, part
+from projections.conditions import COMPARE, Condition, SqlStatement, part
 
 MAX_ATTEMPTS = 20
 """How many attempts of each delivery a list shows."""
 
 COLUMNS = {"status": ("d.status", "text"), "type": ("d.type", "text"), "created_at": ("d.created_at", "timestamptz")}
-_COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 _SHOWN = """
     d.id, d.endpoint_id, d.event_id, d.type, d.opportunity_id, d.position, d.status, d.attempts,
     CASE WHEN d.status = 'pending' THEN d.due_at END, d.created_at, d.settled_at
@@ -70,9 +69,9 @@ def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit
     terms = ["d.org_id = %(org_id)s", "d.endpoint_id = %(endpoint_id)s"]
     for n, (field, operator, values, _) in enumerate(conditions):
         column, type_ = COLUMNS[field]
-        if operator in _COMPARE:
+        if operator in COMPARE:
             params[f"p{n}"] = values[0]
-            terms.append(f"{column} {_COMPARE[operator]} %(p{n})s::{type_}")
+            terms.append(f"{column} {COMPARE[operator]} %(p{n})s::{type_}")
         else:
             params[f"p{n}"] = list(values)
             terms.append(f"{column} = ANY(%(p{n})s::{type_}[])")

@@ -10,8 +10,10 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
 from domain import event
+from domain.pipeline import StageType
 
-Status = Literal["open", "won", "lost"]
+Status = StageType
+"""Of a deal: the type of the stage that it is in."""
 ProbabilitySource = Literal["stage", "manual"]
 
 

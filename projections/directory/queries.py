@@ -12,8 +12,9 @@ from uuid import UUID
 
 import msgspec
 
+from domain import custom_field
 from projections import search
-from projections.conditions import Condition, CustomType, Order, SqlStatement, part
+from projections.conditions import COMPARE, Condition, Order, SqlStatement, part
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 
@@ -32,7 +33,6 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "occurred_at": ("d.sort_at", "timestamptz"),
 }
 NULLABLE = frozenset({"email"})
-_COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,14 @@ def exchange_rate(stream_id: UUID, day: date) -> SqlStatement:
 
 class _Definition(msgspec.Struct):
     key: str
-    type: CustomType
+    type: custom_field.Type
     filterable: bool = True
 
 
 _definitions = msgspec.json.Decoder(list[_Definition])
 
 
-def custom_types(document: bytes) -> dict[str, CustomType | None]:
+def custom_types(document: bytes) -> dict[str, custom_field.Type | None]:
     """The types of the custom fields in their document, None for those that are not to be filtered by."""
     return {each.key: each.type if each.filterable else None for each in _definitions.decode(document)}
 
@@ -141,8 +141,8 @@ def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
         return f"split_part(d.search, E'\\n', 1) LIKE %({name})s"
     if operator == "isnull":
         return f"{column} IS {'NULL' if values[0] else 'NOT NULL'}"
-    if operator in _COMPARE:
+    if operator in COMPARE:
         params[name] = values[0]
-        return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
+        return f"{column} {COMPARE[operator]} %({name})s::{type_}"
     params[name] = list(values)
     return f"{column} = ANY(%({name})s::{type_}[])"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, get_args
 from msgspec import structs
 
 from projections import search
-from projections.conditions import Condition
+from projections.conditions import COMPARE, Condition
 from projections.opportunities.rows import Compared, folded_key
 
 
@@ -42,7 +42,6 @@ COLUMNS = {
     **{field.name: _column(field.name, field.type) for field in structs.fields(Compared)},
 }
 ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
-_COMPARE = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
 
 
 def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
@@ -65,13 +64,13 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if field == "search":
         return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
     column, type_, _ = COLUMNS[field]
-    if operator in _COMPARE:
+    if operator in COMPARE:
         params[name] = values[0]
         if field == "close_date" and operator in ("lte", "lt"):
             # Where a plan serves all parameters, two bounds would be taken for a range of a two-hundredth of the deals, which
             # is then fetched and sorted; so they are not shown as a pair, and the index that gives the order is taken.
-            return f"{column} {_COMPARE[operator]} ANY (ARRAY[%({name})s::{type_}])"
-        return f"{column} {_COMPARE[operator]} %({name})s::{type_}"
+            return f"{column} {COMPARE[operator]} ANY (ARRAY[%({name})s::{type_}])"
+        return f"{column} {COMPARE[operator]} %({name})s::{type_}"
     if len(values) == 1:
         params[name] = values[0]
         return f"{column} = %({name})s::{type_}"
@@ -115,8 +114,8 @@ def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type
     )
     if custom_type == "date":
         values = tuple(v.isoformat() if isinstance(v, date) else v for v in values)
-    if operator in _COMPARE:
+    if operator in COMPARE:
         params[name] = values[0]
-        return f"{operand} {_COMPARE[operator]} %({name})s::{cast}"
+        return f"{operand} {COMPARE[operator]} %({name})s::{cast}"
     params[name] = list(values)
     return f"{operand} = ANY(%({name})s::{cast}[])"

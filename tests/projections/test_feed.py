@@ -40,7 +40,7 @@ from domain.errors import DomainError
 from domain.event import Command, Recorded
 from projections import feed, history
 from projections.conditions import SqlStatement
-from projections.history import Entry
+from projections.history import HistoryEntry
 from tests.support.commands import Company, log, stream
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -144,7 +144,7 @@ class History:
         return webhook_endpoint.WebhookFilters(amount__gte=self._any(None, Decimal("5.0")), custom_fields=chosen)
 
 
-def folded(events: list[Recorded]) -> list[Entry]:
+def folded(events: list[Recorded]) -> list[HistoryEntry]:
     """The entries of a whole log: the state before each event is the fold of all before it."""
     return [history.entry(change, {}) for change in fold.changes(events, {})]
 
@@ -153,11 +153,11 @@ def rows(connection: Connection[Any], query: SqlStatement) -> list[tuple[Any, ..
     return connection.execute(*query).fetchall()
 
 
-def shown(found: Sequence[tuple[Any, ...]]) -> list[Entry]:
+def shown(found: Sequence[tuple[Any, ...]]) -> list[HistoryEntry]:
     return feed.entries(feed.changes([row[1:] for row in found]), {})
 
 
-def pages(connection: Connection[Any], company: Company, limit: int) -> Iterator[Entry]:
+def pages(connection: Connection[Any], company: Company, limit: int) -> Iterator[HistoryEntry]:
     after = 0
     while found := shown(rows(connection, feed.page(company.id, after, limit, admin=True))):
         yield from found
@@ -250,7 +250,7 @@ def test_a_page_has_about_so_many_bytes_or_one_larger_event(shared_database_url:
     after = first.position
     with psycopg.connect(shared_database_url) as connection:
         for size, numbers in ((1, [1, 1, 1, 1, 1, 1]), (50_000, [3, 2, 1]), (1_000_000, [6])):
-            found: list[list[Entry]] = []
+            found: list[list[HistoryEntry]] = []
             while page := rows(connection, feed.page(company.id, after, 100, admin=True, size=size)):
                 assert {row[0] for row in page} == {6 - sum(len(each) for each in found)}, "it tells that there are more"
                 found.append(shown(page))

@@ -11,13 +11,13 @@ from msgspec import structs
 from domain import account, exchange_rate, token, webhook_endpoint
 from domain.event import Event
 from domain.fold import change
-from projections.history import Entry, difference, entry, public_type
+from projections.history import HistoryEntry, difference, entry, public_type
 from tests.support.domain import ADMIN, NOW, REP, STREAM, created, fold, recorded, uuid, won
 
 ACME = account.Created(name="Acme", custom_fields={"b": 1, "a": [1]})
 
 
-def told(event: Event, *past: Event, **meta: Any) -> Entry:
+def told(event: Event, *past: Event, **meta: Any) -> HistoryEntry:
     happened = recorded(event, len(past) + 1)
     happened = structs.replace(happened, position=42, meta=structs.replace(happened.meta, **meta))
     return entry(change(fold(past), happened), {ADMIN: {"id": ADMIN, "name": "Ada"}})
@@ -26,7 +26,7 @@ def told(event: Event, *past: Event, **meta: Any) -> Entry:
 def test_an_entry_says_who_did_what_and_when() -> None:
     later = NOW.replace(hour=11)
     found = told(ACME, recorded_at=later, token_id=uuid(5), request_id="r1", comment="A good one")
-    assert structs.replace(found, changes={}) == Entry(
+    assert structs.replace(found, changes={}) == HistoryEntry(
         position=42,
         type="account.created",
         id=STREAM,

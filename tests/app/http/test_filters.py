@@ -15,8 +15,9 @@ from app.http.filters import RANGE, Filter, Filters, conditions, parse
 from app.http.param_types import BOOL, CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, choice
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
+from domain import custom_field
 from domain.errors import Invalid
-from projections.conditions import Condition, CustomType
+from projections.conditions import Condition
 
 ME = UUID("0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c")
 OTHER = UUID("0197a3c2-7d1e-7b5a-8c3f-000000000001")
@@ -38,7 +39,7 @@ TABLE = Filters(
     ),
     custom=True,
 )
-TYPES: dict[str, CustomType | None] = {
+TYPES: dict[str, custom_field.Type | None] = {
     "seats": "number",
     "signed": "checkbox",
     "start": "date",
