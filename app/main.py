@@ -21,6 +21,7 @@ from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive
 from app.http import middleware, problems
 from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
+from app.http.shared import Shared
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
@@ -38,6 +39,7 @@ class Application(Litestar):
     """Litestar with ``Access`` around all of it, including its routing."""
 
     access: Access
+    shared: Shared
 
     async def __call__(self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -50,7 +52,7 @@ class Application(Litestar):
 
 
 def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """An application that opens its connections at startup. Its ``state`` has ``read_pool``, ``command_queue`` and ``draining``."""
+    """An application that opens its connections at startup. What its handlers use is in ``shared``."""
     reads = ReadPool(
         settings.database_url,
         connections=settings.read_connections,
@@ -58,24 +60,20 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
     )
     draining = asyncio.Event()
     arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
+    shared = Shared(
+        read_pool=reads,
+        notifications=arrivals,
+        live_feed=LiveFeed(reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org),
+        draining=draining,
+        schema=SchemaCheck(settings.database_url),
+        public_url=settings.public_url,
+        metrics_token=settings.metrics_token,
+        max_body_bytes=settings.max_body_bytes,
+    )
     app = Application(
         list(routes),
-        state=State(
-            {
-                "read_pool": reads,
-                "schema": SchemaCheck(settings.database_url),
-                "draining": draining,
-                "notifications": arrivals,
-                "live_feed": LiveFeed(
-                    reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org
-                ),
-                "webhook_requests": WebhookRequests(settings),
-                "public_url": settings.public_url,
-                "metrics_token": settings.metrics_token,
-                "max_body_bytes": settings.max_body_bytes,
-            }
-        ),
-        lifespan=[_lifespan(settings, reads)],
+        state=State({"shared": shared, "webhook_requests": WebhookRequests(settings)}),
+        lifespan=[_lifespan(settings, shared)],
         exception_handlers={Exception: problems.to_response},
         request_max_body_size=settings.max_body_bytes,
         openapi_config=None,
@@ -89,9 +87,10 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         origins=settings.origins(),
         compressing=settings.compression,
     )
-    app.state.index = api_root.document(app)
-    app.state.openapi = pages.packed(openapi.document(app, settings.public_url))
-    app.state.asyncapi = pages.packed(asyncapi.document(settings))
+    app.shared = shared
+    shared.index = api_root.document(app)
+    shared.openapi = pages.packed(openapi.document(app, settings.public_url))
+    shared.asyncapi = pages.packed(asyncapi.document(settings))
     return app
 
 
@@ -103,20 +102,20 @@ def _limits(settings: Settings) -> Limits | None:
     return Limits(users, strangers, settings.proxies())
 
 
-def _lifespan(settings: Settings, reads: ReadPool) -> Callable[[Litestar], Any]:
+def _lifespan(settings: Settings, shared: Shared) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         writer = CommandQueue(Committer(settings.database_url, statement_timeout_ms=settings.statement_timeout_ms))
         writer.start()
-        app.state.command_queue = writer
-        _drain_on_sigterm(app.state.draining)
+        shared.command_queue = writer
+        _drain_on_sigterm(shared.draining)
         try:
             yield
         finally:
-            await app.state.live_feed.close()
-            await app.state.notifications.close()
+            await shared.live_feed.close()
+            await shared.notifications.close()
             await writer.close()
-            await reads.close()
+            await shared.read_pool.close()
 
     return lifespan
 

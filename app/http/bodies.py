@@ -20,7 +20,7 @@ import msgspec
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
-from app.http import compression, permission, request_context
+from app.http import compression, permission, request_context, shared
 from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, bare, check, in_utc
 from app.http.problems import Refused
 from app.http.request_context import Http
@@ -113,7 +113,7 @@ async def sent(request: Http) -> bytes:
     if context.content_encoding is None:
         return raw
     if context.inflated is None:
-        limit: int = request.app.state.max_body_bytes
+        limit = shared.from_request(request).max_body_bytes
         context.inflated = await _run_aside(partial(compression.inflated, raw, context.content_encoding, limit))
     return context.inflated
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.http import bodies, etag, filters, idempotency_key, permission, request_context
+from app.http import bodies, etag, filters, idempotency_key, permission, request_context, shared
 from app.http.request_context import Http, RequestContext
 from app.http.response import Header, JsonResponse, extended
 from app.writing.envelope import Envelope, Outcome
@@ -43,7 +43,7 @@ async def execute(
     expected = _expected(context) if stream_id is not None else None
 
     async def submit(version: int | None) -> Outcome:
-        outcome: Outcome = await request.app.state.command_queue.execute(
+        return await shared.from_request(request).command_queue.execute(
             Envelope(
                 kind=kind or catalog.kind_of(type(command)),
                 stream_id=stream_id or uuid7(),
@@ -57,7 +57,6 @@ async def execute(
                 comment=comment,
             )
         )
-        return outcome
 
     if not expected:
         return await submit(None)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from app.http import filters, paging, request_context
+from app.http import filters, paging, request_context, shared
 from app.http.filters import Filters
 from app.http.paging import PAGING, Page
 from app.http.param_types import instant
@@ -89,7 +89,8 @@ def as_of(text: str | None, errors: Errors) -> datetime | None:
 async def custom_field_types(request: Http) -> dict[str, custom_field.Type | None]:
     """The type of each custom field of the org, None for those that cannot be filtered by."""
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "custom_field"))
+    statement = directory_queries.settings(identity.org_id, "custom_field")
+    rows = await shared.from_request(request).read_pool.rows(identity, *statement)
     return directory_queries.custom_types(rows[0][1]) if rows else {}
 
 
@@ -100,7 +101,7 @@ def envelope(request: Http, listing: ListQuery, results: Sequence[Any], count: i
     page = paging.envelope(
         request_context.from_request(request),
         request.scope["query_string"],
-        request.app.state.public_url,
+        shared.from_request(request).public_url,
         listing.page,
         results,
         count,

@@ -5,7 +5,7 @@ The committer checks again, under the lock, and against the record too.
 
 from __future__ import annotations
 
-from app.http import request_context
+from app.http import request_context, shared
 from app.http.request_context import Http
 from app.reading.read_pool import Identity
 from domain import catalog
@@ -36,8 +36,7 @@ async def require_an_admin(request: Http) -> None:
 
 
 async def _current(request: Http) -> Identity:
-    current: Identity = await request.app.state.read_pool.current(request_context.from_request(request).identity)
-    return current
+    return await shared.from_request(request).read_pool.current(request_context.from_request(request).identity)
 
 
 def _actor(identity: Identity) -> Actor:

@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app import logs
+from app.http import shared
 from app.process.failures import OtherVersion, Unavailable
 from app.reading.live_feed import TooManyStreams
 from app.reading.read_pool import RoleChanged
@@ -127,7 +128,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[b
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error
     if isinstance(error, OtherVersion):
-        request.app.state.schema.forget()  # not ready from now on
+        shared.from_request(request).schema.forget()  # not ready from now on
     context = request.scope["request_context"]  # type: ignore[typeddict-item]
     problem = report(error, context.path, context.request_id)
     return Response(

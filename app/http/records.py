@@ -6,7 +6,7 @@ from uuid import UUID
 
 from litestar.response.base import ASGIResponse
 
-from app.http import dispatch, filters, listing, paging, request_context
+from app.http import dispatch, filters, listing, paging, request_context, shared
 from app.http.listing import ListSpec
 from app.http.request_context import Http
 from domain.errors import NotFound
@@ -21,7 +21,7 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     asked = await listing.parse(request, table)
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
     statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
-    items, count = await request.app.state.read_pool.row(identity, *statement)
+    items, count = await shared.from_request(request).read_pool.row(identity, *statement)
     return listing.envelope(request, asked, paging.joined(items), count)
 
 
@@ -34,7 +34,7 @@ async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
     """Version and JSON of a record. Raises ``NotFound``, ``Invalid`` for parameters."""
     filters.reject_any(request.scope["query_string"])
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
+    rows = await shared.from_request(request).read_pool.rows(identity, *directory_queries.record(identity.org_id, kind, id_))
     if not rows:
         raise NotFound(f"No such {kind}.")
     version, body = rows[0]
@@ -44,5 +44,5 @@ async def read(request: Http, kind: str, id_: UUID) -> tuple[int, bytes]:
 async def settings(request: Http, kind: str) -> tuple[int, bytes] | None:
     """Version and JSON of a record that an org has only one of, or None if it was never written."""
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, kind))
+    rows = await shared.from_request(request).read_pool.rows(identity, *directory_queries.settings(identity.org_id, kind))
     return (rows[0][0], rows[0][1]) if rows else None

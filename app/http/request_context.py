@@ -14,6 +14,8 @@ from app.reading.read_pool import Identity
 from domain.errors import Unauthenticated
 
 Encoding = Literal["gzip", "zstd"]
+Encoded = dict[Encoding | None, bytes]
+"""The same content in every encoding."""
 Http = Request[Any, Any, Any]
 
 # ASGI header name → attribute.

@@ -7,7 +7,7 @@ from typing import get_args
 from litestar import get, post
 from litestar.response.base import ASGIResponse
 
-from app.http import bodies, dispatch, records, request_context
+from app.http import bodies, dispatch, records, request_context, shared
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.listing import ListSpec
@@ -47,7 +47,7 @@ TABLE = ListSpec(
 async def list_activities(request: Http) -> ASGIResponse:
     identity = request_context.from_request(request).identity
     opportunity_id = request.path_params["id"]
-    found = await request.app.state.read_pool.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
+    found = await shared.from_request(request).read_pool.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
     if not found:
         raise NotFound("No such opportunity.")
     return await records.page(request, "activity", TABLE, parent_id=opportunity_id)

@@ -7,6 +7,7 @@ from litestar import Litestar, get
 from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 
+from app.http import shared
 from app.http.operations import describe
 from app.http.request_context import Http
 
@@ -16,7 +17,7 @@ EXAMPLE = {"opportunities": "/api/opportunities/", "forecast": "/api/opportuniti
 
 @get("/api", opt=describe("Operations", "Where everything is", answer=dict[str, str], answer_example=EXAMPLE))
 async def get_index(request: Http) -> ASGIResponse:
-    return ASGIResponse(body=request.app.state.index)
+    return ASGIResponse(body=shared.from_request(request).index)
 
 
 def document(app: Litestar) -> bytes:

@@ -12,7 +12,7 @@ from litestar import get
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from app.http import filters, paging, request_context
+from app.http import filters, paging, request_context, shared
 from app.http.operations import describe, query
 from app.http.problems import Refused
 from app.http.request_context import Http
@@ -85,7 +85,7 @@ async def list_events(request: Http) -> ASGIResponse:
     following = None
     entries = entries[:limit]
     if found > len(entries):
-        base = paging.base_url(context, request.app.state.public_url)
+        base = paging.base_url(context, shared.from_request(request).public_url)
         following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
     return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
 
@@ -93,7 +93,7 @@ async def list_events(request: Http) -> ASGIResponse:
 async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[HistoryEntry]]:
     """How many events were found, and those of them that a page has room for."""
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(
+    rows = await shared.from_request(request).read_pool.rows(
         identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin")
     )
     changes: list[Change] = []
@@ -109,13 +109,13 @@ async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Hist
 
 
 def _stream(request: Http, after: int) -> ASGIResponse:
-    state, identity = request.app.state, request_context.from_request(request).identity
-    if state.draining.is_set():
+    identity, live_feed = request_context.from_request(request).identity, shared.from_request(request).live_feed
+    if shared.from_request(request).draining.is_set():
         raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})
-    state.live_feed.require_room(identity)
+    live_feed.require_room(identity)
     # In the metrics its duration is not that of a page.
     request.scope["path_template"] = f"{request.scope['path_template']} (stream)"
-    return EventStream(state.live_feed, identity, after)
+    return EventStream(live_feed, identity, after)
 
 
 class EventStream(ASGIResponse):

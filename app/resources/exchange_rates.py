@@ -10,7 +10,7 @@ from litestar import get, put
 from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
-from app.http import bodies, dispatch, listing, paging, request_context
+from app.http import bodies, dispatch, listing, paging, request_context, shared
 from app.http.filters import Filter, Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
@@ -60,7 +60,7 @@ async def list_exchange_rates(request: Http) -> ASGIResponse:
     asked = await listing.parse(request, TABLE)
     currencies = [code for condition in asked.conditions for code in condition.values]
     statement = rates.page(identity.org_id, asked.page.limit, asked.page.offset, currencies)
-    items, count = await request.app.state.read_pool.row(identity, *statement)
+    items, count = await shared.from_request(request).read_pool.row(identity, *statement)
     return listing.envelope(request, asked, paging.joined(items), count)
 
 
@@ -85,7 +85,7 @@ async def set_exchange_rate(request: Http) -> ASGIResponse:
     outcome = await dispatch.execute(request, command, stream_id=stream_id)
     # The outcome shows the rate set last, which need not be the one of this day.
     statement = directory_queries.exchange_rate(stream_id, command.valid_from)
-    (body,) = await request.app.state.read_pool.row(identity, *statement)
+    (body,) = await shared.from_request(request).read_pool.row(identity, *statement)
     outcome.body = body.decode()
     return dispatch.answer(outcome)
 

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 import msgspec
 from litestar import Request, get
 
-from app.http import filters, listing, paging, request_context
+from app.http import filters, listing, paging, request_context, shared
 from app.http.filters import Filters, Pairs
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, ParamType
@@ -97,9 +97,9 @@ async def get_forecast(request: Request[Any, Any, Any]) -> JsonResponse:
     deals = None
     if conditions or group_by:
         deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
-    today = request.app.state.read_pool.clock.now().date()
+    today = shared.from_request(request).read_pool.clock.now().date()
     asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
-    row = await request.app.state.read_pool.row(identity, *current.forecast(asked))
+    row = await shared.from_request(request).read_pool.row(identity, *current.forecast(asked))
     return JsonResponse(encode(current.answer(asked, row)))
 
 
@@ -124,7 +124,7 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> JsonResponse:
     await _conditions(request, rest, Filters(), CHANGES, errors)
     bounds = _bounds(taken, errors)
     currency = _value(taken, "currency", CURRENCY, errors)
-    now = request.app.state.read_pool.clock.now()
+    now = shared.from_request(request).read_pool.clock.now()
     start = _instant(taken.get("from"), "from", errors)
     end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
     if "from" not in taken:
@@ -134,7 +134,7 @@ async def get_forecast_changes(request: Request[Any, Any, Any]) -> JsonResponse:
     if errors or start is None or end is None:
         raise Invalid(errors)
     asked = WaterfallQuery(identity.org_id, start, end, now.date(), bounds, currency)
-    row = await request.app.state.read_pool.row(identity, *waterfall.changes(asked))
+    row = await shared.from_request(request).read_pool.row(identity, *waterfall.changes(asked))
     return JsonResponse(encode(waterfall.answer(asked, row)))
 
 

@@ -13,6 +13,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct, json
 
 from app import migrations
+from app.http import shared
 from app.http.operations import describe
 from app.http.problems import Refused
 from app.http.request_context import Http
@@ -81,18 +82,18 @@ async def get_live() -> ASGIResponse:
     ),
 )
 async def get_ready(request: Http) -> ASGIResponse:
-    if request.app.state.draining.is_set():
+    if shared.from_request(request).draining.is_set():
         raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
-    await asyncio.gather(_reads(request), request.app.state.command_queue.ping(PING_SECONDS))
-    await request.app.state.schema.check()
-    warning = request.app.state.read_pool.clock.warning()
+    await asyncio.gather(_reads(request), shared.from_request(request).command_queue.ping(PING_SECONDS))
+    await shared.from_request(request).schema.check()
+    warning = shared.from_request(request).read_pool.clock.warning()
     return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
 
 
 async def _reads(request: Http) -> None:
     try:
         async with asyncio.timeout(PING_SECONDS):
-            await request.app.state.read_pool.ping()
+            await shared.from_request(request).read_pool.ping()
     except TimeoutError as error:
         raise Unavailable("The database does not answer.") from error
 

@@ -10,7 +10,7 @@ from litestar import Request, get
 from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
-from app.http import listing, request_context
+from app.http import listing, request_context, shared
 from app.http.filters import Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
@@ -33,7 +33,7 @@ async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> A
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
     page = feed.of_opportunity(identity.org_id, id, asked.page.limit, asked.page.offset)
-    rows = await request.app.state.read_pool.rows(identity, *page)
+    rows = await shared.from_request(request).read_pool.rows(identity, *page)
     if not rows:
         raise NotFound(f"There is no opportunity {id}.")
     changes = feed.changes([row[1:] for row in rows if row[1] is not None])
@@ -47,7 +47,7 @@ async def actors(request: Http, changes: list[Change]) -> dict[UUID, dict[str, A
     if not ids:
         return {}
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *directory_queries.cards(identity.org_id, ids))
+    rows = await shared.from_request(request).read_pool.rows(identity, *directory_queries.cards(identity.org_id, ids))
     return {id_: msgspec.json.decode(card) for id_, card in rows}
 
 

@@ -14,7 +14,7 @@ from litestar.response.base import ASGIResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.http import request_context
+from app.http import request_context, shared
 from app.http.operations import describe
 from app.http.problems import CHALLENGE, Refused
 from app.http.request_context import Http
@@ -44,14 +44,14 @@ async def get_metrics(request: Http) -> ASGIResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    reads = request.app.state.read_pool
+    reads = shared.from_request(request).read_pool
     body = generate_latest(registry) + await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
     return ASGIResponse(body=body, media_type=CONTENT_TYPE_LATEST)
 
 
 def _admit(request: Http) -> None:
     """Raises ``Refused`` unless the client has the token, or, where none is set, is on this machine."""
-    expected: str = request.app.state.metrics_token
+    expected = shared.from_request(request).metrics_token
     if expected:
         given = (request_context.from_request(request).authorization or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), expected.encode()):

@@ -10,7 +10,7 @@ import msgspec
 from litestar import Request, delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, filters, listing, paging, request_context
+from app.http import bodies, filters, listing, paging, request_context, shared
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.listing import ListSpec
@@ -82,7 +82,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
     wanted = queries.OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
-    reads, page = request.app.state.read_pool, asked.page
+    reads, page = shared.from_request(request).read_pool, asked.page
     if page.cursor is None:
         items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
         return listing.envelope(request, asked, paging.joined(items), count)
@@ -202,7 +202,7 @@ async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) 
 
 async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int, bytes]:
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *queries.record(identity.org_id, id_, as_of))
+    rows = await shared.from_request(request).read_pool.rows(identity, *queries.record(identity.org_id, id_, as_of))
     if not rows:
         raise NotFound(f"There is no opportunity {id_}.")
     version, body = rows[0]
@@ -211,7 +211,7 @@ async def _record(request: Http, id_: UUID, as_of: datetime | None) -> tuple[int
 
 async def _policy(request: Http) -> pipeline.State:
     identity = request_context.from_request(request).identity
-    rows = await request.app.state.read_pool.rows(identity, *directory_queries.settings(identity.org_id, "pipeline"))
+    rows = await shared.from_request(request).read_pool.rows(identity, *directory_queries.settings(identity.org_id, "pipeline"))
     document = msgspec.json.decode(rows[0][1]) | {"org_id": str(identity.org_id)}
     return msgspec.convert(document, pipeline.State)
 

@@ -12,7 +12,7 @@ from litestar.response.base import ASGIResponse
 from msgspec import Struct
 from psycopg import Cursor
 
-from app.http import bodies, filters, listing, request_context
+from app.http import bodies, filters, listing, request_context, shared
 from app.http.filters import RANGE, Filter, Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
@@ -97,7 +97,7 @@ async def test_webhook(request: Http) -> ASGIResponse:
 async def list_webhook_deliveries(request: Http) -> ASGIResponse:
     await require_an_admin(request)
     identity = request_context.from_request(request).identity
-    reads = request.app.state.read_pool
+    reads = shared.from_request(request).read_pool
     endpoint_id = request.path_params["id"]
     asked = await listing.parse(request, DELIVERIES)
     if not await reads.rows(identity, *directory_queries.record(identity.org_id, "webhook_endpoint", endpoint_id)):
@@ -125,7 +125,7 @@ async def get_webhook_delivery(request: Http) -> ASGIResponse:
     await require_an_admin(request)
     filters.reject_any(request.scope["query_string"])
     identity = request_context.from_request(request).identity
-    reads = request.app.state.read_pool
+    reads = shared.from_request(request).read_pool
     id_ = _delivery_id(request)
     rows = await reads.rows(identity, *delivery_log.record(identity.org_id, id_))
     if not rows:

@@ -11,6 +11,7 @@ from litestar import get
 from litestar.response.base import ASGIResponse
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from app.http import shared
 from app.http.json_schema import REF, Schemas, shown
 from app.http.operations import Json, describe
 from app.http.request_context import Http
@@ -167,7 +168,7 @@ def _topic(settings: Settings) -> Json:
 
 @get("/schema/asyncapi.json", opt=describe("Documentation", "The stream's AsyncAPI document", answer=dict[str, Any]))
 async def get_asyncapi(request: Http) -> ASGIResponse:
-    return pages.sent(request, request.app.state.asyncapi)
+    return pages.sent(request, shared.from_request(request).asyncapi)
 
 
 HANDLERS = (get_asyncapi,)

@@ -15,11 +15,10 @@ from litestar import get
 from litestar.exceptions import NotFoundException
 from litestar.response.base import ASGIResponse
 
-from app.http import compression, request_context
+from app.http import compression, request_context, shared
 from app.http.operations import HIDDEN, describe
-from app.http.request_context import Encoding, Http
+from app.http.request_context import Encoded, Http
 
-Encoded = dict[Encoding | None, bytes]
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 # Swagger UI uses style attributes and images in data URLs.
 POLICY = (
@@ -61,7 +60,7 @@ code { background: #eef1f4; padding: .1rem .3rem; border-radius: 3px }
 
 @get("/schema/openapi.json", opt=describe("Documentation", "This document", answer=dict[str, Any]))
 async def get_openapi(request: Http) -> ASGIResponse:
-    return sent(request, request.app.state.openapi)
+    return sent(request, shared.from_request(request).openapi)
 
 
 @get("/schema", opt={"operation": HIDDEN})

@@ -119,7 +119,7 @@ def world(template_database: str) -> Iterator[World]:
     ):
         listening = Listening(url)
         listening.heard = heard
-        process.app.state.read_pool = listening
+        process.app.shared.read_pool = listening
         tenants = []
         for word in ("ours", "theirs"):
             company = Company(committer, word)

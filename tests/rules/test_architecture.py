@@ -74,6 +74,13 @@ def test_every_connection_to_the_database_has_its_bounds() -> None:
     assert [str(module) for module in modules() if opens.search((ROOT / module).read_text())] == ["projections/connections.py"]
 
 
+def test_what_hangs_on_the_application_has_a_type() -> None:
+    """``app.state`` is ``Any`` to mypy: each of the two that are there has its accessor."""
+    reads = re.compile(r"\bapp\.state\.")
+    owners = ["app/http/shared.py", "app/resources/webhook_requests.py"]
+    assert [str(module) for module in modules("app") if reads.search((ROOT / module).read_text())] == owners
+
+
 def test_events_are_folded_in_one_place() -> None:
     """Who folds them elsewhere has another idea of what was before an event."""
     folds = re.compile(r"\.evolve\(")

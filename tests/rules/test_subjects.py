@@ -45,6 +45,7 @@ SUBJECTS = {
     "app/http/records.py": "app/resources/test_records.py",
     "app/http/request_context.py": "app/http/test_middleware.py",
     "app/http/response.py": "app/http/test_conventions.py",
+    "app/http/shared.py": "app/resources/test_operations.py",
     "app/main.py": "app/http/test_middleware.py",
     "app/process/children.py": "app/cli/test_main.py",
     "app/process/failures.py": "app/cli/test_main.py",

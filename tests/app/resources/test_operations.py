@@ -80,4 +80,4 @@ def test_the_page_at_the_root_leads_to_the_documentation(nobody: Client) -> None
 def test_an_application_is_made_without_its_database() -> None:
     """It opens its connections when it starts, so that a document or a route can be had without any."""
     app = create_app(Settings(database_url="postgresql://nowhere/none", rate_limit=5))
-    assert app.state.draining.is_set() is False
+    assert app.shared.draining.is_set() is False

@@ -106,7 +106,7 @@ def test_readiness_asks_the_writer_too(process: InProcess, proxy: Proxy, monkeyp
 
     async def unheard() -> None:
         proxy.silent = True
-        await process.app.state.command_queue.ping(1)
+        await process.app.shared.command_queue.ping(1)
 
     with pytest.raises(Exception, match="writer"):
         process.wait(unheard())

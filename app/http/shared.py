@@ -1,0 +1,52 @@
+"""What all requests of an application share: connections, documents, a few settings, and whether the process is about to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from app.http.request_context import Encoded, Http
+from app.reading.live_feed import LiveFeed
+from app.reading.notifications import Notifications
+from app.reading.read_pool import ReadPool
+from app.writing.envelope import Envelope, Outcome
+
+
+class Commands(Protocol):
+    """The queue of commands, as far as whoever asks for one needs to know it: a handler cannot reach the committer."""
+
+    async def execute(self, envelope: Envelope) -> Outcome: ...
+
+    async def ping(self, seconds: float) -> None: ...
+
+
+class SchemaState(Protocol):
+    """What is known of the database's schema."""
+
+    async def check(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Shared:
+    """``draining`` is set when the process is told to stop. ``command_queue`` is there once it has started; the documents are made
+    last, as they describe the routes."""
+
+    read_pool: ReadPool
+    notifications: Notifications
+    live_feed: LiveFeed
+    draining: asyncio.Event
+    schema: SchemaState
+    public_url: str
+    metrics_token: str
+    max_body_bytes: int
+    command_queue: Commands = field(init=False)
+    index: bytes = field(init=False)
+    openapi: Encoded = field(init=False)
+    asyncapi: Encoded = field(init=False)
+
+
+def from_request(request: Http) -> Shared:
+    return cast("Shared", request.app.state.shared)
