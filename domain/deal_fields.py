@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from domain.fields import CustomFields, Day, Percent, StakeholderIds, Tags, Text
+from domain.fields import CustomFields, Day, Line, Percent, StakeholderIds, Tags, Text
 
 
 class DealFields(Struct, frozen=True, kw_only=True):
@@ -15,6 +15,7 @@ class DealFields(Struct, frozen=True, kw_only=True):
     amount: Decimal | UnsetType | None = UNSET
     probability: Percent | UnsetType | None = UNSET
     close_date: Day | UnsetType | None = UNSET
+    next_step: Line | UnsetType | None = UNSET
     stakeholder_ids: StakeholderIds | UnsetType | None = UNSET
     tags: Tags | UnsetType | None = UNSET
     custom_fields: CustomFields | UnsetType | None = UNSET

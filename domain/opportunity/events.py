@@ -38,6 +38,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     actual_close_date: date | UnsetType | None = UNSET
     lost_reason: str | UnsetType | None = UNSET
     lost_reason_code: str | UnsetType | None = UNSET
+    next_step: str | UnsetType | None = UNSET
 
 
 class Created(event.Event, frozen=True):
@@ -101,6 +102,7 @@ class State(event.State, frozen=True):
     actual_close_date: date | None = None
     lost_reason: str | None = None
     lost_reason_code: str | None = None
+    next_step: str | None = None
     deleted: bool = False
 
 

@@ -56,11 +56,12 @@ CREATE TABLE opportunities (
     close_date date,
     actual_amount numeric,
     actual_close_date date,
+    next_step text,
     tags text[] NOT NULL,
     stakeholder_ids uuid[] NOT NULL,
     custom_fields jsonb NOT NULL,
     -- Parts of one JSON object, none of which is JSON by itself. A list item is json_until_account, the account, json_until_owner,
-    -- the owner, the member of stakeholders, json_after_stakeholders and a brace; a record has json_detail before the brace.
+    -- the owner, the member of stakeholders, json_after_stakeholders and a brace, and a record has json_detail before it.
     json_until_account text NOT NULL,
     json_until_owner text NOT NULL,
     json_after_stakeholders text NOT NULL,

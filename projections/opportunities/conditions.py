@@ -64,6 +64,9 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if field == "search":
         return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
     column, type_, _ = COLUMNS[field]
+    if operator == "icontains":
+        params[name] = search.containing(values[0])
+        return _contains(f"'{field}'", column, name)
     if operator in COMPARE:
         params[name] = values[0]
         if field == "close_date" and operator in ("lte", "lt"):
@@ -76,6 +79,12 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
         return f"{column} = %({name})s::{type_}"
     params[name] = list(values)
     return f"{column} = ANY(%({name})s::{type_}[])"
+
+
+def _contains(key: str, text: str, name: str) -> str:
+    """Whether a text has the pattern ``name`` in it. What is ASCII is not in ``folded``; lower() of the C collation is the same in
+    every database."""
+    return f'coalesce(o.folded ->> {key}, lower(({text}) COLLATE "C")) LIKE %({name})s'
 
 
 def _in_a_name(pattern: str, valid: str = "d.valid_to = 'infinity'") -> str:
@@ -102,8 +111,7 @@ def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type
     if operator == "icontains":
         params[name] = search.containing(values[0])
         params[f"{name}f"] = folded_key(key)
-        # What is ASCII needs no form of its own; lower() of the C collation is the same in every database.
-        return f'coalesce(o.folded ->> %({name}f)s, lower(({text}) COLLATE "C")) LIKE %({name})s'
+        return _contains(f"%({name}f)s", text, name)
     if custom_type == "multiselect":
         params[name] = list(values)
         return f"(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ?| %({name})s::text[] ELSE false END)"

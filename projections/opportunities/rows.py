@@ -47,6 +47,7 @@ class AfterStakeholders(Struct):
     actual_close_date: date | None
     lost_reason: str | None
     lost_reason_code: str | None
+    next_step: str | None
     updated_at: datetime
     version: int
 
@@ -70,6 +71,7 @@ class Compared(Struct):
     close_date: date | None
     actual_amount: Decimal | None
     actual_close_date: date | None
+    next_step: str | None
 
 
 class Row(Compared, kw_only=True):

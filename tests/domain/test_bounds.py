@@ -79,6 +79,7 @@ Make = Callable[[int], Command]
 TEXTS: list[tuple[str, int, Make]] = [
     ("name", 255, lambda n: deal(name=line(n))),
     ("tags", 64, lambda n: deal(tags=(line(n),))),
+    ("next_step", 255, lambda n: deal(next_step=line(n))),
     ("lost_reason", 10_000, lambda n: deal(stage="lost", lost_reason=line(n))),
     ("custom_fields.site", 255, lambda n: deal(custom_fields={"site": line(n)})),
     ("custom_fields.notes", 10_000, lambda n: deal(custom_fields={"notes": line(n)})),

@@ -61,6 +61,7 @@ def test_a_patch_changes_only_what_is_given() -> None:
     [
         ("amount", Decimal(5), None),
         ("close_date", JUNE, None),
+        ("next_step", "Call Jane", None),
         ("tags", ("a",), ()),
         ("stakeholder_ids", (JANE,), ()),
         ("custom_fields", {"a": 1}, {}),
@@ -92,6 +93,20 @@ def test_custom_fields_merge_by_key_and_null_removes_one() -> None:
     deal = Given(created(custom_fields={"a": 1, "b": 2})).when(Update(custom_fields={"b": None, "c": 3}))
     deal.then(opportunity.Updated(changes=changes(custom_fields={"b": None, "c": 3})))
     assert deal.state.custom_fields == {"a": 1, "c": 3}
+
+
+@pytest.mark.parametrize("step", ["", " ", "one\ntwo", "\u202e", "\u200b"])
+def test_a_next_step_is_one_line_with_something_to_see(step: str) -> None:
+    for command in (Update(next_step=step), Replace(name="A", account_id=ACCOUNT, next_step=step)):
+        assert set(Given(created()).refused(command)) == {"next_step"}
+    assert set(Given(created()).refused(ChangeStage(stage="proposal", next_step=step))) == {"next_step"}
+    assert set(Given().refused(Create(name="A", account_id=ACCOUNT, next_step=step))) == {"next_step"}
+
+
+def test_a_next_step_is_kept_in_normal_form() -> None:
+    deal = Given(created()).when(Update(next_step=" Cafe\u0301 "))
+    deal.then(opportunity.Updated(changes=changes(next_step="Caf\xe9")))
+    deal.when(Update(next_step="Caf\xe9")).then()
 
 
 def test_an_edit_never_touches_the_probability() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from projections.registry import READ_MODELS
 from tests.support.processes import ROOT
 from tests.support.sources import modules, texts, tree
 
@@ -38,6 +39,12 @@ def test_statements_stand_beside_what_they_read_and_write() -> None:
         if STATEMENT.search(text)
     ]
     assert found == []
+
+
+def test_every_statement_of_a_read_models_tables_ends_at_its_semicolon() -> None:
+    """A rebuild tells them apart there, so none may stand in a comment or a text."""
+    statements = [part.strip() for model in READ_MODELS for part in model.ddl.split(";")]
+    assert [part for part in statements if part and not part.startswith(("CREATE ", "ALTER "))] == []
 
 
 def test_json_is_written_by_msgspec() -> None:

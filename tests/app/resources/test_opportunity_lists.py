@@ -12,13 +12,22 @@ from tests.support.scenarios import OPPORTUNITIES, Org, errors, made, now, refus
 
 @pytest.fixture
 def deals(org: Org) -> Org:
-    """a (open, USD, all values), b (won, EUR), c (lost, JPY), d (open, bare); the owner of b is rob@yours.com."""
+    """a (open, USD, all values), b (won, EUR), c (lost, JPY), d (open, bare); the owner of b is rob@yours.com, a and b have a next
+    step."""
     rob = org.user("rep", email="rob@yours.com")
     acme, blue = org.account("Acme Corp"), org.account("Bluefin 100%")
-    org.opportunity("a", account_id=acme["id"], amount="100.50", close_date="2026-06-30", tags=["x", "y"], stage="proposal")
+    org.opportunity(
+        "a",
+        account_id=acme["id"],
+        amount="100.50",
+        close_date="2026-06-30",
+        tags=["x", "y"],
+        stage="proposal",
+        next_step="Call Größe",
+    )
     org.won(
         name="b", account_id=blue["id"], amount="200", currency="EUR", close_date="2026-07-01", tags=["y"],
-        owner_id=rob["id"],
+        owner_id=rob["id"], next_step="Send 100% of the offer",
     )  # fmt: skip
     org.lost(name="c", account_id=blue["id"], amount="300", currency="JPY", close_date="2026-08-01", tags=["z"])
     org.opportunity("d", account_id=acme["id"])
@@ -75,6 +84,15 @@ def deals(org: Org) -> Org:
         ("probability__gt=60", "b"),
         ("probability__lte=20", "cd"),
         ("probability__lt=20", "c"),
+        ("next_step=Call%20Gr%C3%B6%C3%9Fe", "a"),
+        ("next_step=call%20Gr%C3%B6%C3%9Fe", ""),
+        ("next_step__icontains=GROSSE", "a"),
+        ("next_step__icontains=L%20gr%C3%B6%C3%9F", "a"),
+        ("next_step__icontains=OFFER", "b"),
+        ("next_step__icontains=0%25%20of", "b"),
+        ("next_step__icontains=0_%20of", ""),
+        ("next_step__isnull=true", "cd"),
+        ("next_step__isnull=false", "ab"),
         ("created_at__gte=2020-01-01", "abcd"),
         ("created_at__lt=2020-01-01T00:00:00Z", ""),
         ("updated_at__gt=2020-01-01T00:00:00%2B02:00", "abcd"),
@@ -124,7 +142,7 @@ def test_a_bad_value_is_named(org: Org, query: str, name: str) -> None:
     [
         ("stagee", "stage"), ("close_date_gte", "close_date__gte"), ("amount__min", "amount"), ("pagesize", "page_size"),
         ("order", "ordering"), ("owner_id", "owner"), ("stage__isnull", "stage"), ("currency__gte", "currency"),
-        ("amount__gtee", "amount__gte"),
+        ("amount__gtee", "amount__gte"), ("next_step__contains", "next_step__icontains"),
     ],
 )  # fmt: skip
 def test_an_unknown_parameter_is_named_with_the_nearest(org: Org, name: str, nearest: str) -> None:

@@ -260,6 +260,7 @@ def test_a_stage_asks_for_its_required_fields(org: Org) -> None:
     org.custom_field("competitor", "text")
     stages = policy(org)["stages"]
     stages[2]["required_fields"] = ["amount", "close_date", "custom_fields.competitor"]
+    stages[3]["required_fields"] = ["next_step"]
     put_policy(org, stages=stages)
     record = org.opportunity(amount=1)
     to = made(org.admin.get(f"{path_of(record)}transitions/"), 200)["transitions"][1]
@@ -272,6 +273,8 @@ def test_a_stage_asks_for_its_required_fields(org: Org) -> None:
     body = {"close_date": "2026-01-01", "custom_fields": {"competitor": "x"}}
     assert org.moved(record, stage="proposal", **body)["stage"] == "proposal"
     assert set(errors(org.admin.patch(path_of(record), {"amount": None}))) == {"amount"}
+    assert set(errors(transition(org, record, stage="negotiation"))) == {"next_step"}
+    assert org.moved(record, stage="negotiation", next_step="Sign")["stage"] == "negotiation"
 
 
 def test_rules_go_by_type_and_not_by_name(org: Org) -> None:

@@ -217,6 +217,23 @@ def test_patch_merges_custom_fields_and_replaces_lists(org: Org) -> None:
     assert [person["id"] for person in after["stakeholders"]] == [omar["id"]]
 
 
+def test_a_next_step_is_set_changed_and_cleared_by_every_write_and_kept_in_history(org: Org) -> None:
+    record = org.opportunity(next_step=" Call Jane ")
+    assert record["next_step"] == org.listed()["results"][0]["next_step"] == "Call Jane"
+    assert made(org.admin.patch(path_of(record), {"next_step": "Send the offer"}), 200)["next_step"] == "Send the offer"
+    assert org.moved(record, stage="proposal", next_step="Negotiate")["next_step"] == "Negotiate"
+    assert made(org.admin.patch(path_of(record), {"name": "B"}), 200)["next_step"] == "Negotiate"
+    assert made(org.admin.put(path_of(record), {"name": "B", "account_id": record["account"]["id"]}), 200)["next_step"] is None
+    steps = [entry["changes"].get("next_step") for entry in org.history(record)]
+    assert steps == [
+        [None, "Call Jane"],
+        ["Call Jane", "Send the offer"],
+        ["Send the offer", "Negotiate"],
+        None,
+        ["Negotiate", None],
+    ]
+
+
 def test_an_amount_must_be_possible_in_a_new_currency(org: Org) -> None:
     record = org.opportunity(amount="10.50")
     assert "currency" in errors(org.admin.patch(path_of(record), {"currency": "JPY"}))
