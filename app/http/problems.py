@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 import structlog
-from litestar import Request, Response
+from litestar import Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app import logs
 from app.http import shared
+from app.http.request_context import Http
 from app.process.failures import OtherVersion, Unavailable
 from app.reading.live_feed import TooManyStreams
 from app.reading.read_pool import RoleChanged
@@ -123,7 +123,7 @@ def _method_not_allowed(error: MethodNotAllowedException) -> Problem:
     return Problem(405, "method_not_allowed", f"Only {listed} are allowed here.", headers={"allow": listed})
 
 
-def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def to_response(request: Http, error: Exception) -> Response[bytes]:
     """The response to a request whose handler raised ``error``. Raises ``RoleChanged`` on for a GET, which can be run again."""
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error

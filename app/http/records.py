@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar.response.base import ASGIResponse
-
 from app.http import dispatch, filters, listing, paging, request_context, shared
 from app.http.listing import ListSpec
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain.errors import NotFound
 from projections.conditions import Condition
 from projections.directory import queries as directory_queries
 from projections.directory.queries import DirectoryListQuery
 
 
-async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition, parent_id: UUID | None = None) -> ASGIResponse:
+async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition, parent_id: UUID | None = None) -> JsonResponse:
     """The requested page of the records that also meet ``conditions``."""
     identity = request_context.from_request(request).identity
     asked = await listing.parse(request, table)
@@ -25,7 +24,7 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     return listing.envelope(request, asked, paging.joined(items), count)
 
 
-async def one(request: Http, kind: str, id_: UUID) -> ASGIResponse:
+async def one(request: Http, kind: str, id_: UUID) -> JsonResponse:
     """The record with its ETag. Raises as ``read``."""
     return dispatch.record(request, *await read(request, kind, id_))
 

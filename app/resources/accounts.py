@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from litestar import delete, get, patch, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 
 from app.http import bodies, dispatch, records
 from app.http.filters import RANGE, Filter, Filters
@@ -12,6 +14,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import account
 from projections.conditions import Order
 
@@ -36,7 +39,7 @@ TABLE = ListSpec(
 
 
 @get(PATH, opt=describe(TAG, "List accounts", answer=Account, table=TABLE))
-async def list_accounts(request: Http) -> ASGIResponse:
+async def list_accounts(request: Http) -> JsonResponse:
     return await records.page(request, "account", TABLE)
 
 
@@ -44,14 +47,14 @@ async def list_accounts(request: Http) -> ASGIResponse:
     PATH,
     opt=describe(TAG, "Create an account", status=201, body=account.Create, body_example=EXAMPLE, answer=Account, versioned=True),
 )
-async def create_account(request: Http) -> ASGIResponse:
+async def create_account(request: Http) -> JsonResponse:
     command = await bodies.read(request, account.Create)
     return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
 
 
 @get(ONE, opt=describe(TAG, "Get an account", answer=Account, versioned=True))
-async def get_account(request: Http) -> ASGIResponse:
-    return await records.one(request, "account", request.path_params["id"])
+async def get_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return await records.one(request, "account", id)
 
 
 @patch(
@@ -66,9 +69,9 @@ async def get_account(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_account(request: Http) -> ASGIResponse:
+async def update_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, account.Update)
-    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
 @delete(
@@ -78,8 +81,8 @@ async def update_account(request: Http) -> ASGIResponse:
         TAG, "Delete an account", description="For managers. Not while deals refer to it: 409.", status=204, versioned=True
     ),
 )
-async def delete_account(request: Http) -> ASGIResponse:
-    return dispatch.answer(await dispatch.execute(request, account.Delete(), stream_id=request.path_params["id"]), 204)
+async def delete_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return dispatch.answer(await dispatch.execute(request, account.Delete(), stream_id=id), 204)
 
 
 HANDLERS = (

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import get_args
+from uuid import UUID
 
 from litestar import get, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 
 from app.http import bodies, dispatch, records, request_context, shared
 from app.http.filters import RANGE, Filter, Filters
@@ -14,6 +15,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, PHRASE, choice
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import activity
 from domain.errors import NotFound
 from projections.conditions import Order
@@ -44,13 +46,12 @@ TABLE = ListSpec(
 
 
 @get(PATH, opt=describe(TAG, "List a deal's activities", answer=Activity, table=TABLE))
-async def list_activities(request: Http) -> ASGIResponse:
+async def list_activities(request: Http, id: FromPath[UUID]) -> JsonResponse:
     identity = request_context.from_request(request).identity
-    opportunity_id = request.path_params["id"]
-    found = await shared.from_request(request).read_pool.rows(identity, *directory_queries.deal(identity.org_id, opportunity_id))
+    found = await shared.from_request(request).read_pool.rows(identity, *directory_queries.deal(identity.org_id, id))
     if not found:
         raise NotFound("No such opportunity.")
-    return await records.page(request, "activity", TABLE, parent_id=opportunity_id)
+    return await records.page(request, "activity", TABLE, parent_id=id)
 
 
 @post(
@@ -68,9 +69,8 @@ async def list_activities(request: Http) -> ASGIResponse:
         located=False,
     ),
 )
-async def log_activity(request: Http) -> ASGIResponse:
-    opportunity_id = request.path_params["id"]
-    command = await bodies.read(request, activity.Log, PARENT, opportunity_id=opportunity_id)
+async def log_activity(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    command = await bodies.read(request, activity.Log, PARENT, opportunity_id=id)
     return dispatch.answer(await dispatch.execute(request, command), 201)
 
 

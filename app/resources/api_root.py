@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import msgspec
 from litestar import Litestar, get
-from litestar.response.base import ASGIResponse
 from litestar.routes import HTTPRoute
 
 from app.http import shared
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 
 PREFIX = "/api/"
 EXAMPLE = {"opportunities": "/api/opportunities/", "forecast": "/api/opportunities/forecast/", "documentation": "/schema/"}
 
 
 @get("/api", opt=describe("Operations", "Where everything is", answer=dict[str, str], answer_example=EXAMPLE))
-async def get_index(request: Http) -> ASGIResponse:
-    return ASGIResponse(body=shared.from_request(request).index)
+async def get_index(request: Http) -> JsonResponse:
+    return JsonResponse(shared.from_request(request).index)
 
 
 def document(app: Litestar) -> bytes:

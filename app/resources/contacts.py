@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from litestar import delete, get, patch, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 
 from app.http import bodies, dispatch, records
 from app.http.filters import RANGE, Filter, Filters
@@ -12,6 +14,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import EMAIL, ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import contact
 from projections.conditions import Order
 
@@ -44,7 +47,7 @@ TABLE = ListSpec(
 
 
 @get(PATH, opt=describe(TAG, "List contacts", answer=Contact, table=TABLE))
-async def list_contacts(request: Http) -> ASGIResponse:
+async def list_contacts(request: Http) -> JsonResponse:
     return await records.page(request, "contact", TABLE)
 
 
@@ -52,14 +55,14 @@ async def list_contacts(request: Http) -> ASGIResponse:
     PATH,
     opt=describe(TAG, "Create a contact", status=201, body=contact.Create, body_example=EXAMPLE, answer=Contact, versioned=True),
 )
-async def create_contact(request: Http) -> ASGIResponse:
+async def create_contact(request: Http) -> JsonResponse:
     command = await bodies.read(request, contact.Create)
     return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
 
 
 @get(ONE, opt=describe(TAG, "Get a contact", answer=Contact, versioned=True))
-async def get_contact(request: Http) -> ASGIResponse:
-    return await records.one(request, "contact", request.path_params["id"])
+async def get_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return await records.one(request, "contact", id)
 
 
 @patch(
@@ -74,9 +77,9 @@ async def get_contact(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_contact(request: Http) -> ASGIResponse:
+async def update_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, contact.Update)
-    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
 @delete(
@@ -84,8 +87,8 @@ async def update_contact(request: Http) -> ASGIResponse:
     status_code=200,
     opt=describe(TAG, "Delete a contact", description="For managers. Not while deals name it: 409.", status=204, versioned=True),
 )
-async def delete_contact(request: Http) -> ASGIResponse:
-    return dispatch.answer(await dispatch.execute(request, contact.Delete(), stream_id=request.path_params["id"]), 204)
+async def delete_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return dispatch.answer(await dispatch.execute(request, contact.Delete(), stream_id=id), 204)
 
 
 HANDLERS = (

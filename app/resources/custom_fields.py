@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 
 from app.http import bodies, dispatch, filters, listing, records, request_context
 from app.http.filters import Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.writing.envelope import Outcome
 from domain import custom_field
 from domain.custom_field import Definition
@@ -33,7 +34,7 @@ _definitions = msgspec.json.Decoder(list[dict[str, Any]])
     PATH,
     opt=describe(TAG, "List custom fields", description="In order of creation.", answer=Definition, table=TABLE),
 )
-async def list_custom_fields(request: Http) -> ASGIResponse:
+async def list_custom_fields(request: Http) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     _, definitions = await _all(request)
     part = definitions[asked.page.offset : asked.page.offset + asked.page.limit]
@@ -53,16 +54,16 @@ async def list_custom_fields(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def create_custom_field(request: Http) -> ASGIResponse:
+async def create_custom_field(request: Http) -> JsonResponse:
     command = await bodies.read(request, custom_field.Create)
     return _one(await _execute(request, command), command.key, 201)
 
 
 @get(ONE, opt=describe(TAG, "Get a custom field", answer=Definition, versioned=True))
-async def get_custom_field(request: Http) -> ASGIResponse:
+async def get_custom_field(request: Http, key: FromPath[str]) -> JsonResponse:
     filters.reject_any(request.scope["query_string"])
     version, definitions = await _all(request)
-    return dispatch.record(request, version, msgspec.json.encode(_find(definitions, request.path_params["key"])))
+    return dispatch.record(request, version, msgspec.json.encode(_find(definitions, key)))
 
 
 @patch(
@@ -78,8 +79,8 @@ async def get_custom_field(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_custom_field(request: Http) -> ASGIResponse:
-    key = _key(request)
+async def update_custom_field(request: Http, key: FromPath[str]) -> JsonResponse:
+    _require_key(key)
     command = await bodies.read(request, custom_field.Update, field=key)
     return _one(await _execute(request, command), key)
 
@@ -89,8 +90,9 @@ async def update_custom_field(request: Http) -> ASGIResponse:
     status_code=200,
     opt=describe(TAG, "Remove a custom field", description="Old values stay.", status=204, versioned=True),
 )
-async def delete_custom_field(request: Http) -> ASGIResponse:
-    return dispatch.answer(await _execute(request, custom_field.Delete(key=_key(request))), 204)
+async def delete_custom_field(request: Http, key: FromPath[str]) -> JsonResponse:
+    _require_key(key)
+    return dispatch.answer(await _execute(request, custom_field.Delete(key=key)), 204)
 
 
 async def _execute(request: Http, command: custom_field.Create | custom_field.Update | custom_field.Delete) -> Outcome:
@@ -104,12 +106,10 @@ async def _all(request: Http) -> tuple[int, list[dict[str, Any]]]:
     return (found[0], _definitions.decode(found[1])) if found else (0, [])
 
 
-def _key(request: Http) -> str:
-    """The key in the path. Raises ``NotFound`` for what cannot be one."""
-    key: str = request.path_params["key"]
+def _require_key(key: str) -> None:
+    """Raises ``NotFound`` for what cannot be a key."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key):
         raise NotFound("No such custom field.")
-    return key
 
 
 def _find(definitions: list[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _find(definitions: list[dict[str, Any]], key: str) -> dict[str, Any]:
     raise NotFound("No such custom field.")
 
 
-def _one(outcome: Outcome, key: str, status: int = 200) -> ASGIResponse:
+def _one(outcome: Outcome, key: str, status: int = 200) -> JsonResponse:
     """The answer about one field, of which the outcome shows all."""
     outcome.body = msgspec.json.encode(_find(_definitions.decode(outcome.body), key)).decode()
     answer = dispatch.answer(outcome, status)

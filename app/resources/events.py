@@ -16,6 +16,7 @@ from app.http import filters, paging, request_context, shared
 from app.http.operations import describe, query
 from app.http.problems import Refused
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.reading.live_feed import LiveFeed
 from app.reading.org_feed import OrgFeed
 from app.reading.read_pool import Identity
@@ -87,7 +88,7 @@ async def list_events(request: Http) -> ASGIResponse:
     if found > len(entries):
         base = paging.base_url(context, shared.from_request(request).public_url)
         following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
-    return ASGIResponse(body=msgspec.json.encode(EventPage(entries, following)))
+    return JsonResponse(msgspec.json.encode(EventPage(entries, following)))
 
 
 async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[HistoryEntry]]:
@@ -108,7 +109,7 @@ async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[Hist
     return (rows[0][0] if rows else 0), entries
 
 
-def _stream(request: Http, after: int) -> ASGIResponse:
+def _stream(request: Http, after: int) -> EventStream:
     identity, live_feed = request_context.from_request(request).identity, shared.from_request(request).live_feed
     if shared.from_request(request).draining.is_set():
         raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 from litestar import get, put
-from litestar.response.base import ASGIResponse
 from msgspec import Struct
 
 from app.http import bodies, dispatch, listing, paging, request_context, shared
@@ -16,6 +15,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import CURRENCY
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import exchange_rate
 from projections import exchange_rates as rates
 from projections.directory import queries as directory_queries
@@ -55,7 +55,7 @@ TABLE = ListSpec(
         table=TABLE,
     ),
 )
-async def list_exchange_rates(request: Http) -> ASGIResponse:
+async def list_exchange_rates(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     asked = await listing.parse(request, TABLE)
     currencies = [code for condition in asked.conditions for code in condition.values]
@@ -78,7 +78,7 @@ async def list_exchange_rates(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def set_exchange_rate(request: Http) -> ASGIResponse:
+async def set_exchange_rate(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     command = await bodies.read(request, exchange_rate.Set, READ_ONLY)
     stream_id = exchange_rate.stream_id(identity.org_id, command.currency)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, cast, get_args
 
 import msgspec
-from litestar import Request, get
+from litestar import get
 
 from app.http import filters, listing, paging, request_context, shared
 from app.http.filters import Filters, Pairs
@@ -81,7 +81,7 @@ EXAMPLE = Forecast(
         ),
     ),
 )
-async def get_forecast(request: Request[Any, Any, Any]) -> JsonResponse:
+async def get_forecast(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
@@ -117,7 +117,7 @@ async def get_forecast(request: Request[Any, Any, Any]) -> JsonResponse:
         ),
     ),
 )
-async def get_forecast_changes(request: Request[Any, Any, Any]) -> JsonResponse:
+async def get_forecast_changes(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), CHANGES, errors)

@@ -9,7 +9,6 @@ from typing import Literal
 
 import psycopg
 from litestar import get
-from litestar.response.base import ASGIResponse
 from msgspec import Struct, json
 
 from app import migrations
@@ -17,12 +16,13 @@ from app.http import shared
 from app.http.operations import describe
 from app.http.problems import Refused
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.migrations import prerequisites
 from app.process.failures import Unavailable
 
 PING_SECONDS = 5.0
 """So long the readers and the writer have to get an answer of the database."""
-NOBODY_CACHES = [("cache-control", "no-store")]
+NOBODY_CACHES = ((b"cache-control", b"no-store"),)
 
 
 class SchemaCheck:
@@ -67,8 +67,8 @@ class Readiness(Health, frozen=True, omit_defaults=True):
 
 
 @get("/health/live", opt=describe("Operations", "Whether the process lives", answer=Health))
-async def get_live() -> ASGIResponse:
-    return ASGIResponse(body=json.encode(Health("ok")), headers=NOBODY_CACHES)
+async def get_live() -> JsonResponse:
+    return JsonResponse(json.encode(Health("ok")), headers=NOBODY_CACHES)
 
 
 @get(
@@ -81,13 +81,13 @@ async def get_live() -> ASGIResponse:
         errors=(503,),
     ),
 )
-async def get_ready(request: Http) -> ASGIResponse:
+async def get_ready(request: Http) -> JsonResponse:
     if shared.from_request(request).draining.is_set():
         raise Refused(503, "draining", "This process is about to stop.", {"retry-after": "1"})
     await asyncio.gather(_reads(request), shared.from_request(request).command_queue.ping(PING_SECONDS))
     await shared.from_request(request).schema.check()
     warning = shared.from_request(request).read_pool.clock.warning()
-    return ASGIResponse(body=json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
+    return JsonResponse(json.encode(Readiness("ok", [warning] if warning else [])), headers=NOBODY_CACHES)
 
 
 async def _reads(request: Http) -> None:

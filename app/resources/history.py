@@ -6,15 +6,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, get
+from litestar import get
 from litestar.params import FromPath
-from litestar.response.base import ASGIResponse
 
 from app.http import listing, request_context, shared
 from app.http.filters import Filters
 from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.resources.opportunities import PATH, TAG
 from domain.errors import NotFound
 from domain.fold import Change
@@ -29,7 +29,7 @@ TABLE = ListSpec(filters=Filters(), orderings=(), order=(), fields=HistoryEntry.
     PATH + "/{id:uuid}/history",
     opt=describe(TAG, "The history of an opportunity", table=TABLE, answer=HistoryEntry, description="Oldest first."),
 )
-async def list_history(request: Request[Any, Any, Any], id: FromPath[UUID]) -> ASGIResponse:  # noqa: A002
+async def list_history(request: Http, id: FromPath[UUID]) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
     page = feed.of_opportunity(identity.org_id, id, asked.page.limit, asked.page.offset)

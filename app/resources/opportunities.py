@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from litestar import Request, delete, get, patch, post, put
+from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
 from app.http import bodies, filters, listing, paging, request_context, shared
@@ -78,7 +78,7 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
         description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
     ),
 )  # fmt: skip
-async def list_opportunities(request: Request[Any, Any, Any]) -> JsonResponse:
+async def list_opportunities(request: Http) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
     wanted = queries.OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
@@ -103,7 +103,7 @@ async def list_opportunities(request: Request[Any, Any, Any]) -> JsonResponse:
         description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
-async def create_opportunity(request: Request[Any, Any, Any]) -> JsonResponse:
+async def create_opportunity(request: Http) -> JsonResponse:
     command = await bodies.read(request, opportunity.Create, READ_ONLY)
     return answer(await execute(request, command), 201, location=f"{PATH}/")
 
@@ -115,7 +115,7 @@ async def create_opportunity(request: Request[Any, Any, Any]) -> JsonResponse:
         versioned=True,
     ),
 )  # fmt: skip
-async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def get_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     version, body = await _record(request, id, _as_of(request))
     return record(request, version, body)
 
@@ -128,7 +128,7 @@ async def get_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -
         description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
     ),
 )  # fmt: skip
-async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def update_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, opportunity.Update, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -141,7 +141,7 @@ async def update_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Optional keys left out are cleared, but `stage`, `owner_id` and `probability` stay.",
     ),
 )  # fmt: skip
-async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def replace_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, opportunity.Replace, READ_ONLY)
     return answer(await execute(request, command, stream_id=id))
 
@@ -151,7 +151,7 @@ async def replace_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
     status_code=200,
     opt=describe(TAG, "Delete an opportunity", status=204, versioned=True, description="It can be restored."),
 )
-async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def delete_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return answer(await execute(request, opportunity.Delete(), stream_id=id), 204)
 
 
@@ -163,7 +163,7 @@ async def delete_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]
         description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
     ),
 )  # fmt: skip
-async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def transition_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, opportunity.ChangeStage)
     return answer(await execute(request, command, stream_id=id, comment=normal(command.comment or "") or None))
 
@@ -174,7 +174,7 @@ async def transition_opportunity(request: Request[Any, Any, Any], id: FromPath[U
         TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True
     ),
 )  # fmt: skip
-async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def restore_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return answer(await execute(request, opportunity.Restore(), stream_id=id))
 
 
@@ -185,7 +185,7 @@ async def restore_opportunity(request: Request[Any, Any, Any], id: FromPath[UUID
         description="With the fields that each asks for.",
     ),
 )  # fmt: skip
-async def list_transitions(request: Request[Any, Any, Any], id: FromPath[UUID]) -> JsonResponse:  # noqa: A002
+async def list_transitions(request: Http, id: FromPath[UUID]) -> JsonResponse:
     identity = request_context.from_request(request).identity
     filters.reject_any(request.scope["query_string"])
     _, body = await _record(request, id, None)

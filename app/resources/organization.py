@@ -4,12 +4,12 @@ it is for ever."""
 from __future__ import annotations
 
 from litestar import get, patch
-from litestar.response.base import ASGIResponse
 
 from app.http import bodies, dispatch, records, request_context
 from app.http.json_schema import shown
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import organization
 
 TAG = "Organization"
@@ -18,7 +18,7 @@ Organization = shown(organization.State, "Organization")
 
 
 @get(PATH, opt=describe(TAG, "Get the organization", answer=Organization, versioned=True))
-async def get_organization(request: Http) -> ASGIResponse:
+async def get_organization(request: Http) -> JsonResponse:
     return await records.one(request, "organization", organization.stream_id(request_context.from_request(request).identity.org_id))
 
 
@@ -37,7 +37,7 @@ async def get_organization(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_organization(request: Http) -> ASGIResponse:
+async def update_organization(request: Http) -> JsonResponse:
     command = await bodies.read(request, organization.Update)
     stream_id = organization.stream_id(request_context.from_request(request).identity.org_id)
     return dispatch.answer(await dispatch.execute(request, command, stream_id=stream_id))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 from litestar import get, put
-from litestar.response.base import ASGIResponse
 
 from app.http import bodies, dispatch, filters, records, request_context
 from app.http.json_schema import shown
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from domain import pipeline
 from domain.errors import NotFound
 
@@ -20,7 +20,7 @@ EXAMPLE = msgspec.to_builtins(pipeline.DEFAULT)
 
 
 @get(PATH, opt=describe(TAG, "Get the pipeline policy", answer=Pipeline, versioned=True))
-async def get_pipeline(request: Http) -> ASGIResponse:
+async def get_pipeline(request: Http) -> JsonResponse:
     filters.reject_any(request.scope["query_string"])
     found = await records.settings(request, "pipeline")
     if found is None:
@@ -43,7 +43,7 @@ async def get_pipeline(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def replace_pipeline(request: Http) -> ASGIResponse:
+async def replace_pipeline(request: Http) -> JsonResponse:
     command = await bodies.read(request, pipeline.Replace)
     stream_id = pipeline.stream_id(request_context.from_request(request).identity.org_id)
     return dispatch.answer(await dispatch.execute(request, command, stream_id=stream_id))

@@ -3,9 +3,11 @@ admin."""
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import msgspec
 from litestar import delete, get, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 
 from app.http import bodies, dispatch, records, request_context
 from app.http.filters import RANGE, Filter, Filters
@@ -14,6 +16,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, ID, INSTANT, PHRASE
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.writing import token_secrets
 from domain import token
 from projections.conditions import Condition, Order
@@ -42,7 +45,7 @@ TABLE = ListSpec(
 
 
 @get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
-async def list_tokens(request: Http) -> ASGIResponse:
+async def list_tokens(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
     return await records.page(request, "token", TABLE, *own)
@@ -67,7 +70,7 @@ async def list_tokens(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def create_token(request: Http) -> ASGIResponse:
+async def create_token(request: Http) -> JsonResponse:
     secret, hashed = token_secrets.new()
     command = await bodies.read(request, token.Issue, hash=hashed, prefix=token_secrets.shown(secret))
     outcome = await dispatch.execute(request, command)
@@ -87,8 +90,8 @@ async def create_token(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def revoke_token(request: Http) -> ASGIResponse:
-    return dispatch.answer(await dispatch.execute(request, token.Revoke(), stream_id=request.path_params["id"]), 204)
+async def revoke_token(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return dispatch.answer(await dispatch.execute(request, token.Revoke(), stream_id=id), 204)
 
 
 HANDLERS = (

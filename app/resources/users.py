@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from litestar import get, patch, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 from msgspec import Struct, defstruct
 
 from app.http import bodies, dispatch, records, request_context
@@ -17,7 +17,7 @@ from app.http.listing import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from app.http.request_context import Http
-from app.http.response import extended
+from app.http.response import JsonResponse, extended
 from domain import user
 from domain.permissions import ROLES, Role
 from projections.conditions import Order
@@ -57,7 +57,7 @@ TABLE = ListSpec(
 
 
 @get(PATH, opt=describe(TAG, "List users", answer=User, table=TABLE))
-async def list_users(request: Http) -> ASGIResponse:
+async def list_users(request: Http) -> JsonResponse:
     return await records.page(request, "user", TABLE)
 
 
@@ -74,7 +74,7 @@ async def list_users(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def create_user(request: Http) -> ASGIResponse:
+async def create_user(request: Http) -> JsonResponse:
     command = await bodies.read(request, user.Create, frozenset({"active"}))
     return dispatch.answer(await dispatch.execute(request, command), 201, location=f"{PATH}/")
 
@@ -89,7 +89,7 @@ async def create_user(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def get_me(request: Http) -> ASGIResponse:
+async def get_me(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     version, body = await records.read(request, "user", identity.user_id)
     token = CurrentToken(identity.token_id, identity.cap, identity.role, identity.expires_at)
@@ -97,8 +97,8 @@ async def get_me(request: Http) -> ASGIResponse:
 
 
 @get(ONE, opt=describe(TAG, "Get a user", answer=User, versioned=True))
-async def get_user(request: Http) -> ASGIResponse:
-    return await records.one(request, "user", request.path_params["id"])
+async def get_user(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return await records.one(request, "user", id)
 
 
 @patch(
@@ -113,9 +113,9 @@ async def get_user(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_user(request: Http) -> ASGIResponse:
+async def update_user(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = await bodies.read(request, user.Update)
-    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
 HANDLERS = (

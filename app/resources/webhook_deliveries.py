@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import get, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 from msgspec import Struct
 from psycopg import Cursor
 
@@ -19,6 +19,7 @@ from app.http.operations import describe
 from app.http.param_types import INSTANT, choice
 from app.http.permission import require_an_admin
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.resources import webhook_requests
 from app.resources.opportunity_types import ITEM
 from consumers.webhooks import delivery_log, redelivery
@@ -72,14 +73,13 @@ class WebhookReplay(Struct, kw_only=True, frozen=True):
         answer=Delivery,
     ),
 )
-async def test_webhook(request: Http) -> ASGIResponse:
+async def test_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await require_an_admin(request)
     await bodies.none(request)
-    endpoint_id = request.path_params["id"]
     org_id = request_context.from_request(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
-        return _shown(cursor, org_id, redelivery.test(cursor, org_id, endpoint_id, ITEM))
+        return _shown(cursor, org_id, redelivery.test(cursor, org_id, id, ITEM))
 
     return await _asked(request, work)
 
@@ -94,15 +94,14 @@ async def test_webhook(request: Http) -> ASGIResponse:
         table=DELIVERIES,
     ),
 )
-async def list_webhook_deliveries(request: Http) -> ASGIResponse:
+async def list_webhook_deliveries(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await require_an_admin(request)
     identity = request_context.from_request(request).identity
     reads = shared.from_request(request).read_pool
-    endpoint_id = request.path_params["id"]
     asked = await listing.parse(request, DELIVERIES)
-    if not await reads.rows(identity, *directory_queries.record(identity.org_id, "webhook_endpoint", endpoint_id)):
+    if not await reads.rows(identity, *directory_queries.record(identity.org_id, "webhook_endpoint", id)):
         raise NotFound("No such webhook endpoint.")
-    page = delivery_log.page(identity.org_id, endpoint_id, asked.conditions, asked.page.limit, asked.page.offset)
+    page = delivery_log.page(identity.org_id, id, asked.conditions, asked.page.limit, asked.page.offset)
     rows = await reads.rows(identity, *page.rows)
     (count,) = await reads.row(identity, *page.total)
     wanted = delivery_log.attempts(identity.org_id, [row[0] for row in rows], delivery_log.MAX_ATTEMPTS)
@@ -121,7 +120,7 @@ async def list_webhook_deliveries(request: Http) -> ASGIResponse:
         aliases=frozenset({DELIVERY_ALONE}),
     ),
 )
-async def get_webhook_delivery(request: Http) -> ASGIResponse:
+async def get_webhook_delivery(request: Http) -> JsonResponse:
     await require_an_admin(request)
     filters.reject_any(request.scope["query_string"])
     identity = request_context.from_request(request).identity
@@ -133,7 +132,7 @@ async def get_webhook_delivery(request: Http) -> ASGIResponse:
     attempts = delivery_log.by_delivery(await reads.rows(identity, *delivery_log.attempts(identity.org_id, [id_], None)))
     delivery = delivery_log.full(rows[0], attempts.get(id_, []))
     _require_of_endpoint(request, delivery)
-    return ASGIResponse(body=msgspec.json.encode(delivery))
+    return JsonResponse(msgspec.json.encode(delivery))
 
 
 @post(
@@ -150,7 +149,7 @@ async def get_webhook_delivery(request: Http) -> ASGIResponse:
         aliases=frozenset({f"{DELIVERY_ALONE}/redeliver"}),
     ),
 )
-async def redeliver_webhook(request: Http) -> ASGIResponse:
+async def redeliver_webhook(request: Http) -> JsonResponse:
     await require_an_admin(request)
     await bodies.none(request)
     id_ = _delivery_id(request)
@@ -193,25 +192,24 @@ def _require_of_endpoint(request: Http, delivery: Delivery) -> None:
         answer=Replayed,
     ),
 )
-async def replay_webhook(request: Http) -> ASGIResponse:
+async def replay_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await require_an_admin(request)
     wanted = await bodies.read(request, WebhookReplay)
     _require_range(wanted)
-    endpoint_id = request.path_params["id"]
     org_id = request_context.from_request(request).identity.org_id
 
     def work(cursor: Cursor[Any]) -> tuple[UUID, str]:
         replayed = redelivery.replay(
             cursor,
             org_id,
-            endpoint_id,
+            id,
             first=wanted.from_position or 1,
             last=wanted.to_position,
             since=wanted.since,
             until=wanted.until,
             undelivered=wanted.undelivered,
         )
-        return endpoint_id, msgspec.json.encode(replayed).decode()
+        return id, msgspec.json.encode(replayed).decode()
 
     return await _asked(request, work)
 
@@ -228,12 +226,12 @@ def _require_range(wanted: WebhookReplay) -> None:
         raise Invalid(errors)
 
 
-async def _asked(request: Http, work: Any) -> ASGIResponse:
+async def _asked(request: Http, work: Any) -> JsonResponse:
     """The answer to an admin's request for deliveries."""
     filters.reject_any(request.scope["query_string"])
     body, replayed = await webhook_requests.from_request(request).run_once(request, work)
-    headers = [("idempotent-replayed", "true")] if replayed else []
-    return ASGIResponse(body=body, status_code=202, headers=headers)
+    headers = [(b"idempotent-replayed", b"true")] if replayed else []
+    return JsonResponse(body, 202, headers)
 
 
 def _shown(cursor: Cursor[Any], org_id: UUID, id_: UUID) -> tuple[UUID, str]:

@@ -5,9 +5,11 @@ Refuses to show a secret twice, even to a repeated request.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import msgspec
 from litestar import delete, get, patch, post
-from litestar.response.base import ASGIResponse
+from litestar.params import FromPath
 from msgspec import Struct
 
 from app.http import bodies, dispatch, records
@@ -18,6 +20,7 @@ from app.http.operations import describe
 from app.http.param_types import BOOL, INSTANT, PHRASE
 from app.http.permission import require_an_admin
 from app.http.request_context import Http
+from app.http.response import JsonResponse
 from app.resources import webhook_requests
 from app.writing.envelope import Outcome
 from consumers.webhooks import schedule, transport
@@ -62,7 +65,7 @@ days of nothing but failures.
 
 
 @get(PATH, opt=describe(TAG, "List webhook endpoints", description="For admins.", answer=Endpoint, table=TABLE))
-async def list_webhooks(request: Http) -> ASGIResponse:
+async def list_webhooks(request: Http) -> JsonResponse:
     await require_an_admin(request)
     return await records.page(request, "webhook_endpoint", TABLE)
 
@@ -85,7 +88,7 @@ async def list_webhooks(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def create_webhook(request: Http) -> ASGIResponse:
+async def create_webhook(request: Http) -> JsonResponse:
     await require_an_admin(request)
     requests = webhook_requests.from_request(request)
     command = await bodies.read(request, webhook_endpoint.Create, rules=requests.rules)
@@ -94,9 +97,9 @@ async def create_webhook(request: Http) -> ASGIResponse:
 
 
 @get(ONE, opt=describe(TAG, "Get a webhook endpoint", description="For admins.", answer=Endpoint, versioned=True))
-async def get_webhook(request: Http) -> ASGIResponse:
+async def get_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await require_an_admin(request)
-    return await records.one(request, "webhook_endpoint", request.path_params["id"])
+    return await records.one(request, "webhook_endpoint", id)
 
 
 @patch(
@@ -115,12 +118,12 @@ async def get_webhook(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def update_webhook(request: Http) -> ASGIResponse:
+async def update_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await require_an_admin(request)
     requests = webhook_requests.from_request(request)
     command = await bodies.read(request, webhook_endpoint.Update, rules=requests.rules)
     await requests.check_url(command.url)
-    return dispatch.answer(await dispatch.execute(request, command, stream_id=request.path_params["id"]))
+    return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
 @delete(
@@ -128,8 +131,8 @@ async def update_webhook(request: Http) -> ASGIResponse:
     status_code=200,
     opt=describe(TAG, "Delete a webhook endpoint", description="What waits is not sent.", status=204, versioned=True),
 )
-async def delete_webhook(request: Http) -> ASGIResponse:
-    return dispatch.answer(await dispatch.execute(request, webhook_endpoint.Delete(), stream_id=request.path_params["id"]), 204)
+async def delete_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
+    return dispatch.answer(await dispatch.execute(request, webhook_endpoint.Delete(), stream_id=id), 204)
 
 
 @post(
@@ -146,9 +149,9 @@ async def delete_webhook(request: Http) -> ASGIResponse:
         versioned=True,
     ),
 )
-async def rotate_webhook_secret(request: Http) -> ASGIResponse:
+async def rotate_webhook_secret(request: Http, id: FromPath[UUID]) -> JsonResponse:
     command = webhook_endpoint.RotateSecret()
-    outcome = await dispatch.execute(request, command, stream_id=request.path_params["id"])
+    outcome = await dispatch.execute(request, command, stream_id=id)
     return await _with_secret(request, outcome, 200)
 
 
@@ -159,7 +162,7 @@ class _Secret(Struct):
 _generation = msgspec.json.Decoder(_Secret).decode
 
 
-async def _with_secret(request: Http, outcome: Outcome, status: int) -> ASGIResponse:
+async def _with_secret(request: Http, outcome: Outcome, status: int) -> JsonResponse:
     """The endpoint with the secret of the generation it shows."""
     secret = None
     if not outcome.replayed:

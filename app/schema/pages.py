@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from litestar import get
 from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 
 from app.http import compression, request_context, shared
@@ -69,8 +70,7 @@ async def get_docs() -> ASGIResponse:
 
 
 @get("/schema/files/{name:str}", opt={"operation": HIDDEN})
-async def get_docs_file(request: Http) -> ASGIResponse:
-    name: str = request.path_params["name"]
+async def get_docs_file(request: Http, name: FromPath[str]) -> ASGIResponse:
     media_type = MEDIA_TYPES.get(name[name.rfind(".") :])
     if media_type is None or name not in _names():
         raise NotFoundException
