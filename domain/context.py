@@ -67,23 +67,17 @@ class Facts:
 class Context:
     """Everything outside the aggregate that a decision may depend on.
 
-    ``new_id`` is the id of the command's stream, a new one for a creation. ``now`` becomes ``occurred_at``. ``credential`` is the
-    token that the command came with, None for the operator. ``custom_field_keys`` are those of the org's custom fields;
-    ``required_fields`` has for each stage key of its pipeline the names of the fields that the stage requires.
+    ``now`` becomes ``occurred_at``. ``credential`` is the token that the command came with, None for the operator.
+    ``custom_field_keys`` are those of the org's custom fields; ``required_fields`` has for each stage key of its pipeline the names
+    of the fields that the stage requires. What is only recorded with the events, such as a comment, is not here.
     """
 
-    org_id: UUID
     actor: Actor
     now: datetime
-    recorded_at: datetime
-    command_id: UUID
-    new_id: UUID
     facts: Facts = Facts()
     credential: Credential | None = None
     custom_field_keys: Collection[str] = ()
     required_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
-    request_id: str = ""
-    comment: str | None = None
 
 
 def to_records(*ids: UUID | UnsetType | None) -> References:

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from app.writing.envelope import Envelope
 from domain import custom_field, opportunity, organization, pipeline, token, user
-from domain.context import Facts
+from domain.context import Context, Facts
 from domain.errors import NotFound, Unauthenticated, VersionMismatch
 from domain.event import Meta, State
 from domain.permissions import Actor, Credential, weaker
@@ -57,19 +57,13 @@ def context(
     )
     issued = cast("token.State | None", envelope.token_id and states.get(envelope.token_id))
     return PolicyContext(
-        org_id=envelope.org_id,
         actor=_actor(envelope, states, recorded_at),
         now=now,
-        recorded_at=recorded_at,
-        command_id=uuid7(),
-        new_id=envelope.stream_id,
         policy=policy,
         custom_field_keys=policy.custom_field_keys,
         required_fields=rules.required if isinstance(rules, pipeline.State) else {},
         facts=known,
         credential=Credential(issued.id, issued.role, issued.expires_at) if issued else None,
-        request_id=envelope.request_id,
-        comment=envelope.comment,
     )
 
 
@@ -86,14 +80,15 @@ def _actor(envelope: Envelope, states: Mapping[UUID, State], now: datetime) -> A
     return Actor(user_id=holder.id, role=weaker(holder.role, issued.role), email=holder.email)
 
 
-def meta(context: PolicyContext) -> Meta:
+def meta(envelope: Envelope, context: Context, recorded_at: datetime) -> Meta:
+    """What is recorded of a command with each of its events. ``actor`` and time are as decided, the rest as it came."""
     return Meta(
-        org_id=context.org_id,
-        command_id=context.command_id,
+        org_id=envelope.org_id,
+        command_id=uuid7(),
         occurred_at=context.now,
-        recorded_at=context.recorded_at,
+        recorded_at=recorded_at,
         actor_id=context.actor.user_id,
-        token_id=context.credential.id if context.credential else None,
-        request_id=context.request_id,
-        comment=context.comment,
+        token_id=envelope.token_id,
+        request_id=envelope.request_id,
+        comment=envelope.comment,
     )

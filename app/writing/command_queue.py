@@ -22,6 +22,8 @@ CAPACITY = 2_000
 FRESH_SECONDS = 5.0
 """So long after an answer of the database the writer need not ask whether there is one."""
 
+_Queued = tuple[Envelope, asyncio.Future[Outcome]]
+
 
 class CommandQueue:
     """Runs the commands of one event loop on a committer of its own."""
@@ -29,7 +31,7 @@ class CommandQueue:
     def __init__(self, committer: Committer, *, capacity: int = CAPACITY) -> None:
         self._committer = committer
         self._capacity = capacity
-        self._queue: deque[tuple[Envelope, asyncio.Future[Outcome]]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._wake = threading.Condition()
         self._waking = False
         self._closing = False
@@ -89,9 +91,7 @@ class CommandQueue:
         try:
             while (batch := self._next()) is not None:
                 if batch:
-                    results = self._results(batch)
-                    self._answered_at = -FRESH_SECONDS if isinstance(results[-1], Unavailable) else monotonic()
-                    self._settle(batch, results)
+                    self._execute(batch)
                 self._answer()
         finally:
             self._committer.close()
@@ -117,7 +117,7 @@ class CommandQueue:
         self._asked = None
         _call(self._loop, tell)
 
-    def _next(self) -> list[tuple[Envelope, asyncio.Future[Outcome]]] | None:
+    def _next(self) -> list[_Queued] | None:
         """The next batch, empty where there is only a question; None when closed and drained."""
         with self._wake:
             while not self._queue and not self._closing and self._asked is None:
@@ -126,26 +126,29 @@ class CommandQueue:
                 return None
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
-    def _results(self, batch: list[tuple[Envelope, asyncio.Future[Outcome]]]) -> list[Result]:
-        """The batch grows by what joins it."""
+    def _execute(self, batch: list[_Queued]) -> None:
+        """Run a batch, and what joins it."""
+        joined: list[_Queued] = []
 
         def more(room: int) -> list[Envelope]:
-            joining: list[Envelope] = []
-            while self._queue and len(joining) < room and self._queue[0][0].kind == "opportunity":
-                batch.append(self._queue.popleft())
-                joining.append(batch[-1][0])
-            return joining
+            before = len(joined)
+            while self._queue and len(joined) - before < room and self._queue[0][0].kind == "opportunity":
+                joined.append(self._queue.popleft())
+            return [envelope for envelope, _ in joined[before:]]
 
+        results: list[Result]
         try:
-            return self._committer.run([envelope for envelope, _ in batch], more)
+            results = self._committer.run([envelope for envelope, _ in batch], more)
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
-            return [error] * len(batch)
+            results = [error] * (len(batch) + len(joined))
+        self._answered_at = -FRESH_SECONDS if isinstance(results[-1], Unavailable) else monotonic()
+        self._settle([*batch, *joined], results)
 
-    def _settle(self, batch: list[tuple[Envelope, asyncio.Future[Outcome]]], results: list[Result]) -> None:
+    def _settle(self, queued: list[_Queued], results: list[Result]) -> None:
         assert self._loop is not None
 
         def settle() -> None:
-            for (_, future), result in zip(batch, results, strict=True):
+            for (_, future), result in zip(queued, results, strict=True):
                 if future.done():
                     continue
                 if isinstance(result, Exception):

@@ -3,36 +3,33 @@
 Under the log's lock it loads, decides, appends, brings the read models up to date and renders the answers; so every command is
 decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out together: one round
 trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit was
-interrupted is looked up by its command id before it is run again.
+interrupted is looked up by its command id before it is run again. ``deciding`` decides and appends, ``responses`` renders.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import cast
 from uuid import UUID
 
 import psycopg
 import structlog
-from msgspec import structs
 
 from app.process.failures import OtherVersion, Unavailable
-from app.writing import circumstances
-from app.writing.envelope import Envelope, Outcome, Result, Status
-from app.writing.statements import BatchedStatement, StatementBatch
-from domain import catalog, event_store, fold, token
-from domain.context import Facts, References
-from domain.errors import NotFound
-from domain.event import Recorded, State
+from app.writing import responses
+from app.writing.deciding import Decisions
+from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.responses import Repeats
+from app.writing.statements import StatementBatch
+from domain import event_store
+from domain.event import State
 from domain.fold import Change
 from domain.sql_cursor import SqlCursor
-from projections import command_responses, connections, decision_facts, idempotency_records, registry
+from projections import connections, registry
 from projections.connections import GONE, Bounded
-from projections.idempotency_records import Kept, Key
 
 APPLICATION = "opportunities writer"
 MAX_BATCH = 256
@@ -48,17 +45,15 @@ log = structlog.get_logger("writer")
 More = Callable[[int], Sequence[Envelope]]
 """Gives at most so many commands on opportunities."""
 
-NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
-
 
 @dataclass(slots=True)
 class _Batch:
-    """The working set of one transaction."""
+    """Commands of one transaction and what became of them, or the ``fault`` for which all of it was undone."""
 
-    results: list[Result]
-    states: dict[UUID, State]
-    appended: list[Change]
-    opening: event_store.Opening = NOT_OPEN
+    envelopes: Sequence[Envelope]
+    results: list[Result] = field(default_factory=list)
+    appended: Sequence[Change] = ()
+    fault: Exception | None = None
 
 
 def connect(url: str, *, role: connections.Role | None = "writer", statement_timeout_ms: int = 15_000) -> Bounded:
@@ -67,7 +62,7 @@ def connect(url: str, *, role: connections.Role | None = "writer", statement_tim
         url,
         "writer",
         # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
-        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a statements,
+        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a statement,
         # where it is not idle to the server's eyes: from PostgreSQL 17 on the server sees to that too, before it whoever waits.
         f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
@@ -123,70 +118,90 @@ class Committer:
 
         Raises the first ``DomainError``, ``Unavailable``.
         """
-        results = self._durably(list(envelopes), all_or_nothing=True)
-        return cast("list[Outcome]", results)
+        batch = self._durably(envelopes, all_or_nothing=True)
+        if batch.fault is not None:
+            raise batch.fault
+        return cast("list[Outcome]", batch.results)
 
-    def _apart(self, envelopes: list[Envelope], more: More | None = None) -> list[Result]:
+    def _apart(self, envelopes: Sequence[Envelope], more: More | None = None) -> list[Result]:
         """In one transaction, or, where a command brings that down, in as many as keep the others from harm, within bounds.
 
-        What ``more`` gives is added to ``envelopes``.
+        Behind their results are those of whoever joined the first one.
         """
         results: list[Result] = []
         left = [envelopes]
         faults = 0
         while left:
-            part = left.pop()
-            try:
-                results += self._durably(part, more)
-            except Unavailable as error:
-                return results + [error] * (len(part) + sum(map(len, left)))
-            except Exception as error:  # noqa: BLE001  whatever no rule of the domain refused, but the database or the encoding
-                faults += 1
-                half = len(part) // 2
-                if not half:
-                    results.append(error)
-                elif faults < MAX_FAULTS:
-                    left += [part[half:], part[:half]]
-                else:
-                    given_up = Unavailable(f"One fault after the other: {error}")
-                    return results + [given_up] * (len(part) + sum(map(len, left)))
+            batch = self._durably(left.pop(), more)
             more = None
+            fault = batch.fault
+            if fault is None:
+                results += batch.results
+                continue
+            if not isinstance(fault, Unavailable):  # what no rule of the domain refused, but the database or the encoding
+                faults += 1
+                half = len(batch.envelopes) // 2
+                if not half:
+                    results.append(fault)
+                    continue
+                if faults < MAX_FAULTS:
+                    left += [batch.envelopes[half:], batch.envelopes[:half]]
+                    continue
+                fault = Unavailable(f"One fault after the other: {fault}")
+            return results + [fault] * (len(batch.envelopes) + sum(map(len, left)))
         return results
 
-    def _durably(self, envelopes: list[Envelope], more: More | None = None, *, all_or_nothing: bool = False) -> list[Result]:
-        """One transaction, begun again on a new connection where the old one broke before its commit was certain."""
-        for attempt in range(ATTEMPTS):
-            batch = _Batch([], {}, [])
+    def _durably(self, envelopes: Sequence[Envelope], more: More | None = None, *, all_or_nothing: bool = False) -> _Batch:
+        """One transaction, begun again on a new connection where the old one broke before its commit was certain.
+
+        What is returned has the commands that joined, too.
+        """
+        batch = _Batch(envelopes)
+        for attempts_left in reversed(range(ATTEMPTS)):
+            batch = _Batch(batch.envelopes)
             try:
-                statements = self._open()
-                render = self._transact(statements, envelopes, batch, more, all_or_nothing=all_or_nothing)
-                statements.flush()
-                render()
-                self._remember(batch)
-                return batch.results
+                self._commit(batch, more, all_or_nothing=all_or_nothing)
             except psycopg.Error as error:
-                lost = self._statements is None or self._statements.connection.closed
+                if self._is_to_repeat(batch, error, attempts_left):
+                    continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it concerns some of these commands
                 self._reset()
-                if not lost:
-                    if attempt < ATTEMPTS - 1 and self._evicts(error):
-                        continue
-                    if not error.sqlstate or error.sqlstate[:2] in OF_ONE_COMMAND:
-                        raise
-                    self._seek_primary(error)  # a standby, a timeout, a full disk, a missing column: all is undone
-                    log.error("commands.failed", commands=len(envelopes), sqlstate=error.sqlstate, reason=str(error))
-                    raise Unavailable(str(error)) from error
-                try:
-                    if batch.appended and self._was_committed(envelopes, batch):
-                        return batch.results
-                except psycopg.Error as again:
-                    raise Unavailable(str(again)) from again
-                # After silence another try would wait as long, and in vain.
-                if attempt == ATTEMPTS - 1 or (isinstance(error, GONE) and not batch.appended):
-                    raise Unavailable(str(error)) from error
+                batch.fault = error
             except BaseException:
                 self._reset()
                 raise
-        raise AssertionError("unreachable")
+            break
+        return batch
+
+    def _is_to_repeat(self, batch: _Batch, error: psycopg.Error, attempts_left: int) -> bool:
+        """Whether to run a batch again that the database failed. If not, it was committed all the same, or has its fault."""
+        lost = self._statements is None or self._statements.connection.closed
+        self._reset()
+        if not lost:
+            if attempts_left and self._evicts(error):
+                return True
+            batch.fault = self._fault(batch, error)
+            return False
+        try:
+            if batch.appended and self._was_committed(batch):
+                return False
+        except psycopg.Error as again:
+            batch.fault = _unavailable(again)
+            return False
+        # After silence another try would wait as long, and in vain.
+        if not attempts_left or (isinstance(error, GONE) and not batch.appended):
+            batch.fault = _unavailable(error)
+        return batch.fault is None
+
+    def _fault(self, batch: _Batch, error: psycopg.Error) -> Exception:
+        """An error that is about the data of some command, or ``Unavailable``."""
+        if not error.sqlstate or error.sqlstate[:2] in OF_ONE_COMMAND:
+            return error
+        # A standby, a timeout, a full disk, a missing column: all is undone.
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            self.close()  # a new connection may lead to the primary
+        log.error("commands.failed", commands=len(batch.envelopes), sqlstate=error.sqlstate, reason=str(error))
+        return _unavailable(error)
 
     def _open(self) -> StatementBatch:
         if self._statements is None or self._statements.connection.closed:
@@ -205,11 +220,6 @@ class Committer:
             except psycopg.Error:
                 statements.connection.close()
 
-    def _seek_primary(self, error: psycopg.Error) -> None:
-        """Where the server is a standby now, a new connection may lead to the primary."""
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-            self.close()
-
     def _evicts(self, error: psycopg.Error) -> bool:
         """Whether somebody who fell silent with the log's lock was sent away. From PostgreSQL 17 on the server does it."""
         if not isinstance(error, psycopg.errors.QueryCanceled) or self._statements is None:
@@ -222,7 +232,7 @@ class Committer:
         except psycopg.Error:
             return False
 
-    def _was_committed(self, envelopes: list[Envelope], batch: _Batch) -> bool:
+    def _was_committed(self, batch: _Batch) -> bool:
         """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.
 
         The lock is granted only once that transaction has ended.
@@ -233,145 +243,66 @@ class Committer:
         event_store.lock(cursor)
         found = event_store.committed(cursor, batch.appended[0].recorded)
         if found:
-            _rendering(statements.cursor, envelopes, batch)()
+            responses.request_bodies(statements, batch.envelopes, batch.results)()
         statements.connection.rollback()
         return found
 
-    def _remember(self, batch: _Batch) -> None:
-        for id_, state in batch.states.items():
+    def _remember(self, states: Mapping[UUID, State]) -> None:
+        for id_, state in states.items():
             self._cache[id_] = state
             self._cache.move_to_end(id_)
         while len(self._cache) > MAX_STATES:
             self._cache.popitem(last=False)
 
-    def _transact(
-        self, statements: StatementBatch, envelopes: list[Envelope], batch: _Batch, more: More | None, *, all_or_nothing: bool
-    ) -> Callable[[], None]:
-        """Up to and with COMMIT, which goes out with the next exchange. What is returned then fills in the bodies.
-
-        Each statement whose rows are awaited has a cursor of its own, for they come later.
-        """
-        new = statements.cursor
-        cursor = new()
+    def _commit(self, batch: _Batch, more: More | None, *, all_or_nothing: bool) -> None:
+        """One transaction, to the end. Each statement whose rows are awaited has a cursor of its own, for they come later."""
+        statements = self._open()
+        cursor, locked = statements.cursor(), statements.cursor()
         cursor.execute("BEGIN", prepare=False)
-        locked = new()
         event_store.lock(locked)
-        given, found = self._gather(statements, envelopes, batch)
-        if more and (joining := list(more(MAX_BATCH - len(envelopes)))):
+        decisions, repeats = Decisions(statements, self._cache), Repeats()
+        batch.appended = decisions.appended
+        _gather(statements, decisions, repeats, batch.envelopes)
+        if more and (joining := more(MAX_BATCH - len(batch.envelopes))):
             # Who came while we waited for the lock need not wait for the next transaction.
-            envelopes += joining
-            further, seen = self._gather(statements, joining, batch)
-            given |= further
-            found |= seen
-        references = cache(partial(decision_facts.from_references, found))
-        batch.opening = _opening(locked)
-        pending: list[Change] = []
-        for envelope in envelopes:
-            known = references(envelope.org_id)
-            if envelope.kind != "opportunity":
-                self._append(cursor, pending, batch)
-                known = decision_facts.for_record(
-                    new(), _references(envelope), envelope.org_id, envelope.stream_id, envelope.token_id
-                )
-            key = _key(envelope)
-            result: Result
-            try:
-                if key and key in given:
-                    result = _again(envelope, key, *given[key], known, batch)
-                else:
-                    result = self._decide(envelope, known, batch, pending)
-                    if known.issued_tokens and result.status == "changed":
-                        self._revoke_issued(statements, envelope, known, batch, pending)
-                    if key and envelope.idempotency:
-                        given[key] = envelope.idempotency[1], result
-            except Exception as error:  # a refusal, or a fault of ours that concerns this command alone
-                if all_or_nothing:
-                    raise
-                result = error
-            batch.results.append(result)
-        self._append(cursor, pending, batch)
-        render = _rendering(new, envelopes, batch)
-        if any(envelope.idempotency for envelope in envelopes):
-            render()
-            _keep(cursor, envelopes, batch)
-            render = _nothing
+            batch.envelopes = [*batch.envelopes, *joining]
+            _gather(statements, decisions, repeats, joining)
+        decisions.open(_opening(locked))
+        for envelope in batch.envelopes:
+            batch.results.append(_result(envelope, decisions, repeats, raises=all_or_nothing))
+        decisions.append()
+        receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results)
+        if any(envelope.idempotency for envelope in batch.envelopes):
+            receive_bodies()
+            batch.results = responses.keep(cursor, batch.envelopes, batch.results)
+            receive_bodies = _nothing
         cursor.execute("COMMIT", prepare=False)
-        return render
+        statements.flush()
+        receive_bodies()
+        self._remember(decisions.states)
 
-    def _gather(
-        self, statements: StatementBatch, envelopes: list[Envelope], batch: _Batch
-    ) -> tuple[dict[Key, tuple[bytes, Outcome]], decision_facts.Existing]:
-        """What decisions need to know, in one round trip: states into the working set, answers given already, references."""
-        given = _given(statements.cursor(), envelopes)
-        found = decision_facts.existing(statements.cursor(), _named(envelopes))
-        load = self._loading(statements.cursor(), envelopes, batch)
-        load()
-        return given(), found()
 
-    def _loading(self, cursor: SqlCursor, envelopes: list[Envelope], batch: _Batch) -> Callable[[], None]:
-        """Ask for what brings the states that the commands concern into the working set: the cache, and the events since."""
-        wanted = {envelope.stream_id for envelope in envelopes}
-        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
-            wanted.update(circumstances.policy_streams(org_id))
-            wanted.update(id_ for id_ in (token_id, user_id) if id_)
-        states = batch.states
-        wanted -= states.keys()
-        for id_ in wanted:
-            if (state := self._cache.get(id_)) is not None:
-                states[id_] = state
-        known = {id_: states[id_].version if id_ in states else 0 for id_ in wanted}
-        asked = event_store.request_events(cursor, known)
+def _gather(statements: StatementBatch, decisions: Decisions, repeats: Repeats, envelopes: Sequence[Envelope]) -> None:
+    """What decisions need to know, in one round trip."""
+    for receive in (repeats.request(statements.cursor(), envelopes), decisions.request(envelopes)):
+        receive()
 
-        def load() -> None:
-            fold.changes(asked(), states)
 
-        return load
-
-    def _decide(self, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]) -> Outcome:
-        states = batch.states
-        state = states.get(envelope.stream_id)
-        aggregate = catalog.AGGREGATES[envelope.kind].module
-        context = circumstances.context(envelope, known, states, state, batch.opening.now)
-        foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
-        if foreign or envelope.expected_version is not None:  # of neither is told to whoever may not give the command
-            aggregate.permit(None if foreign else state, envelope.command, context)
-        if foreign:
-            raise NotFound("No such record.")
-        circumstances.require_version(state, envelope)
-        events = aggregate.decide(state, envelope.command, context)
-        status: Status = "unchanged" if not events else "changed" if state else "created"
-        version = state.version if state else 0
-        if events:
-            meta = circumstances.meta(context)
-            recorded = [Recorded(envelope.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)]
-            pending += fold.changes(recorded, states)
-        return Outcome(status, envelope.stream_id, version + len(events))
-
-    def _revoke_issued(
-        self, statements: StatementBatch, envelope: Envelope, known: Facts, batch: _Batch, pending: list[Change]
-    ) -> None:
-        """Revoke the tokens that were issued with a revoked one as well."""
-        further = [
-            replace(envelope, stream_id=id_, command=token.Revoke(following=True), expected_version=None)
-            for id_ in known.issued_tokens
-        ]
-        self._loading(statements.cursor(), further, batch)()
-        for one in further:
-            self._decide(one, Facts(), batch, pending)
-
-    def _append(self, cursor: SqlCursor, pending: list[Change], batch: _Batch) -> None:
-        if not pending:
-            return
-        positions = event_store.append(cursor, [change.recorded for change in pending], batch.opening)
-        batch.opening = batch.opening._replace(position=batch.opening.position + len(positions))
-        placed = [
-            change._replace(recorded=structs.replace(change.recorded, position=position))
-            for change, position in zip(pending, positions, strict=True)
-        ]
-        for projection in registry.READ_MODELS:
-            projection.apply(cursor, placed)
-        batch.appended += placed
-        pending.clear()
+def _result(envelope: Envelope, decisions: Decisions, repeats: Repeats, *, raises: bool) -> Result:
+    """The outcome, or why there is none: a refusal, or a fault of ours that concerns this command alone."""
+    try:
+        if envelope in repeats:
+            decisions.require_permission(envelope)
+            return repeats.outcome(envelope)
+        outcome = decisions.decide(envelope)
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        if raises:
+            raise
+        return error
+    repeats.add(envelope, outcome)
+    return outcome
 
 
 def _opening(locked: SqlCursor) -> event_store.Opening:
@@ -382,86 +313,20 @@ def _opening(locked: SqlCursor) -> event_store.Opening:
     return opening
 
 
+def _unavailable(error: psycopg.Error) -> Unavailable:
+    fault = Unavailable(str(error))
+    fault.__cause__ = error
+    return fault
+
+
 def _nothing() -> None:
     """The bodies are there already."""
 
 
 def _batches(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
     """What goes together in a transaction."""
-    for together, group in groupby(envelopes, key=lambda s: s.kind == "opportunity"):
+    for together, group in groupby(envelopes, key=lambda envelope: envelope.kind == "opportunity"):
         members = list(group)
         size = MAX_BATCH if together else 1
         for start in range(0, len(members), size):
             yield members[start : start + size]
-
-
-def _references(envelope: Envelope) -> References:
-    return catalog.AGGREGATES[envelope.kind].module.references(envelope.command)
-
-
-def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
-    """The records that the batch's commands on opportunities refer to; the actor is the owner by default."""
-    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
-    ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
-    return ids
-
-
-def _rendering(new: Callable[[], BatchedStatement], envelopes: Sequence[Envelope], batch: _Batch) -> Callable[[], None]:
-    """Ask for the bodies, and fill them in when called: each shows its record as that command left it, whatever a later one of
-    the batch did."""
-    wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
-    for envelope, result in zip(envelopes, batch.results, strict=True):
-        if envelope.render and isinstance(result, Outcome) and not result.replayed:
-            key = result.stream_id, result.version
-            wanted.setdefault(envelope.kind, {}).setdefault(key, []).append(result)
-    asked: list[tuple[BatchedStatement, dict[tuple[UUID, int], list[Outcome]]]] = []
-    for kind, outcomes in wanted.items():
-        cursor = new()
-        command_responses.ask(cursor, kind, list(outcomes))
-        asked.append((cursor, outcomes))
-
-    def render() -> None:
-        for cursor, outcomes in asked:
-            for id_, version, body in cursor.fetchall():
-                for outcome in outcomes.get((id_, version), ()):
-                    outcome.body = body
-
-    return render
-
-
-def _key(envelope: Envelope) -> Key | None:
-    if envelope.idempotency is None:
-        return None
-    return Key(envelope.org_id, envelope.actor.user_id or envelope.org_id, envelope.idempotency[0])
-
-
-def _given(cursor: SqlCursor, envelopes: Sequence[Envelope]) -> Callable[[], dict[Key, tuple[bytes, Outcome]]]:
-    """Ask for the answers already given under the batch's idempotency keys, with the fingerprints of their requests."""
-    asked = idempotency_records.find(cursor, [key for envelope in envelopes if (key := _key(envelope))])
-    return lambda: {
-        key: (kept.fingerprint, Outcome("created", kept.stream_id, kept.version, kept.body, replayed=True))
-        for key, kept in asked().items()
-    }
-
-
-def _again(envelope: Envelope, key: Key, fingerprint: bytes, outcome: Outcome, known: Facts, batch: _Batch) -> Outcome:
-    """The answer given already, to whoever may give the command now."""
-    assert envelope.idempotency is not None
-    state = batch.states.get(envelope.stream_id)
-    context = circumstances.context(envelope, known, batch.states, state, batch.opening.now)
-    catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
-    idempotency_records.require_same(key, fingerprint, envelope.idempotency[1])
-    return outcome
-
-
-def _keep(cursor: SqlCursor, envelopes: Sequence[Envelope], batch: _Batch) -> None:
-    kept: dict[Key, Kept] = {}
-    for n, (envelope, result) in enumerate(zip(envelopes, batch.results, strict=True)):
-        key = _key(envelope)
-        if key is None or envelope.idempotency is None or not isinstance(result, Outcome) or result.replayed:
-            continue
-        if key in kept:  # the same request twice in one batch
-            batch.results[n] = replace(result, replayed=True)
-        else:
-            kept[key] = Kept(envelope.idempotency[1], result.stream_id, result.version, result.body)
-    idempotency_records.keep(cursor, kept)

@@ -66,6 +66,8 @@ SUBJECTS = {
     "app/server/heads.py": "app/server/test_requests.py",
     "app/server/protocol.py": "app/server/test_requests.py",
     "app/writing/circumstances.py": "app/writing/test_committer.py",
+    "app/writing/deciding.py": "app/writing/test_committer.py",
+    "app/writing/responses.py": "app/writing/test_committer.py",
     "app/writing/envelope.py": "app/writing/test_committer.py",
     "app/writing/provisioning.py": "app/cli/test_main.py",
     "app/writing/token_secrets.py": "app/resources/test_tokens.py",

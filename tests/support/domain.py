@@ -99,12 +99,8 @@ def context(
 ) -> PolicyContext:
     rules = policy or POLICY
     made = PolicyContext(
-        org_id=ORG,
         actor=by if isinstance(by, Actor) else actor(by),
         now=now,
-        recorded_at=now,
-        command_id=uuid(7),
-        new_id=STREAM,
         policy=rules,
         custom_field_keys=rules.custom_field_keys,
         required_fields=rules.pipeline.required,

@@ -15,6 +15,7 @@ from psycopg import sql
 from app.process.children import wait_until
 from app.process.failures import Unavailable
 from app.writing.committer import Committer
+from app.writing.envelope import Envelope
 from domain import account, opportunity
 from domain.errors import Invalid
 from tests.support.commands import FINGERPRINT, Company, holding_the_log, named, outcome, stream
@@ -62,6 +63,26 @@ def test_a_commit_that_breaks_off_has_exactly_one_effect_and_its_answer(
     assert not proxy.at_commit
     assert named(shared_database_url, company) == ["Deal 0", "Deal 1", "Deal 2", "Existing 2", "Warm"]
     assert [recorded.version for recorded in stream(shared_database_url, deal)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("cut", ["cut the answer", "cut after", "cut before"])
+def test_who_joined_a_transaction_that_breaks_off_has_exactly_one_effect_and_an_answer_too(
+    shared_database_url: str, company: Company, proxy: Proxy, cut: AtCommit
+) -> None:
+    with closing(Committer(proxy.url)) as committer:
+        outcome(committer.run([company.envelope(company.creation("Warm"))])[0])
+        proxy.at_commit.append(cut)
+        joining = [company.envelope(company.creation("Joined")), company.envelope(company.creation(""))]
+
+        def more(room: int) -> list[Envelope]:
+            found, joining[:] = joining[:room], joining[room:]
+            return found
+
+        first, joined, refused = committer.run([company.envelope(company.creation("First"))], more)
+        assert [json.loads(outcome(result).body)["name"] for result in (first, joined)] == ["First", "Joined"]
+        assert isinstance(refused, Invalid)
+    assert not proxy.at_commit
+    assert named(shared_database_url, company) == ["First", "Joined", "Warm"]
 
 
 def test_a_batch_lost_for_good_is_told_as_unavailable_and_has_no_effect(

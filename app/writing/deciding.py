@@ -1,0 +1,151 @@
+"""Decides the commands of one transaction, each on the latest state, and appends what comes of them.
+
+All that a decision looks at is read under the log's lock, so nothing of it can change before the append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+from msgspec import structs
+
+from app.writing import circumstances
+from app.writing.envelope import Envelope, Outcome
+from app.writing.statements import StatementBatch
+from domain import catalog, event_store, fold, token
+from domain.context import Facts, References
+from domain.errors import NotFound
+from domain.event import Recorded, State
+from domain.fold import Change
+from projections import decision_facts, registry
+
+NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
+
+
+class Decisions:
+    """Those of one transaction. ``cached`` are states as they may have been before it, by the ids of their streams."""
+
+    def __init__(self, statements: StatementBatch, cached: Mapping[UUID, State]) -> None:
+        self.states: dict[UUID, State] = {}
+        self.appended: list[Change] = []
+        self._pending: list[Change] = []
+        self._statements = statements
+        self._cached = cached
+        self._opening = NOT_OPEN
+        self._existing: decision_facts.Existing = set()
+        self._references: dict[UUID, Facts] = {}
+
+    def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
+        """Ask for what the commands concern and refer to. It is there when what is returned has been called."""
+        existing = decision_facts.existing(self._statements.cursor(), _named(envelopes))
+        load = self._request_states(envelopes)
+
+        def receive() -> None:
+            load()
+            self._existing |= existing()
+
+        return receive
+
+    def open(self, opening: event_store.Opening) -> None:
+        """To be called with the log's lock, before the first decision."""
+        self._opening = opening
+
+    def decide(self, envelope: Envelope) -> Outcome:
+        """What becomes of a command, appended by and by. Raises ``DomainError``."""
+        known = self._facts(envelope)
+        outcome = self._decide(envelope, known)
+        if known.issued_tokens and outcome.status == "changed":
+            self._revoke_issued(envelope, known.issued_tokens)
+        return outcome
+
+    def require_permission(self, envelope: Envelope) -> None:
+        """Raises ``DomainError`` where whoever sends the command may not give it now."""
+        state = self.states.get(envelope.stream_id)
+        context = circumstances.context(envelope, self._facts(envelope), self.states, state, self._opening.now)
+        catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
+
+    def append(self) -> None:
+        """Append what was decided, and bring the read models up to date."""
+        if not self._pending:
+            return
+        cursor = self._statements.cursor()
+        positions = event_store.append(cursor, [change.recorded for change in self._pending], self._opening)
+        self._opening = self._opening._replace(position=self._opening.position + len(positions))
+        placed = [
+            change._replace(recorded=structs.replace(change.recorded, position=position))
+            for change, position in zip(self._pending, positions, strict=True)
+        ]
+        for projection in registry.READ_MODELS:
+            projection.apply(cursor, placed)
+        self.appended += placed
+        self._pending.clear()
+
+    def _request_states(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
+        """Ask for the events since the cached states of the streams that the commands concern."""
+        wanted = {envelope.stream_id for envelope in envelopes}
+        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
+            wanted.update(circumstances.policy_streams(org_id))
+            wanted.update(id_ for id_ in (token_id, user_id) if id_)
+        wanted -= self.states.keys()
+        for id_ in wanted:
+            if (state := self._cached.get(id_)) is not None:
+                self.states[id_] = state
+        versions = {id_: self.states[id_].version if id_ in self.states else 0 for id_ in wanted}
+        events = event_store.request_events(self._statements.cursor(), versions)
+
+        def receive() -> None:
+            fold.changes(events(), self.states)
+
+        return receive
+
+    def _facts(self, envelope: Envelope) -> Facts:
+        """Commands on opportunities go together, and what they refer to was asked for; any other is the last one so far."""
+        org_id = envelope.org_id
+        if envelope.kind != "opportunity":
+            self.append()
+            return decision_facts.for_record(
+                self._statements.cursor(), _references(envelope), org_id, envelope.stream_id, envelope.token_id
+            )
+        if (known := self._references.get(org_id)) is None:
+            known = self._references[org_id] = decision_facts.from_references(self._existing, org_id)
+        return known
+
+    def _decide(self, envelope: Envelope, known: Facts) -> Outcome:
+        state = self.states.get(envelope.stream_id)
+        aggregate = catalog.AGGREGATES[envelope.kind].module
+        context = circumstances.context(envelope, known, self.states, state, self._opening.now)
+        foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
+        if foreign or envelope.expected_version is not None:  # of neither is told to whoever may not give the command
+            aggregate.permit(None if foreign else state, envelope.command, context)
+        if foreign:
+            raise NotFound("No such record.")
+        circumstances.require_version(state, envelope)
+        version = state.version if state else 0
+        events = aggregate.decide(state, envelope.command, context)
+        if not events:
+            return Outcome("unchanged", envelope.stream_id, version)
+        meta = circumstances.meta(envelope, context, self._opening.now)
+        recorded = [Recorded(envelope.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)]
+        self._pending += fold.changes(recorded, self.states)
+        return Outcome("changed" if state else "created", envelope.stream_id, version + len(events))
+
+    def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
+        """Revoke the tokens that were issued with a revoked one as well."""
+        command = token.Revoke(following=True)
+        further = [replace(envelope, stream_id=id_, command=command, expected_version=None) for id_ in ids]
+        self._request_states(further)()
+        for one in further:
+            self._decide(one, Facts())
+
+
+def _references(envelope: Envelope) -> References:
+    return catalog.AGGREGATES[envelope.kind].module.references(envelope.command)
+
+
+def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
+    """The records that the commands on opportunities refer to; the actor is the owner by default."""
+    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
+    ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
+    return ids
