@@ -156,12 +156,15 @@ def _difference(snapshot: Connection[Any], table: str, nothing: str) -> Differen
     return Difference(table, live, rebuilt) if live or rebuilt else None
 
 
+_COMMENT = re.compile(r"--[^\n]*")
+
+
 def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]:
     """The statements that make the tables, then those that make indexes, which are faster on full tables."""
     tables: list[bytes] = []
     indexes: list[bytes] = []
     for model in models:
-        for statement in model.ddl.split(";"):
+        for statement in _COMMENT.sub("", model.ddl).split(";"):
             if text := statement.strip():
                 (indexes if re.match(r"CREATE (UNIQUE )?INDEX", text) else tables).append(text.encode())
     return tables, indexes
