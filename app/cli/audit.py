@@ -1,6 +1,6 @@
 """The history of a record, or of a whole org, for the command line: one JSON object per event, in the log's order.
 
-It reads the log itself, deleted records included, and tells everything but secrets.
+It reads the log itself, including deleted records, and shows everything but secrets.
 """
 
 from __future__ import annotations

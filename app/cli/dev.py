@@ -16,7 +16,7 @@ import click
     show_default=True,
     help="Kept across restarts.",
 )
-@click.option("--no-demo", is_flag=True, help="Begin with an empty org.")
+@click.option("--no-demo", is_flag=True, help="Start with an empty org.")
 @click.option("--database-url", metavar="URL", help="Use this PostgreSQL instead of an embedded one.")
 @click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Use this Kafka instead of an embedded broker.")
 def dev(port: int, data_dir: Path, no_demo: bool, database_url: str | None, kafka_bootstrap_servers: str | None) -> None:

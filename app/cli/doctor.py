@@ -1,4 +1,4 @@
-"""``opportunities doctor``: looks at this machine and the database, a line per finding. Refuses to change anything."""
+"""``opportunities doctor``: checks this machine and the database, one line per finding. It changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
 
 def run(database_url: str | None, say: Callable[[str], object]) -> bool:
-    """Say every finding; whether all are good."""
+    """Report every finding. True if all are good."""
     findings = [*machine(), *database(database_url)]
     for finding in findings:
         say(f"{'ok      ' if finding.good else 'problem '} {finding.text}")
@@ -43,7 +43,7 @@ def machine() -> Iterator[Finding]:
         try:
             yield Finding(True, f"{package} {version(package)}")
         except PackageNotFoundError:
-            yield Finding(False, f"{package} is missing: install the product anew (make setup)")
+            yield Finding(False, f"{package} is missing: install the product again (make setup)")
     yield embedded_postgresql()
     free = shutil.disk_usage(".").free
     yield Finding(free > LITTLE_SPACE, f"{free >> 20} MiB of disk space left here")
@@ -85,6 +85,6 @@ def database(database_url: str | None) -> Iterator[Finding]:
 @click.command()
 @database_url
 def doctor(database_url: str | None) -> None:
-    """Check this machine and the database, and say what to mend."""
+    """Check this machine and the database, and report what to fix."""
     if not run(database_url, click.echo):
         raise click.exceptions.Exit(1)

@@ -1,6 +1,6 @@
 """What a person at the terminal reads when something fails: one clear line that says what to do, and no traceback.
 
-Refuses to pass off a fault of ours as a user's: what is not known here has no explanation.
+Errors that are not known here have no explanation: they are internal, and must not look like the user's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OLDER = "The database's schema is not this version's: run `opportunities migrate
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """The line for the terminal and the exit code; None for what nobody expected."""
+    """The line for the terminal and the exit code; None for an unexpected error."""
     match error:
         case SettingsError():
             return "\n".join(error.problems), MISUSED
@@ -72,19 +72,19 @@ CAUSES = (
     ("connection refused", "nothing listens there: start it, or check host and port in the database URL"),
     ("could not translate host name", "there is no such host: check the database URL"),
     ("failed to resolve host", "there is no such host: check the database URL"),
-    ("was given up", "it fell silent: check the network between, then try again"),
+    ("was given up", "it does not answer any more: check the network, then try again"),
     ("timeout expired", "it does not answer in time: check host and port in the database URL"),
     ("starting up", "it is starting up: try again in a moment"),
     ("shutting down", "it is shutting down: start it again"),
     ("too many clients", "it has no connection left: raise its max_connections"),
     ("too many connections", "it has no connection left: raise its max_connections"),
     ("does not exist", "there is no such database or user on it: create it, or check the database URL"),
-    ("server closed the connection", "the connection broke off: see the server's log, then try again"),
+    ("server closed the connection", "the connection broke: see the server's log, then try again"),
 )
 
 
 def from_connection_error(text: str) -> str:
-    """libpq has one exception for every way not to connect, so its words decide."""
+    """libpq has a single exception for all failures to connect, so the text decides."""
     lowered = text.lower()
     for words, cause in CAUSES:
         if words in lowered:

@@ -1,7 +1,7 @@
 """The command line: one verb per thing an operator does, each a call of one function.
 
-Refuses tracebacks: whatever fails ends in one line on stderr that says what to do, with exit code 2 for a wrong call or
-setting and 1 for the rest. Imports nothing of the product before a verb runs, so that help and mistakes answer at once.
+Failures end in one line on stderr that says what to do, without a traceback: exit code 2 for a wrong call or setting, 1 for the
+rest. Nothing of the product is imported before a verb runs, so that help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a verb; the exit code."""
+    """Run a verb; returns the exit code."""
     try:
         code = cli.main(list(arguments), prog_name="opportunities", standalone_mode=False)
         sys.stdout.flush()
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
         return complain(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  the last line of defence before a traceback
@@ -43,7 +43,7 @@ def fail(error: Exception) -> int:
     if os.environ.get("OPPORTUNITIES_LOG_LEVEL") == "debug":
         raise error
     told_type = f"{type(error).__name__}: {explanations.first_line(str(error))}"
-    return complain(f"A fault of ours, please report it: {told_type}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
+    return complain(f"Internal error, please report it: {told_type}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
 
 
 def complain(text: str, code: int) -> int:
@@ -55,9 +55,9 @@ def complain(text: str, code: int) -> int:
 SUMMARIES = {
     "dev": "Run everything on this machine.",
     "serve": "Serve the API on a migrated database.",
-    "relay": "Bring every event of the log to the Kafka topic.",
+    "relay": "Publish every event of the log to the Kafka topic.",
     "webhooks": "Fan events of the topic out to webhook endpoints, and send them.",
-    "stream": "Follow the events on the topic; or send a part of the log to a topic again.",
+    "stream": "Follow the events on the topic; or publish part of the log again.",
     "migrate": "Bring the database's schema up to date.",
     "org": "Create orgs.",
     "token": "Create and revoke API tokens.",
@@ -75,7 +75,7 @@ def verb(name: str) -> click.Command:
 
 
 class Verbs(click.Group):
-    """Those of ``SUMMARIES``, each imported when it is called."""
+    """The verbs of ``SUMMARIES``, each imported when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(SUMMARIES)
@@ -89,10 +89,10 @@ class Verbs(click.Group):
 
 
 _STUBS = {name: click.Command(name) for name in SUMMARIES}
-"""What a misspelt verb is compared with."""
+"""Stand-ins that a misspelt verb is compared with."""
 
 
 @click.group(cls=Verbs, commands=_STUBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="opportunities")
 def cli() -> None:
-    """The Opportunities API: serve it, look after its database, or try it all with `opportunities dev`."""
+    """The Opportunities API: serve it, operate its database, or try it all with `opportunities dev`."""

@@ -1,4 +1,4 @@
-"""The verb that brings a schema up to date."""
+"""The verb that brings the schema up to date."""
 
 from __future__ import annotations
 

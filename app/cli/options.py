@@ -1,4 +1,4 @@
-"""What verbs have in common: options, the settings, a progress bar. Imports nothing of the product before it is needed."""
+"""What verbs share: options, the settings, a progress bar. Nothing of the product is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def migrated_database(url: str | None) -> str:
-    """The URL of a database with this version's schema. Raises ``SchemaError``, ``psycopg.Error`` otherwise."""
+    """The URL of a database with this version's schema. Raises ``SchemaError``, ``psycopg.Error``."""
     from app import migrations
 
     url = load_settings(database_url=url).database_url
@@ -38,7 +38,7 @@ def show(answer: object) -> None:
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with count and rate on a terminal, silence elsewhere."""
+    """A progress bar with count and rate on a terminal; nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -9,7 +9,7 @@ from app.cli.options import database_url, migrated_database, show
 
 @click.group()
 def org() -> None:
-    """Orgs."""
+    """Manage orgs."""
 
 
 @org.command(name="create")
@@ -18,7 +18,7 @@ def org() -> None:
 @click.option("--currency", default="USD", show_default=True, help="ISO 4217.")
 @click.option("--admin-email", required=True)
 def org_create(database_url: str | None, name: str, currency: str, admin_email: str) -> None:
-    """Make an org with its first admin; prints org_id, user_id and token, the only time it is shown."""
+    """Create an org with its first admin. Prints org_id, user_id and token, which is shown only once."""
     from app.cli.provisioning import create_org
 
     show(create_org(migrated_database(database_url), name, currency, admin_email))

@@ -1,4 +1,4 @@
-"""What the operator does to orgs and tokens at the command line. Refuses to guess which of several users is meant."""
+"""Creates and revokes tokens for the operator. Refuses to guess which of several users is meant."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def create_org(url: str, name: str, currency: str, admin_email: str) -> dict[str
 def create_token(
     url: str, email: str, name: str, org_id: UUID | None, expires_at: datetime | None, role: Role | None
 ) -> dict[str, str | None]:
-    """A further token for the user with this email; the org may be left out where only one has such a user."""
+    """A new token for the user with this email. The org may be left out if only one has such a user."""
     with connect(url) as connection, connection.cursor() as cursor:
         found = credentials.user(cursor, email, org_id)
     if not found:
@@ -37,12 +37,12 @@ def create_token(
 
 
 def revoke_token(url: str, token: str) -> dict[str, str]:
-    """End a token, given by its id or by itself."""
+    """Revoke a token, given by its id or its secret."""
     by_itself = token.startswith(token_secrets.PREFIX)
     try:
         token_id = None if by_itself else UUID(token)
     except ValueError:
-        raise Failure(f"{token!r} is neither a token nor the id of one.") from None
+        raise Failure(f"{token!r} is neither a token nor a token's id.") from None
     with connect(url) as connection, connection.cursor() as cursor:
         found = credentials.token(cursor, hashed=token_secrets.hashed(token) if by_itself else None, token_id=token_id)
     if found is None:

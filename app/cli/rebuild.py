@@ -1,4 +1,4 @@
-"""The verb that makes read models anew."""
+"""The verb that rebuilds read models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
 
     known = [model.name for model in READ_MODELS]
     if bool(names) == everything:
-        raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or say --all.")
+        raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or use --all.")
     url = migrated_database(database_url)
     children.tune_gc()
     with progress("Rebuilding") as report:

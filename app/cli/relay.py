@@ -1,6 +1,6 @@
-"""``opportunities relay``: the process around ``consumers.relay``, and the question whether one is at work.
+"""``opportunities relay``: the process around ``consumers.relay``, and the check whether one is running.
 
-Refuses to end because Kafka or PostgreSQL is away: it says so in the log and goes on when they are back.
+It does not exit because Kafka or PostgreSQL is unavailable: it logs that and goes on when they are back.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = structlog.get_logger("relay")
 
 
 def run(config: Settings) -> None:
-    """Relay until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` where it
-    cannot begin."""
+    """Relay until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
+    start."""
     logs.configure(config.log_level, config.log_format)
     quiet(config.log_level)
     kafka.require_checksum()
@@ -43,7 +43,7 @@ def run(config: Settings) -> None:
 
 
 def check(config: Settings) -> str:
-    """A line on the relay that was at work last. Raises ``Failure`` where that was too long ago."""
+    """A line about the relay that ran last. Raises ``Failure`` if that is too long ago."""
     with (
         database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
         connection.cursor() as cursor,
@@ -51,20 +51,20 @@ def check(config: Settings) -> str:
         lag = checkpoints.lag(cursor, checkpoints.RELAY)
         off = clock.asked(cursor).warning()
     if lag is None:
-        raise Failure("No relay has ever been at work here: start `opportunities relay`.")
+        raise Failure("No relay has ever run here: start `opportunities relay`.")
     if lag.unseen > UNSEEN_SECONDS:
-        raise Failure(f"No relay has been at work for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
-    return " ".join(filter(None, [f"A relay is at work, {lag.events} events behind.", off]))
+        raise Failure(f"No relay has run for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
+    return " ".join(filter(None, [f"A relay is running, {lag.events} events behind.", off]))
 
 
 def describe(error: Exception) -> str:
-    """The reason of an error, on a line."""
+    """The reason of an error, on one line."""
     explained = explanations.explain(error)
     return explained[0] if explained else reason(error)
 
 
 def quiet(log_level: str) -> None:
-    """Leave it to our own log to say that a broker is away: the library says it of every socket."""
+    """Silence the Kafka library, which logs an unavailable broker once for every socket; our own log says it once."""
     if log_level != "debug":
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
@@ -72,9 +72,11 @@ def quiet(log_level: str) -> None:
 @click.command()
 @database_url
 @bootstrap_servers
-@click.option("--check", "checking", is_flag=True, help="Only say whether one is at work, and how far behind; fail where none is.")
+@click.option(
+    "--check", "checking", is_flag=True, help="Only report whether a relay is running, and how far behind; fail if none is."
+)
 def relay(database_url: str | None, kafka_bootstrap_servers: str | None, checking: bool) -> None:
-    """Bring every event of the log to the Kafka topic. Start several: one works, the others stand by."""
+    """Publish every event of the log to the Kafka topic. Start several: one works, the others stand by."""
     config = load_settings(database_url=database_url, kafka_bootstrap_servers=kafka_bootstrap_servers)
     if checking:
         click.echo(check(config))

@@ -28,12 +28,12 @@ log = structlog.get_logger("serve")
 
 
 def run(config: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ``SchemaError``, ``Failure``, ``psycopg.Error`` where it cannot begin."""
+    """Serve until SIGTERM or SIGINT. Raises ``SchemaError``, ``Failure``, ``psycopg.Error`` if it cannot start."""
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url)
     if problem := children.bind_problem(config.host, config.port):
         raise Failure(problem)
-    # uvicorn repeats the signal that ended it once it is done: we end by ourselves, with 0.
+    # uvicorn raises the signal that ended it again once it is done; we exit by ourselves, with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
     raise_descriptors(config.max_connections)
@@ -74,7 +74,7 @@ def hand_down(config: Settings) -> None:
 
 
 def worker() -> Application:
-    """The application in one of several processes, with the settings of the one that started it and no longer life."""
+    """The application in one of several processes, with its parent's settings; it dies with its parent."""
     parent = multiprocessing.parent_process()
     children.die_with_parent(parent=parent.pid if parent else None)
     config = settings.load()

@@ -1,7 +1,6 @@
-"""``opportunities stream``: the topic in the terminal, and a part of the log sent to a topic once more.
+"""``opportunities stream``: shows the topic in the terminal, or publishes part of the log again.
 
-On a terminal a message is a line to read, elsewhere its JSON. Refuses to belong to a consumer group: it takes nothing from
-anybody.
+On a terminal each message is a readable line, elsewhere JSON. It joins no consumer group, so it takes nothing from other readers.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ POLL_MS = 200
 
 
 def tail(config: Settings, name: str | None) -> Iterator[Fetched]:
-    """The records that arrive from now on, for ever. Raises ``Failure``, ``SettingsError``, ``KafkaError``."""
+    """The records that arrive from now on, without end. Raises ``Failure``, ``SettingsError``, ``KafkaError``."""
     quiet(config.log_level)
     kafka.require_checksum()
     cluster = config.kafka()
@@ -36,7 +35,7 @@ def tail(config: Settings, name: str | None) -> Iterator[Fetched]:
     finally:
         admin.close()
     if found is None:
-        raise Failure(f"There is no topic {name or cluster.topic}: the relay makes it, `opportunities relay`.")
+        raise Failure(f"There is no topic {name or cluster.topic}: the relay creates it, `opportunities relay`.")
     reader = kafka.consumer(cluster)
     try:
         topic.ends(reader, found)
@@ -59,7 +58,7 @@ def raw(record: Fetched) -> str:
 
 
 def line(record: Fetched) -> str:
-    """When, what, of which record, by whom, and what it was before."""
+    """A line with time, position, type, record, actor and old values."""
     try:
         told = message.decode(record.value or b"")
     except msgspec.DecodeError:
@@ -79,13 +78,15 @@ def _local(instant: datetime) -> str:
 @click.command()
 @database_url
 @bootstrap_servers
-@click.option("--from", "after", type=click.IntRange(0), metavar="POSITION", help="Send what lies beyond this position again.")
-@click.option("--topic", metavar="NAME", help="Instead of the topic of the settings; with --from, where to send it.")
-@click.option("--json", "as_json", is_flag=True, help="Messages as they are, a line each; so it is where no terminal reads.")
+@click.option("--from", "after", type=click.IntRange(0), metavar="POSITION", help="Publish the events after this position again.")
+@click.option("--topic", metavar="NAME", help="Instead of the topic in the settings; with --from, where to publish.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print messages as JSON, one per line; the default if the output is not a terminal."
+)
 def stream(
     database_url: str | None, kafka_bootstrap_servers: str | None, after: int | None, topic: str | None, as_json: bool
 ) -> None:
-    """Follow the events on the topic; or send a part of the log to a topic again, with the same ids."""
+    """Follow the events on the topic; or publish part of the log again, with the same ids."""
     needed = database_url if after is not None else "postgresql://"
     config = load_settings(database_url=needed, kafka_bootstrap_servers=kafka_bootstrap_servers)
     if after is None:
@@ -94,7 +95,7 @@ def stream(
             click.echo(told(record))
         return
     if topic is None:
-        raise click.UsageError(f"Say with --topic where to send it again; {config.kafka_topic} is the one that all read.")
+        raise click.UsageError(f"Name the topic to publish to with --topic; {config.kafka_topic} is the one that everybody reads.")
     with progress("Sending") as report:
         sent = republish(config, topic, after, report)
-    click.echo(f"Sent {sent.messages} messages to {topic}, up to position {sent.position}.")
+    click.echo(f"Published {sent.messages} messages to {topic}, up to position {sent.position}.")

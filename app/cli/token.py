@@ -13,22 +13,28 @@ from app.cli.options import database_url, migrated_database, org, show
 
 @click.group()
 def token() -> None:
-    """API tokens."""
+    """Manage API tokens."""
 
 
 @token.command(name="create")
 @database_url
 @org
-@click.option("--email", required=True, help="Of the user whose rights the token has.")
+@click.option("--email", required=True, help="The email of the user that the token is for.")
 @click.option("--name", default="command line", show_default=True)
-@click.option("--expires-at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="UTC; never where left out.")
 @click.option(
-    "--role", type=click.Choice(["read_only", "rep", "manager", "admin"]), help="At most this; the user's where left out."
+    "--expires-at",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    help="When the token expires, in UTC; by default never.",
+)
+@click.option(
+    "--role",
+    type=click.Choice(["read_only", "rep", "manager", "admin"]),
+    help="The token's role, at most the user's, which is the default.",
 )
 def token_create(
     database_url: str | None, org_id: UUID | None, email: str, name: str, expires_at: datetime | None, role: Any
 ) -> None:
-    """Make a token for a user; prints it, the only time it is shown."""
+    """Create a token for a user. Prints it; it is shown only once."""
     from app.cli.provisioning import create_token
 
     url = migrated_database(database_url)
@@ -39,7 +45,7 @@ def token_create(
 @database_url
 @click.argument("secret", metavar="TOKEN")
 def token_revoke(database_url: str | None, secret: str) -> None:
-    """Revoke a token, given by its id or by itself. It stops working at once."""
+    """Revoke a token, given by its id or its secret. It stops working at once."""
     from app.cli.provisioning import revoke_token
 
     show(revoke_token(migrated_database(database_url), secret))

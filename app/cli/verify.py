@@ -10,7 +10,7 @@ from app.cli.options import database_url, migrated_database, progress
 @click.command()
 @database_url
 def verify(database_url: str | None) -> None:
-    """Compare the live read models with freshly built ones; fails where they differ, and says how."""
+    """Compare the live read models with freshly built ones; fails if they differ, and reports how."""
     from app.process import children
     from app.process.failures import Failure
     from projections.rebuild import verify as run

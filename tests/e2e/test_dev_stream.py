@@ -107,7 +107,7 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
     again = messages(at(ready.kafka_bootstrap_servers, "again"))
     assert min(again, key=lambda told: told.position).id == last["id"]
     checked = opportunities("relay", "--check", "--database-url", ready.database_url)
-    assert (checked.returncode, checked.stdout) == (0, "A relay is at work, 0 events behind.\n")
+    assert (checked.returncode, checked.stdout) == (0, "A relay is running, 0 events behind.\n")
 
 
 def test_a_killed_broker_is_brought_back_and_filled_again(dev: Dev) -> None:

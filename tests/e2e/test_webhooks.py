@@ -47,7 +47,7 @@ def test_a_deal_closed_over_the_api_arrives_signed_and_only_what_was_subscribed_
         heard = [one.verify(everything["secret"])["type"] for one in it.receiver.at("/everything")]
         assert sorted(heard) == ["opportunity.created", "opportunity.created", "opportunity.won", "opportunity.won"]
         checked = opportunities("webhooks", "--check", env=it.env)
-        assert (checked.returncode, checked.stdout.startswith("Webhooks are at work: 0 records behind")) == (0, True), checked
+        assert (checked.returncode, checked.stdout.startswith("Webhooks are running: 0 records behind")) == (0, True), checked
 
 
 def test_each_endpoint_hears_what_its_filters_let_pass_once_under_its_own_name(database_url: str, kafka: Kafka) -> None:
@@ -139,7 +139,7 @@ def test_nobody_at_work_is_told_in_a_line(database_url: str, kafka: Kafka) -> No
     for part in ("consumer", "sender"):
         checked = opportunities("webhooks", "--check", "--only", part, env=env)
         assert checked.returncode == 1
-        assert checked.stderr.startswith(f"opportunities: No webhook {part} has been at work ever")
+        assert checked.stderr.startswith(f"opportunities: No webhook {part} has run ever")
     without = opportunities("webhooks", env={"DATABASE_URL": database_url})
     assert (without.returncode, without.stderr.count("\n")) == (2, 1), without.stderr
 

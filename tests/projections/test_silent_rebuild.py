@@ -63,7 +63,10 @@ def test_a_rebuild_that_meets_silence_ends_and_the_next_is_whole(
     with pytest.raises(psycopg.OperationalError) as failed:
         rebuild(proxy.url, NAMES)
     assert monotonic() - began < SECONDS
-    assert explain(failed.value) == ("PostgreSQL cannot be used: it fell silent: check the network between, then try again.", 1)
+    assert explain(failed.value) == (
+        "PostgreSQL cannot be used: it does not answer any more: check the network, then try again.",
+        1,
+    )
     assert wait_until(lambda: not held(database_url, LOCK), 10)
     company.deal("Later")
     assert verify(database_url) == [], "what was there is whole, or what took its place"

@@ -158,7 +158,7 @@ def test_a_wrong_call_is_told_in_a_line(run: Run, arguments: list[str], told: st
         (["org", "create", "--name", "A", "--admin-email", "a@a.example", "--currency", "GOLD"], "currency: 'GOLD' is not"),
         (["org", "create", "--name", "A", "--admin-email", "nonsense"], "email: "),
         (["token", "create", "--email", "nobody@acme.example"], "There is no active user nobody@acme.example."),
-        (["token", "revoke", "mine"], "'mine' is neither a token nor the id of one."),
+        (["token", "revoke", "mine"], "'mine' is neither a token nor a token's id."),
         (["token", "revoke", str(uuid4())], "There is no such token."),
         (["rebuild", "directories"], "There is no read model 'directories'; there are directory, "),
     ],
@@ -188,7 +188,7 @@ def test_a_full_disk_is_told_in_a_line() -> None:
 
 def test_a_fault_of_ours_is_called_that_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.fail(KeyError("stage")) == 1
-    told = "A fault of ours, please report it: KeyError: 'stage'. OPPORTUNITIES_LOG_LEVEL=debug shows where."
+    told = "Internal error, please report it: KeyError: 'stage'. OPPORTUNITIES_LOG_LEVEL=debug shows where."
     assert capsys.readouterr().err == f"opportunities: {told}\n"
 
 

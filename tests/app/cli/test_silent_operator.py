@@ -16,7 +16,7 @@ from tests.support.commands import Company
 from tests.support.proxy import Proxy, proxied
 
 SECONDS = 8.0
-LINE = "PostgreSQL cannot be used: it fell silent: check the network between, then try again.", 1
+LINE = "PostgreSQL cannot be used: it does not answer any more: check the network, then try again.", 1
 
 
 @pytest.fixture(autouse=True)

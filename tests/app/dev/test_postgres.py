@@ -148,7 +148,7 @@ def test_data_of_another_version_is_told_in_a_sentence(folder: Path) -> None:
     server = Postgres.start(folder, durable=False)
     server.stop()
     (server.cluster / "PG_VERSION").write_text("9.6\n")
-    with pytest.raises(EmbeddedError, match=r"made by PostgreSQL 9, .*: install that, or set PG_BIN_DIR"):
+    with pytest.raises(EmbeddedError, match=r"created by PostgreSQL 9, .*: install that, or set PG_BIN_DIR"):
         Postgres.start(folder)
 
 
@@ -205,7 +205,7 @@ def test_the_newest_is_taken_unless_the_data_was_made_by_another(monkeypatch: py
     made = {version: programs(tmp_path / str(version), f"{version}.1") for version in (9, 15, 17, 100)}
     assert postgres_binaries.find(None) == made[100]
     assert postgres_binaries.find(None, 15) == made[15]
-    with pytest.raises(NoBinaries, match=r"made by PostgreSQL 16, .*: install that"):
+    with pytest.raises(NoBinaries, match=r"created by PostgreSQL 16, .*: install that"):
         postgres_binaries.find(None, 16)
 
 

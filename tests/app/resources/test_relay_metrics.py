@@ -52,11 +52,11 @@ def test_the_lag_is_told_in_events_and_seconds(database_url: str, kafka: Kafka) 
 
 def test_the_operator_is_told_whether_a_relay_is_at_work(database_url: str) -> None:
     config = Settings(database_url=database_url)
-    with pytest.raises(Failure, match="No relay has ever been at work"):
+    with pytest.raises(Failure, match="No relay has ever run"):
         relaying.check(config)
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         checkpoints.save(cursor, checkpoints.RELAY, 0)
-    assert relaying.check(config) == "A relay is at work, 0 events behind."
+    assert relaying.check(config) == "A relay is running, 0 events behind."
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE checkpoints SET updated_at = clock_timestamp() - interval '1 hour'")
     with pytest.raises(Failure, match="for 3600 s"):
