@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
 
 from domain.event import Command, State
 from domain.permissions import Actor, Credential, require_admin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class References:
+class References(Struct, frozen=True, kw_only=True):
     """What a command asks about other records of its org; it determines which of the ``Facts`` are filled in.
 
     ``records`` are ids of accounts, users and contacts; ``opportunity_id`` is the deal whose owner is needed. ``deals`` is the
