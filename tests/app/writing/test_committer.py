@@ -229,7 +229,7 @@ def test_a_command_that_breaks_its_transaction_does_not_hurt_its_neighbours(
 
 @pytest.mark.parametrize(
     ("table", "column", "most"),
-    [("opportunity_counts", "n", 1), ("opportunities", "detail", 2 * MAX_FAULTS)],
+    [("opportunity_counts", "n", 1), ("opportunities", "json_detail", 2 * MAX_FAULTS)],
     ids=["as such", "as the fault of each command"],
 )
 def test_a_fault_that_concerns_every_command_takes_few_transactions(database_url: str, table: str, column: str, most: int) -> None:
