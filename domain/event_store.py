@@ -112,6 +112,13 @@ def lock(cursor: SqlCursor) -> None:
     cursor.execute('SELECT "position", instant, read_models FROM open_log()', prepare=True)
 
 
+def try_lock(cursor: SqlCursor) -> bool:
+    """The same without waiting; whether the lock is ours. Nothing is looked up, so the caller must not append."""
+    cursor.execute("SELECT pg_try_advisory_xact_lock('public.opportunities_events'::regclass::oid::bigint)")
+    (ours,) = cursor.fetchone() or (False,)
+    return bool(ours)
+
+
 def evict(cursor: SqlCursor, application: str, milliseconds: int) -> bool:
     """Terminate the session of ``application`` that has held the lock for so long while the server waits for its next statement.
     True if there was one. Both sessions must belong to the same user."""

@@ -18,10 +18,12 @@ GENTLE_SECONDS = 20.0
 """After how long the API's readers are no longer waited for, but cancelled, upon which they read again."""
 READER = "opportunities reader"
 LOOK_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 2.0
 LOG_SECONDS = 0.02, 0.045
 """How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and then."""
-RENEW_SECONDS = 30.0
-"""After how long a swap that did not succeed may keep writers waiting for as long again: better than a rebuild in vain."""
+FREE_TRIES = 20
+"""Attempts in a row that keep nobody waiting, once the others have used up what they may."""
+FREE_PAUSE_SECONDS = 0.002
 TABLES_SECONDS = 0.005, 0.02
 """How long one attempt waits for those who read the tables, and others behind it: likewise."""
 _VERSION = sql.SQL(
@@ -34,6 +36,10 @@ class RebuildError(Exception):
     """Why a rebuild cannot run; the text says what to do."""
 
 
+class Taken(Exception):
+    """Somebody is appending, or waits to."""
+
+
 class Swap:
     """One of shadow tables with the live ones."""
 
@@ -44,21 +50,20 @@ class Swap:
         """Put the shadows in the place of the live tables, at a moment when nobody appends or reads.
 
         Nobody waits for it but for some milliseconds: while long statements read the tables it is not even tried, and what is
-        tried is given up at once. Raises ``RebuildError`` where that moment does not come.
+        tried is given up at once. Where attempts that wait have kept writers for as long as they may, it is tried without waiting
+        for anybody. Raises ``RebuildError`` where that moment does not come.
         """
         began = time.monotonic()
         kept = pause = 0.0
         with self._shadows.control.cursor() as cursor:
             while self._quiet(cursor, began):
                 gentle = _gentle(began)
-                allowed = LOG_SECONDS[not gentle] * (1 + (time.monotonic() - began) // RENEW_SECONDS)
-                if kept + TABLES_SECONDS[not gentle] > allowed:
-                    continue
-                waited = self._attempt(cursor, gentle=gentle)
+                free = kept + TABLES_SECONDS[not gentle] > LOG_SECONDS[not gentle]
+                waited = self._attempt_freely(cursor, gentle=gentle) if free else self._attempt(cursor, gentle=gentle)
                 if waited is None:
                     return
                 kept += waited
-                pause = pause * 2 or LOOK_SECONDS
+                pause = min(pause * 2, MAX_PAUSE_SECONDS) or LOOK_SECONDS
                 time.sleep(pause)
             users = ", ".join(sorted(set(_users(cursor, self._live(cursor)).values()))) or "short statements"
         raise RebuildError(
@@ -97,6 +102,33 @@ class Swap:
             return time.monotonic() - began
         return None
 
+    def _attempt_freely(self, cursor: psycopg.Cursor[Any], *, gentle: bool) -> float | None:
+        """The same without waiting for a lock: where somebody has one of them, or waits for it, nothing is held."""
+        kept = 0.0
+        if not gentle:
+            self._cancel_readers(cursor, self._live(cursor))
+        for _ in range(FREE_TRIES):
+            began, position = time.monotonic(), self._shadows.position
+            try:
+                with self._shadows.control.transaction():
+                    live = self._live(cursor)
+                    self._lock_at_once(cursor, live)
+                    self._replace(cursor, live)
+                return None
+            except psycopg.errors.LockNotAvailable:
+                self._shadows.position = position
+            except Taken:
+                kept += time.monotonic() - began
+            time.sleep(FREE_PAUSE_SECONDS)
+        return kept
+
+    def _lock_at_once(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
+        """Raises ``LockNotAvailable`` where a table is in use, ``Taken`` where the log is."""
+        if live:
+            cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(_names(live)))
+        if not event_store.try_lock(cursor):
+            raise Taken
+
     def _cancel_readers(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
         """The API's; they ask again a moment later."""
         cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", {"tables": list(live)})
@@ -106,14 +138,17 @@ class Swap:
         return [table for model in self._shadows.models for table in model.tables if _exists(cursor, table)]
 
     def _swap(self, cursor: psycopg.Cursor[Any], live: Sequence[str], seconds: float) -> None:
-        names = sql.SQL(", ").join(sql.Identifier("public", table) for table in live)
         if live:
             # Readers take these locks in an order of their own, and may wait for us while we wait for them: we give way.
             text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = {}"
-            cursor.execute(sql.SQL(text).format(int(seconds * 1000), names, STATEMENT_MS))
+            cursor.execute(sql.SQL(text).format(int(seconds * 1000), _names(live), STATEMENT_MS))
+        self._replace(cursor, live)
+
+    def _replace(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
+        """With the log and the live tables locked."""
         while self._shadows.catch_up(cursor):
             pass
-        statements = [sql.SQL("DROP TABLE {}").format(names)] if live else []
+        statements = [sql.SQL("DROP TABLE {}").format(_names(live))] if live else []
         for model in self._shadows.models:
             shadows = [sql.Identifier(SCHEMA, table) for table in model.tables]
             statements += [sql.SQL("ALTER TABLE {} SET SCHEMA public").format(name) for name in shadows]
@@ -141,6 +176,10 @@ def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool 
         {"tables": list(tables), "readers": readers},
     )
     return dict(cursor.fetchall())
+
+
+def _names(tables: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier("public", table) for table in tables)
 
 
 def _gentle(began: float) -> bool:

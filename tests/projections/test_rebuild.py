@@ -336,6 +336,21 @@ def test_a_swap_keeps_writers_waiting_for_no_more_than_a_moment_though_somebody_
     assert verify(database_url) == []
 
 
+def test_a_swap_that_may_keep_nobody_waiting_any_more_finds_its_moment_all_the_same(
+    writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap, "LOG_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(swap, "GENTLE_SECONDS", 1.5)
+    before = relations(database_url)
+    with Waits(database_url) as waits, Readers(database_url, 3) as readers:
+        rebuild(database_url, NAMES)
+    assert relations(database_url) != before
+    assert writing() > 50
+    assert waits.seconds <= 0.005
+    assert readers.faults == []
+    assert verify(database_url) == []
+
+
 def test_a_swap_that_finds_no_moment_says_who_is_in_its_way_and_keeps_nobody_waiting(
     writing: Callable[[], int], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
