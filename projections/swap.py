@@ -63,7 +63,7 @@ class Swap:
                 if waited is None:
                     return
                 kept += waited
-                pause = min(pause * 2, MAX_PAUSE_SECONDS) or LOOK_SECONDS
+                pause = MAX_PAUSE_SECONDS if free else pause * 2 or LOOK_SECONDS  # who was cancelled needs time to read again
                 time.sleep(pause)
             users = ", ".join(sorted(set(_users(cursor, self._live(cursor)).values()))) or "short statements"
         raise RebuildError(

@@ -399,6 +399,16 @@ def test_what_was_healed_is_whole(tampered_url: str) -> None:
     assert verify(tampered_url) == []
 
 
+def test_a_comment_in_the_statements_of_a_read_model_may_say_what_it_likes(
+    company: Company, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (forecast,) = (model for model in READ_MODELS if model.name == "forecast")
+    monkeypatch.setattr(type(forecast), "ddl", f"-- A ledger; CREATE nothing else;\n{forecast.ddl}")
+    company.deal()
+    rebuild(database_url, ["forecast"])
+    assert verify(database_url) == []
+
+
 def test_a_counter_at_zero_means_the_same_as_none(company: Company, database_url: str) -> None:
     deal = company.deal(close_date=datetime.now(UTC).date() + timedelta(days=400))
     company.do(opportunity.Delete(), deal)
