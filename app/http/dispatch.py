@@ -10,15 +10,12 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from app.http import bodies, etag, filters, idempotency_key, permission, request_context, shared
-from app.http.request_context import Http, RequestContext
+from app.http.request_context import Http
 from app.http.response import Header, JsonResponse, extended
 from app.writing.envelope import Envelope, Outcome
 from domain import catalog
-from domain.errors import VersionMismatch
 from domain.event import Command
 from domain.permissions import Actor
-
-NO_VERSION = 0
 
 
 async def execute(
@@ -40,44 +37,20 @@ async def execute(
     if context.idempotency_key is not None and context.method == "POST":
         mark = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
         key = idempotency_key.parse(context.idempotency_key), mark
-    expected = _expected(context) if stream_id is not None else None
-
-    async def submit(version: int | None) -> Outcome:
-        return await shared.from_request(request).command_queue.execute(
-            Envelope(
-                kind=kind or catalog.kind_of(type(command)),
-                stream_id=stream_id or uuid7(),
-                command=command,
-                org_id=identity.org_id,
-                actor=Actor(identity.user_id, identity.role, identity.email),
-                token_id=identity.token_id,
-                expected_version=version,
-                idempotency=key,
-                request_id=context.request_id,
-                comment=comment,
-            )
+    return await shared.from_request(request).command_queue.execute(
+        Envelope(
+            kind=kind or catalog.kind_of(type(command)),
+            stream_id=stream_id or uuid7(),
+            command=command,
+            org_id=identity.org_id,
+            actor=Actor(identity.user_id, identity.role, identity.email),
+            token_id=identity.token_id,
+            expected_versions=None if stream_id is None or context.if_match is None else etag.versions(context.if_match),
+            idempotency=key,
+            request_id=context.request_id,
+            comment=comment,
         )
-
-    if not expected:
-        return await submit(None)
-    try:
-        return await submit(max(expected))
-    except VersionMismatch as error:
-        present = error.extra.get("version")
-        if isinstance(present, int) and present in expected:
-            return await submit(present)
-        raise VersionMismatch(
-            f"The record is at version {present}, which If-Match does not list: read it again and repeat the change.",
-            version=present,
-        ) from error
-
-
-def _expected(context: RequestContext) -> frozenset[int] | None:
-    """The versions in ``If-Match``; ``NO_VERSION``, which never matches, if none of the tags is ours."""
-    if context.if_match is None:
-        return None
-    listed = etag.versions(context.if_match)
-    return None if listed is None else listed or frozenset({NO_VERSION})
+    )
 
 
 def answer(outcome: Outcome, status: int = 200, *, location: str | None = None, **once: str | None) -> JsonResponse:

@@ -28,14 +28,14 @@ def policy_streams(org_id: UUID) -> tuple[UUID, UUID, UUID]:
 
 
 def require_version(state: State | None, envelope: Envelope) -> None:
-    expected = envelope.expected_version
-    if expected is None or (state is not None and state.version == expected):
+    expected = envelope.expected_versions
+    if expected is None or (state is not None and state.version in expected):
         return
     gone = getattr(state, "deleted", False) and not isinstance(envelope.command, opportunity.Restore)
     if state is None or gone:
         raise NotFound("No such record.")
     raise VersionMismatch(
-        f"The record is at version {state.version}, not {expected}: read it again and repeat the change.",
+        f"The record is at version {state.version}, which If-Match does not list: read it again and repeat the change.",
         version=state.version,
     )
 

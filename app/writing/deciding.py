@@ -117,7 +117,7 @@ class Decisions:
         aggregate = catalog.AGGREGATES[envelope.kind].module
         context = circumstances.context(envelope, known, self.states, state, self._opening.now)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
-        if foreign or envelope.expected_version is not None:  # of neither is told to whoever may not give the command
+        if foreign or envelope.expected_versions is not None:  # of neither is told to whoever may not give the command
             aggregate.permit(None if foreign else state, envelope.command, context)
         if foreign:
             raise NotFound("No such record.")
@@ -134,7 +134,7 @@ class Decisions:
     def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
         """Revoke the tokens that were issued with a revoked one as well."""
         command = token.Revoke(following=True)
-        further = [replace(envelope, stream_id=id_, command=command, expected_version=None) for id_ in ids]
+        further = [replace(envelope, stream_id=id_, command=command, expected_versions=None) for id_ in ids]
         self._request_states(further)()
         for one in further:
             self._decide(one, Facts())

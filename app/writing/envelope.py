@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -15,7 +16,7 @@ Status = Literal["created", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A command on its way. ``expected_version`` is an ``If-Match``; ``idempotency`` a key with the request's fingerprint.
+    """A command on its way. ``expected_versions`` are of an ``If-Match``; ``idempotency`` is a key with the request's fingerprint.
 
     With a ``token_id`` the actor is read anew under the lock, so a revoked token or a changed role counts at once.
     ``occurred_at`` dates history (import, demo); it is moved forward where the record already has a later event.
@@ -27,7 +28,7 @@ class Envelope:
     org_id: UUID
     actor: Actor
     token_id: UUID | None = None
-    expected_version: int | None = None
+    expected_versions: Collection[int] | None = None
     idempotency: tuple[str, bytes] | None = None
     request_id: str = ""
     comment: str | None = None

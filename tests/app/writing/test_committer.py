@@ -113,26 +113,36 @@ def test_a_command_finds_no_record_of_another_kind(shared_database_url: str, com
 def test_if_match_lets_exactly_one_of_two_writers_through(shared_database_url: str, company: Company, elsewhere: Committer) -> None:
     deal = company.deal()
     first, second = company.committer.run(
-        [company.envelope(opportunity.Update(name=name), deal, expected_version=1) for name in ("A", "B")]
+        [company.envelope(opportunity.Update(name=name), deal, expected_versions={1}) for name in ("A", "B")]
     )
     assert outcome(first).version == 2
     assert isinstance(second, VersionMismatch)
     assert second.extra == {"version": 2}
-    (stale,) = elsewhere.run([company.envelope(opportunity.Update(name="C"), deal, expected_version=1)])
+    (stale,) = elsewhere.run([company.envelope(opportunity.Update(name="C"), deal, expected_versions={1})])
     assert isinstance(stale, VersionMismatch)
-    (fresh,) = elsewhere.run([company.envelope(opportunity.Update(name="D"), deal, expected_version=2)])
+    (fresh,) = elsewhere.run([company.envelope(opportunity.Update(name="D"), deal, expected_versions={2})])
     assert outcome(fresh).version == 3
     with pytest.raises(VersionMismatch):
-        company.do(opportunity.Update(name="D"), deal, expected_version=2)
+        company.do(opportunity.Update(name="D"), deal, expected_versions={2})
     assert state(shared_database_url, deal).name == "D"
+
+
+def test_if_match_of_several_versions_lets_a_change_of_any_of_them_through(company: Company) -> None:
+    deal = company.deal()
+    for name, listed, version in (("A", {1, 2}, 2), ("B", {1, 2, 9}, 3), ("C", {2, 3}, 4)):
+        assert company.do(opportunity.Update(name=name), deal, expected_versions=listed).version == version
+    for listed in ({1, 3}, set[int]()):
+        with pytest.raises(VersionMismatch, match=r"is at version 4, which If-Match does not list") as refusal:
+            company.do(opportunity.Update(name="D"), deal, expected_versions=listed)
+        assert refusal.value.extra == {"version": 4}
 
 
 def test_if_match_on_what_is_not_there_finds_nothing(company: Company) -> None:
     deal = company.deal()
-    company.do(opportunity.Delete(), deal, expected_version=1)
+    company.do(opportunity.Delete(), deal, expected_versions={1})
     for stream_id in (deal, uuid7()):
         with pytest.raises(NotFound):
-            company.do(opportunity.Update(name="Late"), stream_id, expected_version=1)
+            company.do(opportunity.Update(name="Late"), stream_id, expected_versions={1})
 
 
 def test_a_command_that_changes_nothing_appends_nothing(shared_database_url: str, company: Company) -> None:
