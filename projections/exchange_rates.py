@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from domain.exchange_rate import Quoted
 from domain.fold import Change
@@ -57,10 +57,12 @@ class _Row(Struct):
     doc: str
 
 
-class _Shown(Struct, frozen=True):
+class ExchangeRate(Struct):
+    """What one unit of ``currency`` is worth in the org's own, from ``valid_from`` until the next later day quoted."""
+
     currency: str
     valid_from: date
-    rate: str
+    rate: Annotated[str, Meta(extra_json_schema={"format": "decimal"})]
     updated_at: datetime
 
 
@@ -79,7 +81,7 @@ class ExchangeRates:
         for recorded, _, after in batch:
             if isinstance(quoted := recorded.event, Quoted):
                 at = recorded.meta.occurred_at
-                shown = _Shown(quoted.currency, quoted.valid_from, f"{quoted.rate:f}", at)
+                shown = ExchangeRate(quoted.currency, quoted.valid_from, f"{quoted.rate:f}", at)
                 rows.append(
                     _Row(
                         id=after.id,

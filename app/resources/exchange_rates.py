@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 from litestar import get, put
-from msgspec import Struct
 
 from app.http import bodies, dispatch, listing, paging, request_context, shared
 from app.http.filters import Filter, Filters
@@ -19,22 +16,12 @@ from app.http.response import JsonResponse
 from domain import exchange_rate
 from projections import exchange_rates as rates
 from projections.directory import queries as directory_queries
+from projections.exchange_rates import ExchangeRate
 
 TAG = "Exchange rates"
 PATH = "/api/exchange-rates"
 READ_ONLY = frozenset({"updated_at"})
 EXAMPLE = {"currency": "EUR", "valid_from": "2026-01-01", "rate": "1.0835"}
-
-
-class ExchangeRate(Struct):
-    """What one unit of ``currency`` is worth in the org's own, from ``valid_from`` until the next later day quoted."""
-
-    currency: str
-    valid_from: date
-    rate: Decimal
-    updated_at: datetime
-
-
 SHOWN: dict[str, Any] = {**EXAMPLE, "updated_at": "2026-01-01T08:00:00Z"}
 TABLE = ListSpec(
     Filters((Filter("currency", CURRENCY, description="Of this currency."),)),

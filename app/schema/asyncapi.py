@@ -15,7 +15,6 @@ from app.http import shared
 from app.http.json_schema import REF, Schemas, shown
 from app.http.operations import Json, describe
 from app.http.request_context import Http
-from app.resources.exchange_rates import ExchangeRate
 from app.resources.opportunity_types import ID, ITEM, OWNER_ID, Opportunity
 from app.schema import openapi, pages
 from app.settings import Settings
@@ -24,6 +23,7 @@ from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
 from consumers.message import Actor, Message
 from domain import catalog
 from domain.custom_field import Definition
+from projections.exchange_rates import ExchangeRate
 
 VERSION = "3.1.0"
 BINDING = "0.5.0"

@@ -91,6 +91,10 @@ class Total:
         self._whole = ZERO
         self._divided: dict[Decimal, Decimal] | None = None
 
+    def __bool__(self) -> bool:
+        """False for a sum that is surely nothing."""
+        return bool(self._whole or self._divided)
+
     def add(self, amount: Decimal, factor: Factor = SAME) -> None:
         times, by = factor
         if by == ONE:

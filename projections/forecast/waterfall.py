@@ -25,7 +25,7 @@ from projections.conditions import SqlStatement
 from projections.forecast import INFINITY, Cause
 from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
 from projections.forecast.current import NOT_ALL_ZERO, OWN_CURRENCY
-from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
+from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
 
 MAX_BEHIND = 100
 """The most opportunities that are named behind one step of one month; ``count`` is the number of all."""
@@ -197,14 +197,18 @@ class _StepTotals:
     def add(self, step: str, amount: Decimal, valued: Factor | None, at_end: Factor) -> None:
         if valued:
             self.steps[step].add(amount, valued)
-            self.steps["rate_change"].add(amount.copy_negate(), valued)
-        self.steps["rate_change"].add(amount, at_end)
+        if valued != at_end:
+            self.steps["rate_change"].add(amount, at_end)
+            if valued:
+                self.steps["rate_change"].add(amount.copy_negate(), valued)
 
     def shown(self, currency: str) -> WaterfallSteps:
         running = Total()
         before = running.rounded(currency)
-        differences: dict[str, Decimal] = {}
+        differences = dict.fromkeys(STEPS, ZERO)
         for step, total in self.steps.items():
+            if not total:
+                continue
             after = running.merge(total).rounded(currency)
             differences[step] = shortest(difference(after, before))
             before = after
