@@ -70,7 +70,9 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "contact": Aggregate(contact, published=True, visible_to="everybody"),
     "custom_field": Aggregate(custom_field, published=True, visible_to="everybody"),
     "exchange_rate": Aggregate(exchange_rate, published=True, visible_to="everybody"),
-    "opportunity": Aggregate(opportunity, published=True, visible_to="everybody", not_in_history=frozenset({"stage_entered_at"})),
+    "opportunity": Aggregate(
+        opportunity, published=True, visible_to="everybody", not_in_history=frozenset({"stage_entered_at", "closed_at"})
+    ),
     "organization": Aggregate(organization, published=True, visible_to="everybody"),
     "pipeline": Aggregate(pipeline, published=True, visible_to="everybody"),
     "token": Aggregate(token, secret=frozenset({"hash"})),

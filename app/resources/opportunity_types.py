@@ -114,6 +114,7 @@ _ITEM = {
     "created_at": "2026-03-01T10:00:00Z",
     "status": "open",
     "tags": [],
+    "stage_entered_at": "2026-03-04T09:30:00Z",
     "updated_at": "2026-03-04T09:30:00Z",
     "version": 2,
 }
@@ -139,5 +140,4 @@ RECORD = {
     "activities_url": f"/api/opportunities/{ID}/activities/",
     "custom_field_definitions": [],
     "probability_source": "stage",
-    "stage_entered_at": "2026-03-04T09:30:00Z",
 }

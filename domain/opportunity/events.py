@@ -93,6 +93,7 @@ class State(event.State, frozen=True):
     probability_source: ProbabilitySource
     owner_id: UUID
     stage_entered_at: datetime
+    closed_at: datetime | None = None
     amount: Decimal | None = None
     close_date: date | None = None
     stakeholder_ids: tuple[UUID, ...] = ()
@@ -109,7 +110,7 @@ class State(event.State, frozen=True):
 def evolve(state: State | None, recorded: event.Recorded) -> State:
     happened = recorded.event
     if isinstance(happened, Created):
-        return State(**recorded.initial_fields(), stage_entered_at=recorded.meta.occurred_at, **event.set_fields(happened.changes))  # type: ignore[arg-type]
+        return State(**recorded.initial_fields(), **_moved(event.set_fields(happened.changes), recorded))  # type: ignore[arg-type]
     assert state is not None, f"{recorded.stream_id} does not begin with its creation"
     if isinstance(happened, Deleted | Restored):
         return structs.replace(state, **recorded.updated_fields(), deleted=isinstance(happened, Deleted))
@@ -118,6 +119,14 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     if "custom_fields" in new:
         merged = state.custom_fields | new["custom_fields"]
         new["custom_fields"] = {key: value for key, value in merged.items() if value is not None}
+    return structs.replace(state, **recorded.updated_fields(), **_moved(new, recorded))
+
+
+def _moved(new: dict[str, Any], recorded: event.Recorded) -> dict[str, Any]:
+    """The new values with the instants of the move, if it is one. From one won stage to another a deal stays closed as it was."""
+    at = recorded.meta.occurred_at
     if "stage" in new:
-        new["stage_entered_at"] = recorded.meta.occurred_at
-    return structs.replace(state, **recorded.updated_fields(), **new)
+        new["stage_entered_at"] = at
+    if "status" in new:
+        new["closed_at"] = None if new["status"] == "open" else at
+    return new

@@ -57,6 +57,8 @@ CREATE TABLE opportunities (
     actual_amount numeric,
     actual_close_date date,
     next_step text,
+    stage_entered_at timestamptz NOT NULL,
+    closed_at timestamptz,
     tags text[] NOT NULL,
     stakeholder_ids uuid[] NOT NULL,
     custom_fields jsonb NOT NULL,
@@ -88,6 +90,10 @@ CREATE INDEX opportunities_stakeholders ON opportunities USING gin (stakeholder_
 CREATE INDEX opportunities_updated_at ON opportunities (org_id, valid_from DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_amount ON opportunities (org_id, amount DESC NULLS LAST, id DESC)
+    WHERE valid_to = 'infinity' AND NOT deleted;
+CREATE INDEX opportunities_stage_entered_at ON opportunities (org_id, stage_entered_at DESC, id DESC)
+    WHERE valid_to = 'infinity' AND NOT deleted;
+CREATE INDEX opportunities_closed_at ON opportunities (org_id, closed_at DESC NULLS LAST, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_as_of ON opportunities (org_id, created_at DESC, id DESC, valid_from, valid_to);
 

@@ -48,6 +48,8 @@ class AfterStakeholders(Struct):
     lost_reason: str | None
     lost_reason_code: str | None
     next_step: str | None
+    stage_entered_at: datetime
+    closed_at: datetime | None
     updated_at: datetime
     version: int
 
@@ -56,7 +58,6 @@ class Detail(Struct):
     """What a record shows beyond a list item, but for the records that it refers to."""
 
     probability_source: ProbabilitySource
-    stage_entered_at: datetime
 
 
 class Compared(Struct):
@@ -72,6 +73,8 @@ class Compared(Struct):
     actual_amount: Decimal | None
     actual_close_date: date | None
     next_step: str | None
+    stage_entered_at: datetime
+    closed_at: datetime | None
 
 
 class Row(Compared, kw_only=True):
@@ -102,8 +105,9 @@ encode = msgspec.json.Encoder(decimal_format="string", order="deterministic").en
 
 def _taken_by_name(cls: type[T]) -> Callable[[State], T]:
     """Makes the struct from the attributes of a state that have its fields' names."""
-    values = attrgetter(*cls.__struct_fields__)
-    return lambda state: cls(*values(state))
+    names = cls.__struct_fields__
+    values = attrgetter(*names)
+    return (lambda state: cls(*values(state))) if len(names) > 1 else (lambda state: cls(values(state)))
 
 
 _until_owner = _taken_by_name(UntilOwner)

@@ -131,7 +131,7 @@ def _stored(event: Any) -> Any:
 
 
 def _differs(before: State, after: State) -> bool:
-    ignored = {"version", "updated_at", "stage_entered_at"}
+    ignored = {"version", "updated_at", "stage_entered_at", "closed_at"}
     return any(getattr(before, name) != getattr(after, name) for name in after.__struct_fields__ if name not in ignored)
 
 
@@ -154,6 +154,7 @@ def _assert_sound(state: State, rules: Any) -> None:
     assert state.status == rules.pipeline.by_key[state.stage].type
     assert (state.actual_amount is not None and state.actual_close_date is not None) or state.status != "won"
     assert (state.lost_reason is not None) == (state.status == "lost")
+    assert (state.closed_at is not None) == (state.status != "open")
     assert state.status != "open" or (state.actual_amount is None and state.actual_close_date is None)
     assert state.status != "won" or state.probability == 100
     assert state.status != "lost" or state.probability == 0

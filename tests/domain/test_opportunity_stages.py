@@ -12,7 +12,7 @@ import pytest
 from domain import opportunity
 from domain.custom_field import Definition
 from domain.errors import Conflict
-from domain.event import Command
+from domain.event import Command, Event
 from domain.opportunity import ChangeStage, Replace, Update
 from domain.pipeline import DEFAULT, LostReason, Stage
 from domain.pipeline import Replace as ReplacePipeline
@@ -175,9 +175,25 @@ def test_a_move_between_won_stages_is_not_won_again() -> None:
         Stage("lost", "L", "lost"),
     )
     rules = policy(stages=ReplacePipeline(stages=stages, transitions={"won": ("signed",)}))
-    Given(created(), won(), policy=rules).when(ChangeStage(stage="signed")).then(
-        opportunity.StageChanged(changes=changes(stage="signed"))
-    )
+    deal = Given(created(), won(), policy=rules).when(ChangeStage(stage="signed"))
+    deal.then(opportunity.StageChanged(changes=changes(stage="signed")))
+    assert (deal.state.closed_at, deal.state.stage_entered_at) == (NOW + timedelta(hours=1), NOW + timedelta(hours=2))
+
+
+@pytest.mark.parametrize("closing", [won(), lost()])
+def test_a_deal_is_closed_from_when_it_is_won_or_lost_until_it_is_reopened(closing: Event) -> None:
+    deal = Given(created())
+    assert deal.state.closed_at is None
+    deal = Given(created(), closing).when(Update(name="B"))
+    assert deal.state.closed_at == deal.state.stage_entered_at == NOW + timedelta(hours=1)
+    assert deal.when(ChangeStage(stage="proposal")).state.closed_at is None
+    assert deal.state.stage_entered_at == NOW + timedelta(hours=3)
+
+
+def test_a_deal_that_was_won_and_then_lost_is_closed_from_when_it_was_lost() -> None:
+    rules = policy(stages=ReplacePipeline(stages=DEFAULT.stages, transitions={"won": ("lost",)}))
+    deal = Given(created(), won(), policy=rules).when(ChangeStage(stage="lost", lost_reason="price"))
+    assert deal.state.closed_at == NOW + timedelta(hours=2)
 
 
 def test_a_later_default_of_a_stage_rewrites_no_deal() -> None:

@@ -72,6 +72,7 @@ def test_a_won_deal_tells_how_it_was_won_and_not_since_when_it_is_in_its_stage()
     assert found.changes["stage"] == ("discovery", "won")
     assert found.changes["actual_amount"] == (None, Decimal("23000.00"))
     assert "stage_entered_at" not in found.changes
+    assert "closed_at" not in found.changes
 
 
 def test_neither_a_token_s_hash_nor_a_webhook_s_url_is_told() -> None:

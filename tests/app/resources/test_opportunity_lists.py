@@ -84,6 +84,15 @@ def deals(org: Org) -> Org:
         ("probability__gt=60", "b"),
         ("probability__lte=20", "cd"),
         ("probability__lt=20", "c"),
+        ("closed_at__isnull=true", "ad"),
+        ("closed_at__isnull=false", "bc"),
+        ("closed_at__gte=2020-01-01", "bc"),
+        ("closed_at__gt=2020-01-01&status=won", "b"),
+        ("closed_at__lt=2020-01-01", ""),
+        ("closed_at__lte=2019-12-31T23:00:00Z", ""),
+        ("closed_at=2020-01-01", ""),
+        ("stage_entered_at__gte=2020-01-01", "abcd"),
+        ("stage_entered_at__lte=2020-01-01", ""),
         ("next_step=Call%20Gr%C3%B6%C3%9Fe", "a"),
         ("next_step=call%20Gr%C3%B6%C3%9Fe", ""),
         ("next_step__icontains=GROSSE", "a"),
@@ -178,6 +187,11 @@ def test_all_bad_parameters_are_told_at_once(org: Org) -> None:
         ("currency,-name", "bcda"),
         ("-probability,name", "badc"),
         ("name,name", "abcd"),
+        ("closed_at,name", "bcad"),
+        ("-closed_at,name", "cbad"),
+        ("stage_entered_at", "abcd"),
+        ("-stage_entered_at", "dcba"),
+        ("next_step,name", "abcd"),
     ],
 )
 def test_order_with_nulls_last(deals: Org, ordering: str, names: str) -> None:
@@ -243,6 +257,24 @@ def test_a_cursor_walk_is_the_list(seven: Org, ordering: str, size: int) -> None
     pages = walk(seven, f"ordering={ordering}&cursor=&page_size={size}")
     assert [name for page in pages for name in page] == expected
     assert all(len(page) == size for page in pages[:-1])
+
+
+@pytest.mark.parametrize(
+    "ordering", ["closed_at", "-closed_at", "-closed_at,name", "stage_entered_at", "-stage_entered_at", "-next_step"]
+)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_cursor_walk_by_when_deals_moved_is_the_list(seven: Org, ordering: str, size: int) -> None:
+    """Of deals 3 and 6 won and 5 lost, and 2 reopened."""
+    by_name = {deal["name"]: deal for deal in seven.listed()["results"]}
+    for name in ("6", "2", "3"):
+        seven.moved(by_name[name], stage="won", actual_amount=1, actual_close_date="2026-05-05", next_step=name)
+    seven.moved(by_name["5"], stage="lost", lost_reason="price")
+    seven.moved(by_name["2"], stage="proposal")
+    expected = seven.names(f"ordering={ordering}")
+    if "closed_at" in ordering:
+        assert expected[:3] == (["5", "3", "6"] if ordering.startswith("-") else ["6", "3", "5"])
+    pages = walk(seven, f"ordering={ordering}&cursor=&page_size={size}")
+    assert [name for page in pages for name in page] == expected
 
 
 def test_previous_leads_back(seven: Org) -> None:
@@ -317,6 +349,7 @@ def test_as_of_is_the_list_and_the_record_as_they_stood(org: Org) -> None:
     assert then["results"][0]["account"]["name"] == "Acme"
     assert org.read(one, f"?as_of={middle}") == one
     assert org.read(two, f"?as_of={middle}") == two
+    assert (org.names(f"as_of={middle}&closed_at__isnull=false"), two["closed_at"]) == ([], None)
     assert org.names(f"as_of={middle}&amount__gte=2") == ["two"]
     assert org.names(f"as_of={middle}&status=lost") == []
     assert org.listed(f"as_of={middle}&page_size=1&ordering=name&page=2")["results"][0]["name"] == "two"

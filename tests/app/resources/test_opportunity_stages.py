@@ -46,6 +46,7 @@ def test_a_transition_answers_with_the_full_record(org: Org) -> None:
     assert list(after) == list(record)
     assert (after["stage"], after["probability"], after["version"]) == ("qualification", 40, 2)
     assert after["stage_entered_at"] == after["updated_at"] > record["stage_entered_at"]
+    assert after["closed_at"] is None
     assert reply.headers["etag"].startswith('"2.')
 
 

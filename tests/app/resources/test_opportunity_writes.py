@@ -36,6 +36,7 @@ def test_only_name_and_account_are_required(org: Org) -> None:
     assert (record["stakeholders"], record["tags"], record["custom_fields"]) == ([], [], {})
     assert (record["probability_source"], record["version"]) == ("stage", 1)
     assert record["stage_entered_at"] == record["created_at"] == record["updated_at"]
+    assert record["closed_at"] is None
 
 
 def test_explicit_nulls_are_the_same_as_nothing(org: Org) -> None:
@@ -260,7 +261,7 @@ def test_read_only_keys_are_ignored_and_unknown_ones_named_with_the_nearest(org:
     read_only = {
         "id": NOBODY, "account": {}, "owner": 5, "stakeholders": "x", "created_at": 1, "updated_at": None, "version": 99,
         "status": "won", "activities": [], "activities_url": "", "custom_field_definitions": [],
-        "probability_source": "x", "stage_entered_at": 0, "lost_reason_code": "price",
+        "probability_source": "x", "stage_entered_at": 0, "closed_at": "x", "lost_reason_code": "price",
     }  # fmt: skip
     assert made(org.admin.patch(path_of(record), read_only), 200) == record
     assert made(org.admin.post(OPPORTUNITIES, {**read_only, "name": "A", "account_id": record["account"]["id"]}))
