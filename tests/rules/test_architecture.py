@@ -17,7 +17,7 @@ STATEMENT = re.compile(
     re.DOTALL,
 )
 KINDS = {"handlers", "services", "repositories", "schemas", "utils", "util", "helpers", "helper", "managers", "common", "misc"}
-LONGEST = 500
+LONGEST, LONGEST_FUNCTION = 350, 50
 
 
 def test_imports_point_one_way() -> None:
@@ -107,6 +107,17 @@ def test_a_file_is_one_subject_long() -> None:
     """What is longer is two subjects. Data that is only text does not count against it."""
     lengths = {str(module): (ROOT / module).read_text().count("\n") for module in modules()}
     assert {module: lines for module, lines in lengths.items() if lines > LONGEST} == {}
+
+
+def test_a_function_fits_on_a_page() -> None:
+    """What is longer does several things one after the other, and each of them has a name."""
+    lengths = {
+        f"{module}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for module in modules()
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 
 
 def test_a_folder_without_modules_is_no_package() -> None:
