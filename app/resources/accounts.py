@@ -27,8 +27,8 @@ TABLE = ListSpec(
     Filters(
         (
             Filter("name", TEXT, ("icontains",), description="Exact name."),
-            Filter("search", PHRASE, description="In the name, whatever the case."),
-            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("search", PHRASE, description="In the name, ignoring case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
         )
     ),
@@ -62,7 +62,7 @@ async def get_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
     opt=describe(
         TAG,
         "Change an account",
-        description="Only what is sent; `custom_fields` merges by key, null clears.",
+        description="Changes only what is sent; `custom_fields` merges by key, null clears.",
         body=account.Update,
         body_example={"domain": "acme.example"},
         answer=Account,
@@ -77,9 +77,7 @@ async def update_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(
-        TAG, "Delete an account", description="For managers. Not while deals refer to it: 409.", status=204, versioned=True
-    ),
+    opt=describe(TAG, "Delete an account", description="For managers. 409 while deals refer to it.", status=204, versioned=True),
 )
 async def delete_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, account.Delete(), stream_id=id), 204)

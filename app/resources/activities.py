@@ -1,4 +1,4 @@
-"""The activities of an opportunity over HTTP: list, log. Refuses edits: what was logged stays."""
+"""The activities of an opportunity over HTTP: list, log. There is no edit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLE = ListSpec(
         (
             Filter("type", choice(*get_args(activity.Type)), description="Of this type."),
             Filter("occurred_at", INSTANT, RANGE, description="When it took place."),
-            Filter("search", PHRASE, description="In the subject, whatever the case."),
+            Filter("search", PHRASE, description="In the subject, ignoring case."),
         )
     ),
     orderings=("occurred_at", "created_at"),
@@ -59,7 +59,7 @@ async def list_activities(request: Http, id: FromPath[UUID]) -> JsonResponse:
     opt=describe(
         TAG,
         "Log an activity",
-        description="`occurred_at` is now unless given: past for what is written down later, in the future for a plan.",
+        description="`occurred_at` defaults to now; it may be in the past, or in the future for a plan.",
         status=201,
         body=activity.Log,
         body_example=EXAMPLE,

@@ -1,4 +1,4 @@
-"""``/api/``: where everything is, from the routes. Refuses to say anything about the org, and so needs no database."""
+"""``/api/``: an index of the API, made from the routes. It says nothing about the org, and so needs no database."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PREFIX = "/api/"
 EXAMPLE = {"opportunities": "/api/opportunities/", "forecast": "/api/opportunities/forecast/", "documentation": "/schema/"}
 
 
-@get("/api", opt=describe("Operations", "Where everything is", answer=dict[str, str], answer_example=EXAMPLE))
+@get("/api", opt=describe("Operations", "Index of the API", answer=dict[str, str], answer_example=EXAMPLE))
 async def get_index(request: Http) -> JsonResponse:
     return JsonResponse(shared.from_request(request).index)
 
 
 def document(app: Litestar) -> bytes:
-    """Every address that can be read without knowing an id. What is below a collection is named without it, as ``forecast`` is."""
+    """Every address that can be read without knowing an id; nested ones such as ``forecast`` are named without their collection."""
     found: dict[str, str] = {}
     for path in (route.path for route in app.routes if isinstance(route, HTTPRoute) and "GET" in route.methods):
         if path.startswith(PREFIX) and "{" not in path:

@@ -33,10 +33,10 @@ TABLE = ListSpec(
     Filters(
         (
             Filter("account", ID, ("isnull",), description="Of this account."),
-            Filter("email", EMAIL, ("isnull",), description="Exact address, whatever the case."),
+            Filter("email", EMAIL, ("isnull",), description="Exact address, ignoring case."),
             Filter("name", TEXT, ("icontains",), description="First and last name."),
-            Filter("search", PHRASE, description="In the name or the address, whatever the case."),
-            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("search", PHRASE, description="In the name or the address, ignoring case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
         )
     ),
@@ -70,7 +70,7 @@ async def get_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
     opt=describe(
         TAG,
         "Change a contact",
-        description="Only what is sent; null clears.",
+        description="Changes only what is sent; null clears.",
         body=contact.Update,
         body_example={"title": "Chief Financial Officer"},
         answer=Contact,
@@ -85,7 +85,7 @@ async def update_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Delete a contact", description="For managers. Not while deals name it: 409.", status=204, versioned=True),
+    opt=describe(TAG, "Delete a contact", description="For managers. 409 while deals name it.", status=204, versioned=True),
 )
 async def delete_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, contact.Delete(), stream_id=id), 204)

@@ -1,5 +1,4 @@
-"""Custom field definitions over HTTP: list, create, get, change, delete, by key. All of an org's are one stream with
-one version."""
+"""Custom field definitions over HTTP, by key: list, create, get, change, delete. An org's are one stream with one version."""
 
 from __future__ import annotations
 
@@ -71,7 +70,7 @@ async def get_custom_field(request: Http, key: FromPath[str]) -> JsonResponse:
     opt=describe(
         TAG,
         "Change a custom field",
-        description="For admins. Its key and type are for ever; values that deals already have stay as they are.",
+        description="For admins. Key and type cannot change; existing values of deals stay as they are.",
         body=custom_field.Update,
         body_example={"label": "Main competitor", "required": True},
         given=FIELD,
@@ -88,7 +87,7 @@ async def update_custom_field(request: Http, key: FromPath[str]) -> JsonResponse
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Remove a custom field", description="Old values stay.", status=204, versioned=True),
+    opt=describe(TAG, "Remove a custom field", description="Existing values stay.", status=204, versioned=True),
 )
 async def delete_custom_field(request: Http, key: FromPath[str]) -> JsonResponse:
     _require_key(key)
@@ -107,7 +106,7 @@ async def _all(request: Http) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _require_key(key: str) -> None:
-    """Raises ``NotFound`` for what cannot be a key."""
+    """Raises ``NotFound`` for a text that cannot be a key."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key):
         raise NotFound("No such custom field.")
 
@@ -120,7 +119,7 @@ def _find(definitions: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def _one(outcome: Outcome, key: str, status: int = 200) -> JsonResponse:
-    """The answer about one field, of which the outcome shows all."""
+    """The response about one field, from an outcome that shows all."""
     outcome.body = msgspec.json.encode(_find(_definitions.decode(outcome.body), key)).decode()
     answer = dispatch.answer(outcome, status)
     if status == 201:

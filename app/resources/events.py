@@ -1,6 +1,6 @@
-"""The org's events in order, from a position on: a page, or, as server-sent events, all that are and will be.
+"""The org's events in order, from a position on: as pages, or as server-sent events that go on with new ones.
 
-Positions have gaps and never change: the last one seen is where to go on.
+Positions have gaps and never change: continue after the last one seen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAX_LIMIT = 500
 MAX_POSITION = 2**62
 PARAMETERS = ("after", "limit")
 SLICE = 50
-"""Events rendered before other requests have their turn."""
+"""Events rendered before other requests get their turn."""
 EVENT_STREAM = "text/event-stream"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -42,13 +42,13 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 RETRY = b"retry: 1000\n\n"
-"""How many milliseconds clients wait before they come back."""
+"""Milliseconds that clients wait before they reconnect."""
 BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
-"""The end of a stream whose client took too little: where it goes on when it comes back, by ``Last-Event-ID``."""
+"""The end of a stream whose client is too slow; ``Last-Event-ID`` tells where to resume."""
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """``next`` is null at the end of the log: go on later from the last ``position`` seen."""
+    """``next`` is null at the end of the log: continue later after the last ``position`` seen."""
 
     results: list[HistoryEntry]
     next: str | None
@@ -59,17 +59,17 @@ class EventPage(msgspec.Struct, frozen=True):
     opt=describe(
         TAG,
         "Read the event feed",
-        description="Every change in the org, in the order of the log; those of tokens and webhooks only admins see. "
-        "`changes` has old and new value of each field. "
-        "With `Accept: text/event-stream` the answer goes on for ever, as server-sent events: `id` is the position, `event` the"
-        " type, `data` the entry. It goes on after `Last-Event-ID`, else after `after`. It ends with its token, and for a client"
-        " that takes nothing for seconds, which is told where to go on: an `id` without data.",
+        description="Every change in the org, in the order of the log; only admins see those of tokens and webhooks. "
+        "`changes` has the old and the new value of each field. "
+        "With `Accept: text/event-stream` the response is an endless stream of server-sent events: `id` is the position, `event`"
+        " the type, `data` the entry. It starts after `Last-Event-ID`, or else after `after`. It ends with its token, and when the"
+        " client reads nothing for seconds: then an `id` without data tells where to resume.",
         answer=EventPage,
         parameters=(
-            query("after", "Only events beyond this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
+            query("after", "Only events after this position.", {"type": "integer", "minimum": 0, "maximum": MAX_POSITION}),
             query(
                 "limit",
-                "How many at the most: of large ones a page has fewer.",
+                "The largest number of events; a page of large ones has fewer.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
             ),
         ),
@@ -81,7 +81,7 @@ async def list_events(request: Http) -> ASGIResponse:
     after, limit = _asked(request, streaming)
     if streaming:
         return _stream(request, after)
-    # One more than asked for tells whether there is a next page.
+    # One more than requested tells whether there is a next page.
     found, entries = await _beyond(request, after, limit + 1)
     following = None
     entries = entries[:limit]
@@ -92,7 +92,7 @@ async def list_events(request: Http) -> ASGIResponse:
 
 
 async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[HistoryEntry]]:
-    """How many events were found, and those of them that a page has room for."""
+    """How many events were found, and those that fit on the page."""
     identity = request_context.from_request(request).identity
     rows = await shared.from_request(request).read_pool.rows(
         identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin")
@@ -114,13 +114,13 @@ def _stream(request: Http, after: int) -> EventStream:
     if shared.from_request(request).draining.is_set():
         raise Refused(503, "unavailable", "No stream can be opened now: try again.", {"retry-after": "1"})
     live_feed.require_room(identity)
-    # In the metrics its duration is not that of a page.
+    # Its duration must not count as a page's in the metrics.
     request.scope["path_template"] = f"{request.scope['path_template']} (stream)"
     return EventStream(live_feed, identity, after)
 
 
 class EventStream(ASGIResponse):
-    """What is beyond a position, and then what arrives, until the token ends, the process drains or the client has gone."""
+    """The events after a position, then new ones as they come, until the token expires, the process drains or the client leaves."""
 
     __slots__ = ("_after", "_feed", "_identity")
 
@@ -140,7 +140,7 @@ class EventStream(ASGIResponse):
                 except asyncio.CancelledError:
                     if not subscription.stalled:
                         raise
-                    return  # unfinished, for which the server closes the connection
+                    return  # unfinished, so the server closes the connection
                 finally:
                     watching.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,4 +1,4 @@
-"""Exchange rates over HTTP: list, put one. Refuses to remove one: a later quote for the same day takes its place."""
+"""Exchange rates over HTTP: list, put one. A later quote for the same day replaces a rate; none is removed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def list_exchange_rates(request: Http) -> JsonResponse:
     opt=describe(
         TAG,
         "Set an exchange rate",
-        description="For admins. A rate for a day that has one already takes its place.",
+        description="For admins. Replaces the rate of that day, if there is one.",
         body=exchange_rate.Set,
         body_example=EXAMPLE,
         errors=(404,),
@@ -70,7 +70,7 @@ async def set_exchange_rate(request: Http) -> JsonResponse:
     command = await bodies.read(request, exchange_rate.Set, READ_ONLY)
     stream_id = exchange_rate.stream_id(identity.org_id, command.currency)
     outcome = await dispatch.execute(request, command, stream_id=stream_id)
-    # The outcome shows the rate set last, which need not be the one of this day.
+    # The outcome shows the rate set last, which may be another day's.
     statement = directory_queries.exchange_rate(stream_id, command.valid_from)
     (body,) = await shared.from_request(request).read_pool.row(identity, *statement)
     outcome.body = body.decode()

@@ -1,6 +1,6 @@
 """``/api/opportunities/forecast/``: the forecast by month, as of any instant, and the waterfall between two instants.
 
-Refuses ranges that would be answered with more months than anybody reads.
+Refuses ranges of more than ``MAX_MONTHS`` months.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from projections.opportunities import queries as opportunity_queries
 
 TAG = "Forecast"
 
-# A deal's day is the forecast's own matter, and ``currency`` is what it is told in.
+# The forecast chooses a deal's day itself, and ``currency`` is the one it is shown in.
 DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
 DAYS = ("close_date__gte", "close_date__lte")
 PARAMETERS = (*DAYS, "currency", "group_by", "as_of")
@@ -40,9 +40,9 @@ CHANGES = (*DAYS, "currency", "from", "to")
 _DAY = {"type": "string", "format": "date"}
 _INSTANT = {"type": "string", "format": "date-time"}
 _BOUNDS = (
-    query("close_date__gte", "From this day, by close date; of won deals by the actual one.", _DAY),
-    query("close_date__lte", "Up to and with this day.", _DAY),
-    query("currency", "To tell it in; the org's if left out.", CURRENCY.schema),
+    query("close_date__gte", "From this day, by close date; for won deals by the actual one.", _DAY),
+    query("close_date__lte", "Up to this day, inclusive.", _DAY),
+    query("currency", "The currency to show it in; by default the org's.", CURRENCY.schema),
 )
 
 
@@ -75,7 +75,7 @@ EXAMPLE = Forecast(
         answer_example=msgspec.json.decode(encode(EXAMPLE)),
         parameters=(
             *_BOUNDS,
-            query("group_by", "Also by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
+            query("group_by", "Group by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
             query("as_of", "The forecast as it stood at this instant.", _INSTANT),
             *filter_parameters(DEALS),
         ),
@@ -112,7 +112,7 @@ async def get_forecast(request: Http) -> JsonResponse:
         answer=Waterfall,
         parameters=(
             query("from", "The earlier instant.", _INSTANT, required=True),
-            query("to", "The later instant; now if left out.", _INSTANT),
+            query("to", "The later instant; by default now.", _INSTANT),
             *_BOUNDS,
         ),
     ),
@@ -128,7 +128,7 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
     start = _instant(taken.get("from"), "from", errors)
     end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
     if "from" not in taken:
-        errors["from"] = ["Give the instant to begin at, such as 2026-06-30T12:00:00Z."]
+        errors["from"] = ["Give the instant to start from, such as 2026-06-30T12:00:00Z."]
     elif start and end and end < start:
         errors["to"] = ["Must not be before `from`."]
     if errors or start is None or end is None:
@@ -141,7 +141,7 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
 async def _conditions(
     request: Http, given: Pairs, table: Filters, others: tuple[str, ...], errors: Errors
 ) -> tuple[Condition, ...]:
-    """The conditions on deals; what is wrong with them goes into ``errors``."""
+    """The conditions on deals; errors are added to ``errors``."""
     custom = table.custom and any(name.startswith("cf_") for name, _ in given)
     types = await listing.custom_field_types(request) if custom else {}
     try:

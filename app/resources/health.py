@@ -1,5 +1,4 @@
-"""Whether this process lives and whether it can serve. Refuses to be ready while it stops or without the schema of
-its version."""
+"""Whether this process lives and whether it can serve. It is not ready while it stops, or with a schema of another version."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ from app.migrations import prerequisites
 from app.process.failures import Unavailable
 
 PING_SECONDS = 5.0
-"""So long the readers and the writer have to get an answer of the database."""
+"""How long the readers and the writer may take to get an answer from the database."""
 NOBODY_CACHES = ((b"cache-control", b"no-store"),)
 
 
 class SchemaCheck:
-    """Whether the database has the schema of this version, looked up again at most every ``SECONDS``."""
+    """Whether the database has the schema of this version; checked at most every ``SECONDS``."""
 
     SECONDS = 5.0
 
@@ -36,7 +35,7 @@ class SchemaCheck:
         self._lock = asyncio.Lock()
 
     def forget(self) -> None:
-        """Look it up when asked next."""
+        """Check again on the next request."""
         self._checked_at = -self.SECONDS
 
     async def check(self) -> None:
@@ -46,7 +45,7 @@ class SchemaCheck:
                 return
             try:
                 await asyncio.to_thread(migrations.check, self._url)
-            except prerequisites.Unmet as error:  # whose text names users and is for the operator
+            except prerequisites.Unmet as error:  # its text names users, and is for the operator
                 told = "The database or its user lacks something: `opportunities doctor` says what."
                 raise Refused(503, "schema", told, {"retry-after": "5"}) from error
             except migrations.SchemaError as error:
@@ -61,7 +60,7 @@ class Health(Struct, frozen=True):
 
 
 class Readiness(Health, frozen=True, omit_defaults=True):
-    """``warnings`` are about what an operator should mend though this process can serve."""
+    """``warnings`` are about what an operator should fix although this process can serve."""
 
     warnings: list[str] = []
 
@@ -76,7 +75,7 @@ async def get_live() -> JsonResponse:
     opt=describe(
         "Operations",
         "Whether the process can serve",
-        description="Not while the database is away or of another version, nor when the process is about to stop.",
+        description="Not ready while the database is unavailable or of another version, or when the process is about to stop.",
         answer=Readiness,
         errors=(503,),
     ),

@@ -1,4 +1,4 @@
-"""``/api/opportunities/<id>/history/``: every event of a deal, who, when and what changed. A deleted one has its history still."""
+"""``/api/opportunities/<id>/history/``: every event of a deal: who, when and what changed. Deleted deals keep their history."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def list_history(request: Http, id: FromPath[UUID]) -> JsonResponse:
 
 
 async def actors(request: Http, changes: list[Change]) -> dict[UUID, dict[str, Any]]:
-    """The cards of the users behind events, by id."""
+    """The embedded forms of the users behind events, by id."""
     ids = feed.actors(changes)
     if not ids:
         return {}

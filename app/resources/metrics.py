@@ -1,4 +1,4 @@
-"""``/metrics``, where Prometheus asks.
+"""``/metrics`` for Prometheus.
 
 With several processes (``PROMETHEUS_MULTIPROC_DIR`` set before start) any of them answers for all.
 """
@@ -24,7 +24,7 @@ FORWARDED = (
     b"forwarded", b"x-forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-", b"true-client-ip",
     b"cf-", b"cdn-loop", b"fastly-", b"x-envoy-", b"x-amz", b"x-azure-", b"x-cloud-trace-context", b"x-proxy",
 )  # fmt: skip
-"""How the headers begin by which proxies tell that they ask for somebody else."""
+"""Prefixes of the headers by which proxies reveal that they forward a request."""
 
 
 @get(
@@ -32,7 +32,7 @@ FORWARDED = (
     opt=describe(
         "Operations",
         "Metrics for Prometheus",
-        description="For this machine, or for whoever has the token of `OPPORTUNITIES_METRICS_TOKEN`.",
+        description="For this machine, or with the token in `OPPORTUNITIES_METRICS_TOKEN`.",
         media_type="text/plain",
         answer=str,
         errors=(401, 403),
@@ -50,18 +50,18 @@ async def get_metrics(request: Http) -> ASGIResponse:
 
 
 def _admit(request: Http) -> None:
-    """Raises ``Refused`` unless the client has the token, or, where none is set, is on this machine."""
+    """Raises ``Refused`` unless the client has the token, or, if none is set, is on this machine."""
     expected = shared.from_request(request).metrics_token
     if expected:
         given = (request_context.from_request(request).authorization or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise Refused(401, "unauthenticated", "Send the metrics token: Authorization: Bearer <token>.", CHALLENGE)
     elif not _local(request):
-        raise Refused(403, "forbidden", "Set OPPORTUNITIES_METRICS_TOKEN to read metrics from elsewhere.")
+        raise Refused(403, "forbidden", "Set OPPORTUNITIES_METRICS_TOKEN to read metrics from another machine.")
 
 
 def _local(request: Http) -> bool:
-    """Whether the client is on this machine, and no proxy that asks for somebody else."""
+    """Whether the client is on this machine, and not a proxy that forwards for somebody else."""
     if any(name.startswith(FORWARDED) for name, _ in request.scope["headers"]):
         return False
     client = request.scope.get("client")

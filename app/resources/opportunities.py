@@ -1,4 +1,4 @@
-"""``/api/opportunities/``: list, create, the record and its verbs. Refuses to know a rule: those are in the domain."""
+"""``/api/opportunities/``: list, create, the record and its verbs. The rules are in the domain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TAG = "Opportunities"
 PATH = "/api/opportunities"
 
 SEARCH = """\
-Every word given is in the deal's or its account's name, whatever the case and the accents; one or two letters begin a word."""
+Every word is in the deal's or its account's name, ignoring case and accents; one or two letters match the beginning of a word."""
 _NAMED = (
     Filter("stage", TEXT, description="By key."),
     Filter("status", choice("open", "won", "lost")),
@@ -100,7 +100,7 @@ async def list_opportunities(request: Http) -> JsonResponse:
     opt=describe(
         TAG, "Create an opportunity", status=201, body=opportunity.Create, body_example=shown.CREATE,
         answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
-        description="`probability` defaults from the stage, `stage` is the first open one, `currency` the org's, `owner_id` you.",
+        description="Defaults: `stage` the first open one, `probability` the stage's, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
 async def create_opportunity(request: Http) -> JsonResponse:
@@ -160,7 +160,7 @@ async def delete_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
     opt=describe(
         TAG, "Move an opportunity to another stage", body=opportunity.ChangeStage, body_example=shown.CHANGE_STAGE,
         answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
-        description="Judged by the org's policy. Won asks for `actual_amount` and `actual_close_date`, lost for `lost_reason`.",
+        description="Checked by the org's policy. Won requires `actual_amount` and `actual_close_date`, lost `lost_reason`.",
     ),
 )  # fmt: skip
 async def transition_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
@@ -182,7 +182,7 @@ async def restore_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse
     PATH + "/{id:uuid}/transitions",
     opt=describe(
         TAG, "The stages an opportunity may move to", answer=shown.PossibleTransitions,
-        description="With the fields that each asks for.",
+        description="With the fields that each requires.",
     ),
 )  # fmt: skip
 async def list_transitions(request: Http, id: FromPath[UUID]) -> JsonResponse:
@@ -223,7 +223,7 @@ def _at(deal: dict[str, Any], path: str) -> Any:
 
 
 def _as_of(request: Http) -> datetime | None:
-    """The instant asked for, of a record that has no other parameters."""
+    """The instant requested for a record, which has no other parameters."""
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), ("as_of",), errors)
     for name, _ in rest:

@@ -1,5 +1,4 @@
-"""The org itself over HTTP: get, change its name and how strict it is about custom fields. Refuses another currency:
-it is for ever."""
+"""The org itself over HTTP: get, change its name and how strict it is about custom fields. Its currency cannot change."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ async def get_organization(request: Http) -> JsonResponse:
         "Change the organization",
         description=(
             "For admins. With `custom_fields_mode` `strict`, deals may have defined custom fields only. The `currency` may be"
-            " repeated and not changed."
+            " repeated but not changed."
         ),
         body=organization.Update,
         body_example={"custom_fields_mode": "strict"},

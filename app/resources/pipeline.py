@@ -1,4 +1,4 @@
-"""The org's pipeline policy over HTTP: get, and put the whole of it anew."""
+"""The org's pipeline policy over HTTP: get, and replace as a whole."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def get_pipeline(request: Http) -> JsonResponse:
         "Replace the pipeline policy",
         description=(
             "For admins. `transitions` is `permissive`, `no_skip`, `no_backward` or a map from stages to those"
-            " a deal may move to. A stage with deals cannot go: 409 with their number."
+            " a deal may move to. A stage with deals cannot be removed: 409 with their number."
         ),
         body=pipeline.Replace,
         body_example=EXAMPLE,

@@ -1,6 +1,6 @@
-"""How far what leaves the product is behind the log, for ``/metrics``: asked of the database, by whichever process is asked.
+"""How far the relay is behind the log, for ``/metrics``: read from the database by whichever process is asked.
 
-Refuses to hold up the other metrics: where the database does not answer, these are left out.
+If the database does not answer, these metrics are left out and the others are served.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from consumers import checkpoints
 from consumers.checkpoints import Lag
 
 SECONDS = 3.0
-# Metric → which of the lag it is, and what it says.
+# Metric → which part of the lag it is, and its help text.
 GAUGES = {
-    "relay_lag_events": ("events", "Events of the log that the relay has still to bring to Kafka (a million at most)."),
-    "relay_lag_seconds": ("seconds", "Age of the oldest of them, 0 for none."),
-    "relay_unseen_seconds": ("unseen", "Since a relay was last seen at work; it shows every few seconds."),
+    "relay_lag_events": ("events", "Events that the relay still has to publish to Kafka (a million at most)."),
+    "relay_lag_seconds": ("seconds", "Age of the oldest of them; 0 if there is none."),
+    "relay_unseen_seconds": ("unseen", "Seconds since a relay was last seen running; it reports every few seconds."),
 }
 
 
 async def exposition(reads: ReadPool) -> bytes:
-    """The lines for Prometheus; none before a relay has ever been at work, or without an answer in ``SECONDS``."""
+    """The lines for Prometheus; none before a relay has ever run, or without an answer in ``SECONDS``."""
     try:
         async with asyncio.timeout(SECONDS):
             rows = await reads.rows_without_org(checkpoints.LAG, {"name": checkpoints.RELAY})

@@ -1,5 +1,4 @@
-"""API tokens over HTTP: list, create, revoke. Refuses to show a token again, and those of others to anybody but an
-admin."""
+"""API tokens over HTTP: list, create, revoke. A token is never shown again, and only admins see those of others."""
 
 from __future__ import annotations
 
@@ -34,8 +33,8 @@ TABLE = ListSpec(
         (
             Filter("user", ID, description="Of this user."),
             Filter("active", BOOL, description="Not revoked."),
-            Filter("search", PHRASE, description="In the name, whatever the case."),
-            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("search", PHRASE, description="In the name, ignoring case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was created."),
         )
     ),
     orderings=("name", "created_at"),
@@ -44,7 +43,7 @@ TABLE = ListSpec(
 )
 
 
-@get(PATH, opt=describe(TAG, "List tokens", description="One's own; for an admin the org's.", answer=Token, table=TABLE))
+@get(PATH, opt=describe(TAG, "List tokens", description="Your own; for an admin all of the org.", answer=Token, table=TABLE))
 async def list_tokens(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     own = () if identity.role == "admin" else (Condition("user", "in", (identity.user_id,)),)
@@ -57,9 +56,9 @@ async def list_tokens(request: Http) -> JsonResponse:
         TAG,
         "Create a token",
         description=(
-            "The answer has it in `token`, this once: a repeated request gets null there. `role` caps that of its user. Admins may"
-            " create any; others only for themselves, of no other rights and no longer life than the token they use, which are"
-            " also what is left out; with `read_only` none."
+            "The response shows it in `token`, only once: a repeated request gets null there. `role` caps its user's. Admins may"
+            " create any; others only for themselves, with no more rights and no longer life than the token they use, which are"
+            " also the defaults; `read_only` tokens create none."
         ),
         status=201,
         body=token.Issue,
@@ -84,7 +83,7 @@ async def create_token(request: Http) -> JsonResponse:
         TAG,
         "Revoke a token",
         description=(
-            "At once, everywhere, and with it those issued with it, and with those, except for the one that the request carries."
+            "At once, everywhere. Also revokes the tokens issued with it, and with those, except the one of this request."
         ),
         status=204,
         versioned=True,

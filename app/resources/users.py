@@ -1,5 +1,4 @@
-"""Users over HTTP: list, create, get, change, and who the token belongs to. Refuses to delete: a user is
-deactivated."""
+"""Users over HTTP: list, create, get, change, and the token's own user. Users are deactivated, never deleted."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ User = shown(user.State, "User")
 
 
 class CurrentToken(Struct):
-    """``effective_role`` is what it is worth: the weaker one of its own and its user's role."""
+    """``effective_role`` is the weaker one of the token's own and its user's role."""
 
     id: UUID
     role: Role | None
@@ -43,10 +42,10 @@ TABLE = ListSpec(
         (
             Filter("role", choice(*ROLES), description="With this role."),
             Filter("active", BOOL, description="Who may use the API."),
-            Filter("email", EMAIL, description="Exact address, whatever the case."),
+            Filter("email", EMAIL, description="Exact address, ignoring case."),
             Filter("name", TEXT, ("icontains",), description="Exact name."),
-            Filter("search", PHRASE, description="In the name or the address, whatever the case."),
-            Filter("created_at", INSTANT, RANGE, description="When the user was made."),
+            Filter("search", PHRASE, description="In the name or the address, ignoring case."),
+            Filter("created_at", INSTANT, RANGE, description="When the user was created."),
             Filter("updated_at", INSTANT, RANGE, description="When the user last changed."),
         )
     ),
@@ -84,7 +83,7 @@ async def create_user(request: Http) -> JsonResponse:
     opt=describe(
         TAG,
         "Get the token's user",
-        description="With the token that the request carries; its `role`, where it has one, caps that of the user.",
+        description="With the token of the request; its `role`, if it has one, caps the user's.",
         answer=Me,
         versioned=True,
     ),

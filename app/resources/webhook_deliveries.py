@@ -1,4 +1,4 @@
-"""What became of the deliveries of webhook endpoints, and deliveries asked for; all of it for admins alone."""
+"""Deliveries of webhook endpoints: list, get, and tests, redeliveries and replays on request. For admins only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TAG = "Webhooks"
 ONE = "/api/webhooks/{id:uuid}"
 DELIVERY = ONE + "/deliveries/{delivery_id:uuid}"
 DELIVERY_ALONE = "/api/webhooks/deliveries/{id:uuid}"
-"""The same, for who has a delivery's id and nothing else; OpenAPI tells of it in words, for it is ambiguous beside ``DELIVERY``."""
+"""The same, for those who know only a delivery's id. OpenAPI mentions it in words, because it is ambiguous beside ``DELIVERY``."""
 ALSO = "Also at `/api/webhooks/deliveries/<delivery id>"
 MAX_POSITION = 2**62
 DELIVERIES = ListSpec(
@@ -52,8 +52,7 @@ DELIVERIES = ListSpec(
 
 
 class WebhookReplay(Struct, kw_only=True, frozen=True):
-    """Which events, at least from where: positions are of the event feed and included, times are those of recording, the
-    end excluded."""
+    """Which events to send. Positions are the event feed's and inclusive; times are those of recording, the end exclusive."""
 
     from_position: int | None = None
     to_position: int | None = None
@@ -89,7 +88,7 @@ async def test_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     opt=describe(
         TAG,
         "List deliveries of a webhook endpoint",
-        description="The latest first, each with its last attempts: outcome, status, time taken and the first of the answer.",
+        description="The latest first, each with its last attempts: outcome, status, time taken and the beginning of the response.",
         answer=Delivery,
         table=DELIVERIES,
     ),
@@ -115,7 +114,7 @@ async def list_webhook_deliveries(request: Http, id: FromPath[UUID]) -> JsonResp
     opt=describe(
         TAG,
         "Get a webhook delivery",
-        description=f"With every attempt and the body as it is sent. {ALSO}/`.",
+        description=f"With every attempt and the exact body. {ALSO}/`.",
         answer=DeliveryRecord,
         aliases=frozenset({DELIVERY_ALONE}),
     ),
@@ -142,7 +141,7 @@ async def get_webhook_delivery(request: Http) -> JsonResponse:
         TAG,
         "Send a webhook delivery again",
         description=(
-            f"At once, whatever became of it, with the same id and the same bytes, and all retries before it. {ALSO}/redeliver/`."
+            f"Sends it at once, whatever its status, with the same id and bytes, and all retries ahead. {ALSO}/redeliver/`."
         ),
         status=202,
         answer=Delivery,
@@ -169,7 +168,7 @@ def _delivery_id(request: Http) -> UUID:
 
 
 def _require_of_endpoint(request: Http, delivery: Delivery) -> None:
-    """Raises ``NotFound`` where the path names another endpoint than the delivery's."""
+    """Raises ``NotFound`` if the path names another endpoint than the delivery's."""
     if "delivery_id" in request.path_params and request.path_params["id"] != delivery.endpoint_id:
         raise NotFound("No such delivery.")
 
@@ -182,8 +181,8 @@ def _require_of_endpoint(request: Http, delivery: Delivery) -> None:
         "Send a range of events again",
         description=(
             "Queues every event of the range that the endpoint, as it is now, subscribes to: those sent before with the same id and"
-            " bytes, and those it missed. With `undelivered`, only what is dead or was missed. At most"
-            f" {redelivery.MAX_EVENTS} events are looked through; `next_position` says where to go on."
+            " bytes, and those it missed. With `undelivered`, only dead and missed ones. At most"
+            f" {redelivery.MAX_EVENTS} events are looked through; continue at `next_position`."
         ),
         status=202,
         body=WebhookReplay,
@@ -221,13 +220,13 @@ def _require_range(wanted: WebhookReplay) -> None:
         if (position := getattr(wanted, name)) is not None and not 0 < position <= MAX_POSITION
     }
     if wanted.from_position is None and wanted.since is None:
-        errors["since"] = ["Say from where: since, or from_position."]
+        errors["since"] = ["Give since or from_position."]
     if errors:
         raise Invalid(errors)
 
 
 async def _asked(request: Http, work: Any) -> JsonResponse:
-    """The answer to an admin's request for deliveries."""
+    """The response to an admin's request for deliveries."""
     filters.reject_any(request.scope["query_string"])
     body, replayed = await webhook_requests.from_request(request).run_once(request, work)
     headers = [(b"idempotent-replayed", b"true")] if replayed else []

@@ -1,6 +1,6 @@
-"""How the webhooks are doing, for ``/metrics``: asked of the database, by whichever process is asked.
+"""The state of the webhooks, for ``/metrics``: read from the database by whichever process is asked.
 
-Refuses to hold up the other metrics: where the database does not answer, these are left out.
+If the database does not answer, these metrics are left out and the others are served.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from consumers.webhooks import deliveries
 
 SECONDS = 3.0
 GAUGES = {
-    "due": ("webhook_deliveries_due", "Deliveries whose time has come, of active endpoints.", ""),
-    "overdue_seconds": ("webhook_deliveries_overdue_seconds", "For how long the oldest of them has been due.", ""),
+    "due": ("webhook_deliveries_due", "Deliveries that are due, of active endpoints.", ""),
+    "overdue_seconds": ("webhook_deliveries_overdue_seconds", "How long the oldest of them has been due.", ""),
     "waiting": ("webhook_deliveries_waiting", "Deliveries that wait for their next try.", ""),
     "held": ("webhook_deliveries_held", "Deliveries held because their endpoint is paused or disabled.", ""),
     "dead": ("webhook_deliveries_dead", "Deliveries given up, as long as they are kept.", ""),
-    "dead_letters": ("webhook_dead_letters", "Records of the topic that could not be taken.", ""),
-    "lag": ("webhook_consumer_lag_records", "Records of the topic that the consumer has still to take.", "partition"),
-    "unseen_seconds": ("webhook_unseen_seconds", "Since the consumer, or the sender, was last seen at work.", "part"),
+    "dead_letters": ("webhook_dead_letters", "Records of the topic that could not be processed.", ""),
+    "lag": ("webhook_consumer_lag_records", "Records of the topic that the consumer still has to process.", "partition"),
+    "unseen_seconds": ("webhook_unseen_seconds", "Seconds since the consumer, or the sender, was last seen running.", "part"),
 }
-ATTEMPTS = ("webhook_attempts", "Requests made, by what came of them.", "outcome")
+ATTEMPTS = ("webhook_attempts", "Requests made, by outcome.", "outcome")
 
 
 async def exposition(reads: ReadPool) -> bytes:
@@ -41,7 +41,7 @@ async def exposition(reads: ReadPool) -> bytes:
 
 
 def _families(rows: Sequence[tuple[str, str, float]]) -> Iterator[Metric]:
-    """From (what is measured, the label's value, the number)."""
+    """From (metric, the label's value, number)."""
 
     def of(wanted: str) -> list[tuple[str, float]]:
         return [(label, value) for name, label, value in rows if name == wanted]

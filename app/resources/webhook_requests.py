@@ -1,6 +1,6 @@
-"""What the API does with webhooks beside the commands on endpoints: it shows secrets, judges addresses and asks for deliveries.
+"""What the API does for webhooks beside the commands on endpoints: show secrets, check addresses, and queue deliveries on request.
 
-Each request to the queue has a connection of its own, for they are rare. Refuses to send anything: that is the sender's.
+Each request to the queue opens a connection of its own, because they are rare. Nothing is sent from here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from projections.idempotency_records import Kept, Key
 
 T = TypeVar("T")
 Work = Callable[[Cursor[Any]], tuple[UUID, str]]
-"""What is to be done; it gives the id and the JSON of the answer."""
+"""The work to do; it returns the id and the JSON of the response."""
 
 
 class WebhookRequests:
@@ -42,20 +42,20 @@ class WebhookRequests:
         self.lookup: Lookup = getaddrinfo
 
     async def secret(self, endpoint_id: UUID, generation: int) -> str:
-        """As it is shown to an admin, once. Raises ``Unavailable``."""
+        """The secret as it is shown to an admin, once. Raises ``Unavailable``."""
         if not self._key:
             self._key = await self._in_transaction(deliveries.key)
         return signing.shown(signing.secret(self._key, endpoint_id, generation))
 
     async def check_url(self, url: object) -> None:
-        """Whether the name in a URL leads where nothing may be sent; the rest of it the command judges. Raises ``Invalid``."""
+        """Check whether the host name in a URL resolves to a forbidden address; the command checks the rest. Raises ``Invalid``."""
         if not isinstance(url, str) or url_error(url.strip(), self.rules):
             return
         if message := await ssrf_guard.name_error(url.strip(), self.rules, self.lookup):
             raise Invalid({"url": [message]})
 
     async def run_once(self, request: Http, work: Work) -> tuple[str, bool]:
-        """The answer of ``work``, done in one transaction, once for an ``Idempotency-Key``; and whether it was given before."""
+        """Do ``work`` in one transaction, once per ``Idempotency-Key``. Returns its response, and whether it is a repeat."""
         context = request_context.from_request(request)
         if context.idempotency_key is None:
             return await self._in_transaction(lambda cursor: (work(cursor)[1], False))

@@ -1,7 +1,4 @@
-"""Webhook endpoints over HTTP; all of it for admins alone.
-
-Refuses to show a secret twice, even to a repeated request.
-"""
+"""Webhook endpoints over HTTP, for admins only. A secret is shown once, and not again to a repeated request."""
 
 from __future__ import annotations
 
@@ -45,8 +42,8 @@ TABLE = ListSpec(
     Filters(
         (
             Filter("active", BOOL, description="Neither paused nor disabled."),
-            Filter("search", PHRASE, description="In the URL, whatever the case."),
-            Filter("created_at", INSTANT, RANGE, description="When it was made."),
+            Filter("search", PHRASE, description="In the URL, ignoring case."),
+            Filter("created_at", INSTANT, RANGE, description="When it was created."),
         )
     ),
     orderings=("created_at", "updated_at"),
@@ -55,10 +52,10 @@ TABLE = ListSpec(
 )
 SENT = f"""\
 Each event is a POST of `{{"id", "type", "created_at", "org_id", "data": {{"opportunity", "previous"}}}}`: the deal as the API
-showed it right after the event, and the old values of what it changed. It is signed as
-[Standard Webhooks](https://www.standardwebhooks.com) say: `webhook-id`, the same on every attempt, so use it to tell repetitions;
-`webhook-timestamp`; and `webhook-signature`, of which there are two for a day after the secret was rotated. Answer with 2xx within
-{transport.SECONDS:g} seconds. Anything else is tried again after {schedule.in_words()}, give or take a fifth, never before a
+showed it right after the event, and the old values of what it changed. It is signed as in
+[Standard Webhooks](https://www.standardwebhooks.com): `webhook-id`, which is the same on every attempt, so that you can recognize
+repeats; `webhook-timestamp`; and `webhook-signature`, with two signatures for a day after the secret was rotated. Respond with 2xx
+within {transport.SECONDS:g} seconds. Anything else is retried after {schedule.in_words()}, give or take a fifth, never before a
 `Retry-After`; then the delivery is dead. Redirects are not followed. 410 disables the endpoint, as do {schedule.FAILING.days}
 days of nothing but failures.
 """
@@ -76,9 +73,9 @@ async def list_webhooks(request: Http) -> JsonResponse:
         TAG,
         "Create a webhook endpoint",
         description=(
-            "For admins. The answer has the `secret` to verify requests with, this once: a repeated request gets null there. "
-            "`filters` narrow down the deals: all given must hold, of several values any. The address must be public and"
-            " https unless this installation allows otherwise.\n\n" + SENT
+            "For admins. The response shows the `secret` for verifying requests, only once: a repeated request gets null there. "
+            "`filters` narrow down the deals: all must hold; several values of one are alternatives. The address must be public"
+            " and https unless this installation allows otherwise.\n\n" + SENT
         ),
         status=201,
         body=webhook_endpoint.Create,
@@ -108,8 +105,8 @@ async def get_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
         TAG,
         "Change a webhook endpoint",
         description=(
-            "Only what is sent; `filters` as a whole. `active` false pauses: what waits is held, and events of that time are"
-            " sent only by a replay. `active` true goes on, also where the endpoint was disabled."
+            "Changes only what is sent; `filters` as a whole. `active` false pauses: waiting deliveries are held, and later events"
+            " are sent only by a replay. `active` true resumes, also an endpoint that was disabled."
         ),
         body=webhook_endpoint.Update,
         body_example={"active": False},
@@ -129,7 +126,7 @@ async def update_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @delete(
     ONE,
     status_code=200,
-    opt=describe(TAG, "Delete a webhook endpoint", description="What waits is not sent.", status=204, versioned=True),
+    opt=describe(TAG, "Delete a webhook endpoint", description="Waiting deliveries are not sent.", status=204, versioned=True),
 )
 async def delete_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, webhook_endpoint.Delete(), stream_id=id), 204)
@@ -142,7 +139,7 @@ async def delete_webhook(request: Http, id: FromPath[UUID]) -> JsonResponse:
         TAG,
         "Rotate the secret of a webhook endpoint",
         description=(
-            "The answer has the new `secret`, this once: a repeated request gets null there. For a day requests are"
+            "The response shows the new `secret`, only once: a repeated request gets null there. For a day requests are"
             " signed with both."
         ),
         answer=NewEndpoint,
@@ -163,7 +160,7 @@ _generation = msgspec.json.Decoder(_Secret).decode
 
 
 async def _with_secret(request: Http, outcome: Outcome, status: int) -> JsonResponse:
-    """The endpoint with the secret of the generation it shows."""
+    """The endpoint, with the secret of the generation it shows."""
     secret = None
     if not outcome.replayed:
         secret = await webhook_requests.from_request(request).secret(outcome.stream_id, _generation(outcome.body).secret_generation)
