@@ -1,5 +1,4 @@
-"""A record's state right before an event, from the row of its version before: what it costs does not depend on its history's
-length."""
+"""A record's state right before an event, from the row of the previous version, at a cost that does not depend on its history."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from domain import catalog, exchange_rate
 from domain.event import Event, Recorded, State
 from domain.sql_cursor import SqlCursor
 
-# What the version before has in columns stands behind what it has rendered: of two members of one name the last counts.
+# The columns of the previous version come after its rendered JSON: of two members with one name the last counts.
 _OPPORTUNITY = """
     SELECT '{' || substr(o.json_after_stakeholders, 2) || o.json_detail || ',' || substr(json_build_object(
         'id', o.id, 'org_id', o.org_id, 'name', o.name, 'account_id', o.account_id, 'owner_id', o.owner_id,
@@ -32,7 +31,7 @@ _RECORD = """
         'org_id', d.org_id, 'deleted', d.deleted, 'hash', coalesce(d.lookup, ''))::text, 2)
     FROM directory d WHERE d.id = {e}.originator_id AND d.version = {e}.originator_version - 1
 """
-# Of all the rates of a currency an event concerns that of one day.
+# Of all rates of a currency, an event concerns that of one day.
 _EXCHANGE_RATE = """
     SELECT json_build_object(
         'id', r.id, 'org_id', r.org_id, 'version', r.version - 1, 'created_at', r.occurred_at, 'updated_at', r.occurred_at,
@@ -62,7 +61,7 @@ def before(events: str) -> str:
 
 
 def size(events: str) -> str:
-    """SQL for about how many bytes ``before`` has to tell of each event, without reading them."""
+    """SQL for roughly the bytes that ``before`` returns for each event, without reading them."""
     return f"""
         coalesce(CASE split_part({events}.topic, '.', 1)
             WHEN 'opportunity' THEN (
@@ -76,12 +75,12 @@ def size(events: str) -> str:
 
 
 def state(event: type[Event], text: bytes | str | None) -> State | None:
-    """The state that ``before`` told of an event of this class."""
+    """The state that ``before`` returned for an event of this class."""
     return None if text is None else _decoder(catalog.kind_of_event(event)).decode(text)
 
 
 def is_part(recorded: Recorded) -> bool:
-    """Whether the state before an event is only the part of it that the event concerns."""
+    """Whether the state before an event has only the part that the event concerns."""
     return isinstance(recorded.event, exchange_rate.Quoted)
 
 

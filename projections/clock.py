@@ -1,4 +1,4 @@
-"""The database's time, which all processes go by, and how far this machine's clock is from it."""
+"""The database's time, which all processes use, and how far this machine's clock is off."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ask(cursor: SqlCursor) -> datetime:
 
 
 class Clock:
-    """Goes on by itself from what the database told last; by this machine's clock before it told anything."""
+    """Runs on from the database's last answer; before the first one, by this machine's clock."""
 
     def __init__(self) -> None:
         self._told = datetime.now(UTC)
@@ -34,17 +34,17 @@ class Clock:
         return monotonic() >= self._due
 
     def expire(self) -> None:
-        """Let the database be asked again."""
+        """Have the database asked again."""
         self._due = monotonic()
 
     def tell(self, told: datetime, asked: float) -> None:
-        """What the database answered just now to a question ``asked`` at a reading of ``time.monotonic``."""
+        """Take the database's answer to a question that was ``asked`` at a reading of ``time.monotonic``."""
         answered = monotonic()
         self._told, self._at, self._due = told, (asked + answered) / 2, answered + ASK_SECONDS
         self._off, self._doubt = datetime.now(UTC) - self.now(), timedelta(seconds=(answered - asked) / 2)
 
     def read(self, cursor: SqlCursor) -> datetime:
-        """The time, of which the database is asked where it should be."""
+        """The time; asks the database if it is due."""
         if self.due():
             began = monotonic()
             self.tell(ask(cursor), began)
@@ -54,17 +54,17 @@ class Clock:
         return self._told + timedelta(seconds=monotonic() - self._at)
 
     def warning(self) -> str | None:
-        """What is wrong with this machine's clock, if it was far from the database's when that told the time."""
+        """What is wrong with this machine's clock, if it was far from the database's at the last answer."""
         if abs(self._off) - self._doubt <= FAR:
             return None
         way = "ahead of" if self._off > timedelta(0) else "behind"
         return (
-            f"The clock of this machine is {abs(self._off).total_seconds():.0f} s {way} the database's, which counts: set it right."
+            f"The clock of this machine is {abs(self._off).total_seconds():.0f} s {way} the database's, which counts: correct it."
         )
 
 
 def asked(cursor: SqlCursor) -> Clock:
-    """A clock that was told the time just now."""
+    """A clock that has just been set from the database."""
     clock = Clock()
     clock.read(cursor)
     return clock

@@ -1,4 +1,4 @@
-"""The body that answers a command: the record as it stands at the end of the transaction. Refuses to leave it."""
+"""The body of the response to a command: the record as it stands at the end of the transaction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from projections.opportunities import queries as opportunity_queries
 
 
 def ask(cursor: SqlCursor, kind: str, wanted: Sequence[tuple[UUID, int]]) -> None:
-    """Ask for (id, version, JSON) of the wanted (id, version) that are not deleted: of opportunities any, else the latest."""
+    """Request (id, version, JSON) of the wanted (id, version) that are not deleted: any version of opportunities, otherwise the
+    latest."""
     ids = [id_ for id_, _ in wanted]
     if kind == "opportunity":
         versions = [version for _, version in wanted]

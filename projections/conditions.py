@@ -1,4 +1,4 @@
-"""What is asked of a list, and the statement that answers it. Refuses text that comes from a request to become SQL."""
+"""Conditions of a list, and the SQL statements made from them. Text from a request never becomes SQL."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from domain import custom_field
 
 Operator = Literal["in", "gte", "lte", "gt", "lt", "isnull", "icontains", "all", "any"]
 COMPARE: Mapping[str, str] = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
-"""In SQL, of the operators that compare with one value."""
+"""SQL of the operators that compare with one value."""
 
 
 class Condition(NamedTuple):
-    """``field`` is a name the read model knows, or ``cf_<key>`` with ``custom_type`` then saying how to compare.
+    """``field`` is a name the read model knows, or ``cf_<key>``, for which ``custom_type`` says how to compare.
 
-    Equality is ``in`` with one value. ``isnull`` has one bool; ``gte``, ``lte``, ``gt``, ``lt``, ``icontains`` one value;
-    ``all`` and ``any`` are for tags. Values are of the field's Python type: str, UUID, Decimal, int, date, datetime, bool.
+    Equality is ``in`` with one value. ``isnull`` has one bool; ``gte``, ``lte``, ``gt``, ``lt``, ``icontains`` one value; ``all``
+    and ``any`` are for tags. Values have the field's Python type: str, UUID, Decimal, int, date, datetime, bool.
     """
 
     field: str
@@ -40,8 +40,8 @@ class SqlStatement(NamedTuple):
 def part(limit: int, offset: int, params: dict[str, Any]) -> str:
     """SQL for a page of an ordered list.
 
-    The first one has its limit in the text, for as a parameter it would make PostgreSQL plan anew each time; those beyond share
-    a statement, however many there are.
+    The first page has its limit in the text, because as a parameter it would make PostgreSQL plan again each time; later pages
+    share one statement.
     """
     if not offset:
         return f"LIMIT {limit:d}"

@@ -1,8 +1,8 @@
-"""Connections to PostgreSQL that wait for nobody for ever: what all of them have in common, and a deadline for every wait.
+"""Connections to PostgreSQL that never wait forever: their common options, and a deadline for every wait.
 
-The system notices a peer that is gone, but not one that takes all we send and says nothing: that is what the deadline is for. It
-is beyond the server's own, for a statement that is merely slow is ended there, with its reason. A statement that may take as long
-as it likes has no deadline: while we wait, another connection asks whether the server is still at work on it.
+The system notices a dead peer, but not one that takes everything we send and says nothing: that is what the deadline is for. It is
+later than the server's own timeout, which ends a statement that is merely slow, with a reason. A statement that may take as long as
+it likes has no deadline: while we wait, another connection asks whether the server is still working on it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _SET_ROLE: dict[Role, LiteralString] = {
     "writer": "SET ROLE opportunities_writer",
 }
 ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
-"""What our side does to notice a dead peer."""
+"""Options by which our side notices a dead peer."""
 SERVER_ALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-"""What the server's side does, as options."""
+"""Options for the server's side."""
 ASK_SECONDS = 10.0
-"""After how long without an answer a patient connection asks, and asks again."""
+"""After how long without an answer a patient connection asks, again and again."""
 DOUBTS = 2
-"""How many questions in a row must not find the server at work before we give up: an answer may be on its way."""
+"""How many questions in a row must not find the server working before we give up: a result may be on its way."""
 QUESTION_MS = 15_000
 CLIENT_CHECK_MS = 10_000
-"""How often the server looks, in the middle of a patient connection's statement, whether we are still there."""
+"""How often the server checks, during a patient connection's statement, whether we are still there."""
 
 
 class Silent(OperationalError):
@@ -43,21 +43,21 @@ class Silent(OperationalError):
 
 
 GONE = Silent, psycopg.errors.ConnectionTimeout
-"""How one finds that the database takes what is sent and says nothing."""
+"""The exceptions that mean a silent database."""
 
 
 def seconds(statement_timeout_ms: int) -> float:
-    """How long our side waits for a statement, or for the next part of its answer."""
+    """Seconds that our side waits for a statement, or for the next part of its result."""
     return statement_timeout_ms / 1000 * 1.2
 
 
 def connect_seconds(statement_timeout_ms: int) -> int:
-    """How long a connection may take to come about; libpq has two seconds at least."""
+    """Seconds that connecting may take; libpq has a minimum of two."""
     return min(5, max(2, statement_timeout_ms // 3000))
 
 
 class Bounded(Connection[Any]):
-    """``patience`` is set by ``connect``. Who waits with a ``timeout`` of their own, as for a notification, waits for that."""
+    """``patience`` is set by ``connect``. A wait with a ``timeout`` of its own, as for a notification, uses that."""
 
     patience = 18.0
     doubts = 1
@@ -72,12 +72,12 @@ class Bounded(Connection[Any]):
             raise
 
     def is_at_work(self) -> bool:
-        """Whether the server may need longer than that for the statement it was given."""
+        """Whether the server may need longer for the present statement."""
         return False
 
 
 class Patient(Bounded):
-    """As ``connect_patiently`` makes it."""
+    """A connection made by ``connect_patiently``."""
 
     doubts = DOUBTS
     url = ""
@@ -89,13 +89,13 @@ class Patient(Bounded):
                 found = other.execute(
                     "SELECT state LIKE 'idle%%' FROM pg_stat_activity WHERE pid = %(pid)s", {"pid": self.pid}
                 ).fetchone()
-        except OperationalError as error:  # whoever refuses us a connection is there, and ours is the system's to judge
+        except OperationalError as error:  # a server that refuses us a connection is alive; the system watches our own
             return not isinstance(error, GONE)
         return bool(found and not found[0])
 
 
 class AsyncBounded(AsyncConnection[Any]):
-    """As ``Bounded``."""
+    """The async ``Bounded``."""
 
     patience = 18.0
 
@@ -110,7 +110,8 @@ class AsyncBounded(AsyncConnection[Any]):
 
 
 def connect(url: str, name: str, options: str = "", *, statement_timeout_ms: int, role: Role | None = None) -> Bounded:
-    """In autocommit, with the rights of a role or of the user. Raises ``psycopg.OperationalError`` if there is no server."""
+    """A connection in autocommit, with the rights of a role or of the user. Raises ``psycopg.OperationalError`` if there is no
+    server."""
     connection: Bounded = Bounded.connect(url, **_given(name, options, statement_timeout_ms))
     connection.patience = seconds(statement_timeout_ms)
     if role:
@@ -123,7 +124,7 @@ def connect(url: str, name: str, options: str = "", *, statement_timeout_ms: int
 
 
 def connect_patiently(url: str, name: str, options: str = "", *, statement_timeout_ms: int = 0) -> Patient:
-    """As ``connect``, for statements that may take hours, or as long as they like."""
+    """As ``connect``, for statements that may take hours, or any time."""
     connection: Patient = Patient.connect(url, **{**_given(name, options, statement_timeout_ms), "connect_timeout": 5})
     connection.patience, connection.url = ASK_SECONDS, url
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
@@ -160,8 +161,8 @@ def _given(name: str, options: str, statement_timeout_ms: int) -> dict[str, Any]
 def _within(
     gen: Generator[Any, Any, T], patience: float, is_at_work: Callable[[], bool] = lambda: False, most: int = 1
 ) -> Generator[Any, Any, T]:
-    """A generator of psycopg's that gives up when nothing comes for so long, and nobody is at work, ``most`` times in a row. It is
-    woken ten times a second."""
+    """A psycopg generator that gives up when nothing has come for ``patience`` seconds and the server is not working, ``most``
+    times in a row. It is woken ten times a second."""
     try:
         wanted = next(gen)
         at, doubts = monotonic(), 0

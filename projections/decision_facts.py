@@ -1,7 +1,4 @@
-"""What a decision must know of other records, read under the log's lock so that nothing can change before the append.
-
-Refuses to decide anything; the rules are in the domain.
-"""
+"""What a decision must know of other records, read under the log's lock so that nothing can change before the append."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
 Existing = set[tuple[UUID, str, UUID, str | None]]
-"""Org, kind, id and, of a user, role."""
+"""Org, kind, id and, for a user, role."""
 
 
 def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
-    """Ask which of the ids are live records (of users: active ones); the answer when it is called for."""
+    """Request which of the ids are live records (for users: active ones). Calling the result reads it."""
     wanted = list(ids)
     if wanted:
         cursor.execute(
@@ -43,7 +40,8 @@ def from_references(found: Existing, org_id: UUID) -> Facts:
 
 
 def for_record(cursor: SqlCursor, references: References, org_id: UUID, stream_id: UUID, token_id: UUID | None = None) -> Facts:
-    """All the facts that the references of a command ask for. It is about the record of that id, and came with a token."""
+    """All facts that the references of a command ask for. ``stream_id`` is the command's record, ``token_id`` the token it came
+    with."""
     facts = from_references(existing(cursor, references.records)(), org_id)
     if references.opportunity_id is not None:
         cursor.execute(_DEAL, {"org_id": org_id, "id": references.opportunity_id})
@@ -101,7 +99,7 @@ _TOKENS_OF_OTHER_ADMINS = """
       AND coalesce(t.role, 'admin') = 'admin' AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp()) AND u.id <> %(user_id)s
 """
 
-# Whoever revokes a token with one that was issued with it means to go on with that one.
+# Whoever revokes a token by means of one that was issued with it wants to keep using that one.
 _ISSUED_TOKENS = """
     WITH RECURSIVE ending (id) AS (
         SELECT %(id)s::uuid

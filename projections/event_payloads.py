@@ -1,7 +1,7 @@
-"""Records as they stood right after an event, many at a time: what messages are made of.
+"""Records as they stood right after an event, many at a time, for messages.
 
-The names of other records in them are those of that moment, by the order of the log and not by its times, so a version is
-shown the same for ever. Refuses to be asked for one org: whoever relays the log sees all of it.
+The names of other records in them are those of that moment, by the order of the log and not by its times, so a version always looks
+the same. It reads all orgs, as the relay must.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Key = tuple[UUID, int]
 
 
 def _then(column: str) -> str:
-    """The embedded form that the record a column names had at the position of ``o``."""
+    """The embedded form of the record that a column names, at the position of ``o``."""
     return (
         f"coalesce((SELECT d.card FROM directory d WHERE d.id = {column} AND d.position <= o.position"
         " ORDER BY d.version DESC LIMIT 1), 'null')"
@@ -57,7 +57,7 @@ def shown(cursor: SqlCursor, kind: str, wanted: Sequence[Key]) -> dict[Key, byte
 
 
 def actors(cursor: SqlCursor, wanted: Sequence[Key]) -> dict[Key, bytes]:
-    """The cards, as JSON, of users at positions of the log, by both."""
+    """The embedded JSON of users at positions of the log, by both."""
     return _fetch(cursor, _ACTORS, wanted)
 
 

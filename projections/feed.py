@@ -1,4 +1,4 @@
-"""The events of an org, or of one opportunity, in order and as they are shown. What a page costs follows the page."""
+"""The events of an org, or of one opportunity, in order and as they are shown. The cost of a page depends on the page alone."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from projections.history import HistoryEntry, entry
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
 BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %(position)s GROUP BY org_id"
-"""Statements for (org or NULL, position of its last event): of the log, and of each org with events beyond a position."""
+"""Statements for (org or NULL, position of its last event): of the log, and of each org with events after a position."""
 
 MAX_SIZE = 8 * 1024 * 1024
-"""About how many bytes a page holds: a thousand bytes or two an event are usual, some have megabytes."""
+"""Roughly the bytes that a page may hold: one or two thousand an event are usual, some have megabytes."""
 
 _EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
 
 
 def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> SqlStatement:
-    """(how many of the next events were found, then columns for ``changes``): of the next events of an org beyond a position,
-    the first ones up to about so many bytes, or a larger one alone."""
+    """The next events of an org after a position: (how many were found, then columns for ``changes``), the first ones up to roughly
+    ``size`` bytes, or a larger one alone."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
     text = f"""
         WITH e AS MATERIALIZED (
@@ -41,8 +41,8 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
 
 
 def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:
-    """(how many events the opportunity has, then columns for ``changes``): of a part of them, or a row of NULLs where that is
-    empty; no row for an opportunity that never was."""
+    """A part of an opportunity's events: (how many it has, then columns for ``changes``); a row of NULLs if the part is empty, no
+    row for an opportunity that never existed."""
     text = f"""
         SELECT o.version, {_EVENT} FROM opportunities o
         LEFT JOIN opportunities_events e ON e.originator_id = o.id
@@ -71,5 +71,5 @@ def entries(changes: Sequence[Change], actors: Mapping[UUID, dict[str, Any]]) ->
 
 
 def actors(changes: Sequence[Change]) -> list[UUID]:
-    """Those who did it."""
+    """The ids of the actors."""
     return list({id_ for change in changes if (id_ := change.recorded.meta.actor_id)})

@@ -1,6 +1,6 @@
-"""The history of a record, and the org's feed, told from the events: who, when, and which fields changed from what to what.
+"""The history of a record, and the org's feed, made from the events: who, when, and which fields changed from what to what.
 
-Refuses to show secrets: a token's hash never leaves the log, nor does the URL of a webhook endpoint, which often is one.
+Refuses to show secrets: neither a token's hash nor the URL of a webhook endpoint, which often contains one, is in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from domain.fold import Change
 
 
 class HistoryEntry(Struct, frozen=True):
-    """One event of a record. ``changes`` has the old and the new value by field, custom fields by ``custom_fields.<key>``."""
+    """One event of a record. ``changes`` has the old and the new value by field, custom fields as ``custom_fields.<key>``."""
 
     position: int
     type: str
@@ -35,7 +35,7 @@ class HistoryEntry(Struct, frozen=True):
 
 
 def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> HistoryEntry:
-    """The entry of an event; ``actors`` are the cards of users by id."""
+    """The entry of an event; ``actors`` are the embedded forms of users, by id."""
     recorded, before, after = change
     meta = recorded.meta
     return HistoryEntry(
@@ -59,7 +59,7 @@ def public_type(recorded: Recorded) -> str:
 
 @cache
 def _fields(state: type[State]) -> tuple[str, ...]:
-    """The fields of a state whose changes are told: all but the secrets, and what every event changes."""
+    """The fields of a state whose changes are shown: all but secrets, and what every event changes."""
     aggregate = catalog.AGGREGATES[catalog.kind_of(state)]
     untold = {*State.__struct_fields__, *aggregate.secret, *aggregate.not_in_history}
     return tuple(name for name in state.__struct_fields__ if name not in untold)
@@ -73,7 +73,7 @@ def difference(before: State | None, after: State) -> dict[str, tuple[Any, Any]]
         old = getattr(before, name) if before is not None else None
         if old == new or (before is None and new in (None, (), {}, False, "")):
             continue
-        if name == "rates":  # those of other days are no part of the change, and there are ever more of them
+        if name == "rates":  # rates of other days are not part of the change, and their number only grows
             days = [day for day in new if old is None or old.get(day) != new[day]]
             changes[name] = (old and {day: old[day] for day in days if day in old}, {day: new[day] for day in days})
         elif name == "custom_fields":

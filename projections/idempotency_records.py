@@ -1,6 +1,6 @@
-"""The first answers to requests with an ``Idempotency-Key``, kept in the transaction of what they tell of.
+"""The first responses to requests with an ``Idempotency-Key``, kept in the transaction of their events.
 
-Not a read model: no event says what was answered. Refuses a key that comes with another request; keeps nothing beyond ``HOURS``.
+Not a read model: no event has the response. Refuses a key that comes with another request; keeps nothing longer than ``HOURS``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Key(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An answer; ``fingerprint`` is of the request it was given to."""
+    """A response; ``fingerprint`` is that of its request."""
 
     fingerprint: bytes
     stream_id: UUID
@@ -33,7 +33,7 @@ class Kept(NamedTuple):
 
 
 def find(cursor: SqlCursor, keys: Sequence[Key]) -> Callable[[], dict[Key, Kept]]:
-    """Ask for those of the answers that were given already; they come when they are called for."""
+    """Request the responses that were already given. Calling the result reads them."""
     if not keys:
         return dict
     cursor.execute(
@@ -54,7 +54,7 @@ def find(cursor: SqlCursor, keys: Sequence[Key]) -> Callable[[], dict[Key, Kept]
 
 
 def await_turn(cursor: SqlCursor, key: Key) -> None:
-    """Where no lock of the log's does it: have others with the same key wait until this transaction ends."""
+    """Make others with the same key wait until this transaction ends; for transactions that do not hold the log's lock."""
     cursor.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended(concat_ws('/', %(org_id)s::uuid, %(actor_id)s::uuid, %(text)s::text), 0))",
         key._asdict(),
@@ -62,13 +62,13 @@ def await_turn(cursor: SqlCursor, key: Key) -> None:
 
 
 def require_same(key: Key, kept: bytes, fingerprint: bytes) -> None:
-    """Raises ``KeyReused`` where the answer that is kept is to another request than that of ``fingerprint``."""
+    """Raises ``KeyReused`` if the response kept is for another request than that of ``fingerprint``."""
     if kept != fingerprint:
-        raise KeyReused(f"The Idempotency-Key {key.text!r} was used for another request: take a new key.")
+        raise KeyReused(f"The Idempotency-Key {key.text!r} was used for another request: use a new key.")
 
 
 def keep(cursor: SqlCursor, answers: Mapping[Key, Kept]) -> None:
-    """Keep new answers, and let go of some that have had their time."""
+    """Keep new responses, and delete some expired ones."""
     if not answers:
         return
     cursor.execute(

@@ -1,4 +1,4 @@
-"""Named parameters of SQL as PostgreSQL has them, numbered: for connections that speak its protocol past psycopg's cursors."""
+"""Named parameters of SQL turned into PostgreSQL's numbered ones, for connections that do not use psycopg's cursors."""
 
 from __future__ import annotations
 

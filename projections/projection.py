@@ -1,4 +1,4 @@
-"""What a read model is: rows derived from the log, rebuilt at will. Refuses facts of its own and any clock.
+"""What a read model is: rows derived from the log, which can be rebuilt at any time. It has no facts of its own and no clock.
 
 A projection's tables are written in the transaction that appends the events, and by a rebuild, through the same ``apply``.
 """
@@ -13,9 +13,9 @@ from domain.sql_cursor import SqlCursor
 
 
 class Projection(Protocol):
-    """``ddl`` names its tables without a schema, for a rebuild makes them anew beside the live ones.
+    """``ddl`` names its tables without a schema, because a rebuild creates them again beside the live ones.
 
-    ``zero_rows`` says of a table which rows mean the same as no row (a counter at zero), for ``verify``.
+    ``zero_rows`` says which rows of a table mean the same as no row (a counter at zero), for ``verify``.
     """
 
     name: str
@@ -27,6 +27,6 @@ class Projection(Protocol):
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         """Bring the tables from the log before ``batch`` to the log after it; events of other kinds are ignored.
 
-        A batch has every stream's events in order, and a stream's batches come in order; one stream's events must not
-        change what another's do to the tables, for a rebuild reads stream by stream.
+        A batch has every stream's events in order, and a stream's batches come in order. One stream's events must not change what
+        another's do to the tables, because a rebuild reads stream by stream.
         """

@@ -1,8 +1,8 @@
 """Rebuilds read models from the log beside the live ones and swaps them in while reads and writes go on; verifies them.
 
-A rebuild fills shadow tables in a schema of their own with the very ``apply`` that keeps the live ones, catches up with what
-was appended meanwhile, and swaps under the log's lock. ``verify`` does the same but compares instead. Both refuse to run
-beside another rebuild of the same database.
+A rebuild fills shadow tables in a schema of their own with the same ``apply`` that keeps the live ones, catches up with what was
+appended meanwhile, and swaps under the log's lock. ``verify`` does the same but compares instead. Both refuse to run beside another
+rebuild of the same database.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from projections.registry import READ_MODELS
 from projections.shadows import SCHEMA, Difference, Progress, Shadows, connect
 from projections.swap import RebuildError, Swap
 
-# Rebuilds of one database meet here.
+# Rebuilds of one database take this lock.
 LOCK = 7_240_511_807
 
 
 def rebuild(url: str, names: Iterable[str], progress: Progress = lambda done, total: None) -> int:
-    """Rebuild the named read models; the number of events read. Raises ``RebuildError``, ``psycopg.Error``."""
+    """Rebuild the named read models; returns the number of events read. Raises ``RebuildError``, ``psycopg.Error``."""
     models = _named(names)
     with _shadows(url, models) as shadows:
         events = shadows.fill(progress)
@@ -33,7 +33,7 @@ def rebuild(url: str, names: Iterable[str], progress: Progress = lambda done, to
 
 
 def verify(url: str, progress: Progress = lambda done, total: None) -> list[Difference]:
-    """What the live read models and freshly built ones do not have in common, at one position of the log."""
+    """The differences between the live read models and freshly built ones, at one position of the log."""
     with _shadows(url, READ_MODELS) as shadows:
         shadows.fill(progress)
         return shadows.compare()
@@ -53,14 +53,14 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[Shadows]:
         control.autocommit = True
         row = control.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}).fetchone()
         if not row or not row[0]:
-            raise RebuildError("Another rebuild or verify is running on this database: wait for its end.")
+            raise RebuildError("Another rebuild or verify is running on this database: wait until it ends.")
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
         control.execute(f"CREATE SCHEMA {SCHEMA}")
         stack.callback(_drop, control)
         try:
             yield Shadows(url, control, models)
         except psycopg.OperationalError as error:
-            if error.sqlstate is None:  # a connection is lost, and so is this one then; the next rebuild drops what is left
+            if error.sqlstate is None:  # a connection was lost, and so this one may be too; the next rebuild drops what is left
                 control.close()
             raise
 
@@ -68,4 +68,4 @@ def _shadows(url: str, models: Sequence[Projection]) -> Iterator[Shadows]:
 def _drop(control: Connection[Any]) -> None:
     if not control.closed:
         control.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-        control.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": LOCK})  # the server may be slow to notice that we have gone
+        control.execute("SELECT pg_advisory_unlock(%(lock)s)", {"lock": LOCK})  # the server may be slow to notice that we are gone

@@ -1,4 +1,4 @@
-"""Every read model there is, in the order in which they are brought up to date, and how a database's are told from them."""
+"""All read models, in the order in which they are updated, and how they differ from those of a database."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ READ_MODELS: tuple[Projection, ...] = (Directory(), Opportunities(), ExchangeRat
 
 
 def to_text(versions: Mapping[str, int]) -> str:
-    """Names and versions as ``event_store.Opening`` has them."""
+    """Names and versions in the form of ``event_store.Opening``."""
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
 def difference(live: str) -> str | None:
-    """In what a database's read models differ from those of this program, in a sentence with the remedy."""
+    """How a database's read models differ from those of this program, in a sentence with the remedy."""
     if live == _ours():
         return None
     there, here = _versions(live), _versions(_ours())

@@ -1,7 +1,7 @@
-"""How texts are found whatever their case and marks: the form they are stored in, and the LIKE patterns that look into it.
+"""Search that ignores case and diacritics: the form in which texts are stored, and LIKE patterns for it.
 
-In a stored text a space stands before every word, so LIKE finds beginnings of words as it finds any other part, and one
-trigram index could serve both.
+In a stored text a space stands before every word, so that LIKE finds beginnings of words like any other part, and one trigram index
+could serve both.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from unicodedata import east_asian_width
 from domain.text import folded
 
 SHORT = 2
-"""Words of at most so many characters are found at the beginning of words alone."""
+"""Words of at most so many characters match only at the beginning of words."""
 
 _inner = re.compile(r"(?<=[^\w\s])\w+")
 
 
 def searchable(name: str, more: str = "") -> str:
-    """A name as it is stored for searches: folded, in a second line the words that begin inside others and further text."""
+    """A name as stored for searching: folded, with a second line for the words that begin inside others and for further text."""
     first, second = _folded(name), _folded(more)
     inner = _inner.findall(first) + _inner.findall(second)
     rest = " ".join([second, *inner] if second else inner)
@@ -28,7 +28,7 @@ def searchable(name: str, more: str = "") -> str:
 
 
 def words(phrase: str, name: str, params: dict[str, Any], holds: Callable[[str], str]) -> str:
-    """SQL that holds where every word of a phrase is found; ``holds`` gives it for the parameter of a word's pattern."""
+    """SQL that holds if every word of a phrase is found; ``holds`` makes it for the parameter of a word's pattern."""
     terms = []
     for n, word in enumerate(dict.fromkeys(folded(phrase).split())):
         params[f"{name}w{n}"] = f"% {like(word)}%" if _begins(word) else f"%{like(word)}%"
@@ -37,12 +37,12 @@ def words(phrase: str, name: str, params: dict[str, Any], holds: Callable[[str],
 
 
 def containing(phrase: str) -> str:
-    """The pattern of a phrase in a folded text."""
+    """The pattern that finds a phrase in a folded text."""
     return f"%{like(folded(phrase))}%"
 
 
 def containing_name(phrase: str) -> str:
-    """The pattern of a phrase in the first line of a searchable text."""
+    """The pattern that finds a phrase in the first line of a searchable text."""
     return f"%{like(_folded(phrase))}%"
 
 
@@ -51,10 +51,10 @@ def _folded(text: str) -> str:
 
 
 def _begins(word: str) -> bool:
-    """Whether a word is looked for at beginnings only: a short one, unless it is a sign or of a script that sets no spaces."""
+    """Whether a word matches only at beginnings: a short one, unless it is a sign or of a script without spaces."""
     return len(word) <= SHORT and word[0].isalnum() and east_asian_width(word[0]) != "W"
 
 
 def like(text: str) -> str:
-    """A text to be found as it is by LIKE."""
+    """A text escaped for LIKE."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,6 +1,6 @@
 """Tables with a row for every version of a record, each valid from its instant to the next one's.
 
-Refuses to change anything of a row once written but the end of its validity.
+Nothing in a written row changes but the end of its validity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 from domain.sql_cursor import SqlCursor
 
 INFINITY = "infinity"
-"""As ``valid_to``: of the version that is the last one so far."""
+"""``valid_to`` of the current version."""
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -35,7 +35,7 @@ class _Closed(Struct):
 
 
 def write(cursor: SqlCursor, table: str, rows: Sequence[Version]) -> None:
-    """Write versions, each record's in order, and end the validity of the ones before them."""
+    """Write versions, each record's in order, and end the validity of those before them."""
     last: dict[UUID, Version] = {}
     closed: list[_Closed] = []
     for row in rows:

@@ -1,1 +1,1 @@
-"""The way of a command from its envelope to the commit."""
+"""The path of a command from its envelope to the commit."""

@@ -1,4 +1,4 @@
-"""What a command meets when its turn comes: who gives it by now, the org's policy, and the version it was meant for.
+"""What a command meets when it is decided: its actor's present rights, the org's policy, and the version it was meant for.
 
 All of it is read under the log's lock, so none of it can change before the append.
 """
@@ -81,7 +81,7 @@ def _actor(envelope: Envelope, states: Mapping[UUID, State], now: datetime) -> A
 
 
 def meta(envelope: Envelope, context: Context, recorded_at: datetime) -> Meta:
-    """What is recorded of a command with each of its events. ``actor`` and time are as decided, the rest as it came."""
+    """The metadata recorded with each event of a command. ``actor`` and time are as decided, the rest as it came."""
     return Meta(
         org_id=envelope.org_id,
         command_id=uuid7(),

@@ -1,7 +1,7 @@
-"""The group writer: the one thread of a process that writes.
+"""The queue of commands, and the one thread of a process that writes.
 
-Whatever commands have gathered while a transaction was committing, or while it waited for the log, make up the next one; so
-batches size themselves and a lone command waits for nobody. Refuses more than a bounded queue.
+Commands that gather while a transaction commits, or waits for the log, make up the next one; so batches size themselves, and a
+single command waits for no others. The queue is bounded: beyond that, commands are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.writing.envelope import Envelope, Outcome, Result
 
 CAPACITY = 2_000
 FRESH_SECONDS = 5.0
-"""So long after an answer of the database the writer need not ask whether there is one."""
+"""How long after an answer of the database ``ping`` need not ask it again."""
 
 _Queued = tuple[Envelope, asyncio.Future[Outcome]]
 
@@ -41,27 +41,27 @@ class CommandQueue:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
-        """To be called on the event loop that submits."""
+        """Call it on the event loop that submits commands."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def execute(self, envelope: Envelope) -> Outcome:
-        """The outcome once it is committed. Raises the command's ``DomainError``, or ``Unavailable``.
+        """The outcome, once it is committed. Raises the command's ``DomainError``, or ``Unavailable``.
 
-        A caller that goes away does not take its command back.
+        A caller that is cancelled does not take its command back.
         """
         assert self._loop is not None
         if self._closing or len(self._queue) >= self._capacity:
             raise Unavailable("Too many writes are waiting.")
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._queue.append((envelope, future))
-        if not self._waking:  # once for all that this turn of the loop brings
+        if not self._waking:  # once for all commands of this turn of the loop
             self._waking = True
             self._loop.call_soon(self._awaken)
         return await future
 
     async def ping(self, seconds: float) -> None:
-        """Raises ``Unavailable`` unless the database answered the writer just now, or does so within this time."""
+        """Raises ``Unavailable`` unless the database answered the writer just now, or does so within ``seconds``."""
         if monotonic() - self._answered_at < FRESH_SECONDS:
             return
         assert self._loop is not None
@@ -97,7 +97,7 @@ class CommandQueue:
             self._committer.close()
 
     def _answer(self) -> None:
-        """Tell who asked whether the database answers."""
+        """Answer ``ping``: whether the database answers."""
         asked = self._asked
         if asked is None or asked.done():
             return
@@ -112,13 +112,13 @@ class CommandQueue:
         def tell() -> None:
             if not asked.done():
                 asked.set_exception(fault) if fault else asked.set_result(None)
-                asked.exception()  # whoever asked may have gone
+                asked.exception()  # whoever asked may be gone
 
         self._asked = None
         _call(self._loop, tell)
 
     def _next(self) -> list[_Queued] | None:
-        """The next batch, empty where there is only a question; None when closed and drained."""
+        """The next batch, empty if only ``ping`` waits; None when closed and drained."""
         with self._wake:
             while not self._queue and not self._closing and self._asked is None:
                 self._wake.wait()
@@ -127,7 +127,7 @@ class CommandQueue:
             return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
     def _execute(self, batch: list[_Queued]) -> None:
-        """Run a batch, and what joins it."""
+        """Run a batch, and the commands that join it."""
         joined: list[_Queued] = []
 
         def more(room: int) -> list[Envelope]:

@@ -1,9 +1,9 @@
 """Turns commands into committed events: one transaction for a batch of commands.
 
-Under the log's lock it loads, decides, appends, brings the read models up to date and renders the answers; so every command is
-decided on the latest state, ``If-Match`` is exact, and nobody has to redo a decision. The statements go out together: one round
-trip reads what decisions need, one writes what came of them, commit included. It refuses to guess: a batch whose commit was
-interrupted is looked up by its command id before it is run again. ``deciding`` decides and appends, ``responses`` renders.
+Under the log's lock it loads, decides, appends, updates the read models and renders the responses; so every command is decided on
+the latest state, ``If-Match`` is exact, and no decision has to be repeated. The statements are sent together: one round trip reads
+what decisions need, one writes the results and commits. After an interrupted commit it looks for the command id in the log before
+it runs the batch again. ``deciding`` decides and appends, ``responses`` renders.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ MAX_BATCH = 256
 ATTEMPTS = 3
 MAX_STATES = 20_000
 MAX_FAULTS = 18
-"""Transactions of a batch that may fail before it is given up: enough to find two commands that bring theirs down among 256."""
+"""Failed transactions before a batch is given up: enough to find two faulty commands among 256."""
 OF_ONE_COMMAND = {"21", "22", "23", "54", "P0"}
-"""Classes of SQLSTATE that are about a command's data. A fault of another class would befall every command."""
+"""Classes of SQLSTATE that are about a command's data. An error of another class would hit every command."""
 
 log = structlog.get_logger("writer")
 
 More = Callable[[int], Sequence[Envelope]]
-"""Gives at most so many commands on opportunities."""
+"""Returns at most so many further commands on opportunities."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """Commands of one transaction and what became of them, or the ``fault`` for which all of it was undone."""
+    """The commands of one transaction and their results, or the ``fault`` for which all of it was rolled back."""
 
     envelopes: Sequence[Envelope]
     results: list[Result] = field(default_factory=list)
@@ -61,9 +61,9 @@ def connect(url: str, *, role: connections.Role | None = "writer", statement_tim
     connection = connections.connect(
         url,
         "writer",
-        # Every statement is by key: its plan is the same whatever the parameters and the statistics, and planning costs more.
-        # The log's lock is given up in time even by a writer that fell silent in the middle of a transaction, or of a statement,
-        # where it is not idle to the server's eyes: from PostgreSQL 17 on the server sees to that too, before it whoever waits.
+        # Every statement is by key: its plan is the same for all parameters and statistics, and planning costs more. The timeout
+        # frees the log's lock if a writer falls silent in the middle of a transaction. In the middle of a statement it does not
+        # look idle to the server; then the server ends it from PostgreSQL 17 on, and before that whoever waits does.
         f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
         " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
         statement_timeout_ms=statement_timeout_ms,
@@ -89,11 +89,11 @@ class Committer:
             self._statements = None
 
     def run(self, envelopes: Sequence[Envelope], more: More = lambda room: []) -> list[Result]:
-        """Run commands in order: neighbours on opportunities in one transaction, every other command in its own.
+        """Run commands in order: adjacent ones on opportunities in one transaction, every other command in its own.
 
-        When the log's lock is granted, ``more`` is asked for further commands on opportunities, which join the last ones and
-        have their results behind them. A command's refusal, or fault, is its result and touches no other; ``Unavailable`` is
-        that of all from there on.
+        When the log's lock is granted, ``more`` is asked for further commands on opportunities, which join the last ones; their
+        results come at the end. A command's refusal, or fault, is its result and affects no other; ``Unavailable`` is the result of
+        all commands from there on.
         """
         results: list[Result] = []
         batches = list(_batches(envelopes))
@@ -104,7 +104,7 @@ class Committer:
         return results
 
     def ping(self) -> None:
-        """Raises ``Unavailable`` where the database does not answer the writer."""
+        """Raises ``Unavailable`` if the database does not answer the writer."""
         try:
             cursor = self._open().cursor()
             cursor.execute("SELECT 1")
@@ -124,9 +124,9 @@ class Committer:
         return cast("list[Outcome]", batch.results)
 
     def _apart(self, envelopes: Sequence[Envelope], more: More | None = None) -> list[Result]:
-        """In one transaction, or, where a command brings that down, in as many as keep the others from harm, within bounds.
+        """Run commands in one transaction; if one makes it fail, in as many as it takes to spare the others, within bounds.
 
-        Behind their results are those of whoever joined the first one.
+        The results of commands that joined the first transaction come at the end.
         """
         results: list[Result] = []
         left = [envelopes]
@@ -138,7 +138,7 @@ class Committer:
             if fault is None:
                 results += batch.results
                 continue
-            if not isinstance(fault, Unavailable):  # what no rule of the domain refused, but the database or the encoding
+            if not isinstance(fault, Unavailable):  # an error of the database or the encoding that no rule of the domain foresaw
                 faults += 1
                 half = len(batch.envelopes) // 2
                 if not half:
@@ -152,9 +152,9 @@ class Committer:
         return results
 
     def _durably(self, envelopes: Sequence[Envelope], more: More | None = None, *, all_or_nothing: bool = False) -> _Batch:
-        """One transaction, begun again on a new connection where the old one broke before its commit was certain.
+        """One transaction, repeated on a new connection if the old one broke before its commit was certain.
 
-        What is returned has the commands that joined, too.
+        The batch returned includes the commands that joined.
         """
         batch = _Batch(envelopes)
         for attempts_left in reversed(range(ATTEMPTS)):
@@ -174,7 +174,7 @@ class Committer:
         return batch
 
     def _is_to_repeat(self, batch: _Batch, error: psycopg.Error, attempts_left: int) -> bool:
-        """Whether to run a batch again that the database failed. If not, it was committed all the same, or has its fault."""
+        """Whether to run a failed batch again. If not, it was committed after all, or has its fault."""
         lost = self._statements is None or self._statements.connection.closed
         self._reset()
         if not lost:
@@ -188,16 +188,16 @@ class Committer:
         except psycopg.Error as again:
             batch.fault = _unavailable(again)
             return False
-        # After silence another try would wait as long, and in vain.
+        # After silence, another try would take as long and fail too.
         if not attempts_left or (isinstance(error, GONE) and not batch.appended):
             batch.fault = _unavailable(error)
         return batch.fault is None
 
     def _fault(self, batch: _Batch, error: psycopg.Error) -> Exception:
-        """An error that is about the data of some command, or ``Unavailable``."""
+        """The error itself if it is about the data of some command, else ``Unavailable``."""
         if not error.sqlstate or error.sqlstate[:2] in OF_ONE_COMMAND:
             return error
-        # A standby, a timeout, a full disk, a missing column: all is undone.
+        # A standby, a timeout, a full disk, a missing column: everything is rolled back.
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
             self.close()  # a new connection may lead to the primary
         log.error("commands.failed", commands=len(batch.envelopes), sqlstate=error.sqlstate, reason=str(error))
@@ -209,7 +209,7 @@ class Committer:
         return self._statements
 
     def _reset(self) -> None:
-        """Undo the transaction and forget what it may have taught us."""
+        """Roll the transaction back, and drop the states cached from it."""
         self._cache.clear()
         statements, self._statements = self._statements, None
         if statements is not None and not statements.connection.closed:
@@ -221,7 +221,7 @@ class Committer:
                 statements.connection.close()
 
     def _evicts(self, error: psycopg.Error) -> bool:
-        """Whether somebody who fell silent with the log's lock was sent away. From PostgreSQL 17 on the server does it."""
+        """Whether a silent session that held the log's lock was terminated. From PostgreSQL 17 on the server does that."""
         if not isinstance(error, psycopg.errors.QueryCanceled) or self._statements is None:
             return False
         if self._statements.connection.info.server_version >= 170_000:
@@ -233,7 +233,7 @@ class Committer:
             return False
 
     def _was_committed(self, batch: _Batch) -> bool:
-        """Whether the interrupted transaction made it; then the bodies are filled in that were lost on the way.
+        """Whether the interrupted transaction was committed; if so, fill in the bodies that were lost on the way.
 
         The lock is granted only once that transaction has ended.
         """
@@ -255,7 +255,7 @@ class Committer:
             self._cache.popitem(last=False)
 
     def _commit(self, batch: _Batch, more: More | None, *, all_or_nothing: bool) -> None:
-        """One transaction, to the end. Each statement whose rows are awaited has a cursor of its own, for they come later."""
+        """Run one transaction to the end. Statements whose rows come later have a cursor of their own."""
         statements = self._open()
         cursor, locked = statements.cursor(), statements.cursor()
         cursor.execute("BEGIN", prepare=False)
@@ -264,7 +264,7 @@ class Committer:
         batch.appended = decisions.appended
         _gather(statements, decisions, repeats, batch.envelopes)
         if more and (joining := more(MAX_BATCH - len(batch.envelopes))):
-            # Who came while we waited for the lock need not wait for the next transaction.
+            # Commands that came while we waited for the lock need not wait for the next transaction.
             batch.envelopes = [*batch.envelopes, *joining]
             _gather(statements, decisions, repeats, joining)
         decisions.open(_opening(locked))
@@ -283,13 +283,13 @@ class Committer:
 
 
 def _gather(statements: StatementBatch, decisions: Decisions, repeats: Repeats, envelopes: Sequence[Envelope]) -> None:
-    """What decisions need to know, in one round trip."""
+    """Read what decisions need, in one round trip."""
     for receive in (repeats.request(statements.cursor(), envelopes), decisions.request(envelopes)):
         receive()
 
 
 def _result(envelope: Envelope, decisions: Decisions, repeats: Repeats, *, raises: bool) -> Result:
-    """The outcome, or why there is none: a refusal, or a fault of ours that concerns this command alone."""
+    """The outcome, or the reason there is none: a refusal, or an internal error that concerns this command alone."""
     try:
         if envelope in repeats:
             decisions.require_permission(envelope)
@@ -306,7 +306,7 @@ def _result(envelope: Envelope, decisions: Decisions, repeats: Repeats, *, raise
 
 
 def _opening(locked: SqlCursor) -> event_store.Opening:
-    """Raises ``OtherVersion`` where what this program writes is not what the database's read models are."""
+    """Raises ``OtherVersion`` if the database's read models are not those that this program writes."""
     opening = event_store.opening(locked)
     if told := registry.difference(opening.read_models):
         raise OtherVersion(told)
@@ -320,11 +320,11 @@ def _unavailable(error: psycopg.Error) -> Unavailable:
 
 
 def _nothing() -> None:
-    """The bodies are there already."""
+    """The bodies are already there."""
 
 
 def _batches(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
-    """What goes together in a transaction."""
+    """Group commands by transaction."""
     for together, group in groupby(envelopes, key=lambda envelope: envelope.kind == "opportunity"):
         members = list(group)
         size = MAX_BATCH if together else 1

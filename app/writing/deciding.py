@@ -1,6 +1,6 @@
-"""Decides the commands of one transaction, each on the latest state, and appends what comes of them.
+"""Decides the commands of one transaction, each on the latest state, and appends the resulting events.
 
-All that a decision looks at is read under the log's lock, so nothing of it can change before the append.
+Everything a decision depends on is read under the log's lock, so it cannot change before the append.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
 
 
 class Decisions:
-    """Those of one transaction. ``cached`` are states as they may have been before it, by the ids of their streams."""
+    """The decisions of one transaction. ``cached`` has states from before it, by stream id."""
 
     def __init__(self, statements: StatementBatch, cached: Mapping[UUID, State]) -> None:
         self.states: dict[UUID, State] = {}
@@ -38,7 +38,7 @@ class Decisions:
         self._references: dict[UUID, Facts] = {}
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
-        """Ask for what the commands concern and refer to. It is there when what is returned has been called."""
+        """Request what the commands concern and refer to. Calling the result reads it."""
         existing = decision_facts.existing(self._statements.cursor(), _named(envelopes))
         load = self._request_states(envelopes)
 
@@ -49,11 +49,11 @@ class Decisions:
         return receive
 
     def open(self, opening: event_store.Opening) -> None:
-        """To be called with the log's lock, before the first decision."""
+        """Call it with the log's lock, before the first decision."""
         self._opening = opening
 
     def decide(self, envelope: Envelope) -> Outcome:
-        """What becomes of a command, appended by and by. Raises ``DomainError``."""
+        """Decide a command; its events are appended later. Raises ``DomainError``."""
         known = self._facts(envelope)
         outcome = self._decide(envelope, known)
         if known.issued_tokens and outcome.status == "changed":
@@ -61,13 +61,13 @@ class Decisions:
         return outcome
 
     def require_permission(self, envelope: Envelope) -> None:
-        """Raises ``DomainError`` where whoever sends the command may not give it now."""
+        """Raises ``DomainError`` if the sender of the command may not give it now."""
         state = self.states.get(envelope.stream_id)
         context = circumstances.context(envelope, self._facts(envelope), self.states, state, self._opening.now)
         catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
 
     def append(self) -> None:
-        """Append what was decided, and bring the read models up to date."""
+        """Append what was decided, and update the read models."""
         if not self._pending:
             return
         cursor = self._statements.cursor()
@@ -83,7 +83,7 @@ class Decisions:
         self._pending.clear()
 
     def _request_states(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
-        """Ask for the events since the cached states of the streams that the commands concern."""
+        """Request the events after the cached states of the streams that the commands concern."""
         wanted = {envelope.stream_id for envelope in envelopes}
         for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
             wanted.update(circumstances.policy_streams(org_id))
@@ -101,7 +101,8 @@ class Decisions:
         return receive
 
     def _facts(self, envelope: Envelope) -> Facts:
-        """Commands on opportunities go together, and what they refer to was asked for; any other is the last one so far."""
+        """Commands on opportunities run together, and their references were requested before; any other command is the last one so
+        far."""
         org_id = envelope.org_id
         if envelope.kind != "opportunity":
             self.append()
@@ -132,7 +133,7 @@ class Decisions:
         return Outcome("changed" if state else "created", envelope.stream_id, version + len(events))
 
     def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
-        """Revoke the tokens that were issued with a revoked one as well."""
+        """Also revoke the tokens that were issued with a revoked one."""
         command = token.Revoke(following=True)
         further = [replace(envelope, stream_id=id_, command=command, expected_versions=None) for id_ in ids]
         self._request_states(further)()
@@ -145,7 +146,7 @@ def _references(envelope: Envelope) -> References:
 
 
 def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
-    """The records that the commands on opportunities refer to; the actor is the owner by default."""
+    """The records that commands on opportunities refer to; the actor is the default owner."""
     ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
     ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
     return ids

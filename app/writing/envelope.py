@@ -1,4 +1,4 @@
-"""A command on its way to the log, and what became of it. Refuses to run one: that is the committer's."""
+"""A command on its way to the committer, and its outcome."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Status = Literal["created", "changed", "unchanged"]
 class Envelope:
     """A command on its way. ``expected_versions`` are of an ``If-Match``; ``idempotency`` is a key with the request's fingerprint.
 
-    With a ``token_id`` the actor is read anew under the lock, so a revoked token or a changed role counts at once.
-    ``occurred_at`` dates history (import, demo); it is moved forward where the record already has a later event.
+    With a ``token_id`` the actor is read again under the lock, so a revoked token or a changed role counts at once. ``occurred_at``
+    dates history (import, demo); it is moved forward if the record already has a later event.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Envelope:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a command. ``body`` is the record as the API shows it, JSON; empty if it is deleted or not asked for."""
+    """The result of a command. ``body`` is the record as the API shows it, JSON; empty if it is deleted or was not requested."""
 
     status: Status
     stream_id: UUID

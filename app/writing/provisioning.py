@@ -1,4 +1,4 @@
-"""What the operator does outside the API: a new org with its first admin, tokens by hand. Refuses half an org: all or nothing."""
+"""What the operator does outside the API: create an org with its first admin, all or nothing, and issue and revoke tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from domain.permissions import OPERATOR, Role
 
 
 class Provisioned(Struct, frozen=True):
-    """A new org. ``token`` is in clear here and nowhere else."""
+    """A new org. ``token`` is in clear text here and nowhere else."""
 
     org_id: UUID
     user_id: UUID
@@ -27,7 +27,7 @@ class Provisioned(Struct, frozen=True):
 def create_org(
     committer: Committer, name: str, currency: str, admin_email: str, *, occurred_at: datetime | None = None
 ) -> Provisioned:
-    """A new org with the default pipeline, an admin and a token of theirs. Raises ``DomainError``."""
+    """Create an org with the default pipeline, an admin and a token of theirs. Raises ``DomainError``."""
     org_id, user_id, token_id = uuid7(), uuid7(), uuid7()
     secret, hash_ = token_secrets.new()
     prefix = token_secrets.shown(secret)
@@ -54,7 +54,7 @@ def issue_token(
     expires_at: datetime | None = None,
     role: Role | None = None,
 ) -> tuple[UUID, str]:
-    """A further token for a user: its id and the token in clear. Raises ``DomainError``."""
+    """Issue a token for a user: returns its id and the token in clear text. Raises ``DomainError``."""
     secret, hash_ = token_secrets.new()
     prefix = token_secrets.shown(secret)
     token_id = uuid7()

@@ -1,4 +1,4 @@
-"""What commands are answered: rendered in their transaction, kept under the ``Idempotency-Key`` they came with, given again."""
+"""Responses to commands: rendered in their transaction, kept under their ``Idempotency-Key``, and replayed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Repeats:
         self._found: dict[Key, tuple[bytes, Outcome]] = {}
 
     def request(self, cursor: SqlCursor, envelopes: Sequence[Envelope]) -> Callable[[], None]:
-        """Ask for what is kept under the commands' keys. It is there when what is returned has been called."""
+        """Request what is kept under the commands' keys. Calling the result reads it."""
         kept = idempotency_records.find(cursor, [key for envelope in envelopes if (key := _key(envelope))])
 
         def receive() -> None:
@@ -33,7 +33,7 @@ class Repeats:
         return _key(envelope) in self._found
 
     def outcome(self, envelope: Envelope) -> Outcome:
-        """Of the request that came first. Raises ``KeyReused`` where that was another one."""
+        """The outcome of the first request. Raises ``KeyReused`` if that was a different one."""
         key = _key(envelope)
         assert key is not None
         assert envelope.idempotency is not None
@@ -47,7 +47,7 @@ class Repeats:
 
 
 def request_bodies(statements: StatementBatch, envelopes: Sequence[Envelope], results: Sequence[Result]) -> Callable[[], None]:
-    """Ask for the bodies; what is returned fills them in. Each shows its record as that command left it, whatever a later one of
+    """Request the bodies; calling the result fills them in. Each shows its record as that command left it, whatever a later one of
     the batch did."""
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
     for envelope, result in zip(envelopes, results, strict=True):
@@ -69,7 +69,7 @@ def request_bodies(statements: StatementBatch, envelopes: Sequence[Envelope], re
 
 
 def keep(cursor: SqlCursor, envelopes: Sequence[Envelope], results: Sequence[Result]) -> list[Result]:
-    """Keep the outcomes, bodies included, of commands with keys; the results, where of a request sent twice one is a repeat."""
+    """Keep the outcomes of commands with keys, including bodies. Returns the results, with repeated requests as replays."""
     kept: dict[Key, Kept] = {}
     answered: list[Result] = []
     for envelope, result in zip(envelopes, results, strict=True):

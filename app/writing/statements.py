@@ -1,8 +1,8 @@
-"""Statements that travel together: sent as one message when the first answer is asked for, and answered as one.
+"""Statements sent together: one message when the first result is needed, and one answer.
 
-psycopg's own pipeline sends each statement by itself and waits for the socket each time, with the interpreter's lock given away
-and taken back: with a dozen statements in a transaction that was half of what a write cost us. Parameters of the types that writes
-are made of are turned into bytes here, which is faster; psycopg does it for every other type, as for its own cursors.
+psycopg's own pipeline sends each statement by itself and waits for the socket each time, releasing and reacquiring the
+interpreter's lock: with a dozen statements in a transaction that was half of the cost of a write. Parameters of the types that
+writes use are turned into bytes here, which is faster; psycopg converts all others, as for its own cursors.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNKNOWN, _BYTEA, _BIGINT, _STRING, _UUID = 0, 17, 20, 25, 2950
 _head = struct.Struct("!iiiii").pack
 _length = struct.Struct("!i").pack
 
-# The type of an element: its oid, that of its array, and how its bytes are made.
+# Types of list elements: oid, oid of the array, and how the bytes are made.
 _ARRAYS: dict[type, tuple[int, int, Callable[[Any], bytes]]] = {
     UUID: (_UUID, 2951, attrgetter("bytes")),
     int: (_BIGINT, 1016, struct.Struct("!q").pack),
@@ -40,7 +40,7 @@ _ARRAYS: dict[type, tuple[int, int, Callable[[Any], bytes]]] = {
 _Prepared = tuple[bytes, tuple[int, ...]]
 """A statement's text and the types of its parameters."""
 _Sent = tuple[bytes | None, int, pq.Format]
-"""A value as it is sent, the oid of its type, and in which of the two forms it is."""
+"""A value as sent, the oid of its type, and its format."""
 
 
 class _Asked(NamedTuple):
@@ -71,7 +71,7 @@ class StatementBatch:
         return BatchedStatement(self)
 
     def discard(self) -> None:
-        """Send nothing of what has been asked."""
+        """Drop the statements that were not sent."""
         self._asked.clear()
 
     def ask(
@@ -100,10 +100,10 @@ class StatementBatch:
         return None if data is None else bytes(data), dumper.oid, dumper.format
 
     def flush(self) -> None:
-        """Send what has been asked, and wait until all of it is answered.
+        """Send the statements, and wait for all results.
 
-        Raises the error of the first statement that failed; the server has skipped those behind it. Whatever else is raised leaves
-        nobody knowing what the server did, and the connection closed.
+        Raises the error of the first statement that failed; the server has skipped those after it. After any other exception it is
+        unknown what the server did, and the connection is closed.
         """
         asked, self._asked = self._asked, []
         if not asked:
@@ -152,7 +152,7 @@ class StatementBatch:
         return failure
 
     def _send(self, pgconn: PGconn) -> None:
-        """Send all there is, and take in what comes meanwhile, lest both sides wait for each other."""
+        """Send everything, and read what comes meanwhile, so that the two sides do not wait for each other."""
         ready = select.poll()
         ready.register(pgconn.socket, select.POLLIN | select.POLLOUT)
         while pgconn.flush():
@@ -172,7 +172,7 @@ class StatementBatch:
 
 
 class BatchedStatement:
-    """A ``SqlCursor`` on a batch: it asks, and where rows are fetched, waits for the answer to what it asked last."""
+    """A ``SqlCursor`` on a batch: it queues statements; fetching rows waits for the result of the last one."""
 
     def __init__(self, statements: StatementBatch) -> None:
         self._statements = statements
@@ -182,7 +182,7 @@ class BatchedStatement:
     def execute(
         self, query: str, params: Mapping[str, Param] | None = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
-        """Ask. Prepares each statement once a connection, unless told not to."""
+        """Queue a statement. Each is prepared once per connection, unless ``prepare`` is False."""
         self.answer = self._rows = None
         self._statements.ask(self, query, params, _BINARY if binary else _TEXT, prepare=prepare is not False)
         return self
@@ -213,7 +213,7 @@ def _whole_number(value: int) -> _Sent | None:
 
 
 def _list(values: Sequence[Any]) -> _Sent | None:
-    """None where it is not of one type, of one that is not known here, or has a number too large for one."""
+    """None unless all are of one known type, with no number too large for it."""
     if not values:
         return b"{}", _UNKNOWN, _TEXT
     kinds = set(map(type, values))
@@ -231,7 +231,7 @@ def _list(values: Sequence[Any]) -> _Sent | None:
     return b"".join(parts), array, _BINARY
 
 
-# How a value of a type is sent; None where that is left to psycopg.
+# How a value of a type is sent; None leaves it to psycopg.
 _SENT: dict[type, Callable[[Any], _Sent | None]] = {
     str: _text,
     list: _list,

@@ -1,4 +1,4 @@
-"""API tokens as their holders have them: how one is made, and what of it is kept."""
+"""API tokens as their holders have them: how they are made, and what is kept of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import secrets
 
 PREFIX = "opp_"
 SHOWN = 8
-"""How many characters of a token are kept and shown, to tell it from others."""
+"""Characters of a token that are kept and shown, to recognize it by."""
 
 
 def new() -> tuple[str, str]:
-    """A token of 256 random bits and the SHA-256 of it that is kept."""
+    """A token of 256 random bits, and its SHA-256, which is what is kept."""
     secret = PREFIX + secrets.token_urlsafe(32)
     return secret, hashed(secret)
 

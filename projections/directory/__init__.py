@@ -1,8 +1,7 @@
-"""The records that opportunities refer to and the org's settings: accounts, contacts, users, tokens, activities, policy.
+"""The records that opportunities refer to, and the org's settings: accounts, contacts, users, tokens, activities, policy.
 
-One row for every version of every record, as in ``opportunities``. ``card`` is the record as it is embedded in
-others, ``doc`` as the API shows it, ``search`` as it is found (see ``projections.search``). Refuses secrets: of a token there
-is the hash alone, and not in ``doc``.
+One row for every version of every record, as in ``opportunities``. ``card`` is the record as it is embedded in others, ``doc`` as
+the API shows it, ``search`` as it is searched (see ``projections.search``). Of a token only the hash is here, and not in ``doc``.
 """
 
 from __future__ import annotations
@@ -93,12 +92,12 @@ class _Epoch(Struct):
 
 
 ELSEWHERE = frozenset({"opportunity", "exchange_rate"})
-"""Kinds of records that have a read model of their own; those of all others are here."""
+"""Kinds of records with a read model of their own; all others are here."""
 
 
 @cache
 def shown_fields(state: type[State]) -> tuple[str, ...]:
-    """What a record's document shows beside what every state has: the id, the instants and the version."""
+    """The fields of a record's document beside those that every state has: the id, the instants and the version."""
     hidden = {*State.__struct_fields__, "deleted", *catalog.AGGREGATES[catalog.kind_of(state)].secret}
     return tuple(name for name in state.__struct_fields__ if name not in hidden)
 
@@ -114,7 +113,7 @@ def document(state: State) -> str:
 
 
 def _told(value: Any) -> Any:
-    """What users name the keys of has them in one order, whatever the one they were sent in: so it is in the log."""
+    """Sort the keys of user-defined objects, as the log does."""
     return Raw(_ordered(value)) if isinstance(value, dict | Struct) else value
 
 
@@ -193,7 +192,7 @@ class Directory:
             rows.append(_row(kind, after, recorded.position))
             if kind in ("user", "token", "organization"):
                 epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
-                epoch.position = max(epoch.position, recorded.position)  # a rebuild comes stream by stream
+                epoch.position = max(epoch.position, recorded.position)  # a rebuild reads stream by stream
         versioned_rows.write(cursor, "directory", rows)
         if epochs:
             cursor.execute(

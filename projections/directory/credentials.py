@@ -1,4 +1,4 @@
-"""Finds users and tokens of whatever org, for the operator at the command line. Refuses callers bound to one org."""
+"""Finds users and tokens across all orgs, for the operator at the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from domain.text import caseless, normal
 
 
 def user(cursor: SqlCursor, email: str, org_id: UUID | None = None) -> list[tuple[UUID, UUID]]:
-    """(org, user) of every active user with this email, of one org where it is given."""
+    """(org, user) of every active user with this email; of one org if given."""
     cursor.execute(
         """
         SELECT org_id, id FROM directory

@@ -1,6 +1,6 @@
 """Lists and records of the directory: SQL text and parameters from typed conditions.
 
-Refuses a value in the text of a statement, except the LIMIT of a first page, which is an integer of ours.
+No value is part of a statement's text, except the LIMIT of a first page, which is an integer of ours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NULLABLE = frozenset({"email"})
 
 @dataclass(frozen=True, slots=True)
 class DirectoryListQuery:
-    """What is asked of an org's records of one kind; with ``parent_id`` of those that belong to one other record."""
+    """A list of an org's records of one kind; with ``parent_id``, of those that belong to one other record."""
 
     org_id: UUID
     kind: str
@@ -74,7 +74,7 @@ def record(org_id: UUID, kind: str, id_: UUID) -> SqlStatement:
 
 
 def settings(org_id: UUID, kind: str) -> SqlStatement:
-    """The one record of its kind that an org has: (version, JSON), or no row."""
+    """The record of its kind that an org has only one of: (version, JSON), or no row."""
     text = f"""
         SELECT d.version, d.doc::varchar FROM directory d
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND {LIVE}
@@ -83,7 +83,7 @@ def settings(org_id: UUID, kind: str) -> SqlStatement:
 
 
 def cards(org_id: UUID, ids: list[UUID]) -> SqlStatement:
-    """(id, embedded JSON) of the records among the ids, deleted ones too."""
+    """(id, embedded JSON) of the records with these ids, including deleted ones."""
     text = """
         SELECT d.id, d.card FROM directory d
         WHERE d.org_id = %(org_id)s AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
@@ -119,7 +119,7 @@ _definitions = msgspec.json.Decoder(list[_Definition])
 
 
 def custom_types(document: bytes) -> dict[str, custom_field.Type | None]:
-    """The types of the custom fields in their document, None for those that are not to be filtered by."""
+    """The types of the custom fields in their document, None for those that cannot be filtered by."""
     return {each.key: each.type if each.filterable else None for each in _definitions.decode(document)}
 
 

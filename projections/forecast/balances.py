@@ -1,7 +1,7 @@
-"""Sums over the forecast's balances and ledger: SQL for what stood at an instant, within bounds, in the deals' own currencies.
+"""Sums over the forecast's balances and ledger: SQL for the amounts at an instant, within bounds, in the deals' own currencies.
 
-Whole months come from the balances by month, the days of a month that a bound cuts from those by day, and so do the won deals
-of a month in which a rate changed, for each is valued at the rate of its day. Refuses filters on deals: see ``current``.
+Whole months come from the balances by month. The days of a month that a bound cuts come from those by day, and so do the won deals
+of a month in which a rate changed, because each is valued at the rate of its day. Filters on deals are in ``current``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from projections.conditions import SqlStatement
 from projections.exchange_rates import changes, period
 
 RECENT = timedelta(days=180)
-"""An instant less than this ago is reached backwards from the current balances, an earlier one forwards from zero."""
+"""An instant more recent than this is reached backwards from the current balances, an earlier one forwards from zero."""
 
 Params = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Days that a forecast is about, both ends included. Deals without a day are told beside them in any case.
+    """The days of a forecast, both ends included. Deals without a day are always shown beside them.
 
-    The SQL that its methods give has its values in ``params``.
+    The SQL that its methods return has its values in ``params``.
     """
 
     since: date | None = None
@@ -45,7 +45,7 @@ class Bounds:
         return f"({lower}{day} <= %(until)s::date OR {day} = 'infinity')"
 
     def whole_months(self, day: str) -> str:
-        """SQL that holds for the first day (SQL) of a month wholly within the bounds and for ``infinity``."""
+        """SQL that holds for the first day (SQL) of a month that is wholly within the bounds, and for ``infinity``."""
         terms = []
         if self.since:
             terms.append(f"{day} >= %(first)s::date")
@@ -65,7 +65,7 @@ class Bounds:
         return found
 
     def months(self) -> list[str]:
-        """The months from bound to bound, empty where one is missing."""
+        """The months from bound to bound; empty if one is missing."""
         if self.since is None or self.until is None:
             return []
         first, last = (day.year * 12 + day.month - 1 for day in (self.since, self.until))
@@ -90,8 +90,8 @@ UNBOUNDED = Bounds()
 def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds) -> SqlStatement:
     """Rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
 
-    The instant is ``%(name)s``. Whole months of events come from the balances, the rest of its month from the ledger. The
-    day of a sum by month is the month's first, on which rates are as on every other day of the month.
+    The instant is ``%(name)s``. Whole months of events come from the balances, the rest of the instant's month from the ledger. The
+    day of a sum by month is the month's first, whose rates are those of every other day of the month.
     """
     params = bounds.params()
     now = "b.period = 'infinity'"
@@ -155,7 +155,7 @@ def month_start(day: str) -> str:
 
 
 def rate_period(status: str, day: str, bounds: Bounds) -> str:
-    """Won deals are valued at the rate of their day, so their sums are kept apart by periods of constant rates."""
+    """SQL that keeps sums of won deals apart by periods of constant rates, because they are valued at the rate of their day."""
     return f"CASE {status} WHEN 'won' THEN {period(day, bounds.since, bounds.until)} END"
 
 
@@ -169,6 +169,6 @@ def month_of(at: datetime) -> date:
 
 
 def _following(day: date) -> date:
-    """The first day of the next month, of the last month of all its last day."""
+    """The first day of the next month; for the last possible month, its last day."""
     first = day.replace(day=1)
     return date.max if first == date.max.replace(day=1) else (first + timedelta(days=31)).replace(day=1)

@@ -1,8 +1,8 @@
-"""The forecast as it is asked for: one statement, and the answer from its one row.
+"""The forecast, as of now or of an instant: one statement, and the response made from its single row.
 
-Without filters it sums balances, a number of rows that does not grow with the deals; with them, or in groups, the deals
-of a list. Both give the same numbers. Rates come along with the sums, one for each run of days on which none of them
-changes. Refuses to round or convert in SQL.
+Without filters it sums balances, whose number does not grow with the deals; with filters, or in groups, the deals of a list. Both
+give the same numbers. Rates come with the sums, one for each run of days on which none of them changes. SQL neither rounds nor
+converts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 
 MAX_MONTHS = 120
-"""The most months between two bounds that a caller should let pass: each of them is in the answer."""
+"""The most months between two bounds that a caller should allow: each of them is in the response."""
 
 GroupBy = Literal["owner", "stage", "account", "tag"]
 _GROUPS: Mapping[GroupBy, str] = {
@@ -40,10 +40,10 @@ OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id =
 
 @dataclass(frozen=True, slots=True)
 class ForecastQuery:
-    """What is asked of the forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
+    """The parameters of a forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
 
-    ``where`` is the condition on ``opportunities o``, org and ``as_of`` included, as ``opportunity_queries.where`` makes
-    it; it is left out where there is no filter. ``group_by`` needs it.
+    ``where`` is the condition on ``opportunities o``, including org and ``as_of``, from ``opportunity_queries.where``; it is None
+    if there is no filter. ``group_by`` requires it.
     """
 
     org_id: UUID
@@ -65,7 +65,7 @@ class ForecastGroup(Sums):
 
 
 class Figures(Sums, kw_only=True):
-    """As sums are shown; with ``group_by`` also the groups, the largest first."""
+    """Sums as they are shown; with ``group_by`` also the groups, the largest first."""
 
     groups: list[ForecastGroup] | UnsetType = UNSET
 
@@ -75,7 +75,7 @@ class Month(Figures):
 
 
 class Unconverted(Sums):
-    """Deals in a currency without a known rate, in their own."""
+    """Deals in a currency without a known rate, in that currency."""
 
     currency: str
 
@@ -91,7 +91,7 @@ class Forecast(Struct, kw_only=True):
 
 
 def forecast(query: ForecastQuery) -> SqlStatement:
-    """The sums that ``answer`` takes: one row (the org's currency, sums, the groups' cards)."""
+    """The sums for ``answer``: one row (the org's currency, sums, the groups' cards)."""
     as_of, bounds = query.as_of, query.bounds
     if query.where is not None:
         source = _deals(query.where, bounds, query.group_by)
@@ -115,7 +115,7 @@ def forecast(query: ForecastQuery) -> SqlStatement:
 
 
 def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:
-    """As ``balances_at``, from the deals themselves. Weights by multiplication: a division would round."""
+    """As ``balances_at``, from the deals themselves. Weights by multiplication, because a division would round."""
     group = _GROUPS[group_by] if group_by else "NULL::text"
     text = f"""
         SELECT b.* FROM (
@@ -157,10 +157,10 @@ def _rates(query: ForecastQuery) -> str:
 
 
 def _cards(as_of: datetime | None) -> str:
-    """The embedded form of the records that the groups are about, by id, as it stands or stood at the instant."""
+    """The embedded form of the records that the groups are about, by id, as of the instant."""
     if as_of is None:
         which = "AND d.valid_to = 'infinity'"
-    else:  # the version of the instant, else the first one after it
+    else:  # the version at the instant, else the first one after it
         which = (
             "ORDER BY d.valid_from <= %(as_of)s DESC,"
             " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1"
@@ -200,7 +200,7 @@ class _Month:
 
 
 def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
-    """The answer, from the row of ``forecast``. Unconverted deals are in no month's numbers, and in their own list."""
+    """The response, from the row of ``forecast``. Unconverted deals are in no month's numbers, only in their own list."""
     own, sums, cards = row
     currencies = Currencies(own, query.currency or own)
     months = defaultdict(_Month, {name: _Month() for name in query.bounds.months()})
@@ -228,7 +228,7 @@ def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """How the groups of a month are shown: in a currency, by what they are asked for, the largest first."""
+    """The groups of a month as they are shown: in one currency, the largest first."""
 
     currency: str
     group_by: GroupBy | None

@@ -1,6 +1,6 @@
 """Conditions on opportunities as SQL: which field is which column, and how custom fields of each type compare.
 
-Refuses a value in the text: values are parameters, and texts are compared as they are, without patterns of their own.
+Values are always parameters, and never LIKE patterns of their own.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _contains(key: str, text: str, name: str) -> str:
 
 
 def _in_a_name(pattern: str, valid: str = "d.valid_to = 'infinity'") -> str:
-    """Found in the name of the deal or in that of its account, which is looked up where it stands: a rename shows at once."""
+    """Found in the name of the deal or in its account's, which is looked up in the directory, so that a rename shows at once."""
     return (
         f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
         f" AND d.kind = 'account' AND {valid} AND d.search LIKE {pattern}))"

@@ -1,7 +1,7 @@
-"""Where a walk through a list goes on: the ordering and the sort keys of the last record seen, as one opaque text.
+"""Cursors: where a walk through a list goes on, as the ordering and the sort keys of the last record, in one opaque text.
 
-Refuses another ordering, and values that are not of their columns' types. Nothing secret is in it and it opens nothing: the org is
-a condition of its own.
+Refuses another ordering, and values that are not of their columns' types. A cursor contains no secret and grants nothing: the org
+is a condition of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from projections.opportunities.conditions import COLUMNS
 
 
 class InvalidCursor(ValueError):
-    """The text is no cursor of this list and ordering."""
+    """The text is not a cursor of this list and ordering."""
 
 
 _NUMBER = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
@@ -37,23 +37,23 @@ def encode(keys: str, order: Sequence[Order]) -> str:
 
 
 def decode(cursor: str, order: Sequence[Order]) -> list[Any]:
-    """The keys it stands for, each of its column's type and of a size that this can hold. Raises ``InvalidCursor``."""
+    """The keys of a cursor, each checked for its column's type and range. Raises ``InvalidCursor``."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except ValueError as error:
-        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+        raise InvalidCursor("Not a cursor of this list: start again with an empty one.") from error
     name, bracket, values = text.partition("[")
     if name != _named(order):
-        raise InvalidCursor("This cursor is of another ordering, or an older version: begin again with an empty one.")
+        raise InvalidCursor("This cursor is of another ordering, or an older version: start again with an empty one.")
     try:
         given = _values.decode(bracket + values)
         return [_typed(key.field, value) for key, value in zip(order, given, strict=True)]
     except (ValueError, ArithmeticError, msgspec.DecodeError) as error:
-        raise InvalidCursor("Not a cursor of this list: begin again with an empty one.") from error
+        raise InvalidCursor("Not a cursor of this list: start again with an empty one.") from error
 
 
 def _named(order: Sequence[Order]) -> str:
-    """As in ``ordering``."""
+    """In the form of the ``ordering`` parameter."""
     return ",".join(f"{'-' if descending else ''}{field}" for field, descending in order)
 
 
@@ -88,7 +88,7 @@ def _matched(pattern: re.Pattern[str], text: str) -> str:
 
 
 def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) -> str:
-    """The rows beyond the cursor: a row comparison where the ordering allows, which an index can follow, else by cases."""
+    """SQL for the rows after the cursor: a row comparison if the ordering allows, which an index can follow, else by cases."""
     for n, value in enumerate(values):
         params[f"k{n}"] = value
     if len({key.descending for key in keys}) == 1 and not any(COLUMNS[key.field].nullable for key in keys):
@@ -99,7 +99,7 @@ def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) 
     equal: list[str] = []
     for n, (key, value) in enumerate(zip(keys, values, strict=True)):
         (column, type_, nullable), sign = COLUMNS[key.field], "<" if key.descending else ">"
-        if value is None:  # nulls come last: nothing is beyond them but by the next key
+        if value is None:  # nulls come last: only the next key can be beyond them
             equal.append(f"{column} IS NULL")
             continue
         beyond = f"{column} {sign} %(k{n})s::{type_}"

@@ -1,7 +1,7 @@
 """Lists and records of opportunities: SQL text and parameters from typed conditions.
 
-Refuses a value in the text of a statement, except the LIMIT of a first page, which is an integer of ours. The text depends on the
-form of the query alone, so it stays prepared.
+No value is part of a statement's text, except the LIMIT of a first page, which is an integer of ours. The text depends only on the
+form of the query, so it stays prepared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from projections.opportunities.conditions import COLUMNS, to_sql
 
 MAX_ACTIVITIES = 50
 
-# What the counters know.
+# Filters for which there are counters.
 _COUNTED = frozenset({"stage", "status", "owner", "close_date"})
 
 
@@ -27,7 +27,7 @@ DEFAULT_ORDER = (Order("created_at", True),)
 
 @dataclass(frozen=True, slots=True)
 class OpportunityListQuery:
-    """What is asked of the list: an org's deals that meet every condition, as of an instant if given."""
+    """A list: an org's deals that meet every condition, as of an instant if given."""
 
     org_id: UUID
     conditions: tuple[Condition, ...] = ()
@@ -41,7 +41,7 @@ class OpportunityListQuery:
 
 
 def _card(column: str, kind_alias: str, as_of: datetime | None) -> str:
-    """The embedded form of the record a column names, as it stands, or stood at the instant."""
+    """The embedded form of the record that a column names, as it stands, or stood at the instant."""
     if as_of is None:
         return f"(SELECT d.card FROM directory d WHERE d.id = {column} AND d.valid_to = 'infinity')"
     return (
@@ -55,7 +55,7 @@ def _stakeholders(shown: str, as_of: datetime | None) -> str:
         found = "d.valid_to = 'infinity' AND NOT d.deleted"
     else:
         found = "d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND NOT d.deleted"
-    # Most deals have one or none, and those need no joining and sorting: a tenth of a page's time.
+    # Most deals have one or none, and those need no joining and sorting: that is a tenth of a page's time.
     return (
         "coalesce(CASE cardinality(o.stakeholder_ids) WHEN 0 THEN ''"
         f" WHEN 1 THEN (SELECT d.{shown} FROM directory d WHERE d.id = o.stakeholder_ids[1] AND {found})"
@@ -98,7 +98,7 @@ _RECORDS = f"""
 
 
 def records() -> str:
-    """Statement for full records, its parameters their ``ids`` and ``versions``: (id, version, JSON), unless deleted then."""
+    """Statement for full records, with the parameters ``ids`` and ``versions``: (id, version, JSON), unless deleted then."""
     return _RECORDS
 
 
@@ -133,7 +133,7 @@ def _counted(query: OpportunityListQuery) -> bool:
 
 
 def count(query: OpportunityListQuery) -> SqlStatement:
-    """The exact number of deals on the list: from the counters where they know the filters, else counted."""
+    """The exact number of deals on the list: from the counters if they know the filters, else counted."""
     if not _counted(query):
         matching = where(query)
         return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
@@ -150,7 +150,7 @@ def count(query: OpportunityListQuery) -> SqlStatement:
 
 
 def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: bool = True) -> SqlStatement:
-    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk the index alone (deferred join)."""
+    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join)."""
     condition = where(query)
     order = _order_by(query.keys, "o")
     total = f"({count(query).text})" if counted else "NULL::bigint"
@@ -169,7 +169,7 @@ def _order_by(keys: Sequence[Order], alias: str) -> str:
     parts = []
     for field, descending in keys:
         column = COLUMNS[field].sql.replace("o.", f"{alias}.", 1)
-        # Without NULLS LAST where nothing is null, so that the ordering is the index's.
+        # No NULLS LAST where nothing is null, so that the ordering is the index's.
         nulls = " NULLS LAST" if COLUMNS[field].nullable else ""
         parts.append(f"{column} {'DESC' if descending else 'ASC'}{nulls}")
     return ", ".join(parts)
@@ -178,7 +178,7 @@ def _order_by(keys: Sequence[Order], alias: str) -> str:
 def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, counted: bool = True) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
-    Its cost does not depend on how deep it is. Raises ``InvalidCursor``.
+    Its cost does not depend on its depth. Raises ``InvalidCursor``.
     """
     condition = where(query)
     params, text = condition.params, condition.text

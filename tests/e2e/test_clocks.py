@@ -64,9 +64,7 @@ def test_readiness_tells_of_a_wrong_clock_and_the_process_serves(wrong: Server, 
         reply = client.get("/health/ready")
         (warning,) = reply.json()["warnings"]
         assert reply.status == 200
-        assert re.fullmatch(
-            r"The clock of this machine is 864\d\d s ahead of the database's, which counts: set it right\.", warning
-        )
+        assert re.fullmatch(r"The clock of this machine is 864\d\d s ahead of the database's, which counts: correct it\.", warning)
     with server.client("") as client:
         assert client.get("/health/ready").json() == {"status": "ok"}
 

@@ -53,7 +53,7 @@ def test_a_key_comes_back_as_a_value_of_its_column(field: str, text: str | None,
 )  # fmt: skip
 def test_a_key_that_its_column_cannot_have_is_no_cursor(field: str, text: str | None) -> None:
     order = [Order(field, descending=False)]
-    with pytest.raises(InvalidCursor, match=r"^Not a cursor of this list: begin again with an empty one\.$"):
+    with pytest.raises(InvalidCursor, match=r"^Not a cursor of this list: start again with an empty one\.$"):
         decode(encode(keys(text), order), order)
 
 
@@ -62,7 +62,7 @@ def test_a_key_that_its_column_cannot_have_is_no_cursor(field: str, text: str | 
     ["", "x", "****", "é", base64.urlsafe_b64encode(b"name,id\xff").decode(), encode("{}", BY_NAME), encode("[1, 2]", BY_NAME)],
 )
 def test_any_other_text_is_no_cursor(cursor: str) -> None:
-    with pytest.raises(InvalidCursor, match=r"^(Not a|This) cursor .* begin again with an empty one\.$"):
+    with pytest.raises(InvalidCursor, match=r"^(Not a|This) cursor .* start again with an empty one\.$"):
         decode(cursor, BY_NAME)
 
 
@@ -72,7 +72,7 @@ def test_a_cursor_has_no_other_characters_in_it() -> None:
     assert "_" in cursor
     assert decode(cursor, BY_NAME)[1] == UUID(ID)
     for changed in (f"{cursor[:5]}*{cursor[5:]}", f"{cursor} "):
-        with pytest.raises(InvalidCursor, match=r"^Not a cursor of this list: begin again with an empty one\.$"):
+        with pytest.raises(InvalidCursor, match=r"^Not a cursor of this list: start again with an empty one\.$"):
             decode(changed, BY_NAME)
 
 
