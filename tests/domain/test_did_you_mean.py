@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.did_you_mean import MAX_HINTS, Hints, closest, nearest, suggestion
+from domain.did_you_mean import Hints, closest, nearest, suggestion
 
 
 def test_the_nearest_name_is_offered_with_all_there_are() -> None:
@@ -35,8 +35,16 @@ def test_an_operator_that_a_filter_has_not_is_answered_with_one_that_it_has() ->
         " Did you mean amount?",
         " Did you mean amount__gte?",
     )
+    far = "z" * 30
+    known = ["cf_a", "cf_a__b", "cf_a__b__in", far]
+    assert suggestion(f"cf_a__b__{far}", known) in (" Did you mean cf_a__b?", " Did you mean cf_a__b__in?")
+
+
+def test_a_name_that_is_half_another_one_is_near_enough() -> None:
+    assert suggestion("abcdefghij", ["abcdexxxxx"]) == ""
+    assert suggestion("abcdefghijklmn", ["abcdefghxxxxxx"]) == " Did you mean abcdefghxxxxxx?"
 
 
 def test_a_request_is_given_so_many_hints_and_no_more() -> None:
     hints = Hints(["name"])
-    assert [hints.meant("nam") for _ in range(MAX_HINTS + 1)] == [" Did you mean name?"] * MAX_HINTS + [""]
+    assert [hints.meant("nam") for _ in range(11)] == [" Did you mean name?"] * 10 + [""]

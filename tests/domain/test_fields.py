@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
+import msgspec
 import pytest
-from msgspec import json, structs
+from msgspec import Meta, UnsetType, json, structs
 
 from app.http.body_errors import bare
 from domain import account, activity, contact, opportunity, user
@@ -18,11 +21,14 @@ from domain.fields import (
     email_error,
     instant_error,
     key_error,
+    limit_errors,
     line_error,
+    one_line,
     tags_error,
+    text,
     text_error,
 )
-from domain.text import normalised
+from domain.text import LINE_PATTERN, normalised
 from tests.support.domain import is_sentence
 
 
@@ -61,8 +67,8 @@ def test_tags_are_few_short_and_without_commas() -> None:
 def test_an_email_may_be_of_a_company_that_is_an_example() -> None:
     assert email_error("rep@yours.example") is None
     assert email_error("rep@yours.test") is None
-    for text in ("rep", "rep@", "@yours.com", "a b@yours.com"):
-        assert is_sentence(email_error(text))
+    for wrong in ("rep", "rep@", "@yours.com", "a b@yours.com"):
+        assert is_sentence(email_error(wrong))
 
 
 def test_an_email_has_254_characters_at_most() -> None:
@@ -126,3 +132,32 @@ def test_the_limit_of_a_type_is_held_as_its_schema_says_it(command: type[Command
             assert is_sentence(check("x" * (longest + 1)))
             assert (check("") is None) is all("minLength" not in option for option in options)
         assert check(None) is None
+
+
+LINE = {"minLength": 1, "pattern": LINE_PATTERN}
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "bad", "schema"),
+    [
+        (lambda: one_line(5), "abcde", "abcdef", {**LINE, "maxLength": 5}),
+        (one_line, "a" * 255, "a" * 256, {**LINE, "maxLength": 255}),
+        (one_line, "a", "a\nb", {**LINE, "maxLength": 255}),
+        (lambda: text(5), "a\nbcd", "abcdef", {"minLength": 1, "maxLength": 5, "pattern": r"\S"}),
+        (text, "a" * 10_000, " ", {"minLength": 1, "maxLength": 10_000, "pattern": r"\S"}),
+        (lambda: text(5, blank=True), " ", "abcdef", {"maxLength": 5}),
+    ],
+)
+def test_a_limit_is_enforced_and_described_wherever_it_stands_in_a_type(
+    make: Callable[[], Meta], good: str, bad: str, schema: dict[str, Any]
+) -> None:
+    """Made here and not where the module is loaded, so that a changed one is noticed."""
+    limited = Annotated[str, Meta(description="A text."), make()]
+    (_, components) = json.schema_components([msgspec.defstruct("Limited", [("a", limited)])])
+    assert components["Limited"]["properties"]["a"] == {"type": "string", "description": "A text.", **schema}
+    for type_ in (limited, limited | None, int | limited | UnsetType | None):
+        struct = msgspec.defstruct("Limited", [("a", type_), ("b", int)])
+        assert limit_errors({"a": good, "b": 1, "c": "x"}, struct) == limit_errors({"a": None}, struct) == {}
+        ((name, (message,)),) = limit_errors({"a": bad, "b": 1}, struct).items()
+        assert name == "a"
+        assert is_sentence(message)
