@@ -6,7 +6,7 @@ and to retry an append by itself: the caller's transaction decides, and its comm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -225,7 +225,7 @@ def committed(cursor: SqlCursor, event: Recorded) -> bool:
     return any(decode(*row).meta.command_id == event.meta.command_id for row in cursor.fetchall())
 
 
-def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Iterator[list[Recorded]]:
+def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Generator[list[Recorded], None, None]:
     """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may span chunks."""
     with connection.cursor(name="log", binary=True) as cursor:
         cursor.itersize = chunk

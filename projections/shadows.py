@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from domain import event_store, fold
-from domain.event import State
+from domain.event import Recorded, State
 from domain.fold import Change
 from projections import connections
 from projections.projection import Projection
@@ -85,7 +85,9 @@ class Shadows:
             running: list[Future[None]] = []
             done = 0
             states: dict[UUID, State] = {}
-            for chunk in event_store.by_stream(source, self.position, CHUNK):
+            log = event_store.by_stream(source, self.position, CHUNK)
+            stack.callback(_end, source, log)
+            for chunk in log:
                 changes = fold.changes(chunk, states)
                 states = {changes[-1].after.id: changes[-1].after}  # of the stream that may go on in the next chunk
                 for future in running:
@@ -168,6 +170,12 @@ def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]
             if text := statement.strip():
                 (indexes if re.match(r"CREATE (UNIQUE )?INDEX", text) else tables).append(text.encode())
     return tables, indexes
+
+
+def _end(source: Connection[Any], log: Generator[list[Recorded], None, None]) -> None:
+    """Close the connection first: on one that is open, closing the cursor would ask the server, which may be silent."""
+    source.close()
+    log.close()
 
 
 def _write(target: Connection[Any], model: Projection, changes: Sequence[Change]) -> None:
