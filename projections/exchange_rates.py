@@ -1,6 +1,6 @@
-"""Exchange rates as they were quoted, every one of them, to be looked up by currency, day and what was known when.
+"""All exchange rates as they were quoted, to be looked up by currency, day and what was known when.
 
-Refuses to convert anything: a lookup gives the rate or NULL, and what follows from it is arithmetic (``forecast.money``).
+Nothing is converted here: a lookup gives the rate or NULL, and the arithmetic is in ``forecast.money``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LAST_SET = """
     SELECT DISTINCT ON (r.id) r.id, r.version, r.doc FROM exchange_rates r
     WHERE r.id = ANY(%(ids)s::uuid[]) ORDER BY r.id, r.version DESC
 """
-"""Statement for the rate that each of the streams was given last, their ``ids`` its one parameter: (id, version, JSON)."""
+"""Statement for the latest rate of each stream in its parameter ``ids``: (id, version, JSON)."""
 
 
 class _Row(Struct):
@@ -58,7 +58,7 @@ class _Row(Struct):
 
 
 class ExchangeRate(Struct):
-    """What one unit of ``currency`` is worth in the org's own, from ``valid_from`` until the next later day quoted."""
+    """What one unit of ``currency`` is worth in the org's own, from ``valid_from`` until the next later day with a rate."""
 
     currency: str
     valid_from: date
@@ -127,9 +127,9 @@ def rate(currency: str, day: str, known_at: str | None = None) -> str:
 
 
 def period(day: str, since: date | None, until: date | None) -> str:
-    """SQL that numbers the periods between rate changes within the bounds: any two days (SQL) with other rates differ in it.
+    """SQL that numbers the periods between rate changes within the bounds.
 
-    The bounds stand in ``%(since)s`` and ``%(until)s`` where they are not None.
+    The bounds are in ``%(since)s`` and ``%(until)s`` if they are not None.
     """
     return (
         f"width_bucket({day}, ARRAY(SELECT DISTINCT r.valid_from FROM exchange_rates r"
@@ -138,6 +138,6 @@ def period(day: str, since: date | None, until: date | None) -> str:
 
 
 def changes(since: date | None, until: date | None) -> str:
-    """SQL, to follow another condition, that holds for a rate (``r``) by which two days within the bounds may differ."""
+    """SQL, to follow another condition, that selects the rates (``r``) that change within the bounds."""
     lower = " AND r.valid_from > %(since)s::date" if since else ""
     return lower + (" AND r.valid_from <= %(until)s::date" if until else "")

@@ -1,4 +1,4 @@
-"""Read models made anew from the log in tables beside the live ones, kept up to date, and compared with them."""
+"""Shadow tables: read models built from the log beside the live ones, kept up to date, and compared with them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from projections.projection import Projection
 SCHEMA = "rebuild"
 CHUNK = 2_000
 STATEMENT_MS = 3_600_000
-"""An index of a large table takes its time."""
+"""Building an index of a large table takes long."""
 NEAR = 100
-"""Events that are caught up with while writers wait, rather than before: there may be no end of them."""
+"""Events that are caught up with while writers wait rather than before, because new ones may never stop coming."""
 
 Progress = Callable[[int, int], None]
-"""Called with the events done and the events there are."""
+"""Called with the number of events done and the total."""
 
 
 class Difference(NamedTuple):
-    """Rows that one side has and the other has not; ``live`` and ``rebuilt`` are samples as text."""
+    """Rows that only one side has; ``live`` and ``rebuilt`` are samples as text."""
 
     table: str
     live: list[str]
@@ -38,14 +38,14 @@ class Difference(NamedTuple):
 
 
 def connect(url: str) -> Connection[Any]:
-    """Closed as it is at the end: nobody waits for a silent server to roll back."""
+    """The connection is closed at the end in any state, so that nobody waits for a silent server to roll back."""
     connection = connections.connect_patiently(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
     connection.autocommit = False
     return connection
 
 
 class Shadows:
-    """The shadow tables of some read models and the position they stand at."""
+    """The shadow tables of some read models, and the position they are at."""
 
     def __init__(self, url: str, control: Connection[Any], models: Sequence[Projection]) -> None:
         self._url = url
@@ -89,7 +89,7 @@ class Shadows:
             stack.callback(_end, source, log)
             for chunk in log:
                 changes = fold.changes(chunk, states)
-                states = {changes[-1].after.id: changes[-1].after}  # of the stream that may go on in the next chunk
+                states = {changes[-1].after.id: changes[-1].after}  # of the stream that may continue in the next chunk
                 for future in running:
                     future.result()
                 running = [pool.submit(_write, target, model, changes) for target, model in zip(targets, self.models, strict=True)]
@@ -102,14 +102,14 @@ class Shadows:
             return done
 
     def approach(self, cursor: psycopg.Cursor[Any]) -> int:
-        """Apply what was appended, but for what came during the last step; how many events."""
+        """Apply what was appended, except for what came during the last step. Returns the number of events."""
         done = caught = self.catch_up(cursor)
         while caught > NEAR:
             done += (caught := self.catch_up(cursor))
         return done
 
     def catch_up(self, cursor: psycopg.Cursor[Any]) -> int:
-        """Apply the next events of the log, if there are any; how many."""
+        """Apply the next events of the log, if there are any. Returns how many."""
         events = event_store.read_after(cursor, self.position, CHUNK)
         if not events:
             return 0
@@ -128,7 +128,7 @@ class Shadows:
         return len(events)
 
     def compare(self) -> list[Difference]:
-        """Compare at one position: the snapshot is taken while nobody can append, the comparison after that."""
+        """Compare at one position: the snapshot is taken while nobody can append, and compared after that."""
         with closing(connect(self._url)) as snapshot:
             snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with self.control.cursor() as cursor:
@@ -162,7 +162,7 @@ _COMMENT = re.compile(r"--[^\n]*")
 
 
 def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]:
-    """The statements that make the tables, then those that make indexes, which are faster on full tables."""
+    """The statements that create the tables, then those that create indexes, which is faster on full tables."""
     tables: list[bytes] = []
     indexes: list[bytes] = []
     for model in models:

@@ -1,4 +1,4 @@
-"""Puts rebuilt tables in the place of the live ones, at a moment when nobody appends or reads, and keeps nobody waiting for it."""
+"""Replaces live tables by rebuilt ones, at a moment when nobody appends or reads, without making anybody wait for it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from domain import event_store
 from projections.shadows import SCHEMA, STATEMENT_MS, Shadows
 
 PATIENCE_SECONDS = 120.0
-"""How long a swap waits for a moment when nobody is in the middle of a long reading."""
+"""How long a swap waits for a moment without long reads."""
 GENTLE_SECONDS = 20.0
-"""After how long the API's readers are no longer waited for, but cancelled, upon which they read again."""
+"""After how long the API's readers are cancelled instead of waited for; they then read again."""
 READER = "opportunities reader"
 LOOK_SECONDS = 0.05
 MAX_PAUSE_SECONDS = 2.0
 LOG_SECONDS = 0.02, 0.045
-"""How long attempts that fail may keep writers waiting, all of them together: while readers are waited for, and then."""
+"""How long all failed attempts together may keep writers waiting: while readers are waited for, and when they are cancelled."""
 FREE_TRIES = 20
-"""Attempts in a row that keep nobody waiting, once the others have used up what they may."""
+"""Attempts in a row that make nobody wait, once the others have used up their time."""
 FREE_PAUSE_SECONDS = 0.002
 TABLES_SECONDS = 0.005, 0.02
-"""How long one attempt waits for those who read the tables, and others behind it: likewise."""
+"""How long one attempt waits for readers of the tables, and others behind it: likewise."""
 _VERSION = sql.SQL(
     "INSERT INTO read_models (name, version) VALUES ({}, {})"
     " ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()"
@@ -33,25 +33,25 @@ _VERSION = sql.SQL(
 
 
 class RebuildError(Exception):
-    """Why a rebuild cannot run; the text says what to do."""
+    """A rebuild cannot run; the text says what to do."""
 
 
 class Taken(Exception):
-    """Somebody is appending, or waits to."""
+    """Somebody is appending, or waiting to."""
 
 
 class Swap:
-    """One of shadow tables with the live ones."""
+    """Swaps shadow tables with the live ones."""
 
     def __init__(self, shadows: Shadows) -> None:
         self._shadows = shadows
 
     def run(self) -> None:
-        """Put the shadows in the place of the live tables, at a moment when nobody appends or reads.
+        """Replace the live tables by the shadows, at a moment when nobody appends or reads.
 
-        Nobody waits for it but for some milliseconds: while long statements read the tables it is not even tried, and what is
-        tried is given up at once. Where attempts that wait have kept writers for as long as they may, it is tried without waiting
-        for anybody. Raises ``RebuildError`` where that moment does not come.
+        It makes others wait for milliseconds at most: while long statements read the tables it does not even try, and an attempt
+        that cannot succeed ends at once. When attempts that wait have kept writers for as long as they may, it tries without
+        waiting for anybody. Raises ``RebuildError`` if there is no such moment.
         """
         began = time.monotonic()
         kept = pause = 0.0
@@ -63,7 +63,7 @@ class Swap:
                 if waited is None:
                     return
                 kept += waited
-                pause = MAX_PAUSE_SECONDS if free else pause * 2 or LOOK_SECONDS  # who was cancelled needs time to read again
+                pause = MAX_PAUSE_SECONDS if free else pause * 2 or LOOK_SECONDS  # cancelled readers need time to read again
                 time.sleep(pause)
             users = ", ".join(sorted(set(_users(cursor, self._live(cursor)).values()))) or "short statements"
         raise RebuildError(
@@ -72,7 +72,7 @@ class Swap:
         )
 
     def _quiet(self, cursor: psycopg.Cursor[Any], began: float) -> bool:
-        """Wait until nobody who used the tables at one look is still at it at the next; False where that takes too long."""
+        """Wait until no transaction that used the tables at one check still does at the next; False if that takes too long."""
         before: dict[str, str] | None = None
         while time.monotonic() < began + PATIENCE_SECONDS:
             self._shadows.approach(cursor)
@@ -84,13 +84,13 @@ class Swap:
         return False
 
     def _attempt(self, cursor: psycopg.Cursor[Any], *, gentle: bool) -> float | None:
-        """None if the shadows are in their place, else for how many seconds the log was kept from writers in vain."""
+        """None if the tables were swapped, else for how many seconds the log was kept from writers in vain."""
         position = self._shadows.position
         began = 0.0
         try:
             with self._shadows.control.transaction():
                 live = self._live(cursor)
-                if not gentle:  # before the log is ours, as it takes them a moment to end
+                if not gentle:  # before we hold the log, because they take a moment to end
                     self._cancel_readers(cursor, live)
                 event_store.lock(cursor)
                 began = time.monotonic()
@@ -103,7 +103,7 @@ class Swap:
         return None
 
     def _attempt_freely(self, cursor: psycopg.Cursor[Any], *, gentle: bool) -> float | None:
-        """The same without waiting for a lock: where somebody has one of them, or waits for it, nothing is held."""
+        """As ``_attempt`` without waiting for a lock: if somebody holds one, or waits for it, nothing is kept."""
         kept = 0.0
         if not gentle:
             self._cancel_readers(cursor, self._live(cursor))
@@ -123,29 +123,29 @@ class Swap:
         return kept
 
     def _lock_at_once(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
-        """Raises ``LockNotAvailable`` where a table is in use, ``Taken`` where the log is."""
+        """Raises ``LockNotAvailable`` if a table is in use, ``Taken`` if the log is."""
         if live:
             cursor.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE NOWAIT").format(_names(live)))
         if not event_store.try_lock(cursor):
             raise Taken
 
     def _cancel_readers(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
-        """The API's; they ask again a moment later."""
+        """Cancel the API's readers, which read again a moment later."""
         cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", {"tables": list(live)})
 
     def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
-        """The tables to be replaced; there may be none yet."""
+        """The tables to be replaced; a new read model has none yet."""
         return [table for model in self._shadows.models for table in model.tables if _exists(cursor, table)]
 
     def _swap(self, cursor: psycopg.Cursor[Any], live: Sequence[str], seconds: float) -> None:
         if live:
-            # Readers take these locks in an order of their own, and may wait for us while we wait for them: we give way.
+            # Readers take these locks in their own order, and may wait for us while we wait for them: we give way.
             text = "SET LOCAL statement_timeout = {}; LOCK TABLE {} IN ACCESS EXCLUSIVE MODE; SET LOCAL statement_timeout = {}"
             cursor.execute(sql.SQL(text).format(int(seconds * 1000), _names(live), STATEMENT_MS))
         self._replace(cursor, live)
 
     def _replace(self, cursor: psycopg.Cursor[Any], live: Sequence[str]) -> None:
-        """With the log and the live tables locked."""
+        """Swap, with the log and the live tables locked."""
         while self._shadows.catch_up(cursor):
             pass
         statements = [sql.SQL("DROP TABLE {}").format(_names(live))] if live else []
@@ -167,7 +167,7 @@ _USERS = f"""
 
 
 def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool = True) -> dict[str, str]:
-    """The transactions that have locked one of the tables, with the API's ``readers`` or without them, and whose they are."""
+    """The transactions that have locked one of the tables, with or without the API's ``readers``, and whose they are."""
     cursor.execute(
         f"""
         SELECT id, coalesce(name, 'a prepared transaction') || coalesce(' (process ' || pid || ')', '')

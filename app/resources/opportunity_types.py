@@ -45,7 +45,7 @@ class _People(Struct):
 
 
 def _joined(*parts: type[Struct]) -> type[Struct]:
-    """A struct with the fields of all parts, in their order; of two of one name it has the later one, in the earlier's place."""
+    """A struct with the fields of all parts, in order; of two with one name the later one counts, in the earlier one's place."""
     fields = {field.name: field.type for part in parts for field in structs.fields(part)}
     return defstruct("_Joined", list(fields.items()))
 
@@ -81,7 +81,7 @@ class NextStage(Struct):
 
 
 class PossibleTransitions(Struct):
-    """Where a deal stands and where the policy lets it go."""
+    """Where a deal stands, and where the policy allows it to move."""
 
     stage: str
     transitions: list[NextStage]

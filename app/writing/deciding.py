@@ -118,7 +118,7 @@ class Decisions:
         aggregate = catalog.AGGREGATES[envelope.kind].module
         context = circumstances.context(envelope, known, self.states, state, self._opening.now)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
-        if foreign or envelope.expected_versions is not None:  # of neither is told to whoever may not give the command
+        if foreign or envelope.expected_versions is not None:  # neither is revealed to those who may not give the command
             aggregate.permit(None if foreign else state, envelope.command, context)
         if foreign:
             raise NotFound("No such record.")

@@ -1,23 +1,23 @@
 """The forecast's ledger: every event that moves money posts what it takes away and what it adds, with the cause.
 
-A deal contributes to the month of its close date (of the actual one once it is won); deals without a date are
+A deal contributes to the month of its close date (of the actual one once it is won). Deals without a date are
 unscheduled, which is a month of its own, after all others: day ``infinity``. An event posts the difference between the
 contributions before and after it, step by step, so that each step has one cause:
 
 - The first event, a deletion or a restoration moves the whole contribution: ``created``, ``deleted``, ``restored``.
 - Another date moves the contribution as it was, to an earlier day ``pulled_in``, to a later one ``pushed_out``. A date
-  given to an unscheduled deal pulls it in, a date cleared pushes it out; so does the actual date of a won deal, mended.
-- Winning takes the open contribution out and puts the actual amount in, both ``won``; if the actual day is another than
-  the scheduled one, the open amount is moved there first, so that the step ``won`` is a difference in amount alone.
+  given to an unscheduled deal pulls it in, a date cleared pushes it out. A corrected actual date of a won deal does the same.
+- Winning takes the open contribution out and puts the actual amount in, both ``won``; if the actual day differs from
+  the scheduled one, the open amount is moved there first, so that the step ``won`` is only a difference in amount.
 - Losing takes the contribution out: ``lost``. Reopening takes the won one out, if there was one, and puts the open one
   in, on its own day: ``reopened``.
 - Otherwise a larger amount is ``increased``, at the probability as it was, a smaller one ``decreased``; then another
   probability does the same to the weighted sum alone. Another currency takes the old amount out (``decreased``) and puts
-  the new one in (``increased``), for no rate may come in here. So neither step ever has the other's sign.
+  the new one in (``increased``), because no rate may be used here. So neither step ever has the other's sign.
 - What changes no contribution (owner, stage at the same probability, tags, a lost deal) posts nothing.
 
 Balances are the running sums of the ledger, by month and by day: the current ones, and the movement of each month in
-which events occurred. Refuses rates: every sum is in the deals' own currencies.
+which events occurred. There are no rates here: every sum is in the deals' own currencies.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from domain.sql_cursor import SqlCursor
 from projections.forecast.money import Contribution, ForecastStatus, contribution
 
 INFINITY = "infinity"
-"""As a day: of the unscheduled deals. As a period of balances: everything up to now."""
+"""As a day: that of the unscheduled deals. As a period of balances: everything up to now."""
 
 Cause = Literal["created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored"]
 
@@ -74,7 +74,7 @@ CREATE TABLE forecast_balances (
 ) WITH (fillfactor = 70);
 """
 
-# One parse and one sum for a batch: the balances are brought up to date from the very rows that went into the ledger.
+# One parse and one sum per batch: the balances are updated from the very rows that went into the ledger.
 POST = """
 WITH posted AS (
     INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %(rows)s::json)
@@ -125,7 +125,7 @@ def postings(before: State | None, after: State) -> Iterator[Posting]:
 
 
 def _turn(before: State | None, after: State) -> Cause | None:
-    """What became of the deal as a whole, if it is not simply the same deal with other figures."""
+    """What happened to the deal as a whole; None if it is the same deal with other figures."""
     if before is None:
         return "created"
     if before.deleted != after.deleted:

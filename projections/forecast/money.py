@@ -1,7 +1,7 @@
-"""The forecast's arithmetic: what a deal contributes, how an amount is converted, when it is rounded and how it is written.
+"""The forecast's arithmetic: what a deal contributes, how amounts are converted, when they are rounded and how they are written.
 
-Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats,
-a rate of 1 for want of a better one, and any loss of digits on the way: the context raises instead.
+Amounts stay exact until they are shown, and are rounded once, half to even, to the currency's decimals. Refuses floats, a rate of 1
+in place of an unknown one, and any loss of digits on the way: the context raises instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ForecastStatus = Literal["open", "won"]
 
 
 class Contribution(NamedTuple):
-    """What one deal adds to the forecast: to the month of ``day`` (None is the month of those that have none)."""
+    """What one deal adds to the forecast, in the month of ``day`` (None for deals without a date)."""
 
     day: date | None
     currency: str
@@ -43,7 +43,7 @@ class Contribution(NamedTuple):
 
 
 def contribution(state: State | None) -> Contribution | None:
-    """An open deal counts by its amount, a won one by its actual amount, in full; a lost or deleted one not at all."""
+    """An open deal counts by its amount, a won one in full by its actual amount; a lost or deleted one does not count."""
     if state is None or state.deleted:
         return None
     match state.status:
@@ -55,7 +55,7 @@ def contribution(state: State | None) -> Contribution | None:
 
 
 class Factor(NamedTuple):
-    """Converts by ``amount * times / by``: into the org's currency, and from there into the one of the report."""
+    """Converts by ``amount * times / by``: into the org's currency, and from there into the report's."""
 
     times: Decimal
     by: Decimal
@@ -65,7 +65,7 @@ SAME = Factor(ONE, ONE)
 
 
 class Currencies(NamedTuple):
-    """The currency of an org and the one it is to be told the forecast in."""
+    """The currency of an org and that of its forecast."""
 
     own: str
     report: str
@@ -73,7 +73,7 @@ class Currencies(NamedTuple):
     def factor(self, currency: str, rate: Decimal | None, report_rate: Decimal | None) -> Factor | None:
         """How to convert, given what a unit of the currency and one of the report's are worth in the org's own.
 
-        None where that takes a rate that is not known. The rates of the own currency are not asked for.
+        None if that requires a rate that is not known. The rates of the org's own currency are not needed.
         """
         if currency == self.report:
             return SAME
@@ -83,7 +83,7 @@ class Currencies(NamedTuple):
 
 
 class Total:
-    """An exact sum of converted amounts. Divisions, which may not come out even, wait for the end."""
+    """An exact sum of converted amounts. Divisions, which may be inexact, are left to the end."""
 
     __slots__ = ("_divided", "_whole")
 
@@ -92,7 +92,7 @@ class Total:
         self._divided: dict[Decimal, Decimal] | None = None
 
     def __bool__(self) -> bool:
-        """False for a sum that is surely nothing."""
+        """False for a sum that is certainly zero."""
         return bool(self._whole or self._divided)
 
     def add(self, amount: Decimal, factor: Factor = SAME) -> None:
@@ -130,7 +130,7 @@ def difference(of: Decimal, and_: Decimal) -> Decimal:
 
 
 def shortest(value: Decimal) -> Decimal:
-    """The same value as JSON shall have it, without trailing zeros and without an exponent: 180000, 92500.5."""
+    """The value as JSON should have it, without trailing zeros and without an exponent: 180000, 92500.5."""
     if not value:
         return ZERO
     whole = value.quantize(ONE, ROUND_HALF_EVEN, _ROUNDING)

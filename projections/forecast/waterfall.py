@@ -1,11 +1,10 @@
-"""What changed in the forecast between two instants, by month and cause: one statement, and the answer from its one row.
+"""What changed in the forecast between two instants, by month and cause: one statement, and the response from its single row.
 
-Start plus the steps is the end, always. The start is valued as the forecast was at ``start``, the end as at ``end``. WaterfallSteps
-of open deals are valued at the rates of the start, so that they say what people did (at those of the end where the start
-had none), steps of won deals at the rate of their day as known at the end. ``rate_change`` is what is left: what the rates
-did. A step shown is the difference of two running totals, each rounded once, so that the shown numbers add up too. Deals
-for which the end has no rate are told apart, by currency, in their own. Refuses filters on deals: an owner or a stage has
-no place in the ledger.
+Start plus the steps is always the end. The start is valued as the forecast was at ``start``, the end as at ``end``. Steps of open
+deals are valued at the rates of the start, so that they show what people did (at those of the end if the start had none), steps of
+won deals at the rate of their day as known at the end. ``rate_change`` is the rest: what the rates did. A step shown is the
+difference of two running totals, each rounded once, so that the shown numbers add up too. Deals for which the end has no rate are
+listed apart, in their own currency. There are no filters on deals: the ledger has no owners or stages.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from projections.forecast.current import NOT_ALL_ZERO, OWN_CURRENCY
 from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
 
 MAX_BEHIND = 100
-"""The most opportunities that are named behind one step of one month; ``count`` is the number of all."""
+"""The most opportunities that are listed behind one step of one month; ``count`` is the number of all."""
 
 CAUSES: tuple[Cause, ...] = get_args(Cause)
 
@@ -62,7 +61,7 @@ class OpportunitiesBehind(Struct):
 
 
 class WaterfallColumns(Struct, kw_only=True):
-    """The steps of the amounts as they are, and weighted by probability."""
+    """The steps of the plain amounts, and of those weighted by probability."""
 
     unweighted: WaterfallSteps
     weighted: WaterfallSteps
@@ -79,13 +78,13 @@ class WaterfallMonth(ExplainedColumns):
 
 
 class UnconvertedWaterfall(WaterfallColumns):
-    """Deals in a currency without a known rate at the end, in their own."""
+    """Deals in a currency without a known rate at the end, in that currency."""
 
     currency: str
 
 
 class Waterfall(Struct, kw_only=True):
-    """What changed. ``total`` is of the months, beside what is unscheduled or unconverted."""
+    """What changed. ``total`` is that of the months, without what is unscheduled or unconverted."""
 
     currency: str
     start: datetime = msgspec.field(name="from")
@@ -98,7 +97,8 @@ class Waterfall(Struct, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class WaterfallQuery:
-    """What is asked: the changes after ``start`` up to and with ``end``, which is not earlier. Else as ``ForecastQuery``."""
+    """The parameters of a waterfall: the changes after ``start`` up to and including ``end``, which is not earlier. The rest as in
+    ``ForecastQuery``."""
 
     org_id: UUID
     start: datetime
@@ -109,7 +109,7 @@ class WaterfallQuery:
 
 
 def changes(query: WaterfallQuery) -> SqlStatement:
-    """The steps that ``answer`` takes: one row (the org's currency, steps, the opportunities behind them)."""
+    """The steps for ``answer``: one row (the org's currency, steps, the opportunities behind them)."""
     start = balances_at("start", query.start, query.today, query.bounds)
     params = start.params | {
         "org_id": query.org_id,
@@ -154,7 +154,7 @@ def changes(query: WaterfallQuery) -> SqlStatement:
 
 
 def _rates(query: WaterfallQuery) -> str:
-    """Of a sum's currency and of the report's, at the start and at the end."""
+    """The rates of a sum's currency and of the report's, at the start and at the end."""
     found = []
     for at in ("start", "end"):
         day = f"CASE s.status WHEN 'won' THEN s.day ELSE %({at}_day)s::date END"
@@ -237,7 +237,7 @@ class _ColumnTotals:
 
 
 def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
-    """The answer, from the row of ``changes``."""
+    """The response, from the row of ``changes``."""
     own, steps, behind = row
     currencies = Currencies(own, query.currency or own)
     months = {name: _ColumnTotals() for name in query.bounds.months()}
@@ -276,7 +276,7 @@ def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
 
 
 def _valued(step: _Step, at_start: Factor | None, at_end: Factor) -> Factor | None:
-    """At which rates a step is told; None for a start that could not be told at all."""
+    """The rates at which a step is valued; None if that is impossible at the start."""
     if step.cause == "start":
         return at_start
     return at_end if step.status == "won" else at_start or at_end

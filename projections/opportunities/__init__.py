@@ -1,9 +1,8 @@
 """Opportunities as the API shows them: one row for every version of every deal, rendered when it is written.
 
-The current versions of live deals stand in partial indexes, so a list reads them alone, while the same rows with another
-condition on their validity answer a list or a record as of any instant. Counters answer ``count`` for the common
-filters. The names of accounts, owners and contacts are not in the rows: they are joined at read, so a rename shows at once.
-Refuses to know who asks: every query is given its org.
+The current versions of live deals have partial indexes, so a list reads only them, while the same rows with another condition on
+their validity answer a list or a record as of any instant. Counters give ``count`` for the common filters. The names of accounts,
+owners and contacts are not in the rows: they are joined when read, so a rename shows at once. Every query is given its org.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ NO_DATE = "infinity"
 """In a counter: the deals without a close date."""
 ANY_DATE = "-infinity"
 
-# A range of close dates is judged inside the index that gives the order: bound as parameters its width is unknown to the
-# planner, who would else fetch and sort all of it (seen: 8 ms for a page instead of half a one).
+# A range of close dates is evaluated inside the index that gives the order. With bounds as parameters the planner does not know the
+# width, and would fetch and sort all of it (seen: 8 ms for a page instead of half a one).
 DDL = """
 CREATE TABLE opportunities (
     id uuid NOT NULL,

@@ -1,7 +1,7 @@
-"""A version of a deal as its row: what the API shows of it as JSON, and what lists filter and order by as columns.
+"""The row of a version of a deal: what the API shows of it as JSON, and what lists filter and order by as columns.
 
-Each field is declared once: the types behind the OpenAPI document are made of those of the JSON, a list's filters and orderings
-of ``Compared``.
+Each field is declared once: the types behind the OpenAPI document are made from those of the JSON, a list's filters and orderings
+from ``Compared``.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class AfterStakeholders(Struct):
 
 
 class Detail(Struct):
-    """What a record shows beyond a list item, but for the records that it refers to."""
+    """What a record shows beyond a list item, except for the records that it refers to."""
 
     probability_source: ProbabilitySource
 
 
 class Compared(Struct):
-    """The columns of the state's own name and value that lists filter and order by."""
+    """The columns that are named like the state's fields, and that lists filter and order by."""
 
     created_at: datetime
     stage: str
@@ -99,12 +99,12 @@ class Row(Compared, kw_only=True):
     folded: dict[str, str] | None
 
 
-# Keys in one order, whatever the order they were sent in: the log has them so, and so does a rebuild.
+# Keys in the log's order, whatever order they were sent in, so that a rebuild gives the same.
 encode = msgspec.json.Encoder(decimal_format="string", order="deterministic").encode
 
 
 def _taken_by_name(cls: type[T]) -> Callable[[State], T]:
-    """Makes the struct from the attributes of a state that have its fields' names."""
+    """A function that makes the struct from the state's attributes with its fields' names."""
     names = cls.__struct_fields__
     values = attrgetter(*names)
     return (lambda state: cls(*values(state))) if len(names) > 1 else (lambda state: cls(values(state)))
@@ -115,11 +115,11 @@ _after_stakeholders = _taken_by_name(AfterStakeholders)
 _detail = _taken_by_name(Detail)
 _compared = attrgetter(*Compared.__struct_fields__)
 TEXTS = tuple(one.name for one in msgspec.structs.fields(Compared) if set(get_args(one.type)) == {str, NoneType})
-"""The columns that people write in, not choose from."""
+"""The columns with free text."""
 
 
 def render(state: State, position: int) -> Row:
-    """The row of a version that is the last one so far. What is shown is shown as it is, what is compared is in NFC."""
+    """The row of the latest version. What is shown is kept as given, what is compared is in NFC."""
     shown, further = _until_owner(state), _after_stakeholders(state)
     if shown.amount is not None:
         shown.amount = quantized(shown.amount, state.currency)
@@ -152,12 +152,12 @@ def render(state: State, position: int) -> Row:
 
 
 def _members(struct: Struct) -> str:
-    """The members of an object without its braces."""
+    """The members of an object, without its braces."""
     return encode(struct)[1:-1].decode()
 
 
 def _folded(state: State) -> dict[str, str] | None:
-    """The folded texts of those columns and custom fields that are more than ASCII."""
+    """The folded texts of columns and custom fields that are not pure ASCII."""
     texts = {name: text for name in TEXTS if (text := getattr(state, name)) is not None}
     texts |= {folded_key(nfc(key)): _text(value) for key, value in state.custom_fields.items()}
     return {name: folded(text) for name, text in texts.items() if not text.isascii()} or None
@@ -168,5 +168,5 @@ def _text(value: Any) -> str:
 
 
 def folded_key(custom_field: str) -> str:
-    """Where ``folded`` has the text of a custom field."""
+    """The key under which ``folded`` has the text of a custom field."""
     return f"custom_fields.{custom_field}"
