@@ -38,7 +38,7 @@ check: .venv/complete ## format, lint, types, import layers, dead dependencies, 
 mutants: .venv/complete ## change the domain and the pure modules bit by bit: does a test notice?; ARGS="domain.text*" chooses among functions
 	@$(PY) -m tests.mutants.run $(ARGS)
 
-fix: .venv/complete ## format, and mend what the linter can mend
+fix: .venv/complete ## format, and fix what the linter can fix
 	@$(BIN)/ruff check --fix --quiet $(SOURCES) || true
 	@$(BIN)/ruff format $(SOURCES)
 

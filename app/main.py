@@ -52,7 +52,7 @@ class Application(Litestar):
 
 
 def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """An application that opens its connections at startup. What its handlers use is in ``shared``."""
+    """An application that opens its connections at startup. ``shared`` has what its handlers use."""
     reads = ReadPool(
         settings.database_url,
         connections=settings.read_connections,

@@ -1,4 +1,4 @@
-"""The log as messages: the next events after a position, rendered. Refuses to skip: an event that cannot be rendered raises."""
+"""The log as messages: the next events after a position, rendered. No event is skipped: one that cannot be rendered raises."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set. Call it in the main thread."""
     stop = threading.Event()
 
-    def told(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, told)
+        signal.signal(number, on_signal)
     return stop
 
 

@@ -16,15 +16,15 @@ FAR = timedelta(seconds=2)
 def ask(cursor: SqlCursor) -> datetime:
     row = cursor.execute(NOW).fetchone()
     assert row is not None
-    told: datetime = row[0]
-    return told
+    answer: datetime = row[0]
+    return answer
 
 
 class Clock:
     """Runs on from the database's last answer; before the first one, by this machine's clock."""
 
     def __init__(self) -> None:
-        self._told = datetime.now(UTC)
+        self._answer = datetime.now(UTC)
         self._at = monotonic()
         self._off = self._doubt = timedelta(0)
         self._due = self._at
@@ -37,10 +37,10 @@ class Clock:
         """Have the database asked again."""
         self._due = monotonic()
 
-    def tell(self, told: datetime, asked: float) -> None:
+    def tell(self, answer: datetime, asked: float) -> None:
         """Take the database's answer to a question that was ``asked`` at a reading of ``time.monotonic``."""
         answered = monotonic()
-        self._told, self._at, self._due = told, (asked + answered) / 2, answered + ASK_SECONDS
+        self._answer, self._at, self._due = answer, (asked + answered) / 2, answered + ASK_SECONDS
         self._off, self._doubt = datetime.now(UTC) - self.now(), timedelta(seconds=(answered - asked) / 2)
 
     def read(self, cursor: SqlCursor) -> datetime:
@@ -51,7 +51,7 @@ class Clock:
         return self.now()
 
     def now(self) -> datetime:
-        return self._told + timedelta(seconds=monotonic() - self._at)
+        return self._answer + timedelta(seconds=monotonic() - self._at)
 
     def warning(self) -> str | None:
         """What is wrong with this machine's clock, if it was far from the database's at the last answer."""

@@ -68,8 +68,8 @@ def database(database_url: str | None) -> Iterator[Finding]:
     try:
         with connections.connect(config.database_url, "doctor", statement_timeout_ms=migrations.CHECK_MS) as connection:
             number = connection.info.server_version
-            told = prerequisites.too_old(number)
-            yield Finding(told is None, told or f"PostgreSQL {number // 10000}.{number % 10000}")
+            problem = prerequisites.too_old(number)
+            yield Finding(problem is None, problem or f"PostgreSQL {number // 10000}.{number % 10000}")
             prerequisites.check_owner(connection)
             prerequisites.check(connection)
             off = clock.asked(connection.cursor()).warning()

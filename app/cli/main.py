@@ -38,12 +38,12 @@ def run(arguments: Sequence[str]) -> int:
 def fail(error: Exception) -> int:
     from app.cli import explanations
 
-    if told := explanations.explain(error):
-        return complain(*told)
+    if explained := explanations.explain(error):
+        return complain(*explained)
     if os.environ.get("OPPORTUNITIES_LOG_LEVEL") == "debug":
         raise error
-    told_type = f"{type(error).__name__}: {explanations.first_line(str(error))}"
-    return complain(f"Internal error, please report it: {told_type}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
+    summary = f"{type(error).__name__}: {explanations.first_line(str(error))}"
+    return complain(f"Internal error, please report it: {summary}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
 
 
 def complain(text: str, code: int) -> int:

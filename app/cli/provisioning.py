@@ -1,4 +1,4 @@
-"""Creates and revokes tokens for the operator. Refuses to guess which of several users is meant."""
+"""Creates and revokes tokens for the operator. If several orgs have the user, one must be chosen."""
 
 from __future__ import annotations
 

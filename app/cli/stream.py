@@ -60,15 +60,15 @@ def raw(record: Fetched) -> str:
 def line(record: Fetched) -> str:
     """A line with time, position, type, record, actor and old values."""
     try:
-        told = message.decode(record.value or b"")
+        decoded = message.decode(record.value or b"")
     except msgspec.DecodeError:
         return f"?  {raw(record)}"
-    shown = msgspec.json.decode(next(iter(told.data.values()), b"null"))
+    shown = msgspec.json.decode(next(iter(decoded.data.values()), b"null"))
     of = shown.get("name") or shown.get("subject") or shown.get("id") or "" if isinstance(shown, dict) else ""
-    by = told.actor.email if told.actor else "the operator"
-    changed = bytes(told.previous).decode()
-    at = _local(told.recorded_at)
-    return f"{at}  {told.position:>8}  {told.type:<26}  {of}  by {by}" + (f"  was {changed}" if changed != "{}" else "")
+    by = decoded.actor.email if decoded.actor else "the operator"
+    changed = bytes(decoded.previous).decode()
+    at = _local(decoded.recorded_at)
+    return f"{at}  {decoded.position:>8}  {decoded.type:<26}  {of}  by {by}" + (f"  was {changed}" if changed != "{}" else "")
 
 
 def _local(instant: datetime) -> str:
@@ -90,9 +90,9 @@ def stream(
     needed = database_url if after is not None else "postgresql://"
     config = load_settings(database_url=needed, kafka_bootstrap_servers=kafka_bootstrap_servers)
     if after is None:
-        told = raw if as_json or not sys.stdout.isatty() else line
+        render = raw if as_json or not sys.stdout.isatty() else line
         for record in tail(config, topic):
-            click.echo(told(record))
+            click.echo(render(record))
         return
     if topic is None:
         raise click.UsageError(f"Name the topic to publish to with --topic; {config.kafka_topic} is the one that everybody reads.")

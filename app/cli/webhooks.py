@@ -65,8 +65,8 @@ def check(config: Settings, only: Part | None = None) -> str:
             since = "ever" if unseen is None else f"for {unseen:.0f} s"
             raise Failure(f"No webhook {part} has run {since}: start `opportunities webhooks`, or see its log.")
     lag = sum(value for (name, _), value in gauges.items() if name == "lag")
-    told = f"Webhooks are running: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
-    return " ".join(filter(None, [told, off]))
+    status = f"Webhooks are running: {lag:.0f} records behind, {gauges['due', '']:.0f} deliveries due."
+    return " ".join(filter(None, [status, off]))
 
 
 def consumer(config: Settings, stop: threading.Event) -> FanOut:

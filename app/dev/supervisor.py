@@ -73,7 +73,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
     config = settings.load(scrubbed(), database_url=database_url or "postgresql://", log_format=log_form())
     logs.configure(config.log_level, config.log_format)
     folder = data_dir.absolute()
-    with until_told(), ExitStack() as stack:
+    with until_signalled(), ExitStack() as stack:
         if problem := children.bind_problem(HOST, port):
             raise Failure(problem)
         supervised: list[Supervised] = []
@@ -154,7 +154,7 @@ def have_broker() -> bool:
 
 
 @contextmanager
-def until_told() -> Iterator[None]:
+def until_signalled() -> Iterator[None]:
     """Let SIGTERM and SIGINT end what runs inside, and ignore them while it ends."""
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 

@@ -1,4 +1,4 @@
-"""What all requests of an application share: connections, documents, a few settings, and whether the process is about to stop."""
+"""What all requests of an application share: connections, documents, a few settings, and whether the process is stopping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.writing.envelope import Envelope, Outcome
 
 
 class Commands(Protocol):
-    """The queue of commands, as far as whoever asks for one needs to know it: a handler cannot reach the committer."""
+    """The command queue, as far as callers need it; through it a handler cannot reach the committer."""
 
     async def execute(self, envelope: Envelope) -> Outcome: ...
 
@@ -31,8 +31,8 @@ class SchemaState(Protocol):
 
 @dataclass(slots=True)
 class Shared:
-    """``draining`` is set when the process is told to stop. ``command_queue`` is there once it has started; the documents are made
-    last, as they describe the routes."""
+    """``draining`` is set when the process starts to stop. ``command_queue`` is set at startup; the documents are made last,
+    because they describe the routes."""
 
     read_pool: ReadPool
     notifications: Notifications

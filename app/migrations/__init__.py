@@ -96,8 +96,8 @@ def check(url: str) -> None:
         known = {name for name, _, _ in scripts()}
         if missing := known - applied.keys():
             raise SchemaError(f"The database's schema is older ({min(missing)} is missing): run `opportunities migrate`.")
-        if told := registry.difference(registry.to_text(_versions(connection))):
-            raise SchemaError(told)
+        if problem := registry.difference(registry.to_text(_versions(connection))):
+            raise SchemaError(problem)
 
 
 def _settle(connection: Connection[Any], done: list[str]) -> list[Projection]:

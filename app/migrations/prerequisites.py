@@ -74,8 +74,10 @@ def check_owner(connection: Connection[Any]) -> None:
         sql.SQL("GRANT CREATE ON {} TO {};").format(place, user) for place, good in zip(places, allowed, strict=True) if not good
     ]
     if grants:
-        told = sql.SQL(" ").join(grants).as_string(connection)
-        raise Unmet(f"The database user {connection.info.user} may not create the schema. As the database's owner, run: {told}")
+        statements = sql.SQL(" ").join(grants).as_string(connection)
+        raise Unmet(
+            f"The database user {connection.info.user} may not create the schema. As the database's owner, run: {statements}"
+        )
 
 
 def too_old(server_version: int) -> str | None:
@@ -86,8 +88,8 @@ def too_old(server_version: int) -> str | None:
 
 
 def _check_version(connection: Connection[Any]) -> None:
-    if told := too_old(connection.info.server_version):
-        raise Unmet(told)
+    if problem := too_old(connection.info.server_version):
+        raise Unmet(problem)
 
 
 def _missing(connection: Connection[Any]) -> Iterator[Missing]:

@@ -30,7 +30,7 @@ LOOK_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 BEHIND_SECONDS = 10.0
 STALLED_SECONDS = 60.0
-"""A client that reads nothing is told to reconnect after ``BEHIND_SECONDS``, and cut off after this."""
+"""A client that reads nothing must reconnect after ``BEHIND_SECONDS``, and cut off after this."""
 PAUSE_SECONDS = 0.0002
 MAX_PAUSE_SECONDS = 0.15
 """Between two reads, per subscriber and at most: the more subscribers, the more events are sent at once."""
@@ -129,13 +129,13 @@ class OrgFeed:
             async with self._lanes.reading:
                 if not self._begun.is_set():
                     await self._begin()
-                told = await self._read(self._head, READ, READ_SIZE)
+                rendered = await self._read(self._head, READ, READ_SIZE)
         except Unavailable:
             return False
-        if told:
-            self._keep(told)
-            await self._hand_on(told)
-        return bool(told)
+        if rendered:
+            self._keep(rendered)
+            await self._hand_on(rendered)
+        return bool(rendered)
 
     async def _begin(self) -> None:
         self._epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.last(self.org_id))
@@ -149,12 +149,12 @@ class OrgFeed:
             self._forget()
             await self._identify(epoch)
             self._epoch = max(self._epoch, epoch)
-        told: list[RenderedEvent] = []
+        rendered: list[RenderedEvent] = []
         for start in range(0, len(rows), SLICE):
             changes = feed.changes([row[1:] for row in rows[start : start + SLICE]])
-            told += map(_rendered, feed.entries(changes, await self._actors(feed.actors(changes))))
+            rendered += map(_rendered, feed.entries(changes, await self._actors(feed.actors(changes))))
             await asyncio.sleep(0)
-        return told
+        return rendered
 
     async def _actors(self, ids: list[UUID]) -> Mapping[UUID, dict[str, Any]]:
         """The cards of users, cached until users change."""
@@ -186,17 +186,17 @@ class OrgFeed:
         self._recent.clear()
         self._size, self._since = 0, self._head
 
-    def _keep(self, told: Sequence[RenderedEvent]) -> None:
-        self._recent.extend(told)
-        self._size += sum(len(one.text) for one in told)
-        self._head = told[-1].position
+    def _keep(self, rendered: Sequence[RenderedEvent]) -> None:
+        self._recent.extend(rendered)
+        self._size += sum(len(one.text) for one in rendered)
+        self._head = rendered[-1].position
         while self._size > RECENT:
             dropped = self._recent.popleft()
             self._size -= len(dropped.text)
             self._since = dropped.position
 
-    async def _hand_on(self, told: Sequence[RenderedEvent]) -> None:
-        by_role = {admin: list(_pieces(told, admin=admin)) for admin in (True, False)}
+    async def _hand_on(self, rendered: Sequence[RenderedEvent]) -> None:
+        by_role = {admin: list(_pieces(rendered, admin=admin)) for admin in (True, False)}
         for number, subscriber in enumerate(list(self.subscribers), 1):
             for piece in by_role[subscriber.identity.role == "admin"]:
                 if subscriber.live:
@@ -236,26 +236,26 @@ class OrgFeed:
             if subscriber.identity.epoch < self._epoch:
                 await self._identify(self._epoch)
                 return True
-            told = await self._page(after)
+            rendered = await self._page(after)
         except Unavailable:
             return False
         if not subscriber.ended and subscriber.position == after:
-            pieces = _pieces(told, admin=subscriber.identity.role == "admin")
-            subscriber.give(pieces, told[-1].position if told else max(after, head))
+            pieces = _pieces(rendered, admin=subscriber.identity.role == "admin")
+            subscriber.give(pieces, rendered[-1].position if rendered else max(after, head))
         return True
 
     async def _page(self, after: int) -> list[RenderedEvent]:
         """A page of the past, one subscriber at a time; the next one that begins at the same position gets it from memory."""
         async with self._lanes.past:
-            told = self._pages.get(after)
-            if told is None:
+            rendered = self._pages.get(after)
+            if rendered is None:
                 epoch = self._epoch
-                told = await self._read(after, PAGE, PAGE_SIZE)
-                if told and epoch == self._epoch:
-                    self._pages[after] = told
+                rendered = await self._read(after, PAGE, PAGE_SIZE)
+                if rendered and epoch == self._epoch:
+                    self._pages[after] = rendered
                 while len(self._pages) > PAGES:
                     self._pages.popitem(last=False)
-            return told
+            return rendered
 
 
 def _rendered(entry: HistoryEntry) -> RenderedEvent:
@@ -263,11 +263,11 @@ def _rendered(entry: HistoryEntry) -> RenderedEvent:
     return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in catalog.FOR_ADMINS)
 
 
-def _pieces(told: Iterable[RenderedEvent], *, admin: bool) -> Iterator[Piece]:
+def _pieces(rendered: Iterable[RenderedEvent], *, admin: bool) -> Iterator[Piece]:
     """What a role may see, in pieces."""
     texts: list[bytes] = []
     first = position = size = 0
-    for one in told:
+    for one in rendered:
         position = one.position
         if admin or not one.for_admins:
             first = first or position

@@ -46,8 +46,8 @@ class SchemaCheck:
             try:
                 await asyncio.to_thread(migrations.check, self._url)
             except prerequisites.Unmet as error:  # its text names users, and is for the operator
-                told = "The database or its user lacks something: `opportunities doctor` says what."
-                raise Refused(503, "schema", told, {"retry-after": "5"}) from error
+                detail = "The database or its user lacks something: `opportunities doctor` says what."
+                raise Refused(503, "schema", detail, {"retry-after": "5"}) from error
             except migrations.SchemaError as error:
                 raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
             except psycopg.Error as error:

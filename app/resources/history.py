@@ -37,8 +37,8 @@ async def list_history(request: Http, id: FromPath[UUID]) -> JsonResponse:
     if not rows:
         raise NotFound(f"There is no opportunity {id}.")
     changes = feed.changes([row[1:] for row in rows if row[1] is not None])
-    told = feed.entries(changes, await actors(request, changes))
-    return listing.envelope(request, asked, told, rows[0][0])
+    entries = feed.entries(changes, await actors(request, changes))
+    return listing.envelope(request, asked, entries, rows[0][0])
 
 
 async def actors(request: Http, changes: list[Change]) -> dict[UUID, dict[str, Any]]:

@@ -139,7 +139,7 @@ def _message(name: str) -> Json:
 def _example() -> Json:
     """A message of ``opportunity.stage_changed``."""
     at = datetime(2026, 3, 4, 9, 30, tzinfo=UTC)
-    told = Message(
+    sample = Message(
         id="evt_5540bd8837d15d60aba6bbd4de38fbc4",
         type="opportunity.stage_changed",
         created_at=at,
@@ -151,7 +151,7 @@ def _example() -> Json:
         data={"opportunity": Raw(msgspec.json.encode({**ITEM, "id": ID}))},
         previous=Raw(msgspec.json.encode({"stage": "discovery", "probability": 20})),
     )
-    example: Json = msgspec.json.decode(message.encode(told))
+    example: Json = msgspec.json.decode(message.encode(sample))
     return example
 
 

@@ -308,8 +308,8 @@ def _result(envelope: Envelope, decisions: Decisions, repeats: Repeats, *, raise
 def _opening(locked: SqlCursor) -> event_store.Opening:
     """Raises ``OtherVersion`` if the database's read models are not those that this program writes."""
     opening = event_store.opening(locked)
-    if told := registry.difference(opening.read_models):
-        raise OtherVersion(told)
+    if problem := registry.difference(opening.read_models):
+        raise OtherVersion(problem)
     return opening
 
 

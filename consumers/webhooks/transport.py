@@ -1,4 +1,4 @@
-"""Sends one signed request to an endpoint, within limits of time and size whatever the receiver does.
+"""Sends one signed request to an endpoint, within limits of time and size, no matter what the receiver does.
 
 Ignores redirects, proxies of the environment and cookies, asks for no compression, and stops reading when it has enough.
 """

@@ -107,12 +107,12 @@ def document(state: State) -> str:
     if isinstance(state, custom_field.State):
         return encode(state.definitions).decode()
     shown: dict[str, Any] = {"id": state.id}
-    shown |= {name: _told(getattr(state, name)) for name in shown_fields(type(state))}
+    shown |= {name: _sorted_keys(getattr(state, name)) for name in shown_fields(type(state))}
     shown |= {"created_at": state.created_at, "updated_at": state.updated_at, "version": state.version}
     return encode(shown).decode()
 
 
-def _told(value: Any) -> Any:
+def _sorted_keys(value: Any) -> Any:
     """Sort the keys of user-defined objects, as the log does."""
     return Raw(_ordered(value)) if isinstance(value, dict | Struct) else value
 

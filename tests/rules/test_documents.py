@@ -163,7 +163,7 @@ def test_the_readme_tells_the_schedule_of_webhooks() -> None:
 
 def test_the_readme_tells_for_how_long_a_request_may_be_sent_again() -> None:
     text = " ".join(section("The API in short").split())
-    assert f"with an `Idempotency-Key` may be sent again within {idempotency_records.HOURS} hours" in text
+    assert f"with an `Idempotency-Key` can be retried within {idempotency_records.HOURS} hours" in text
 
 
 def test_the_readme_names_the_types_of_webhooks() -> None:
