@@ -13,7 +13,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_queues TO opportunities_writer;
 CREATE FUNCTION claimable_at(due_at timestamptz, leased_until timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT greatest(due_at, coalesce(leased_until, due_at)) $$;
 
--- Senders that sleep for seconds are woken for what is due before they would wake, here or later by who says so.
+-- Senders that sleep for seconds are woken for what is due before they would wake.
 CREATE FUNCTION queue_webhook_endpoints(endpoint_ids uuid[], due_ats timestamptz[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -21,8 +21,7 @@ BEGIN
         SELECT n.endpoint_id, min(n.due_at) FROM unnest(endpoint_ids, due_ats) AS n (endpoint_id, due_at)
         GROUP BY n.endpoint_id ORDER BY n.endpoint_id
     ON CONFLICT (endpoint_id) DO UPDATE SET due_at = least(q.due_at, excluded.due_at), changes = q.changes + 1;
-    IF current_setting('app.tells_senders', true) IS DISTINCT FROM 'later'
-        AND EXISTS (SELECT 1 FROM unnest(due_ats) AS n (due_at) WHERE n.due_at < clock_timestamp() + interval '5 seconds') THEN
+    IF EXISTS (SELECT 1 FROM unnest(due_ats) AS n (due_at) WHERE n.due_at < clock_timestamp() + interval '5 seconds') THEN
         PERFORM pg_notify('webhook_deliveries', '');
     END IF;
 END $$;
