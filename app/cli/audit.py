@@ -35,10 +35,10 @@ def tell(url: str, *, org_id: UUID | None, record_id: UUID | None) -> Iterator[s
 @click.command()
 @database_url
 @org
-@click.option("--record", "record_id", type=click.UUID, metavar="ID", help="One record of whatever kind.")
+@click.option("--record", "record_id", type=click.UUID, metavar="ID", help="One record of any kind.")
 def audit(database_url: str | None, org_id: UUID | None, record_id: UUID | None) -> None:
     """Print the history of a record or of an org, one JSON object per event."""
     if org_id is None and record_id is None:
-        raise click.UsageError("Say which: --record ID or --org ID.")
+        raise click.UsageError("Give --record ID or --org ID.")
     for line in tell(migrated_database(database_url), org_id=org_id, record_id=record_id):
         click.echo(line)

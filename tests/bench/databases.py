@@ -1,6 +1,6 @@
-"""The databases of a benchmark: templates loaded once and kept, working copies, the peer's copy of the data.
+"""The databases of a benchmark: templates that are loaded once and kept, working copies, and the peer's copy of the data.
 
-Refuses to touch a database whose name does not begin with ``bench_``.
+Only databases whose name begins with ``bench_`` are touched.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The live feed: many subscribers of one org, deals edited at a steady rate, and somebody else who reads lists beside them.
+"""The live feed: many subscribers of one org, deals edited at a steady rate, and a client that reads lists beside them.
 
-Refuses to tell of a feed of which a subscriber got anything else than every event once, in order.
+A run fails if a subscriber did not get every event once, in order.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A closed-loop HTTP/1.1 load client: N connections, each with one request in flight, on one epoll.
 
-It costs some ten microseconds a request, so that on a shared machine it is the server that is measured. Refuses what
-would make a rate a lie: an unexpected status or a response cut short stops the run. Speaks only what both servers
-speak: responses with a Content-Length, kept alive or closed.
+It costs some ten microseconds a request, so that on a shared machine the server is what is measured. An unexpected status or a
+truncated response stops the run. It understands only what both servers send: responses with a Content-Length, kept alive or closed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Loads a sales organization of any size through the domain: every row follows from a command that was decided upon.
+"""Loads a sales organization of any size through the domain: every row follows from a decided command.
 
-Ten thousand accounts (fewer for fewer deals), twice as many contacts, fifty owners, six stages and three currencies;
-deals created in order over the past 24 months, closing over as many, a share of them moved from stage to stage. The
-same number of deals gives the same ones, relative to the day of the load. A load that was interrupted goes on where it
-stopped. Refuses hand-made rows.
+Ten thousand accounts (fewer for fewer deals), twice as many contacts, fifty owners, six stages and three currencies; deals created
+in order over the past 24 months, closing over as many, a share of them moved from stage to stage. The same number of deals gives
+the same data, relative to the day of the load. An interrupted load continues where it stopped.
 """
 
 from __future__ import annotations

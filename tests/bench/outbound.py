@@ -1,8 +1,8 @@
 """What leaves the product: the log to the topic, the topic to the queue, the queue to endpoints, and a close all the way.
 
-Every process is a verb of the command line, with the settings that ``opportunities dev`` gives it beside the embedded broker;
-the receiver is ours. Nothing but the broker is left running while something else is measured. Refuses to tell of a relay that
-left anything out, or of a webhook that did not arrive.
+Every process is a verb of the command line, with the settings that ``opportunities dev`` uses beside the embedded broker; the
+receiver is ours. Only the broker keeps running while something else is measured. A run fails if the relay left anything out, or a
+webhook did not arrive.
 """
 
 from __future__ import annotations

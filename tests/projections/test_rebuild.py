@@ -1,4 +1,4 @@
-"""A rebuild makes the read models anew from the log while people work, and ``verify`` tells when they are not what the log says."""
+"""A rebuild makes the read models again from the log while people work, and ``verify`` finds where they differ from the log."""
 
 from __future__ import annotations
 

@@ -133,9 +133,9 @@ def test_containers_run_verbs_and_settings_that_exist() -> None:
         checked = service["healthcheck"].get("test", ["CMD", "python"])
         assert checked[1] in ("python", *PROJECT["project"]["scripts"])
         for verb, *options in [service["command"], *([checked[2:]] if checked[1] != "python" else [])]:
-            main.verb(verb).make_context(verb, list(options))  # an option or a value that is none raises
+            main.verb(verb).make_context(verb, list(options))  # an unknown option or a bad value raises
         assert service["environment"].keys() <= known
-        settings.load(at(service["environment"]))  # a value that is none raises
+        settings.load(at(service["environment"]))  # a bad value raises
         assert (service["build"], service["image"]) == (".", "opportunities")
     assert COMPOSE["services"]["kafka"]["environment"].keys() == KAFKA_SETTINGS
 

@@ -1,6 +1,6 @@
-"""An org whose commands go straight to a committer, past HTTP: for tests of the write path and of what it leaves behind.
+"""An org whose commands go straight to a committer, past HTTP: for tests of the write path and of what it writes.
 
-Refuses mocks: the committer, the database and the token are real.
+Nothing is mocked: the committer, the database and the token are real.
 """
 
 from __future__ import annotations

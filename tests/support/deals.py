@@ -1,6 +1,6 @@
-"""What a deal should be after each command, told anew in a few lines: a second opinion on the product, for the properties.
+"""What a deal should be after each command, in a few lines of their own: a second opinion on the product, for the properties.
 
-A deal is a dict with the keys of the API. Refuses to look at the product's own rules.
+A deal is a dict with the keys of the API. The product's own rules are not used here.
 """
 
 from __future__ import annotations

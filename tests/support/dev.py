@@ -1,4 +1,4 @@
-"""``opportunities dev`` as a person runs it, on a folder and a port. Refuses to look inside: only what it prints and writes."""
+"""``opportunities dev`` as a person runs it, on a folder and a port. Tests see only what it prints and writes."""
 
 from __future__ import annotations
 

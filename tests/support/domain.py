@@ -1,4 +1,4 @@
-"""Given events, when a command, then events: the domain without a database. Refuses time, ids and chance of its own."""
+"""Given events, when a command, then events: the domain without a database. Time, ids and chance are fixed."""
 
 from __future__ import annotations
 

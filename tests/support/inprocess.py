@@ -1,6 +1,6 @@
-"""The application in this very process, asked over ASGI without sockets: for tests that ask thousands of questions.
+"""The application in this process, called over ASGI without sockets: for tests that send thousands of requests.
 
-Its event loop has a thread of its own, so any number of threads may ask. Refuses shortcuts past ASGI.
+Its event loop has a thread of its own, so any number of threads may call it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The Kafka of a test run, topics of a test's own on it, and a broker of a test's own to be killed.
+"""The Kafka of a test run, with topics for each test, and brokers that a test may kill.
 
-The run's is that of ``KAFKA_BOOTSTRAP_SERVERS``, else Apache Kafka in a container where an engine answers, else the embedded
-broker. Refuses to touch a topic that the run has not made.
+The run's is that of ``KAFKA_BOOTSTRAP_SERVERS``, else Apache Kafka in a container if an engine answers, else the embedded broker.
+Only topics that the run has created are touched.
 """
 
 from __future__ import annotations

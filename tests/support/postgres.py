@@ -1,9 +1,9 @@
-"""The PostgreSQL server of a test run and the databases on it.
+"""The PostgreSQL server of a test run and its databases.
 
-The server is that of ``DATABASE_URL``, else one in a container where an engine answers, else an embedded one; with
-``PG_BIN_DIR`` an embedded one of these programs. Whoever
-begins the run starts it, before xdist starts its workers, which find it in the environment. A database is migrated
-once, and cloned for each test that asks for one. Refuses to touch a database that the run has not made.
+The server is that of ``DATABASE_URL``, else one in a container if an engine answers, else an embedded one; with ``PG_BIN_DIR`` an
+embedded one of these programs. The process that starts the run starts it, before xdist starts its workers, which find it in the
+environment. A database is migrated once, and cloned for each test that needs one. Only databases that the run has created are
+touched.
 """
 
 from __future__ import annotations

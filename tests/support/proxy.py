@@ -1,4 +1,4 @@
-"""A TCP proxy in front of PostgreSQL that loses connections at the worst moments. Refuses to understand more than one word."""
+"""A TCP proxy in front of PostgreSQL that loses connections at the worst moments."""
 
 from __future__ import annotations
 

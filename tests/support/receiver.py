@@ -1,6 +1,6 @@
 """A real HTTP server for webhooks, on loopback, that behaves as the path says: well, badly, or not at all.
 
-It remembers every request to the byte. Refuses to be clever: what a path does is below, by name.
+It remembers every request exactly. The paths are below, by name.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""An org of a test's own behind the real API, and records in it made through that API. Refuses the back door: whatever is
-there was asked for over HTTP, but for the org itself, which the operator makes.
-"""
+"""An org for one test behind the real API, and records created through that API; only the org itself is made by the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API as a real process on a free port, and a client of it. Refuses to reach into the process: only HTTP and signals."""
+"""The API as a real process on a free port, and a client of it, which uses only HTTP and signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader of server-sent events, as browsers read them. Refuses to reconnect by itself."""
+"""A reader of server-sent events, as browsers read them, except that it does not reconnect by itself."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""A sender at work on a database, endpoints of an org, and deliveries queued for them without a topic in between; and all of
-it from the API on, in processes, with what must have come of it in the end.
-
-Refuses mocks: the requests are real, and so are the receivers.
-"""
+"""A running sender on a database, endpoints of an org, and deliveries queued for them without a topic; and the whole path from the
+API on, in processes, with what must have arrived in the end. The requests and the receivers are real."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_a_wrong_password_is_told_in_a_line_that_does_not_repeat_it(run: Run) ->
         (["serve", "--workers", "none"], "'none' is not a valid integer range"),
         (["serve", "--port", "0"], "0 is not in the range 1<=x<=65535"),
         (["audit", "--org", "acme"], "'acme' is not a valid UUID"),
-        (["audit"], "Say which: --record ID or --org ID."),
+        (["audit"], "Give --record ID or --org ID."),
         (["rebuild"], "Name the read models to rebuild (directory, "),
         (["org", "create", "--name", "Acme"], "Missing option '--admin-email'"),
         (["migrate"], "DATABASE_URL is not set"),

@@ -1,4 +1,4 @@
-"""What is a request and what is none, byte by byte: every refusal is a problem, and no connection gets out of step."""
+"""What is accepted as a request, byte by byte: every refusal is a problem, and no connection gets out of step."""
 
 from __future__ import annotations
 
