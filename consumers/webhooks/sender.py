@@ -275,16 +275,23 @@ class Sender:
             connection = await connections.connect_async(
                 self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout, role="writer"
             )
-            connection.prepare_threshold = 0
-            # A lease lost in a crash of the database only repeats a delivery; results are recorded durably.
-            await connection.execute("SET synchronous_commit = off")
-            connection.add_notify_handler(lambda _: self._woken.set())
-            await connection.execute(LISTEN)
-            row = await (await connection.execute(deliveries.KEY)).fetchone()
-            assert row is not None
-            self._key = bytes(row[0])
+            try:
+                await self._prepare(connection)
+            except BaseException:
+                await connection.close()
+                raise
             self._connection = connection
         return self._connection
+
+    async def _prepare(self, connection: AsyncConnection[Any]) -> None:
+        connection.prepare_threshold = 0
+        # A lease lost in a crash of the database only repeats a delivery; results are recorded durably.
+        await connection.execute("SET synchronous_commit = off")
+        connection.add_notify_handler(lambda _: self._woken.set())
+        await connection.execute(LISTEN)
+        row = await (await connection.execute(deliveries.KEY)).fetchone()
+        assert row is not None
+        self._key = bytes(row[0])
 
     async def _set_clock(self, connection: AsyncConnection[Any]) -> None:
         asked = monotonic()
