@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from time import monotonic
@@ -28,6 +29,9 @@ SECONDS = 12.0
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
     monkeypatch.setattr(connections, "QUESTION_MS", 100)
+    with warnings.catch_warnings():  # what tests before have left is not this one's
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -195,7 +195,12 @@ class System(NamedTuple):
         return {message.event_id(one) for one in log(self.url) if public_type(one) in types}
 
     def expire(self) -> None:
-        """What a killed sender had leased may be taken by another from now on."""
+        """What a killed sender had leased may be taken by another from now on; no other sender may be at work.
+
+        The server ends the statement that a killed client sent, a claim for instance, so its session must be gone first.
+        """
+        sessions = "SELECT FROM pg_stat_activity WHERE application_name = 'opportunities sender' AND datname = current_database()"
+        assert children.wait_until(lambda: not execute(self.url, sessions), 30)
         execute(self.url, "UPDATE webhook_deliveries SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
 
 
