@@ -36,7 +36,7 @@ def test_an_operator_that_a_filter_has_not_is_answered_with_one_that_it_has() ->
         " Did you mean amount__gte?",
     )
     far = "z" * 30
-    known = ["cf_a", "cf_a__b", "cf_a__b__in", far]
+    known = ["cf_a__b", "cf_a__b__in", far]
     assert suggestion(f"cf_a__b__{far}", known) in (" Did you mean cf_a__b?", " Did you mean cf_a__b__in?")
 
 

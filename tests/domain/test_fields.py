@@ -152,6 +152,7 @@ def test_a_limit_is_enforced_and_described_wherever_it_stands_in_a_type(
     make: Callable[[], Meta], good: str, bad: str, schema: dict[str, Any]
 ) -> None:
     """Made here and not where the module is loaded, so that a changed one is noticed."""
+    assert limit_errors({"a": bad}, msgspec.defstruct("Bare", [("a", Annotated[str, make()])])).keys() == {"a"}
     limited = Annotated[str, Meta(description="A text."), make()]
     (_, components) = json.schema_components([msgspec.defstruct("Limited", [("a", limited)])])
     assert components["Limited"]["properties"]["a"] == {"type": "string", "description": "A text.", **schema}
@@ -161,3 +162,9 @@ def test_a_limit_is_enforced_and_described_wherever_it_stands_in_a_type(
         ((name, (message,)),) = limit_errors({"a": bad, "b": 1}, struct).items()
         assert name == "a"
         assert is_sentence(message)
+
+
+def test_a_type_without_a_limit_takes_anything_of_it() -> None:
+    described = Annotated[str, Meta(description="A text.")]
+    for type_ in (str, described, described | None, str | int | None):
+        assert limit_errors({"a": "x" * 100_000}, msgspec.defstruct("Free", [("a", type_)])) == {}

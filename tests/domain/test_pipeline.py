@@ -173,3 +173,9 @@ def test_names_that_are_not_known_are_repeated_up_to_64_characters() -> None:
     assert set(errors) == {"stages.6.required_fields", f"transitions.{long[:64]}", "transitions.discovery"}
     for (message,) in errors.values():
         assert f" {long[:64]!r}. " in message
+
+
+def test_a_probability_that_no_stage_can_have_is_told_once() -> None:
+    stages = (*DEFAULT.stages, Stage("x", "X", "won", 101))
+    (message,) = Given(by="admin").refused(structs.replace(DEFAULT, stages=stages))["stages.6.probability"]
+    assert "from 0 to 100" in message

@@ -155,3 +155,22 @@ def test_figures_keep_open_and_won_apart_and_add_them_up() -> None:
     assert encode(totals.shown(Sums, "BHD")) == (
         b'{"unweighted":1121.254,"weighted":296.504,"open_unweighted":1050.25,"open_weighted":225.5,"won":71.004,"count":8}'
     )
+
+
+def test_a_sum_of_nothing_is_certainly_zero() -> None:
+    assert not Total()
+    assert not total("0.00")
+    assert total("0.01")
+    assert total("5", factor=Factor(Decimal(1), Decimal(3)))
+
+
+def test_a_number_of_many_digits_is_shown_with_all_of_them() -> None:
+    for text, shown in (("1" * 40 + ".50", "1" * 40 + ".5"), ("1" * 40 + ".00", "1" * 40), ("1" * 40 + ".005", "1" * 40 + ".005")):
+        assert str(shortest(Decimal(text))) == shown
+
+
+def test_sums_are_shown_with_the_other_fields_of_their_type() -> None:
+    class OfMonth(Sums):
+        month: str
+
+    assert Totals().shown(OfMonth, "USD", month="2026-06").month == "2026-06"
