@@ -21,12 +21,12 @@ from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive
 from app.http import middleware, problems
 from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
+from app.http.schema_check import SchemaCheck
 from app.http.shared import Shared
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
 from app.resources import api_root
-from app.resources.health import SchemaCheck
 from app.resources.webhook_requests import WebhookRequests
 from app.routes import ROUTES
 from app.schema import asyncapi, openapi, pages

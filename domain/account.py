@@ -7,8 +7,9 @@ from typing import Any, assert_never
 from msgspec import UNSET, UnsetType, field, structs
 
 from domain import custom_value, event
-from domain.context import Context, References
+from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.facts import References
 from domain.fields import CustomFields, Line, limit_errors
 from domain.permissions import require_manager, require_writer
 from domain.text import normalised

@@ -7,8 +7,9 @@ from typing import Literal
 from uuid import UUID
 
 from domain import event
-from domain.context import Context, References
+from domain.context import Context
 from domain.errors import Conflict, Invalid, NotFound
+from domain.facts import References
 from domain.fields import Line, Note, instant_error, limit_errors
 from domain.permissions import require_deal_writer, require_writer
 from domain.text import normal

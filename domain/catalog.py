@@ -23,8 +23,9 @@ from domain import (
     user,
     webhook_endpoint,
 )
-from domain.context import References, admins_only
+from domain.context import admins_only
 from domain.event import Command, Event, Recorded, State
+from domain.facts import References
 from domain.permissions import Actor, require_admin, require_writer
 from domain.policy import PolicyContext
 

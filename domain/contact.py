@@ -12,8 +12,9 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context, References, to_records
+from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.facts import References, to_records
 from domain.fields import Email, Line, limit_errors
 from domain.permissions import require_manager, require_writer
 from domain.text import normalised

@@ -8,58 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
-from uuid import UUID
-
-from msgspec import Struct, UnsetType
 
 from domain.event import Command, State
+from domain.facts import Facts
 from domain.permissions import Actor, Credential, require_admin
-
-
-class References(Struct, frozen=True, kw_only=True):
-    """What a command asks about other records of its org; it determines which of the ``Facts`` are filled in.
-
-    ``records`` are ids of accounts, users and contacts; ``opportunity_id`` is the deal whose owner is needed. ``deals`` is the
-    role in which deals name the command's record; ``stages`` asks for ``in_use``. ``other_users`` asks for ``other_admins`` and
-    ``email_taken``, ``tokens_of_others`` for ``last_admin_token``, ``issued_tokens`` for both facts about tokens.
-    """
-
-    records: frozenset[UUID] = frozenset()
-    opportunity_id: UUID | None = None
-    deals: Literal["account", "stakeholder"] | None = None
-    stages: bool = False
-    other_users: bool = False
-    email: str | None = None
-    tokens_of_others: bool = False
-    issued_tokens: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a decision must know of other records of the same org; only what the command's ``References`` ask about is filled.
-
-    ``accounts``, ``users`` (active ones), ``owners`` (users who may own deals), ``contacts`` and ``opportunities`` are the ids
-    named by the command that exist. ``in_use`` counts live deals by stage key. ``email_taken`` is about the command's email.
-    ``owner_id`` is the owner of the opportunity that an activity is about. ``deals`` is the number of live deals that name the
-    account or contact to be deleted. ``other_admins`` is the number of active admins other than the user that the command is about.
-    ``issued_tokens`` are the valid tokens that were issued with the token that the command is about, or with one of these.
-    ``last_admin_token`` says that without it and them, or without those of the user that the command is about, no token with an
-    admin's rights would be left.
-    """
-
-    accounts: frozenset[UUID] = frozenset()
-    users: frozenset[UUID] = frozenset()
-    owners: frozenset[UUID] = frozenset()
-    contacts: frozenset[UUID] = frozenset()
-    opportunities: frozenset[UUID] = frozenset()
-    in_use: Mapping[str, int] = field(default_factory=dict)
-    email_taken: bool = False
-    owner_id: UUID | None = None
-    deals: int = 0
-    other_admins: int = 0
-    issued_tokens: tuple[UUID, ...] = ()
-    last_admin_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +25,10 @@ class Context:
 
     actor: Actor
     now: datetime
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
     credential: Credential | None = None
     custom_field_keys: Collection[str] = ()
     required_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
-
-
-def to_records(*ids: UUID | UnsetType | None) -> References:
-    """References to the accounts, users and contacts among these ids; values that are not ids are skipped."""
-    return References(records=frozenset(id_ for id_ in ids if isinstance(id_, UUID)))
-
-
-def no_references(command: Command) -> References:
-    """The ``references`` of an aggregate whose decisions look at no other record."""
-    return References()
 
 
 def admins_only(state: State | None, command: Command, context: Context) -> None:

@@ -14,8 +14,9 @@ from uuid import UUID, uuid5
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from domain import event
-from domain.context import Context, admins_only, no_references
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
+from domain.facts import no_references
 from domain.fields import KEY_PATTERN, MAX_CUSTOM_FIELDS, Line, key_error, limit, limit_errors, line_error
 from domain.text import normal
 

@@ -13,8 +13,9 @@ from uuid import UUID, uuid5
 from msgspec import structs
 
 from domain import event
-from domain.context import admins_only, no_references
+from domain.context import admins_only
 from domain.errors import Invalid
+from domain.facts import no_references
 from domain.fields import Day, limit, limit_errors
 from domain.money import Currency
 from domain.policy import PolicyContext

@@ -8,8 +8,9 @@ from uuid import UUID
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context, admins_only, no_references
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
+from domain.facts import no_references
 from domain.fields import Line, limit_errors
 from domain.money import Currency
 from domain.text import normal

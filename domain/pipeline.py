@@ -14,10 +14,11 @@ from uuid import UUID, uuid5
 from msgspec import Meta, Struct, structs
 
 from domain import event
-from domain.context import Context, References, admins_only
+from domain.context import Context, admins_only
 from domain.deal_fields import CLOSING, REQUIRABLE
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Errors, Invalid
+from domain.facts import References
 from domain.fields import Key, Line, Percent, limit_errors, one_line
 from domain.text import folded, normal
 

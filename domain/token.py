@@ -14,8 +14,9 @@ from uuid import UUID
 from msgspec import structs
 
 from domain import event
-from domain.context import Context, References, to_records
+from domain.context import Context
 from domain.errors import Conflict, Errors, Forbidden, Invalid, NotFound
+from domain.facts import References, to_records
 from domain.fields import REQUIRED, Line, instant_error, limit_errors
 from domain.permissions import Role, exceeds, require_writer
 from domain.text import normal

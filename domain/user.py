@@ -7,8 +7,9 @@ from typing import Any, assert_never
 from msgspec import UNSET, UnsetType, structs
 
 from domain import event
-from domain.context import Context, References, admins_only
+from domain.context import Context, admins_only
 from domain.errors import Conflict, Invalid, NotFound
+from domain.facts import References
 from domain.fields import Email, Line, email_error, limit_errors
 from domain.permissions import Role
 from domain.text import normalised

@@ -13,9 +13,10 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 from domain import event
-from domain.context import Context, admins_only, no_references
+from domain.context import Context, admins_only
 from domain.custom_value import json_error
 from domain.errors import Errors, Invalid, NotFound
+from domain.facts import no_references
 from domain.fields import MAX_CUSTOM_FIELDS, MAX_NAME, key_error, limit_errors, text, text_error
 from domain.money import Currency, currency_error
 from domain.text import json_nfc, normalised

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from uuid import UUID
 
-from domain.context import Facts, References
+from domain.facts import Facts, References
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 

@@ -37,12 +37,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def fail(error: Exception) -> int:
     from app.cli import explanations
+    from app.cli.database_errors import first_line
 
     if explained := explanations.explain(error):
         return complain(*explained)
     if os.environ.get("OPPORTUNITIES_LOG_LEVEL") == "debug":
         raise error
-    summary = f"{type(error).__name__}: {explanations.first_line(str(error))}"
+    summary = f"{type(error).__name__}: {first_line(str(error))}"
     return complain(f"Internal error, please report it: {summary}. OPPORTUNITIES_LOG_LEVEL=debug shows where.", 1)
 
 

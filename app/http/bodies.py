@@ -20,7 +20,7 @@ import msgspec
 from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import FieldInfo
 
-from app.http import compression, permission, request_context, shared
+from app.http import decompression, permission, request_context, shared
 from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, bare, check, in_utc
 from app.http.problems import Refused
 from app.http.request_context import Http
@@ -108,13 +108,13 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
 
 
 async def sent(request: Http) -> bytes:
-    """The request's body, decompressed. Raises ``Refused`` as ``compression.inflated``."""
+    """The request's body, decompressed. Raises ``Refused`` as ``decompression.inflated``."""
     raw, context = await request.body(), request_context.from_request(request)
     if context.content_encoding is None:
         return raw
     if context.inflated is None:
         limit = shared.from_request(request).max_body_bytes
-        context.inflated = await _run_aside(partial(compression.inflated, raw, context.content_encoding, limit))
+        context.inflated = await _run_aside(partial(decompression.inflated, raw, context.content_encoding, limit))
     return context.inflated
 
 

@@ -1,8 +1,7 @@
-"""Compression of responses for clients that accept it, and decompression of request bodies.
+"""Compression of responses for clients that accept it.
 
 Only whole responses are compressed; streams pass as they come. A secret that is shown once (``no-store``) is never compressed,
 because the length would leak parts of it. The ETag of a compressed response is weak; preconditions treat it like the strong one.
-Bodies are never inflated beyond the size that a body may have.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from typing import Any
 
 from litestar.types import Message
 
-from app.http.problems import Refused
 from app.http.request_context import Encoding
 
 if sys.version_info >= (3, 14):
@@ -32,11 +30,8 @@ LARGE = 262_144
 # takes 1.4 and 1.1 ms for 18 and 16 KB.
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 1
-MAX_MEMBERS = 16
 _GZIP = 31
 _WEIGHT = re.compile(r"q\s*=\s*([01](?:\.\d{0,3})?)", re.ASCII)
-_MAGIC = b"\x1f\x8b"
-_REFUSED = "Send the body as it is, or with Content-Encoding: gzip."
 
 
 @lru_cache(maxsize=1000)
@@ -94,36 +89,3 @@ def _compress(content: bytes, encoding: Encoding) -> bytes:
 def beforehand(content: bytes) -> dict[Encoding | None, bytes]:
     """Constant content in every encoding, compressed as well as possible."""
     return {None: content, "gzip": zlib.compress(content, 9, _GZIP), "zstd": zstd.compress(content, 12)}
-
-
-def inflated(raw: bytes, content_encoding: str, limit: int) -> bytes:
-    """Decompress a request body. Raises ``Refused``: 415, 413 beyond ``limit`` bytes, 400 for invalid gzip."""
-    names = [name.strip().lower() for name in content_encoding.split(",")]
-    if names == ["identity"] or not raw:
-        return raw
-    if names not in (["gzip"], ["x-gzip"]):
-        raise Refused(415, "unsupported_content_encoding", _REFUSED, {"accept-encoding": "gzip"})
-    parts: list[bytes] = []
-    room = limit
-    for _ in range(MAX_MEMBERS):
-        member = zlib.decompressobj(_GZIP)
-        try:
-            part = member.decompress(raw, room + 1)
-        except zlib.error:
-            raise _broken("it is damaged or not gzip") from None
-        room -= len(part)
-        if room < 0:
-            raise Refused(413, "too_large", f"The request body is larger than this server accepts: {limit} bytes uncompressed.")
-        if not member.eof:
-            raise _broken("it is truncated")
-        parts.append(part)
-        raw = member.unused_data
-        if not raw:
-            return b"".join(parts)
-        if not raw.startswith(_MAGIC):
-            raise _broken("there is data after its end")
-    raise _broken(f"it has more than {MAX_MEMBERS} members")
-
-
-def _broken(how: str) -> Refused:
-    return Refused(400, "malformed_body", f"The body is not valid gzip: {how}.")

@@ -1,19 +1,17 @@
-"""What a list accepts, declared once for the parser and for OpenAPI, and what a request asks of it. All errors are reported at
-once."""
+"""What a request asks of a list, and the page that answers it. All errors in its parameters are reported at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from app.http import filters, paging, request_context, shared
-from app.http.filters import Filters
-from app.http.paging import PAGING, Page
+from app.http.list_spec import ListSpec
+from app.http.paging import Page
 from app.http.param_types import instant
 from app.http.request_context import Http
 from app.http.response import JsonResponse
@@ -21,24 +19,6 @@ from domain import custom_field
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition, Order
 from projections.directory import queries as directory_queries
-
-
-@dataclass(frozen=True, eq=False)
-class ListSpec:
-    """``fields`` are the keys of an item; ``cursors`` and ``as_of`` say whether the list has them."""
-
-    filters: Filters
-    orderings: tuple[str, ...]
-    order: tuple[Order, ...]
-    fields: tuple[str, ...]
-    cursors: bool = False
-    as_of: bool = False
-
-    @cached_property
-    def others(self) -> tuple[str, ...]:
-        """Known parameters that are not filters."""
-        names = (*(name for name in PAGING if name != "cursor" or self.cursors), "fields")
-        return (*names, *(("ordering",) if self.orderings else ()), *(("as_of",) if self.as_of else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 
 Json = dict[str, Any]
 

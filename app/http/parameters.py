@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.http.filters import LISTS, MAX_VALUES, Filters
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import Json, query
 from app.http.paging import MAX_OFFSET, MAX_PAGE_SIZE, PAGE_SIZE
 from app.http.param_types import BOOL, PHRASE

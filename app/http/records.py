@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from app.http import dispatch, filters, listing, paging, request_context, shared
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain.errors import NotFound

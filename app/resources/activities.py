@@ -11,7 +11,7 @@ from litestar.params import FromPath
 from app.http import bodies, dispatch, records, request_context, shared
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, PHRASE, choice
 from app.http.request_context import Http

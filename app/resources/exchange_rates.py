@@ -8,7 +8,7 @@ from litestar import get, put
 
 from app.http import bodies, dispatch, listing, paging, request_context, shared
 from app.http.filters import Filter, Filters
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe
 from app.http.param_types import CURRENCY
 from app.http.request_context import Http

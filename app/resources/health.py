@@ -3,56 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from time import monotonic
 from typing import Literal
 
-import psycopg
 from litestar import get
 from msgspec import Struct, json
 
-from app import migrations
 from app.http import shared
 from app.http.operations import describe
 from app.http.problems import Refused
 from app.http.request_context import Http
 from app.http.response import JsonResponse
-from app.migrations import prerequisites
 from app.process.failures import Unavailable
 
 PING_SECONDS = 5.0
 """How long the readers and the writer may take to get an answer from the database."""
 NOBODY_CACHES = ((b"cache-control", b"no-store"),)
-
-
-class SchemaCheck:
-    """Whether the database has the schema of this version; checked at most every ``SECONDS``."""
-
-    SECONDS = 5.0
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._checked_at = -self.SECONDS
-        self._lock = asyncio.Lock()
-
-    def forget(self) -> None:
-        """Check again on the next request."""
-        self._checked_at = -self.SECONDS
-
-    async def check(self) -> None:
-        """Raises ``Refused``, ``Unavailable``."""
-        async with self._lock:
-            if monotonic() - self._checked_at < self.SECONDS:
-                return
-            try:
-                await asyncio.to_thread(migrations.check, self._url)
-            except prerequisites.Unmet as error:  # its text names users, and is for the operator
-                detail = "The database or its user lacks something: `opportunities doctor` says what."
-                raise Refused(503, "schema", detail, {"retry-after": "5"}) from error
-            except migrations.SchemaError as error:
-                raise Refused(503, "schema", str(error), {"retry-after": "5"}) from error
-            except psycopg.Error as error:
-                raise Unavailable(str(error)) from error
-            self._checked_at = monotonic()
 
 
 class Health(Struct, frozen=True):

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from app.http import listing, request_context, shared
 from app.http.filters import Filters
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe
 from app.http.request_context import Http
 from app.http.response import JsonResponse

@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from app.http import bodies, filters, listing, paging, request_context, shared
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
 from app.http.request_context import Http

@@ -12,7 +12,7 @@ from msgspec import Struct, defstruct
 from app.http import bodies, dispatch, records, request_context
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe
 from app.http.param_types import BOOL, EMAIL, INSTANT, PHRASE, TEXT, choice
 from app.http.request_context import Http

@@ -14,7 +14,7 @@ from psycopg import Cursor
 
 from app.http import bodies, filters, listing, request_context, shared
 from app.http.filters import RANGE, Filter, Filters
-from app.http.listing import ListSpec
+from app.http.list_spec import ListSpec
 from app.http.operations import describe
 from app.http.param_types import INSTANT, choice
 from app.http.permission import require_an_admin

@@ -15,9 +15,10 @@ from uuid_utils.compat import uuid7
 
 from app.writing.envelope import Envelope
 from domain import custom_field, opportunity, organization, pipeline, token, user
-from domain.context import Context, Facts
+from domain.context import Context
 from domain.errors import NotFound, Unauthenticated, VersionMismatch
 from domain.event import Meta, State
+from domain.facts import Facts
 from domain.permissions import Actor, Credential, weaker
 from domain.policy import Policy, PolicyContext
 

@@ -15,9 +15,9 @@ from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome
 from app.writing.statements import StatementBatch
 from domain import catalog, event_store, fold, token
-from domain.context import Facts, References
 from domain.errors import NotFound
 from domain.event import Recorded, State
+from domain.facts import Facts, References
 from domain.fold import Change
 from projections import decision_facts, registry
 

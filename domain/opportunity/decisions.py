@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 from domain import event
-from domain.context import References, to_records
 from domain.custom_value import is_empty
 from domain.deal_fields import CLEARABLE, CLOSING
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
+from domain.facts import References, to_records
 from domain.fields import limit_errors
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update

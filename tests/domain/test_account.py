@@ -8,8 +8,8 @@ import pytest
 
 from domain import account
 from domain.account import Create, Delete, Update
-from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.facts import Facts
 from tests.support.domain import Given
 
 ACME = account.Created(name="Acme", domain="acme.example", custom_fields={"size": 5})

@@ -6,8 +6,8 @@ import pytest
 
 from domain import contact
 from domain.contact import Create, Delete, Update
-from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.facts import Facts
 from tests.support.domain import ACCOUNT, UNKNOWN, Given
 
 JANE = contact.Created(first_name="Jane", last_name="Doe", email="jane@acme.example", account_id=ACCOUNT)

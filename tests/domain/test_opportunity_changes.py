@@ -10,10 +10,10 @@ import pytest
 from msgspec import structs
 
 from domain import opportunity
-from domain.context import Facts
 from domain.custom_field import Definition
 from domain.deal_fields import DealFields
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.facts import Facts
 from domain.opportunity import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.pipeline import DEFAULT, LostReason, Stage
 from domain.pipeline import Replace as ReplacePipeline

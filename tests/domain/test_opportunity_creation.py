@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from domain import opportunity
-from domain.context import Facts
 from domain.custom_field import Definition
 from domain.errors import Conflict, Forbidden, Invalid
+from domain.facts import Facts
 from domain.opportunity import Create
 from domain.permissions import OPERATOR
 from tests.support.domain import (

@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from domain import pipeline
-from domain.context import Facts
 from domain.custom_field import Definition
 from domain.errors import Conflict, Forbidden
+from domain.facts import Facts
 from domain.pipeline import DEFAULT, LostReason, Replace, Replaced, Stage, Transitions
 from tests.support.domain import PIPELINE, Given, policy
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from domain import token
-from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.facts import Facts
 from domain.permissions import OPERATOR, Actor, Credential, Role
 from domain.token import Issue, Revoke
 from tests.support.domain import ADMIN, NOW, OTHER_REP, REP, UNKNOWN, Given, recorded, uuid

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from domain import user
-from domain.context import Facts
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.facts import Facts
 from domain.permissions import OPERATOR
 from domain.user import Create, Update
 from tests.support.domain import Given

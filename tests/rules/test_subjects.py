@@ -80,6 +80,7 @@ SUBJECTS = {
     "consumers/webhooks/redelivery.py": "app/resources/test_webhooks.py",
     "consumers/webhooks/ssrf_guard.py": "consumers/webhooks/test_transport.py",
     "consumers/webhooks/sweep.py": "consumers/webhooks/test_deliveries.py",
+    "domain/context.py": "domain/test_opportunity_stages.py",
     "domain/custom_value.py": "domain/test_opportunity_changes.py",
     "domain/opportunity/commands.py": "domain/test_opportunity_changes.py",
     "domain/opportunity/decisions.py": "domain/test_opportunity_stages.py",

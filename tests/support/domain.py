@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from domain import catalog, custom_field, opportunity, organization, pipeline
-from domain.context import Facts
 from domain.errors import DomainError, Errors, Invalid
 from domain.event import Command, Event, Meta, Recorded, State
+from domain.facts import Facts
 from domain.fold import change
 from domain.permissions import OPERATOR, Actor, Role
 from domain.policy import Policy, PolicyContext

@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from app.cli import explanations, main
+from app.cli.database_errors import FULL
 from app.process import children
 from tests.support import postgres
 
@@ -183,7 +184,7 @@ def test_a_taken_port_is_told_in_a_line(run: Run, shared_database_url: str) -> N
 
 def test_a_full_disk_is_told_in_a_line() -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert explanations.explain(full) == explanations.explain(psycopg.errors.DiskFull("no space")) == (explanations.FULL, 1)
+    assert explanations.explain(full) == explanations.explain(psycopg.errors.DiskFull("no space")) == (FULL, 1)
 
 
 def test_a_fault_of_ours_is_called_that_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,5 +220,5 @@ def test_every_verb_is_in_the_help_with_a_summary_and_has_a_page_of_its_own(run:
         assert summary.split(";")[0][:40] in out
         assert main.verb(name).name == name
         assert main.verb(name).help
-    files = {path.stem for path in Path(main.__file__).parent.glob("*.py")}
-    assert files - {"__init__", "__main__", "main", "options", "explanations", "provisioning"} == set(main.SUMMARIES)
+    others = {"__init__", "__main__", "main", "options", "explanations", "database_errors", "provisioning"}
+    assert {path.stem for path in Path(main.__file__).parent.glob("*.py")} - others == set(main.SUMMARIES)

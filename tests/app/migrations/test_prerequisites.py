@@ -17,9 +17,9 @@ from app import migrations
 from app.cli import doctor, provisioning
 from app.dev.postgres import Postgres
 from app.http.problems import Refused
+from app.http.schema_check import SchemaCheck
 from app.migrations import prerequisites
 from app.migrations.prerequisites import ROLES, Unmet
-from app.resources.health import SchemaCheck
 from projections.rebuild import verify
 from tests.support.postgres import older_programs
 

@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from domain import account, activity, catalog, contact, exchange_rate, opportunity, organization, pipeline, token, user
 from domain import webhook_endpoint as webhooks
-from domain.context import References
 from domain.event import Command
+from domain.facts import References
 from tests.support.domain import ACCOUNT, JANE, NOW, OMAR, REP, TODAY, uuid
 
 COMMANDS = [command for command in Command.__subclasses__() if command.__module__.startswith("domain.")]
