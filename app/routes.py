@@ -24,10 +24,11 @@ from app.resources import (
     webhook_deliveries,
     webhooks,
 )
-from app.schema import asyncapi, pages
+from app.schema import asyncapi, landing_page, pages
 
 RESOURCES = (
     pages,
+    landing_page,
     asyncapi,
     health,
     metrics,

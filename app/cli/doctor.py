@@ -17,7 +17,7 @@ from app.cli import explanations
 from app.cli.options import database_url
 from app.dev import postgres_binaries
 from app.migrations import prerequisites
-from app.process import children
+from app.process import ports
 from projections import clock, connections
 
 PACKAGES = ("litestar", "eventsourcing", "psycopg", "psycopg-binary", "msgspec", "uvicorn", "uvloop", "httptools")
@@ -63,7 +63,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
         yield from (Finding(False, problem) for problem in error.problems)
         return
     yield Finding(True, f"settings; the database is {config.redacted()['DATABASE_URL']}")
-    problem = children.bind_problem(config.host, config.port)
+    problem = ports.bind_problem(config.host, config.port)
     yield Finding(problem is None, problem or f"{config.host} port {config.port} is free")
     try:
         with connections.connect(config.database_url, "doctor", statement_timeout_ms=migrations.CHECK_MS) as connection:

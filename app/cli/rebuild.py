@@ -13,7 +13,7 @@ from app.cli.options import database_url, migrated_database, progress
 @click.option("--all", "everything", is_flag=True, help="Every read model.")
 def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) -> None:
     """Rebuild read models from the log beside the live ones, and swap them in under live traffic."""
-    from app.process import children
+    from app.process import memory
     from projections.rebuild import rebuild as run
     from projections.registry import READ_MODELS
 
@@ -21,7 +21,7 @@ def rebuild(database_url: str | None, names: tuple[str, ...], everything: bool) 
     if bool(names) == everything:
         raise click.UsageError(f"Name the read models to rebuild ({', '.join(known)}), or use --all.")
     url = migrated_database(database_url)
-    children.tune_gc()
+    memory.tune_gc()
     with progress("Rebuilding") as report:
         events = run(url, known if everything else names, report)
     click.echo(f"Rebuilt {', '.join(known if everything else names)} from {events} events.")

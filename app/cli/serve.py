@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -14,13 +12,13 @@ import click
 import structlog
 import uvicorn
 
-from app import logs, migrations, settings
+from app import logs, migrations
+from app.cli.api_worker import application, hand_down
 from app.cli.options import database_url, load_settings
-from app.main import Application, create_app
-from app.process import children
+from app.process import ports
 from app.process.failures import Failure
-from app.routes import ROUTES
-from app.server.connections import Connections, Limits, raise_descriptors
+from app.server.connection_limits import Limits, raise_descriptors
+from app.server.connections import Connections
 from app.server.protocol import Protocols
 from app.settings import Settings
 
@@ -31,7 +29,7 @@ def run(config: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``SchemaError``, ``Failure``, ``psycopg.Error`` if it cannot start."""
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url)
-    if problem := children.bind_problem(config.host, config.port):
+    if problem := ports.bind_problem(config.host, config.port):
         raise Failure(problem)
     # uvicorn raises the signal that ended it again once it is done; we exit by ourselves, with 0.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,7 +42,7 @@ def run(config: Settings) -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="opportunities-metrics-") as counters:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = counters
-            listen(config, "app.cli.serve:worker")
+            listen(config, "app.cli.api_worker:worker")
     log.info("api.stopped")
 
 
@@ -64,29 +62,6 @@ def listen(config: Settings, app: Any) -> None:
         server_header=False,
         timeout_graceful_shutdown=config.shutdown_timeout_s,
     )
-
-
-def hand_down(config: Settings) -> None:
-    """Put the settings where the worker processes find them."""
-    for name, value in config.environ().items():
-        os.environ[name] = value
-        os.environ.pop(f"{name}_FILE", None)
-
-
-def worker() -> Application:
-    """The application in one of several processes, with its parent's settings; it dies with its parent."""
-    parent = multiprocessing.parent_process()
-    children.die_with_parent(parent=parent.pid if parent else None)
-    config = settings.load()
-    logs.configure(config.log_level, config.log_format)
-    return application(config)
-
-
-def application(config: Settings, routes: Sequence[Any] = ROUTES) -> Application:
-    """The application of this process."""
-    app = create_app(config, routes)
-    children.tune_gc()
-    return app
 
 
 @click.command()

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
 
 import click
-import msgspec
 
+from app.cli import message_lines
 from app.cli.options import bootstrap_servers, database_url, load_settings, progress
 from app.cli.relay import quiet
 from app.process.failures import Failure
 from app.settings import Settings
-from consumers import kafka, message, topic
+from consumers import kafka, topic
 from consumers import republish as again
 from consumers.kafka import Fetched
 from consumers.republish import Republished
@@ -53,28 +52,6 @@ def republish(config: Settings, name: str, after: int, report: Callable[[int, in
     return again.republish(config.database_url, config.kafka(), name, after, report)
 
 
-def raw(record: Fetched) -> str:
-    return (record.value or b"").decode(errors="replace")
-
-
-def line(record: Fetched) -> str:
-    """A line with time, position, type, record, actor and old values."""
-    try:
-        decoded = message.decode(record.value or b"")
-    except msgspec.DecodeError:
-        return f"?  {raw(record)}"
-    shown = msgspec.json.decode(next(iter(decoded.data.values()), b"null"))
-    of = shown.get("name") or shown.get("subject") or shown.get("id") or "" if isinstance(shown, dict) else ""
-    by = decoded.actor.email if decoded.actor else "the operator"
-    changed = bytes(decoded.previous).decode()
-    at = _local(decoded.recorded_at)
-    return f"{at}  {decoded.position:>8}  {decoded.type:<26}  {of}  by {by}" + (f"  was {changed}" if changed != "{}" else "")
-
-
-def _local(instant: datetime) -> str:
-    return instant.astimezone().strftime("%H:%M:%S")
-
-
 @click.command()
 @database_url
 @bootstrap_servers
@@ -90,7 +67,7 @@ def stream(
     needed = database_url if after is not None else "postgresql://"
     config = load_settings(database_url=needed, kafka_bootstrap_servers=kafka_bootstrap_servers)
     if after is None:
-        render = raw if as_json or not sys.stdout.isatty() else line
+        render = message_lines.raw if as_json or not sys.stdout.isatty() else message_lines.line
         for record in tail(config, topic):
             click.echo(render(record))
         return

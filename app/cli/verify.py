@@ -11,12 +11,12 @@ from app.cli.options import database_url, migrated_database, progress
 @database_url
 def verify(database_url: str | None) -> None:
     """Compare the live read models with freshly built ones; fails if they differ, and reports how."""
-    from app.process import children
+    from app.process import memory
     from app.process.failures import Failure
     from projections.rebuild import verify as run
 
     url = migrated_database(database_url)
-    children.tune_gc()
+    memory.tune_gc()
     with progress("Verifying") as report:
         differences = run(url, report)
     for difference in differences:

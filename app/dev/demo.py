@@ -15,6 +15,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from app.dev.demo_names import ACCOUNTS, COMPETITORS, FIRST, LAST, OWNERS, SUBJECTS
 from app.writing.committer import Committer
 from app.writing.envelope import Envelope
 from app.writing.provisioning import Provisioned, create_org
@@ -26,68 +27,8 @@ DEALS = 200
 MONTHS = 18
 OPEN = ("discovery", "qualification", "proposal", "negotiation")
 REASONS = ("price", "competitor", "timing", "no_decision")
-OWNERS = (("Amira Haddad", "amira"), ("Ben Okafor", "ben"), ("Chiara Rossi", "chiara"), ("Daniel Lindqvist", "daniel"))
-ACCOUNTS = (
-    "Acme Corp",
-    "Alpine Rail",
-    "Aurora Foods",
-    "Baltic Timber",
-    "Bluefin Logistics",
-    "Brightwater Energy",
-    "Calder Steel",
-    "Cedar Health",
-    "Copperline Media",
-    "Dunmore Textiles",
-    "Eastgate Insurance",
-    "Fairmont Hotels",
-    "Fjord Shipping",
-    "Granite Robotics",
-    "Harbour Bank",
-    "Helio Solar",
-    "Iris Diagnostics",
-    "Juniper Pharma",
-    "Kestrel Aerospace",
-    "Lakeside Dairy",
-    "Lumen Optics",
-    "Marble Arch Estates",
-    "Meridian Telecom",
-    "Nordwind Airlines",
-    "Oakfield Schools",
-    "Orchid Cosmetics",
-    "Pelican Ports",
-    "Pinecrest Homes",
-    "Quarry Stone",
-    "Redwood Software",
-    "Sable Motors",
-    "Silverlake Water",
-    "Summit Outdoor",
-    "Tandem Payments",
-    "Terrace Foods",
-    "Umbra Security",
-    "Vantage Mapping",
-    "Westbrook Paper",
-    "Yarrow Seeds",
-    "Zephyr Wind",
-)
-FIRST = ("Jane", "Omar", "Lucia", "Peter", "Mei", "Anna", "Tomas", "Priya", "Samuel", "Ines", "Jonas", "Leila")
-LAST = (
-    "Doe",
-    "Ferreira",
-    "Novak",
-    "Tanaka",
-    "Muller",
-    "Adeyemi",
-    "Silva",
-    "Kowalski",
-    "Haas",
-    "Moreau",
-    "Berg",
-    "Costa",
-)
 TAGS = ("new-business", "expansion", "partner", "inbound", "q4")
-COMPETITORS = ("incumbent_vendor", "in-house", "none")
 TALKS: tuple[Literal["call", "email", "meeting"], ...] = ("call", "email", "meeting")
-SUBJECTS = ("Annual", "Expansion", "Pilot", "Renewal", "Platform", "Rollout", "Support plan", "Migration")
 
 
 @dataclass(frozen=True, slots=True)

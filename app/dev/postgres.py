@@ -25,7 +25,7 @@ import psycopg
 from psycopg import sql
 
 from app.dev import postgres_binaries
-from app.process import children
+from app.process import children, data_folder, ports
 from app.process.failures import Failure
 from projections import connections
 
@@ -74,7 +74,7 @@ class Postgres:
         free one if it is taken.
         """
         folder = Path(data_dir).absolute()
-        held = children.lock_folder(folder)
+        held = data_folder.lock(folder)
         try:
             server = cls(folder, held, ({} if durable else NOT_DURABLE) | dict(options or {}))
             server.evict()
@@ -85,7 +85,7 @@ class Postgres:
             raise EmbeddedError(str(error)) from error
         except OSError as error:
             held.close()
-            raise children.Unusable(f"The data folder {folder} cannot be used: {error.strerror}.") from error
+            raise data_folder.Unusable(f"The data folder {folder} cannot be used: {error.strerror}.") from error
         except BaseException:
             held.close()
             raise
@@ -184,8 +184,8 @@ class Postgres:
         """Start the server at its remembered port, or at another one if that is taken."""
         complaint = ""
         for _ in range(TRIES):
-            if self.access.port == 0 or children.bind_problem("127.0.0.1", self.access.port):
-                self.access = msgspec.structs.replace(self.access, port=children.free_port())
+            if self.access.port == 0 or ports.bind_problem("127.0.0.1", self.access.port):
+                self.access = msgspec.structs.replace(self.access, port=ports.free_port())
             with self.log.open("ab") as log:
                 start = log.tell()
                 self.process = self.spawn(self.command(), self.cluster, log)

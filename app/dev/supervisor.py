@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import date, timedelta
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from subprocess import Popen
 from types import FrameType
-from typing import Any
 
 import click
 import msgspec
@@ -32,17 +27,14 @@ from app.dev import demo as demo_org
 from app.dev import kafka
 from app.dev.kafka_retention import Retention
 from app.dev.postgres import EmbeddedError, Postgres, write_private
-from app.process import children
+from app.dev.supervised import HOST, Api, Supervised, Worker
+from app.dev.welcome import welcome
+from app.process import data_folder, ports
 from app.process.failures import Failure
 from app.writing import provisioning
 from app.writing.committer import Committer
 
-HOST = "127.0.0.1"
-START_SECONDS = 60
 LOOK_SECONDS = 0.1
-STEADY_SECONDS = 10
-"""A process that lived shorter than this after each of ``MAX_DEATHS`` starts is not restarted again."""
-MAX_DEATHS = 3
 WORKERS = ("relay", "webhooks")
 """The verbs that run beside the API."""
 
@@ -74,13 +66,13 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
     logs.configure(config.log_level, config.log_format)
     folder = data_dir.absolute()
     with until_signalled(), ExitStack() as stack:
-        if problem := children.bind_problem(HOST, port):
+        if problem := ports.bind_problem(HOST, port):
             raise Failure(problem)
         supervised: list[Supervised] = []
         if database_url is None:
             database_url = start_postgres(folder, stack, supervised)
         else:
-            stack.enter_context(children.lock_folder(folder))
+            stack.enter_context(data_folder.lock(folder))
         (folder / "dev.json").unlink(missing_ok=True)
         for line in migrations.migrate(database_url):
             log.info("database.migrated", step=line)
@@ -171,94 +163,6 @@ def until_signalled() -> Iterator[None]:
         click.echo("Stopped.", err=True)
 
 
-class Supervised:
-    """Something that is restarted when it dies, unless it cannot live."""
-
-    def __init__(self, name: str, alive: Callable[[], bool], restart: Callable[[], None]) -> None:
-        self.name = name
-        self.alive = alive
-        self.restart = restart
-        self.since = time.monotonic()
-        self.deaths = 0
-
-    def look(self) -> None:
-        if self.alive():
-            return
-        self.deaths = self.deaths + 1 if time.monotonic() - self.since < STEADY_SECONDS else 1
-        if self.deaths > MAX_DEATHS:
-            raise Failure(f"{self.name} keeps dying: its last output is above, or in the data folder.")
-        log.warning("process.died", name=self.name)
-        self.restart()
-        self.since = time.monotonic()
-        log.warning("process.restarted", name=self.name)
-
-
-class Api:
-    """``opportunities serve`` as a child."""
-
-    def __init__(self, port: int, environ: Mapping[str, str]) -> None:
-        self.port = port
-        self.base_url = f"http://{HOST}:{port}"
-        self.environ = {**environ, "OPPORTUNITIES_HOST": HOST, "OPPORTUNITIES_PORT": str(port)}
-        self.process: Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.process = children.spawn([sys.executable, "-m", "app.cli", "serve"], env=self.environ)
-        if not children.wait_until(lambda: not self.alive() or self.ready(), START_SECONDS) or not self.alive():
-            self.stop()
-            raise Failure("The API did not start: the lines above say why.")
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def ready(self) -> bool:
-        try:
-            return get(self.port, "/health/ready")[0] == 200
-        except (OSError, HTTPException):
-            return False
-
-    def stop(self) -> None:
-        if self.process is not None:
-            children.stop(self.process)
-
-
-class Worker:
-    """A verb that works until it is stopped, as a child."""
-
-    def __init__(self, verb: str, environ: Mapping[str, str]) -> None:
-        self.verb = verb
-        self.environ = environ
-        self.process: Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = children.spawn([sys.executable, "-m", "app.cli", self.verb], env=self.environ)
-
-    def alive(self) -> bool:
-        """True also if we stopped it, so that it is not restarted."""
-        return self.process is None or self.process.poll() is None
-
-    def stop(self) -> None:
-        if self.process is not None:
-            children.stop(self.process)
-            self.process = None
-
-
-def get(port: int, path: str, token: str = "") -> tuple[int, Any]:
-    """The status and the decoded body, or None for what is not JSON."""
-    connection = HTTPConnection(HOST, port, timeout=5)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
-        response = connection.getresponse()
-        body = response.read()
-    finally:
-        connection.close()
-    try:
-        return response.status, json.loads(body)
-    except ValueError:
-        return response.status, None
-
-
 def scrubbed() -> dict[str, str]:
     """The environment without settings for another database or cluster."""
     others = {f"{name}{ending}" for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS") for ending in ("", "_FILE")}
@@ -289,35 +193,3 @@ def create(folder: Path, database_url: str, demo: bool) -> Org:
     org = Org(str(made.org_id), made.token)
     write_private(folder / "org.json", msgspec.json.encode(org))
     return org
-
-
-def welcome(base_url: str, token: str, folder: Path) -> str:
-    """What a person sees when everything runs: the URL, the token, and three things to try."""
-    bearer = shlex.quote(f"Authorization: Bearer {token}")
-    port = int(base_url.rpartition(":")[2])
-    _, accounts = get(port, "/api/accounts/?page_size=1", token)
-    if accounts and accounts.get("results"):
-        body = {"name": "My first deal", "account_id": accounts["results"][0]["id"], "amount": "24000"}
-        posted = f"-d '{json.dumps(body)}' {base_url}/api/opportunities/"
-    else:
-        posted = f"-d '{json.dumps({'name': 'My first account'})}' {base_url}/api/accounts/"
-    first, last = quarter(date.today())  # noqa: DTZ011  the quarter of whoever sits at this machine
-    return f"""
-Opportunities runs at {base_url} (docs: {base_url}/schema/). Ctrl-C stops it; the data stays in {folder}.
-
-  token  {token}
-
-Try:
-
-  curl -s -H {bearer} '{base_url}/api/opportunities/?stage=proposal&page_size=2'
-
-  curl -s -H {bearer} '{base_url}/api/opportunities/forecast/?close_date__gte={first}&close_date__lte={last}'
-
-  curl -s -H {bearer} -H 'Content-Type: application/json' {posted}
-"""
-
-
-def quarter(day: date) -> tuple[date, date]:
-    first = date(day.year, day.month - (day.month - 1) % 3, 1)
-    after = date(first.year + (first.month == 10), (first.month + 2) % 12 + 1, 1)
-    return first, after - timedelta(days=1)

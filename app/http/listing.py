@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from app.http import filters, paging, request_context, shared
+from app.http import field_selection, filters, list_envelope, ordering, paging, request_context, shared
 from app.http.list_spec import ListSpec
 from app.http.paging import Page
 from app.http.param_types import instant
@@ -46,9 +46,9 @@ async def parse(request: Http, table: ListSpec) -> ListQuery:
         errors |= error.errors
     listing = ListQuery(
         conditions,
-        paging.parse_order(taken.get("ordering"), table.orderings, table.order, errors),
+        ordering.parse_order(taken.get("ordering"), table.orderings, table.order, errors),
         paging.parse_page(taken, errors),
-        paging.parse_fields(taken.get("fields"), table.fields, errors),
+        field_selection.parse_fields(taken.get("fields"), table.fields, errors),
         as_of(taken.get("as_of"), errors),
     )
     if errors:
@@ -75,10 +75,10 @@ async def custom_field_types(request: Http) -> dict[str, custom_field.Type | Non
 
 
 def envelope(request: Http, listing: ListQuery, results: Sequence[Any], count: int, next_cursor: str | None = None) -> JsonResponse:
-    """The page as a response; ``results`` as in ``paging.ListEnvelope``. Raises ``NotFound`` beyond the last page."""
+    """The page as a response; ``results`` as in ``list_envelope.ListEnvelope``. Raises ``NotFound`` beyond the last page."""
     if listing.fields:
-        results = paging.select_fields(results, listing.fields)
-    page = paging.envelope(
+        results = field_selection.select_fields(results, listing.fields)
+    page = list_envelope.envelope(
         request_context.from_request(request),
         request.scope["query_string"],
         shared.from_request(request).public_url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.http import dispatch, filters, listing, paging, request_context, shared
+from app.http import dispatch, filters, list_envelope, listing, request_context, shared
 from app.http.list_spec import ListSpec
 from app.http.request_context import Http
 from app.http.response import JsonResponse
@@ -21,7 +21,7 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
     statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
     items, count = await shared.from_request(request).read_pool.row(identity, *statement)
-    return listing.envelope(request, asked, paging.joined(items), count)
+    return listing.envelope(request, asked, list_envelope.joined(items), count)
 
 
 async def one(request: Http, kind: str, id_: UUID) -> JsonResponse:

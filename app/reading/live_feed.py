@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from uuid import UUID
 
-from app.process import children
+from app.process import memory
 from app.reading.notifications import Notifications
 from app.reading.org_feed import Lanes, OrgFeed
 from app.reading.read_pool import Identity, ReadPool
@@ -81,4 +81,4 @@ class LiveFeed:
     def _ended(self, org: OrgFeed, _: asyncio.Task[None]) -> None:
         del self._orgs[org.org_id]
         if org.most >= MANY:
-            asyncio.get_running_loop().run_in_executor(None, children.return_memory)
+            asyncio.get_running_loop().run_in_executor(None, memory.return_memory)

@@ -10,18 +10,14 @@ import asyncio
 import msgspec
 from litestar import get
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
 
-from app.http import filters, paging, request_context, shared
+from app.http import filters, list_envelope, paging, request_context, shared
 from app.http.operations import describe, query
 from app.http.problems import Refused
 from app.http.request_context import Http
 from app.http.response import JsonResponse
-from app.reading.live_feed import LiveFeed
-from app.reading.org_feed import OrgFeed
-from app.reading.read_pool import Identity
-from app.reading.subscription import Subscription
 from app.resources import history
+from app.resources.event_stream import EventStream
 from domain.did_you_mean import Hints
 from domain.errors import Errors, Invalid
 from domain.fold import Change
@@ -36,15 +32,6 @@ PARAMETERS = ("after", "limit")
 SLICE = 50
 """Events rendered before other requests get their turn."""
 EVENT_STREAM = "text/event-stream"
-HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),
-]
-RETRY = b"retry: 1000\n\n"
-"""Milliseconds that clients wait before they reconnect."""
-BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
-"""The end of a stream whose client is too slow; ``Last-Event-ID`` tells where to resume."""
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -86,7 +73,7 @@ async def list_events(request: Http) -> ASGIResponse:
     following = None
     entries = entries[:limit]
     if found > len(entries):
-        base = paging.base_url(context, shared.from_request(request).public_url)
+        base = list_envelope.base_url(context, shared.from_request(request).public_url)
         following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
     return JsonResponse(msgspec.json.encode(EventPage(entries, following)))
 
@@ -117,54 +104,6 @@ def _stream(request: Http, after: int) -> EventStream:
     # Its duration must not count as a page's in the metrics.
     request.scope["path_template"] = f"{request.scope['path_template']} (stream)"
     return EventStream(live_feed, identity, after)
-
-
-class EventStream(ASGIResponse):
-    """The events after a position, then new ones as they come, until the token expires, the process drains or the client leaves."""
-
-    __slots__ = ("_after", "_feed", "_identity")
-
-    def __init__(self, feed: LiveFeed, identity: Identity, after: int) -> None:
-        self._feed = feed
-        self._identity = identity
-        self._after = after
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        if scope["request_context"].method != "HEAD":  # type: ignore[typeddict-item]
-            await _write(send, RETRY)
-            with self._feed.subscribed(self._identity, self._after) as (org, subscription):
-                watching = asyncio.create_task(_end_with_the_client(receive, subscription))
-                try:
-                    await _follow(org, subscription, send)
-                except asyncio.CancelledError:
-                    if not subscription.stalled:
-                        raise
-                    return  # unfinished, so the server closes the connection
-                finally:
-                    watching.cancel()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _follow(org: OrgFeed, subscription: Subscription, send: Send) -> None:
-    now = asyncio.get_running_loop().time
-    while (text := await org.next(subscription)) is not None:
-        subscription.busy_since = now()
-        await _write(send, text)
-        subscription.busy_since = None
-    if subscription.behind:
-        subscription.busy_since = now()
-        await _write(send, BEHIND % (subscription.sent, subscription.sent))
-
-
-async def _write(send: Send, text: bytes) -> None:
-    await send({"type": "http.response.body", "body": text, "more_body": True})
-
-
-async def _end_with_the_client(receive: Receive, subscription: Subscription) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    subscription.end()
 
 
 def _asked(request: Http, streaming: bool) -> tuple[int, int]:

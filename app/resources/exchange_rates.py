@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar import get, put
 
-from app.http import bodies, dispatch, listing, paging, request_context, shared
+from app.http import bodies, dispatch, list_envelope, listing, request_context, shared
 from app.http.filters import Filter, Filters
 from app.http.list_spec import ListSpec
 from app.http.operations import describe
@@ -48,7 +48,7 @@ async def list_exchange_rates(request: Http) -> JsonResponse:
     currencies = [code for condition in asked.conditions for code in condition.values]
     statement = rates.page(identity.org_id, asked.page.limit, asked.page.offset, currencies)
     items, count = await shared.from_request(request).read_pool.row(identity, *statement)
-    return listing.envelope(request, asked, paging.joined(items), count)
+    return listing.envelope(request, asked, list_envelope.joined(items), count)
 
 
 @put(

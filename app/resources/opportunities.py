@@ -10,7 +10,7 @@ import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, filters, listing, paging, request_context, shared
+from app.http import bodies, filters, list_envelope, listing, paging, request_context, shared
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.list_spec import ListSpec
@@ -85,14 +85,14 @@ async def list_opportunities(request: Http) -> JsonResponse:
     reads, page = shared.from_request(request).read_pool, asked.page
     if page.cursor is None:
         items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
-        return listing.envelope(request, asked, paging.joined(items), count)
+        return listing.envelope(request, asked, list_envelope.joined(items), count)
     try:
         statement = queries.cursor_page(wanted, page.limit, page.cursor)
     except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
     items, count, keys = await reads.row(identity, *statement)
     following = cursors.encode(keys, wanted.keys) if keys else None
-    return listing.envelope(request, asked, paging.joined(items), count, following)
+    return listing.envelope(request, asked, list_envelope.joined(items), count, following)
 
 
 @post(

@@ -17,8 +17,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
 from app.http.json_schema import REF, Schemas
+from app.http.list_envelope import ListEnvelope
 from app.http.operations import HIDDEN, Json, Operation
-from app.http.paging import MAX_PAGE_SIZE, ListEnvelope
+from app.http.paging import MAX_PAGE_SIZE
 from app.http.parameters import list_parameters
 from app.http.problems import MEDIA_TYPE, TYPE
 from app.schema import openapi_webhooks

@@ -18,6 +18,7 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 
+from app.dev.demo_names import FIRST, LAST, SUBJECTS
 from app.writing.committer import MAX_BATCH, Committer
 from app.writing.envelope import Envelope
 from app.writing.provisioning import create_org
@@ -33,22 +34,6 @@ CURRENCIES = {"USD": 6, "EUR": 3, "GBP": 1}
 RATES = {"EUR": Decimal("1.08"), "GBP": Decimal("1.27")}
 TAGS = ("new-business", "expansion", "partner", "inbound", "renewal", "strategic")
 RIVALS = ("incumbent_vendor", "in_house", "none", "globex", "initech")
-FIRST = ("Jane", "Omar", "Lucia", "Peter", "Mei", "Anna", "Tomas", "Priya", "Samuel", "Ines", "Jonas", "Leila")
-LAST = (
-    "Doe",
-    "Ferreira",
-    "Novak",
-    "Tanaka",
-    "Muller",
-    "Adeyemi",
-    "Silva",
-    "Kowalski",
-    "Haas",
-    "Moreau",
-    "Berg",
-    "Costa",
-)
-SUBJECTS = ("Annual", "Expansion", "Pilot", "Renewal", "Platform", "Rollout", "Support plan", "Migration")
 
 
 class Loaded(Struct, frozen=True):

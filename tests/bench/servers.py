@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from app.process import children
+from app.process import children, ports
 from tests.bench import accounting, databases, load
 
 WORKERS = os.cpu_count() or 1
@@ -29,7 +29,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def ours(url: str, logs: Path, name: str) -> Iterator[Server]:
-    port = children.free_port()
+    port = ports.free_port()
     command = databases.opportunities("serve", "--database-url", url, "--port", str(port), "--workers", str(WORKERS))
     with _running(command, port, logs / f"{name}.log", "/health/ready", {}) as server:
         yield server
@@ -37,7 +37,7 @@ def ours(url: str, logs: Path, name: str) -> Iterator[Server]:
 
 @contextmanager
 def peer(url: str, logs: Path) -> Iterator[Server]:
-    port = children.free_port()
+    port = ports.free_port()
     command = [sys.executable, "-m", "gunicorn", "tests.bench.peer.wsgi", "--bind", f"127.0.0.1:{port}"]
     command += ["--workers", str(WORKERS), "--worker-class", "sync", "--timeout", "120"]
     with _running(command, port, logs / "peer.log", "/", databases.peer_environment(url), 404) as server:
@@ -62,7 +62,7 @@ def worker(logs: Path, environment: Mapping[str, str], *arguments: str) -> Itera
 @contextmanager
 def asgi(application: str, logs: Path, environment: Mapping[str, str], *options: str) -> Iterator[Server]:
     """An ASGI application in one worker, under the server and options of ours."""
-    port = children.free_port()
+    port = ports.free_port()
     command = [sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--loop", "uvloop", "--http", "httptools", "--ws", "none", "--no-access-log", "--no-server-header"]
     command += ["--no-proxy-headers", "--log-level", "warning", *options]

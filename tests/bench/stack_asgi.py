@@ -11,7 +11,7 @@ from typing import Any
 from litestar import Request, get
 
 from app import logs, settings
-from app.cli.serve import application
+from app.cli.api_worker import application
 from app.http import listing
 from app.http.operations import HIDDEN
 from app.http.response import JsonResponse

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from app.dev.kafka import Broker
-from app.process.children import free_port, wait_until
+from app.process.children import wait_until
+from app.process.ports import free_port
 from app.writing.committer import Committer
 from consumers.kafka_settings import Kafka
 from consumers.relay import Relay

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.process import children
+from app.process import children, ports
 from tests.support.dev import Dev, ask, run
 from tests.support.processes import opportunities
 from tests.support.receiver import receiving
@@ -81,7 +81,7 @@ def test_a_killed_postgresql_is_brought_back(dev: Dev) -> None:
 
 def test_a_second_one_on_the_folder_or_the_port_is_refused_in_a_line(dev: Dev, tmp_path: Path) -> None:
     dev.start()
-    free = str(children.free_port())
+    free = str(ports.free_port())
     same_folder = opportunities("dev", "--data-dir", str(dev.folder), "--port", free)
     same_port = opportunities("dev", "--data-dir", str(tmp_path / "other"), "--port", str(dev.port))
     assert (same_folder.returncode, same_port.returncode) == (1, 1)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from app.process import children
+from app.process import children, ports
 from tests.support.dev import Dev, Ready, ask
 from tests.support.kafka import at, messages, shown
 from tests.support.processes import ROOT, command, environment, opportunities
@@ -124,7 +124,7 @@ def test_a_killed_broker_is_brought_back_and_filled_again(dev: Dev) -> None:
 
 
 def test_what_is_wrong_is_said_in_a_line(dev: Dev) -> None:
-    free = f"127.0.0.1:{children.free_port()}"
+    free = f"127.0.0.1:{ports.free_port()}"
     away = opportunities("stream", "--kafka-bootstrap-servers", free)
     assert away.returncode == 1
     cause = f"no broker answers at {free}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.process import children
+from app.process import children, ports
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from tests.support.server import Server, serving
@@ -28,7 +28,7 @@ def test_it_ends_with_0_when_told_to(database_url: str) -> None:
         server = Server(database_url, workers=workers)
         server.start()
         assert server.stop() == 0
-        assert children.bind_problem("127.0.0.1", server.port) is None
+        assert ports.bind_problem("127.0.0.1", server.port) is None
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from app.dev import postgres
-from app.process import children
+from app.process import children, ports
 from tests.support.processes import ROOT, command, environment
 from tests.support.server import Client
 
@@ -31,7 +31,7 @@ class Ready(NamedTuple):
 class Dev:
     def __init__(self, folder: Path, *options: str, env: Mapping[str, str] = {}) -> None:
         self.folder = folder
-        self.port = children.free_port()
+        self.port = ports.free_port()
         self.options = options
         self.env = env
         self.output = folder.with_name(folder.name + ".out")
@@ -88,7 +88,7 @@ class Dev:
         name = f"opportunities-{sha256(str(self.folder / 'postgres').encode()).hexdigest()[:12]}"
 
         def found() -> list[str]:
-            problem = children.bind_problem("127.0.0.1", self.port)
+            problem = ports.bind_problem("127.0.0.1", self.port)
             left = [f"postgres {pid}" for pid in postgres.inhabitants(name)] + [f"broker {pid}" for pid in self.brokers()]
             return left + ([problem] if problem else [])
 

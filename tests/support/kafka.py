@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from app.dev.kafka import Broker
-from app.process import children
+from app.process import children, ports
 from consumers import kafka, message, topic
 from consumers.kafka import Fetched, TopicPartition
 from consumers.kafka_settings import Kafka
@@ -57,7 +57,7 @@ def in_container() -> tuple[str, Callable[[], None]] | None:
     from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
-    port = children.free_port()
+    port = ports.free_port()
     environ = {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",

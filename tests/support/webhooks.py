@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from uuid_utils.compat import uuid7
 
-from app.cli.webhooks import disabling
+from app.cli.endpoint_disabling import disabling
 from app.process import children
 from app.writing.committer import Committer
 from app.writing.provisioning import Provisioned, create_org

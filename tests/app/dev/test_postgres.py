@@ -17,7 +17,7 @@ from app.dev import postgres, postgres_binaries
 from app.dev.postgres import EmbeddedError, Postgres
 from app.dev.postgres_binaries import NoBinaries
 from app.process import children
-from app.process.children import Unusable
+from app.process.data_folder import Unusable
 from tests.support.postgres import older_programs
 from tests.support.processes import ROOT
 
