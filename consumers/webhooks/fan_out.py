@@ -12,27 +12,20 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import psycopg
 import structlog
-from msgspec import Raw, Struct
 from psycopg import Connection, Cursor
-from uuid_utils.compat import uuid7
 
 from consumers import checkpoints, database, kafka, topic
 from consumers.kafka import Admin, Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
 from consumers.kafka_settings import reason
-from consumers.message import Message
-from consumers.message import decode as decode_message
 from consumers.publisher import TopicLost
 from consumers.topic import Topic
-from consumers.webhooks import deliveries, endpoints
-from consumers.webhooks.deliveries import Row
-from consumers.webhooks.endpoints import Deal
+from consumers.webhooks import deal_event, deliveries
 from domain import event_store
-from domain.webhook_endpoint import EVENT_TYPES
 from projections import clock
 
 log = structlog.get_logger("webhooks")
@@ -46,71 +39,24 @@ QUIET_SECONDS = 2.0
 """After so long without a record, polls become rare, unless a notification says that the log has grown."""
 HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 2.0
+UNREAD_SECONDS = 30.0
+"""After so long without a sign of anybody who reads a partition, a consumer at work joins the group again; later if the group has
+assigned it none, for that may take a while."""
 SAFETY = timedelta(days=1)
-_TYPES = frozenset[str](EVENT_TYPES)
 _MOVED = (errors.CommitFailedError, errors.RebalanceInProgressError, errors.IllegalGenerationError, errors.UnknownMemberIdError)
 """What a commit raises when partitions have moved to another member, which will see these records again."""
 
 
-class DealEvent(NamedTuple):
-    """An event of a deal that endpoints can be notified of."""
+class Unread(Exception):
+    """Partitions that no member of the group reads: its brokers still count on one that is gone."""
 
-    message: Message
-    deal: Deal
-
-
-class _Data(Struct):
-    opportunity: Raw
-    previous: Raw
-
-
-class _Body(Struct):
-    id: str
-    type: str
-    created_at: datetime
-    org_id: str
-    data: _Data
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def body(message: Message) -> str:
-    """The body that endpoints are sent, the same whenever it is rendered."""
-    data = _Data(message.data["opportunity"], message.previous)
-    return _encode(_Body(message.id, message.type, message.created_at, str(message.org_id), data)).decode()
+    def __init__(self, partitions: Sequence[int]) -> None:
+        super().__init__(f"Nobody reads partition {', '.join(map(str, partitions))}: joining the group again.")
 
 
 def group(found: Topic) -> str:
     """The topic's consumer group. It includes the topic's id, because offsets mean nothing in another topic of the same name."""
     return ".".join([found.name, GROUP, *([found.id] if found.id else [])])
-
-
-def parse(value: bytes | None) -> DealEvent | None:
-    """The event in a record's value, None for one of another type. Raises ``msgspec.DecodeError``."""
-    message = decode_message(value or b"")
-    if message.type not in _TYPES:
-        return None
-    if "opportunity" not in message.data:
-        raise msgspec.ValidationError("The data has no opportunity.")
-    return DealEvent(message, endpoints.deal(message.data["opportunity"]))
-
-
-def row(endpoint_id: Any, event: DealEvent) -> Row:
-    message = event.message
-    return Row(uuid7(), message.org_id, endpoint_id, message.id, message.type, event.deal.id, message.position, body(message))
-
-
-def rows(cursor: Cursor[Any], events: Sequence[DealEvent]) -> list[Row]:
-    """The deliveries of some events, to the endpoints as they stood at each."""
-    found = endpoints.versions(cursor, {event.message.org_id for event in events}) if events else {}
-    wanted = []
-    for event in events:
-        for history in found.get(event.message.org_id, ()):
-            version = endpoints.at(history, event.message.position)
-            if version is not None and endpoints.matches(version, event.message.type, event.deal):
-                wanted.append(row(version.endpoint_id, event))
-    return wanted
 
 
 class FanOut:
@@ -143,16 +89,19 @@ class FanOut:
         self._consumer: Consumer | None = None
         self._untaken: list[Fetched] = []
         self._positions: dict[int, int] = {}
-        self._seen_at = self._checked_at = self._answered_at = self._active_at = 0.0
+        self._assigned: list[int] = []
+        self._moved_at = self._seen_at = self._checked_at = self._answered_at = self._active_at = 0.0
         self._listening = False
 
     def step(self) -> bool:
         try:
             return self._step()
         except psycopg.Error:
+            if self._connection is None:  # there is no database to be reached: others may have the partitions
+                self._leave()
             self._disconnect()
             raise
-        except (KafkaError, TopicLost):
+        except (KafkaError, TopicLost, Unread):
             self._leave()
             raise
 
@@ -175,12 +124,13 @@ class FanOut:
             self._connection = database.connect(self._url, "webhooks", statement_timeout_ms=self._timeout)
             self._connection.execute(deliveries.TELLS_LATER)
         consumer = self._consumer or self._join(self._connection)
-        self._check()
+        self._check(self._connection)
         quiet = self._quiet(consumer)
         self._listen(self._connection, quiet)
         if not self._untaken:
             polled = consumer.poll(timeout_ms=QUIET_POLL_MS if quiet else POLL_MS, max_records=MAX_RECORDS)
             self._untaken = [record for records in polled.values() for record in records]
+            self._log_moves(consumer)
         if self._untaken:
             quiet, self._active_at = False, time.monotonic()
             queued = self._take(self._connection, consumer, self._untaken)
@@ -196,6 +146,13 @@ class FanOut:
             with self._connection.cursor() as cursor:
                 self._save(cursor, _lags(consumer))
         return not quiet
+
+    def _log_moves(self, consumer: Consumer) -> None:
+        assigned = sorted(partition.partition for partition in consumer.assignment())
+        if assigned != self._assigned:
+            log.info("consumer.assigned", partitions=assigned)
+            self._assigned = assigned
+            self._moved_at = time.monotonic()
 
     def _quiet(self, consumer: Consumer) -> bool:
         """Whether to poll rarely; never before the group has assigned partitions."""
@@ -215,13 +172,13 @@ class FanOut:
         consumer.subscribe([found.name])
         still = [f"{CHECKPOINT}/{partition}" for partition in range(found.partitions)]
         connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (still,))
-        self._checked_at = self._answered_at = time.monotonic()
+        self._moved_at = self._checked_at = self._answered_at = time.monotonic()
         log.info("consumer.started", topic=found.name, group=group(found))
         return consumer
 
-    def _check(self) -> None:
-        """Check now and then that the topic is still the same. Raises ``TopicLost``, and ``KafkaError`` if no broker has answered
-        for as long as a request may take: polls would go on in silence and find nothing."""
+    def _check(self, connection: Connection[Any]) -> None:
+        """Check now and then that the topic is still the same and read by somebody. Raises ``TopicLost``, ``Unread``, and
+        ``KafkaError`` if no broker has answered for as long as a request may take: polls would go on and find nothing."""
         if time.monotonic() - self._checked_at < CHECK_SECONDS:
             return
         assert self._admin is not None
@@ -233,7 +190,25 @@ class FanOut:
         except KafkaError:  # a broker that does not answer for a moment may still have it
             if time.monotonic() - self._answered_at > self._config.request_timeout_ms / 1000:
                 raise
+        if unread := self._unread(connection, self._topic.partitions):
+            raise Unread(unread)
         self._checked_at = time.monotonic()
+
+    def _unread(self, connection: Connection[Any], partitions: int) -> list[int]:
+        """Partitions of which nobody has shown for long that they are read, although this consumer has been at work."""
+        now = time.monotonic()
+        if now - self._moved_at < UNREAD_SECONDS * (1 if self._assigned else 4) or now - self._seen_at > UNREAD_SECONDS / 2:
+            return []
+        found = connection.execute(
+            """
+            SELECT number FROM generate_series(0, %s) number WHERE NOT EXISTS (
+                SELECT FROM checkpoints
+                WHERE name = %s || '/' || number AND updated_at > clock_timestamp() - make_interval(secs => %s)
+            )
+            """,
+            (partitions - 1, CHECKPOINT, UNREAD_SECONDS),
+        )
+        return [number for (number,) in found]
 
     def _leave(self) -> None:
         if self._consumer is not None:
@@ -241,7 +216,7 @@ class FanOut:
         if self._admin is not None:
             with suppress(KafkaError):
                 self._admin.close()
-        self._consumer, self._admin, self._topic, self._untaken = None, None, None, []
+        self._consumer, self._admin, self._topic, self._untaken, self._assigned = None, None, None, [], []
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -269,7 +244,7 @@ class FanOut:
         events = []
         for record in records:
             try:
-                event = parse(record.value)
+                event = deal_event.parse(record.value)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 _dead_letter(cursor, record, error)
                 continue
@@ -277,7 +252,7 @@ class FanOut:
                 self._positions[record.partition] = event.message.position
                 if event.message.recorded_at >= oldest:
                     events.append(event)
-        return deliveries.queue(cursor, rows(cursor, events))
+        return deliveries.queue(cursor, deal_event.rows(cursor, events))
 
     def _save(self, cursor: Cursor[Any], lags: Mapping[int, int]) -> None:
         """Save positions, and how many records of each partition are still to come."""

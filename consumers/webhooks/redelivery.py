@@ -18,9 +18,9 @@ from uuid_utils.compat import uuid7
 
 from consumers.event_reader import EventReader, position_before
 from consumers.webhooks import deliveries, endpoints
+from consumers.webhooks.deal_event import parse, row
 from consumers.webhooks.deliveries import Row
 from consumers.webhooks.endpoints import Version
-from consumers.webhooks.fan_out import parse, row
 from domain import event_store
 from domain.errors import Conflict, NotFound
 from domain.event import Recorded

@@ -28,7 +28,7 @@ from app.writing.envelope import Envelope
 from consumers import kafka, topic
 from consumers.event_reader import EventReader
 from consumers.kafka_settings import Kafka
-from consumers.webhooks import deliveries, fan_out
+from consumers.webhooks import deal_event, deliveries
 from domain.catalog import PUBLISHED
 from domain.permissions import OPERATOR
 from domain.webhook_endpoint import Create, EventType, WebhookFilters
@@ -181,14 +181,14 @@ class Outbound:
 
     def _queue(self, number: int) -> int:
         """Queue deliveries of the next so many events for each of the idle endpoints; how many deliveries."""
-        events: list[fan_out.DealEvent] = []
+        events: list[deal_event.DealEvent] = []
         with self._connection.cursor() as cursor:
             while len(events) < number:
                 chunk = EventReader().read(cursor, self._queued, number - len(events))
                 assert chunk is not None, "the log has too few events"
-                events += [event for record in chunk.records if (event := fan_out.parse(record.value))]
+                events += [event for record in chunk.records if (event := deal_event.parse(record.value))]
                 self._queued = chunk.position
-            return deliveries.queue(cursor, [fan_out.row(id_, event) for event in events for id_ in self._idle])
+            return deliveries.queue(cursor, [deal_event.row(id_, event) for event in events for id_ in self._idle])
 
     @cached_property
     def _idle(self) -> list[UUID]:

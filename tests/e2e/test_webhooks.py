@@ -144,11 +144,13 @@ def test_nobody_at_work_is_told_in_a_line(database_url: str, kafka: Kafka) -> No
     assert (without.returncode, without.stderr.count("\n")) == (2, 1), without.stderr
 
 
-def test_kill_9_of_consumer_and_sender_under_load(database_url: str, kafka: Kafka) -> None:
+def test_kill_9_of_consumer_and_sender_under_load(database_url: str, kafka: Kafka, tmp_path: Path) -> None:
     chance = random.Random(5)
     with system(database_url, kafka) as it:
         it.endpoint("/hooks", "opportunity.won")
-        consumer, sender = (Worker("webhooks", "--only", part, env=it.env) for part in ("consumer", "sender"))
+        log = tmp_path / "consumer.log"
+        consumer = Worker("webhooks", "--only", "consumer", env=it.env, log=log)
+        sender = Worker("webhooks", "--only", "sender", env=it.env)
         for worker in (consumer, sender):
             worker.start()
         with Load(it.server, it.org):
@@ -158,7 +160,10 @@ def test_kill_9_of_consumer_and_sender_under_load(database_url: str, kafka: Kafk
                 if worker is sender:
                     it.expire()
                 worker.start()
-        complete(it, "/hooks", "opportunity.won")
+        try:
+            complete(it, "/hooks", "opportunity.won")
+        finally:
+            print(log.read_text())
         for worker in (consumer, sender):
             assert worker.stop() == 0
 

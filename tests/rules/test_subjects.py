@@ -82,6 +82,7 @@ SUBJECTS = {
     "consumers/event_reader.py": "consumers/test_relay.py",
     "consumers/publisher.py": "consumers/test_relay.py",
     "consumers/republish.py": "e2e/test_dev_stream.py",
+    "consumers/webhooks/deal_event.py": "consumers/webhooks/test_fan_out.py",
     "consumers/webhooks/delivery_log.py": "app/resources/test_webhooks.py",
     "consumers/webhooks/redelivery.py": "app/resources/test_webhooks.py",
     "consumers/webhooks/ssrf_guard.py": "consumers/webhooks/test_transport.py",

@@ -35,7 +35,7 @@ from tests.support.scenarios import Json, made
 from tests.support.server import Server
 from tests.support.worker import WON, at_work
 
-ARRIVAL_SECONDS = 120
+ARRIVAL_SECONDS = 60
 LOCAL = rules(True, "any", "127.0.0.0/8")
 SETTINGS = {
     "OPPORTUNITIES_WEBHOOK_ALLOW_HTTP": "true",

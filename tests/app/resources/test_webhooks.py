@@ -17,7 +17,7 @@ from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from consumers import database
 from consumers.event_reader import EventReader
-from consumers.webhooks import deliveries, fan_out
+from consumers.webhooks import deal_event, deliveries
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.inprocess import InProcess, running
 from tests.support.receiver import Receiver, receiving
@@ -227,8 +227,8 @@ class Shop:
         with database.connect(self.url, "test") as connection, connection.cursor() as cursor:
             chunk = EventReader().read(cursor, 0, 10_000)
             assert chunk is not None
-            events = [event for record in chunk.records if (event := fan_out.parse(record.value))]
-            deliveries.queue(cursor, fan_out.rows(cursor, events))
+            events = [event for record in chunk.records if (event := deal_event.parse(record.value))]
+            deliveries.queue(cursor, deal_event.rows(cursor, events))
 
     def listed(self, endpoint: Json, query: str = "") -> Json:
         return made(self.ask("GET", one(endpoint, f"deliveries/?{query}")), 200)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from app.dev.kafka import Broker
 from app.process import children
@@ -20,6 +22,7 @@ from consumers import kafka, topic
 from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
 from consumers.republish import republish
+from consumers.webhooks import fan_out
 from consumers.webhooks.fan_out import FanOut
 from consumers.webhooks.sender import LISTEN
 from domain import account, opportunity
@@ -28,6 +31,7 @@ from projections.rebuild import rebuild
 from projections.registry import READ_MODELS
 from tests.support.commands import Company, log
 from tests.support.kafka import at
+from tests.support.loops import Lines
 from tests.support.proxy import proxied
 from tests.support.webhooks import endpoint, execute
 
@@ -71,16 +75,22 @@ class Consumer:
             self.faults.append(f"{type(fault).__name__}: {fault}")
             time.sleep(0.1)
 
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        def done() -> bool:
+            self.step()
+            return bool(condition())
+
+        assert children.wait_until(done, seconds), self.faults
+
     def until_caught_up(self, position: int | None = None, seconds: float = 40) -> None:
         """Until every event about a deal, up to a position, was taken."""
         wanted = position or max(one.position for one in log(self.url) if isinstance(one.event, opportunity.OpportunityEvent))
 
         def done() -> bool:
-            self.step()
             found = execute(self.url, "SELECT max(position) FROM checkpoints WHERE name LIKE 'webhooks/%%'")
             return found[0][0] is not None and found[0][0] >= wanted
 
-        assert children.wait_until(done, seconds), (wanted, self.faults)
+        self.until(done, seconds)
 
 
 @pytest.fixture
@@ -338,6 +348,81 @@ def test_a_topic_that_was_lost_and_filled_again_sends_nothing_twice_and_nothing_
         consumer.worker.close()
         worker.close()
     assert types(database_url, hooks) == ["created"] * 14
+
+
+def test_partitions_that_nobody_reads_make_it_join_the_group_again(
+    database_url: str, company: Company, stream: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "UNREAD_SECONDS", 4)
+    monkeypatch.setattr(fan_out, "HEARTBEAT_SECONDS", 0.5)
+    hooks = endpoint(company, URL)
+    for _ in range(20):
+        company.deal()
+    relay(database_url, stream)
+    consumer = Consumer(database_url, stream)
+    with deaf_member(stream) as lets_go, capture_logs() as lines:
+        try:
+            consumer.until(lambda: consumer.faults and len(assigned(lines)) > 1)
+            lets_go.set()
+            consumer.until(lambda: len(types(database_url, hooks)) == 20)
+        finally:
+            consumer.worker.close()
+    assert consumer.faults[0].startswith("Unread: Nobody reads partition ")
+    assert ([len(some) for some in assigned(lines)[:2]], assigned(lines)[-1]) == ([3, 3], [0, 1, 2, 3, 4, 5])
+    assert types(database_url, hooks) == ["created"] * 20
+
+
+def assigned(lines: Lines) -> list[list[int]]:
+    """The partitions that a consumer has had, one after the other."""
+    return [line["partitions"] for line in lines if line["event"] == "consumer.assigned" and line["partitions"]]
+
+
+@contextmanager
+def deaf_member(stream: Kafka) -> Iterator[threading.Event]:
+    """A member of the group that has partitions and does nothing with them, until the event is set."""
+    lets_go = threading.Event()
+    admin = kafka.admin(stream)
+    found = topic.ensure(admin, stream, stream.topic)
+    admin.close()
+    member = kafka.consumer(stream, fan_out.group(found))
+    member.subscribe([stream.topic])
+
+    def hold() -> None:
+        while not lets_go.is_set():
+            member.poll(timeout_ms=100)
+        kafka.leave(member)
+
+    while not member.assignment():
+        member.poll(timeout_ms=100)
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        yield lets_go
+    finally:
+        lets_go.set()
+        thread.join()
+
+
+def test_who_cannot_reach_the_database_leaves_its_partitions_to_others(database_url: str, company: Company, stream: Kafka) -> None:
+    hooks = endpoint(company, URL)
+    for _ in range(20):
+        company.deal()
+    relay(database_url, stream)
+    with proxied(database_url) as proxy:
+        cut_off, other = Consumer(proxy.url, stream), Consumer(database_url, stream)
+        cut_off.url = database_url
+        try:
+            cut_off.until_caught_up()
+            proxy.away()
+            cut_off.until(lambda: len(cut_off.faults) > 1)
+            for _ in range(20):
+                company.deal()
+            relay(database_url, stream)
+            other.until(lambda: len(types(database_url, hooks)) == 40)
+        finally:
+            cut_off.worker.close()
+            other.worker.close()
+    assert types(database_url, hooks) == ["created"] * 40
 
 
 def test_two_consumers_share_the_partitions_and_queue_nothing_twice(database_url: str, company: Company, stream: Kafka) -> None:
