@@ -5,6 +5,7 @@ Refuses ranges of more than ``MAX_MONTHS`` months.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast, get_args
@@ -24,7 +25,9 @@ from domain.errors import Errors, Invalid
 from projections.conditions import Condition
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
-from projections.forecast.current import MAX_MONTHS, Figures, Forecast, ForecastQuery, GroupBy, Month
+from projections.forecast.current import Forecast, ForecastQuery, Month
+from projections.forecast.groups import Figures, GroupBy
+from projections.forecast.limits import GROUPS_LIMIT, MAX_BYTES, MAX_GROUPS, MAX_MONTHS, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import Totals, encode
 from projections.forecast.waterfall import Waterfall, WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
@@ -34,7 +37,7 @@ TAG = "Forecast"
 # The forecast chooses a deal's day itself, and ``currency`` is the one it is shown in.
 DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
 DAYS = ("close_date__gte", "close_date__lte")
-PARAMETERS = (*DAYS, "currency", "group_by", "as_of")
+PARAMETERS = (*DAYS, "currency", "group_by", "groups_limit", "as_of")
 CHANGES = (*DAYS, "currency", "from", "to")
 
 _DAY = {"type": "string", "format": "date"}
@@ -45,6 +48,11 @@ _BOUNDS = (
     query("currency", "The currency to show it in; by default the org's.", CURRENCY.schema),
 )
 
+
+_LIMITS = (
+    f"At most {MAX_MONTHS} months between two bounds, and {MAX_MONTHS_WITH_DEALS:,} with deals in them without. "
+    f"An answer has {MAX_BYTES:,} bytes at most."
+)
 
 EXAMPLE = Forecast(
     currency="USD",
@@ -70,12 +78,21 @@ EXAMPLE = Forecast(
     opt=describe(
         TAG,
         "Forecast sales by month",
-        description="Open deals by `close_date`, weighted by probability; won ones by `actual_close_date`. Filters as in the list.",
+        description=(
+            "Open deals by `close_date`, weighted by probability; won ones by `actual_close_date`. Filters as in the list. With "
+            "`group_by`, each month has its largest groups and the rest of them added up as `others`: together they are the month "
+            f"(but a deal is in the group of each of its tags). {_LIMITS} Where the groups would take more, each month shows fewer."
+        ),
         answer=Forecast,
         answer_example=msgspec.json.decode(encode(EXAMPLE)),
         parameters=(
             *_BOUNDS,
             query("group_by", "Group by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
+            query(
+                "groups_limit",
+                "With `group_by`: how many groups of each month to show, the largest first by `unweighted`.",
+                {"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": GROUPS_LIMIT},
+            ),
             query("as_of", "The forecast as it stood at this instant.", _INSTANT),
             *filter_parameters(DEALS),
         ),
@@ -92,15 +109,20 @@ async def get_forecast(request: Http) -> JsonResponse:
     group_by = taken.get("group_by")
     if group_by is not None and group_by not in get_args(GroupBy):
         errors["group_by"] = [f"Must be one of: {', '.join(get_args(GroupBy))}."]
+    groups_limit = paging.parse_number(taken, "groups_limit", GROUPS_LIMIT, 1, MAX_GROUPS, errors)
+    if "groups_limit" in taken and group_by is None:
+        errors["group_by"] = ["Must be given with groups_limit."]
     if errors:
         raise Invalid(errors)
     deals = None
     if conditions or group_by:
         deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
     today = shared.from_request(request).read_pool.clock.now().date()
-    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by))
+    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by), groups_limit)
     row = await shared.from_request(request).read_pool.row(identity, *current.forecast(asked))
-    return JsonResponse(encode(current.answer(asked, row)))
+    if group_by is None:
+        return JsonResponse(encode(current.answer(asked, row)))
+    return JsonResponse(await asyncio.to_thread(lambda: encode(current.answer(asked, row))))  # thousands of groups take a while
 
 
 @get(

@@ -1,40 +1,32 @@
 """The forecast, as of now or of an instant: one statement, and the response made from its single row.
 
 Without filters it sums balances, whose number does not grow with the deals; with filters, or in groups, the deals of a list. Both
-give the same numbers. Rates come with the sums, one for each run of days on which none of them changes. SQL neither rounds nor
-converts.
+give the same numbers. Rates come with the sums, one for each run of days on which none of them changes. SQL does not round, and
+converts only to compare ``groups``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import Struct
 
+from domain.errors import Invalid
 from projections import exchange_rates
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
+from projections.forecast.groups import COLUMNS, RANKED, Figures, GroupBy, Groups, grouped_sums, ranked
+from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 
-MAX_MONTHS = 120
-"""The most months between two bounds that a caller should allow: each of them is in the response."""
-
-GroupBy = Literal["owner", "stage", "account", "tag"]
-_GROUPS: Mapping[GroupBy, str] = {
-    "owner": "o.owner_id::text",
-    "stage": "o.stage",
-    "account": "o.account_id::text",
-    "tag": "o.tags",
-}
-Card = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="As a list of opportunities has it.")]
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
 
 
@@ -43,7 +35,7 @@ class ForecastQuery:
     """The parameters of a forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
 
     ``where`` is the condition on ``opportunities o``, including org and ``as_of``, from ``opportunity_queries.where``; it is None
-    if there is no filter. ``group_by`` requires it.
+    if there is no filter. ``group_by`` requires it. Of each month's groups ``groups_limit`` are shown.
     """
 
     org_id: UUID
@@ -53,21 +45,7 @@ class ForecastQuery:
     currency: str | None = None
     where: SqlStatement | None = None
     group_by: GroupBy | None = None
-
-
-class ForecastGroup(Sums):
-    """The deals of one owner, stage, account or tag; null is for deals without tags."""
-
-    owner: Card | UnsetType = UNSET
-    stage: str | UnsetType = UNSET
-    account: Card | UnsetType = UNSET
-    tag: str | UnsetType | None = UNSET
-
-
-class Figures(Sums, kw_only=True):
-    """Sums as they are shown; with ``group_by`` also the groups, the largest first."""
-
-    groups: list[ForecastGroup] | UnsetType = UNSET
+    groups_limit: int = GROUPS_LIMIT
 
 
 class Month(Figures):
@@ -91,7 +69,7 @@ class Forecast(Struct, kw_only=True):
 
 
 def forecast(query: ForecastQuery) -> SqlStatement:
-    """The sums for ``answer``: one row (the org's currency, sums, the groups' cards)."""
+    """The sums for ``answer``: one row (the org's currency, sums or NULL if there are too many months, columns of groups)."""
     as_of, bounds = query.as_of, query.bounds
     if query.where is not None:
         source = _deals(query.where, bounds, query.group_by)
@@ -103,20 +81,29 @@ def forecast(query: ForecastQuery) -> SqlStatement:
         params["report"] = query.currency
     if as_of:
         params["as_of"] = as_of
+    with_rates = f"s AS MATERIALIZED (SELECT a.*, {_rates(query)} FROM a)"
+    columns = ""
+    if query.group_by is None:
+        tables = f"a AS ({_sums(bounds)}), {with_rates}"
+    else:
+        params |= {"groups_limit": query.groups_limit, "months": len(bounds.months())}
+        report = "%(report)s::text" if query.currency else OWN_CURRENCY
+        places = ranked(OWN_CURRENCY, report, query.group_by, as_of)
+        tables = f"{grouped_sums(query.group_by, bounds)}, {with_rates}, {places}"
+        columns = f", {RANKED}"
     text = f"""
-        WITH c AS ({source.text}), s AS ({_sums(bounds, query.group_by)})
+        WITH c AS ({source.text}), {tables}
         SELECT {OWN_CURRENCY} AS own,
-            (SELECT coalesce(json_agg(json_build_array(
-                s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, {_rates(query)}, s.grouped, s.grp
-            )), '[]')::varchar FROM s) AS sums,
-            ({_cards(as_of) if query.group_by in ("owner", "account") else "'{}'"})::varchar AS cards
+            (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
+                s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, s.rate, s.report_rate
+            )), '[]') END::varchar FROM s) AS sums{columns}
     """
     return SqlStatement(text, params)
 
 
 def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:
     """As ``balances_at``, from the deals themselves. Weights by multiplication, because a division would round."""
-    group = _GROUPS[group_by] if group_by else "NULL::text"
+    group = COLUMNS[group_by] if group_by else "NULL::text"
     text = f"""
         SELECT b.* FROM (
             SELECT coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
@@ -132,45 +119,20 @@ def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> Sql
 NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
 
 
-def _sums(bounds: Bounds, group_by: GroupBy | None) -> str:
-    def sums(grouped: str, group: str, source: str) -> str:
-        return f"""
-            SELECT {month_start("c.day")} AS month, c.currency, c.status, min(c.day) AS day, sum(c.unweighted) AS unweighted,
-                sum(c.weighted) AS weighted, sum(c.n) AS n, {grouped} AS grouped, {group} AS grp
-            FROM {source} GROUP BY 1, 2, 3, {rate_period("c.status", "c.day", bounds)}, {group} HAVING {NOT_ALL_ZERO}
-        """
-
-    all_ = sums("false", "NULL::text", "c")
-    if group_by is None:
-        return all_
-    if group_by == "tag":  # a deal is in the group of each of its tags
-        each = "c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{}' THEN ARRAY[NULL::text] ELSE c.grp END) AS t (grp)"
-        return f"{all_} UNION ALL {sums('true', 't.grp', each)}"
-    return f"{all_} UNION ALL {sums('true', 'c.grp', 'c')}"
+def _sums(bounds: Bounds) -> str:
+    return f"""
+        SELECT {month_start("c.day")} AS month, c.currency, c.status, min(c.day) AS day, sum(c.unweighted) AS unweighted,
+            sum(c.weighted) AS weighted, sum(c.n) AS n
+        FROM c GROUP BY 1, 2, 3, {rate_period("c.status", "c.day", bounds)} HAVING {NOT_ALL_ZERO}
+    """
 
 
 def _rates(query: ForecastQuery) -> str:
-    day = "CASE s.status WHEN 'won' THEN s.day ELSE %(on)s::date END"
+    """The rates of a sum's currency and of the report's."""
+    day = "CASE a.status WHEN 'won' THEN a.day ELSE %(on)s::date END"
     known_at = "%(as_of)s::timestamptz" if query.as_of else None
-    of_report = exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL"
-    return f"{exchange_rates.rate('s.currency', day, known_at)}, {of_report}"
-
-
-def _cards(as_of: datetime | None) -> str:
-    """The embedded form of the records that the groups are about, by id, as of the instant."""
-    if as_of is None:
-        which = "AND d.valid_to = 'infinity'"
-    else:  # the version at the instant, else the first one after it
-        which = (
-            "ORDER BY d.valid_from <= %(as_of)s DESC,"
-            " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1"
-        )
-    return f"""
-        SELECT coalesce(json_object_agg(g.grp, g.card::json), '{{}}') FROM (
-            SELECT e.grp, (SELECT d.card FROM directory d WHERE d.id = e.grp::uuid {which}) AS card
-            FROM (SELECT DISTINCT s.grp FROM s WHERE s.grouped) e
-        ) g
-    """
+    of_report = exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL::numeric"
+    return f"{exchange_rates.rate('a.currency', day, known_at)} AS rate, {of_report} AS report_rate"
 
 
 class _Sum(Struct, array_like=True):
@@ -182,63 +144,44 @@ class _Sum(Struct, array_like=True):
     n: int
     rate: Decimal | None
     report_rate: Decimal | None
-    grouped: bool
-    group: str | None
 
 
 _decode_sums = msgspec.json.Decoder(list[_Sum]).decode
-_decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
-
-
-@dataclass(slots=True)
-class _Month:
-    all: Totals = field(default_factory=Totals)
-    groups: dict[str | None, Totals] = field(default_factory=lambda: defaultdict(Totals))
-
-    def totals(self, row: _Sum) -> Totals:
-        return self.groups[row.group] if row.grouped else self.all
 
 
 def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
-    """The response, from the row of ``forecast``. Unconverted deals are in no month's numbers, only in their own list."""
-    own, sums, cards = row
+    """The response, from the row of ``forecast``. Unconverted deals are in no month's numbers, only in their own list.
+
+    Raises ``Invalid`` if there are too many months.
+    """
+    own, sums, *columns = row
+    if sums is None:
+        raise too_many_months()
     currencies = Currencies(own, query.currency or own)
-    months = defaultdict(_Month, {name: _Month() for name in query.bounds.months()})
-    unscheduled = _Month()
+    months = defaultdict(Totals, {name: Totals() for name in query.bounds.months()})
+    unscheduled = Totals()
     unconverted: dict[str, Totals] = {}
     for each in _decode_sums(sums):
-        month = unscheduled if each.month == INFINITY else months[each.month[:7]]
-        totals = month.totals(each)
+        totals = unscheduled if each.month == INFINITY else months[each.month[:7]]
         factor = currencies.factor(each.currency, each.rate, each.report_rate)
-        if factor:
-            totals.add(each.status, each.unweighted, each.weighted, each.n, factor)
-        elif not each.grouped:
-            left = unconverted.setdefault(each.currency, Totals())
-            left.add(each.status, each.unweighted, each.weighted, each.n, SAME)
+        if factor is None:
+            totals, factor = unconverted.setdefault(each.currency, Totals()), SAME
+        totals.add(each.status, each.unweighted, each.weighted, each.n, factor)
     report = currencies.report
-    groups = _Groups(report, query.group_by, _decode_cards(cards))
+    groups = Groups(report, query.group_by, *columns) if query.group_by else None
+
+    def grouped(month: str) -> dict[str, Any]:
+        return {"groups": groups.largest(month), "others": groups.others(month)} if groups else {}
+
     return Forecast(
         currency=report,
-        months=[month.all.shown(Month, report, month=name, groups=groups.shown(month)) for name, month in sorted(months.items())],
-        unscheduled=unscheduled.all.shown(Figures, report, groups=groups.shown(unscheduled)),
+        months=[totals.shown(Month, report, month=name, **grouped(f"{name}-01")) for name, totals in sorted(months.items())],
+        unscheduled=unscheduled.shown(Figures, report, **grouped(INFINITY)),
         unconverted=[totals.shown(Unconverted, name, currency=name) for name, totals in sorted(unconverted.items())],
         as_of=utc(query.as_of) if query.as_of else None,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """The groups of a month as they are shown: in one currency, the largest first."""
-
-    currency: str
-    group_by: GroupBy | None
-    cards: Mapping[str, Raw]
-
-    def shown(self, month: _Month) -> list[ForecastGroup] | UnsetType:
-        if self.group_by is None:
-            return UNSET
-        largest = sorted(month.groups.items(), key=lambda item: (item[1].unweighted(self.currency).copy_negate(), item[0] or ""))
-        return [totals.shown(ForecastGroup, self.currency, **{self.group_by: self._card(key)}) for key, totals in largest]
-
-    def _card(self, key: str | None) -> Raw | str | None:
-        return self.cards.get(key or "", key)
+def too_many_months() -> Invalid:
+    message = f"The deals are in more than {MAX_MONTHS_WITH_DEALS:,} months: give two days, from which and up to which."
+    return Invalid({name: [message] for name in ("close_date__gte", "close_date__lte")})

@@ -147,6 +147,19 @@ def test_groups(deals: Org, group_by: str) -> None:
     }[group_by]  # fmt: skip
 
 
+def test_so_many_groups_are_shown_and_the_others_are_added_up(org: Org) -> None:
+    for amount in (1, 2, 4):
+        org.opportunity(amount=amount, close_date="2026-04-15", account_id=org.account(f"Worth {amount}")["id"], tags=[str(amount)])
+    for group_by in ("account", "tag"):
+        april, *_ = forecast(org, f"{QUARTER}&group_by={group_by}&groups_limit=1")["months"]
+        assert [group["unweighted"] for group in april["groups"]] == [4]
+        others = april["others"]
+        assert (others["groups"], others["count"], others["unweighted"], others["weighted"]) == (2, 2, 3, 0.6)
+        april, *_ = forecast(org, f"{QUARTER}&group_by={group_by}&groups_limit=3")["months"]
+        assert [group["unweighted"] for group in april["groups"]] == [4, 2, 1]
+        assert "others" not in april
+
+
 def test_the_forecast_follows_every_change_at_once(org: Org) -> None:
     record = org.opportunity(amount=100, close_date="2026-04-15")
     path = f"{OPPORTUNITIES}{record['id']}/"
@@ -191,7 +204,8 @@ def test_as_of_is_the_forecast_as_it_stood(org: Org, more: str) -> None:
         ("close_date__gte=2026-02-01&close_date__lte=2026-01-01", "close_date__lte"),
         ("close_date__gte=0001-01-01&close_date__lte=9999-12-31", "close_date__lte"),
         ("closed_date__gte=2026-01-01", "closed_date__gte"), ("page=1", "page"), ("status=opened", "status"),
-        ("group_by=owner&group_by=tag", "group_by"),
+        ("group_by=owner&group_by=tag", "group_by"), ("group_by=owner&groups_limit=0", "groups_limit"),
+        ("group_by=owner&groups_limit=501", "groups_limit"), ("groups_limit=5", "group_by"),
     ],
 )  # fmt: skip
 def test_what_the_forecast_does_not_take_is_named(org: Org, query: str, name: str) -> None:

@@ -6,7 +6,7 @@ The plain sum folds the events up to an instant and adds up deal by deal in frac
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +19,9 @@ from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
-from projections.forecast.current import ForecastQuery, GroupBy
+from projections.forecast.current import ForecastQuery
+from projections.forecast.groups import GroupBy
+from projections.forecast.limits import GROUPS_LIMIT
 from projections.forecast.money import encode
 from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
@@ -93,6 +95,7 @@ class Books:
         as_of: datetime | None = None,
         currency: str | None = None,
         group_by: GroupBy | None = None,
+        groups_limit: int = GROUPS_LIMIT,
         from_deals: bool = False,
         today: date = TODAY,
     ) -> ForecastQuery:
@@ -105,6 +108,7 @@ class Books:
             currency=currency,
             where=where if from_deals or group_by else None,
             group_by=group_by,
+            groups_limit=groups_limit,
         )
 
     def forecast(self, **asked: Any) -> Row:
@@ -140,13 +144,14 @@ class Books:
         as_of: datetime | None = None,
         currency: str | None = None,
         today: date = TODAY,
+        of: Callable[[State], bool] = lambda deal: True,
     ) -> Row:
-        """The forecast without groups, added up deal by deal."""
+        """The forecast of some deals, or of all, without groups, added up deal by deal."""
         known = [recorded for recorded in self.log if as_of is None or recorded.meta.occurred_at <= as_of]
         states: dict[UUID, Any] = {}
         changes(known, states)
         rates = {s.currency: s.rates for s in states.values() if isinstance(s, exchange_rate.State)}
-        deals = [s for s in states.values() if isinstance(s, State) and not s.deleted and s.status != "lost"]
+        deals = [s for s in states.values() if isinstance(s, State) and not s.deleted and s.status != "lost" and of(s)]
         report = currency or self.currency
         on = as_of.date() if as_of else today
         months: dict[str, list[_Part]] = {name: [] for name in bounds(since, until).months()}

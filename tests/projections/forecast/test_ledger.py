@@ -13,7 +13,8 @@ from msgspec import structs
 from domain import account, user
 from domain.opportunity.events import Changes, Deleted, State, Updated, Won
 from projections.forecast import postings
-from projections.forecast.current import MAX_MONTHS, GroupBy
+from projections.forecast.groups import GroupBy
+from projections.forecast.limits import MAX_MONTHS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import NOW, TODAY, Books, Happening, bounds, created, quoted
 

@@ -37,6 +37,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "probability": st.sampled_from([0, 20, 33, 50, 100]),
     "tags": st.sampled_from([(), ("a",), ("a", "b")]),
     "owner_id": st.sampled_from([UUID(int=1), UUID(int=2)]),
+    "account_id": st.sampled_from([UUID(int=n) for n in range(1, 6)]),
     "stage": st.sampled_from(["discovery", "proposal"]),
 }
 WON: dict[str, st.SearchStrategy[Any]] = {"actual_amount": amounts, "actual_close_date": days}

@@ -1,0 +1,203 @@
+"""The groups of a forecast: the largest of each month, and the others added up.
+
+PostgreSQL ranks them and cuts, so that what is fetched and rendered does not grow with the org. To compare amounts it multiplies
+them by their rates, which is exact. Sums that are still to be divided are kept apart by divisor, and divided only to be ranked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from projections.forecast.balances import Bounds, month_start, rate_period
+from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
+from projections.forecast.money import ONE, Factor, ForecastStatus, Sums, Totals
+
+GroupBy = Literal["owner", "stage", "account", "tag"]
+COLUMNS: Mapping[GroupBy, str] = {
+    "owner": "o.owner_id",
+    "stage": "o.stage",
+    "account": "o.account_id",
+    "tag": "o.tags",
+}
+"""SQL for the group of a deal ``o``; for tags, the groups."""
+CARDS = frozenset({"owner", "account"})
+"""Groups that are records, and are shown as lists embed them."""
+NO_TAG = ""
+
+# What the parts of an answer take at most: a group beside its amounts and its card, a month without its groups, all else.
+_GROUP_BYTES, _MONTH_BYTES, _FIXED_BYTES = 101, 600, 50_000
+_AMOUNTS, _DECIMALS = 5, 6
+Card = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="As a list of opportunities has it.")]
+
+
+class ForecastGroup(Sums):
+    """The deals of one owner, stage, account or tag; null is for deals without tags."""
+
+    owner: Card | UnsetType = UNSET
+    stage: str | UnsetType = UNSET
+    account: Card | UnsetType = UNSET
+    tag: str | UnsetType | None = UNSET
+
+
+class OtherGroups(Sums, kw_only=True):
+    """The groups that are not shown, added up; ``groups`` is the number of them."""
+
+    groups: int
+
+
+class Figures(Sums, kw_only=True):
+    """Sums as they are shown. With ``group_by`` also the groups, the largest first, and the others if there are any."""
+
+    groups: Annotated[list[ForecastGroup], Meta(max_length=MAX_GROUPS)] | UnsetType = UNSET
+    others: OtherGroups | UnsetType = UNSET
+
+
+def grouped_sums(group_by: GroupBy, bounds: Bounds) -> str:
+    """Common table expressions: from deals ``c``, the sums of each group ``g``, and those of all deals ``a``."""
+    period = f"coalesce({rate_period('c.status', 'c.day', bounds)}, -1)"
+    keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
+    if group_by == "tag":  # a deal is in the group of each of its tags
+        each = f"c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{{}}' THEN ARRAY['{NO_TAG}'] ELSE c.grp END) AS t (grp)"
+        return f"""
+            g AS MATERIALIZED (SELECT {keys}, t.grp, {_SUMS} FROM {each} GROUP BY 1, 2, 3, 4, 5),
+            a AS (SELECT {keys}, {_SUMS} FROM c GROUP BY 1, 2, 3, 4)
+        """
+    return f"""
+        g AS MATERIALIZED (SELECT {keys}, c.grp, {_SUMS} FROM c GROUP BY 1, 2, 3, 4, 5),
+        a AS (SELECT c.month, c.currency, c.status, c.period, {_SUMS} FROM g c GROUP BY 1, 2, 3, 4)
+    """
+
+
+_SUMS = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
+
+
+def ranked(own: str, report: str, group_by: GroupBy, as_of: datetime | None) -> str:
+    """Common table expressions: from ``g`` and the sums with rates ``s``, the converted sums ``q`` by month, place, group, status
+    and divisor, of which the last place is that of all others; the cards of those that may be shown, and how many are, ``shown``.
+
+    ``own`` and ``report`` are SQL for the currencies. ``%(groups_limit)s`` places are shown, or as many as there is room for beside
+    ``%(months)s`` months, the same number in each.
+    """
+    # Ranked by window functions and not by a join, because nobody can tell the planner how many groups there are.
+    limit = "%(groups_limit)s::bigint"
+    card = _card(as_of) if group_by in CARDS else "to_json(e.grp)::text"
+    size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
+    return f"""
+        f AS MATERIALIZED (
+            SELECT s.month, s.currency, s.status, s.period,
+                CASE WHEN s.currency IN ({report}, {own}) THEN 1 ELSE s.rate END AS times,
+                CASE WHEN s.currency = {report} OR {report} = {own} THEN 1 ELSE s.report_rate END AS by
+            FROM s
+        ), v AS (
+            SELECT g.month, g.grp, g.status, CASE WHEN f.times IS NOT NULL THEN f.by END AS by,
+                sum(g.unweighted * f.times) AS unweighted, sum(g.weighted * f.times) AS weighted, sum(g.n) AS n
+            FROM g JOIN f USING (month, currency, status, period) GROUP BY 1, 2, 3, 4
+        ), p AS (
+            SELECT b.*, dense_rank() OVER (PARTITION BY b.month ORDER BY b.amount DESC, b.grp) AS place
+            FROM (SELECT v.*, coalesce(sum(v.unweighted / v.by) OVER (PARTITION BY v.month, v.grp), 0) AS amount FROM v) b
+        ), q AS MATERIALIZED (
+            SELECT p.month, least(p.place, {limit} + 1) AS place, CASE WHEN p.place <= {limit} THEN p.grp END AS grp,
+                p.status, p.by, max(p.amount) AS amount, max(p.place) AS last,
+                sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
+            FROM p GROUP BY 1, 2, 3, 4, 5
+        ), cards AS MATERIALIZED (
+            SELECT e.grp, e.place, e.amount, {card} AS card
+            FROM (SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3) e
+        ), shown AS MATERIALIZED (
+            SELECT coalesce(max(b.place), 0) AS places
+            FROM (SELECT r.place, sum({size}) OVER (ORDER BY r.place) AS bytes FROM cards r) b
+            WHERE b.bytes <= {MAX_BYTES - _FIXED_BYTES}
+                - {_MONTH_BYTES} * greatest(%(months)s::bigint, (SELECT count(DISTINCT s.month) FROM s))
+        )
+    """
+
+
+RANKED = """
+    (SELECT coalesce(json_agg(json_build_array(
+        x.month, x.status, x.unweighted, x.weighted, x.n, x.by, x.grp
+    )), '[]')::varchar FROM (
+        SELECT q.month, q.status, q.by, CASE WHEN q.place <= shown.places THEN q.grp END AS grp,
+            sum(q.unweighted) AS unweighted, sum(q.weighted) AS weighted, sum(q.n) AS n
+        FROM q CROSS JOIN shown GROUP BY 1, 2, 3, 4
+    ) x) AS groups,
+    (SELECT coalesce(json_object_agg(x.month, x.n), '{}')::varchar FROM (
+        SELECT q.month, max(q.last) - max(shown.places) AS n FROM q CROSS JOIN shown GROUP BY 1
+    ) x WHERE x.n > 0) AS others,
+    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM (
+        SELECT DISTINCT cards.grp, cards.card FROM cards CROSS JOIN shown WHERE cards.place <= shown.places
+    ) x) AS cards
+"""
+"""Columns: the sums of groups (``_GroupSum``), the number of others by month, the cards by group."""
+
+
+def _card(as_of: datetime | None) -> str:
+    """The embedded form of the record that a group ``e.grp`` is about, as of the instant."""
+    if as_of is None:
+        which = "AND d.valid_to = 'infinity'"
+    else:  # the version at the instant, else the first one after it
+        which = (
+            "ORDER BY d.valid_from <= %(as_of)s DESC,"
+            " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1"
+        )
+    return f"coalesce((SELECT d.card FROM directory d WHERE d.id = e.grp {which}), to_json(e.grp)::text)"
+
+
+class _GroupSum(Struct, array_like=True):
+    """The sum of a group, or of the others (None), to be divided by ``by``; None if there is no rate."""
+
+    month: str
+    status: ForecastStatus
+    unweighted: Decimal | None
+    weighted: Decimal | None
+    n: int
+    by: Decimal | None
+    group: str | None
+
+
+_decode_sums = msgspec.json.Decoder(list[_GroupSum]).decode
+_decode_others = msgspec.json.Decoder(dict[str, int]).decode
+_decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+@dataclass(slots=True)
+class _MonthGroups:
+    shown: dict[str, Totals] = field(default_factory=lambda: defaultdict(Totals))
+    others: Totals = field(default_factory=Totals)
+
+
+class Groups:
+    """The groups of all months, from the columns of ``RANKED``, to be shown in one currency."""
+
+    def __init__(self, currency: str, group_by: GroupBy, groups: bytes, others: bytes, cards: bytes) -> None:
+        self._currency = currency
+        self._group_by: GroupBy = group_by
+        self._others = _decode_others(others)
+        self._cards = _decode_cards(cards)
+        self._months: dict[str, _MonthGroups] = defaultdict(_MonthGroups)
+        for each in _decode_sums(groups):
+            month = self._months[each.month]
+            totals = month.others if each.group is None else month.shown[each.group]
+            if each.by is not None and each.unweighted is not None and each.weighted is not None:
+                totals.add(each.status, each.unweighted, each.weighted, each.n, Factor(ONE, each.by))
+
+    def largest(self, month: str) -> list[ForecastGroup]:
+        """The groups of a month (its first day) that are shown, the largest first."""
+        found = ((totals.unweighted(self._currency), key, totals) for key, totals in self._months[month].shown.items())
+        ordered = sorted(found, key=lambda each: (each[0].copy_negate(), each[1]))
+        return [totals.shown(ForecastGroup, self._currency, **{self._group_by: self._shown(key)}) for _, key, totals in ordered]
+
+    def others(self, month: str) -> OtherGroups | UnsetType:
+        if not (number := self._others.get(month)):
+            return UNSET
+        return self._months[month].others.shown(OtherGroups, self._currency, groups=number)
+
+    def _shown(self, key: str) -> Raw | None:
+        return None if key == NO_TAG else self._cards[key]

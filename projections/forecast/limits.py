@@ -1,0 +1,14 @@
+"""How large an answer of the forecast may become."""
+
+from __future__ import annotations
+
+MAX_MONTHS = 120
+"""The most months between two bounds that a caller should allow: each of them is in the response."""
+MAX_MONTHS_WITH_DEALS = 1_200
+"""The most months in an answer without two bounds, where only those with deals are."""
+MAX_BYTES = 2_000_000
+"""Of an answer. Where groups would take more, each month shows fewer of them."""
+
+GROUPS_LIMIT = 50
+"""The groups of a month that are shown if the caller does not say how many."""
+MAX_GROUPS = 500
