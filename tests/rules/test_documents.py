@@ -197,3 +197,12 @@ def test_what_runs_before_a_commit_is_what_runs_in_the_check() -> None:
     locked = re.search(r"^ruff==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert locked is not None
     assert revisions["ruff-pre-commit"] == f"v{locked[1]}"
+
+
+def test_what_runs_before_a_commit_leaves_files_alone_whose_bytes_count() -> None:
+    """An event as it was stored, and a migration with a checksum: a hook that adds a last line end to one makes it another."""
+    excluded = re.compile(yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["exclude"])
+    for folder, ending in (("tests/domain/golden", "json"), ("app/migrations", "sql"), ("app/schema/swagger_ui", "css")):
+        files = [str(file.relative_to(ROOT)) for file in (ROOT / folder).glob(f"*.{ending}")]
+        assert files, folder
+        assert [file for file in files if not excluded.search(file)] == []
