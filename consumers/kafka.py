@@ -6,6 +6,7 @@ that makes it many times slower.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -94,6 +95,12 @@ class Admin(Protocol):
     def create_topics(self, new_topics: Mapping[str, Mapping[str, Any]], *, wait_for_metadata: bool = False) -> Any: ...
 
     def close(self) -> None: ...
+
+
+def quiet(log_level: str) -> None:
+    """Silence the Kafka library, which logs an unavailable broker once for every socket; our own log says it once."""
+    if log_level != "debug":
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def require_checksum() -> None:

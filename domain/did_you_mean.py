@@ -28,7 +28,7 @@ class Hints:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The same for a single name."""
+    """As ``Hints.meant``, for a single name."""
     names, cutoff = list(known), 0.55
     stem = name.rpartition("__")[0]
     if stem in names:  # an operator that this filter lacks: suggest one that it has

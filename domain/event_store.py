@@ -113,15 +113,15 @@ def lock(cursor: SqlCursor) -> None:
 
 
 def try_lock(cursor: SqlCursor) -> bool:
-    """The same without waiting; whether the lock is ours. Nothing is looked up, so the caller must not append."""
+    """As ``lock``, without waiting: whether the lock is ours. It reads no ``Opening``, so the caller must not append."""
     cursor.execute("SELECT pg_try_advisory_xact_lock('public.opportunities_events'::regclass::oid::bigint)")
     (ours,) = cursor.fetchone() or (False,)
     return bool(ours)
 
 
 def evict(cursor: SqlCursor, application: str, milliseconds: int) -> bool:
-    """Terminate the session of ``application`` that has held the lock for so long while the server waits for its next statement.
-    True if there was one. Both sessions must belong to the same user."""
+    """Terminate a session of ``application`` that holds the lock in a transaction older than ``milliseconds`` and for whose next
+    statement the server waits. True if there was one. Both sessions must belong to the same user."""
     cursor.execute(
         """
         SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)

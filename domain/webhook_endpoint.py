@@ -153,7 +153,7 @@ class RotateSecret(event.Command, frozen=True):
 
 
 class Disable(event.Command, frozen=True):
-    """Given by the sender; applies only while the endpoint has the URL that was the reason."""
+    """Given by the sender; it changes nothing if the endpoint has another URL by then."""
 
     reason: Reason
     url: str

@@ -41,6 +41,12 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def describe(error: Exception) -> str:
+    """The reason of an error, on one line."""
+    explained = explain(error)
+    return explained[0] if explained else reason(error)
+
+
 def from_os_error(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FULL

@@ -5,18 +5,15 @@ It does not exit because Kafka or PostgreSQL is unavailable: it logs that and go
 
 from __future__ import annotations
 
-import logging
-
 import click
 import structlog
 
 from app import logs, migrations
-from app.cli import explanations
+from app.cli.explanations import describe
 from app.cli.options import bootstrap_servers, database_url, load_settings
 from app.process.failures import Failure
 from app.settings import Settings
 from consumers import checkpoints, database, kafka, loop
-from consumers.kafka_settings import reason
 from consumers.relay import HEARTBEAT_SECONDS, Relay
 from projections import clock
 
@@ -29,7 +26,7 @@ def run(config: Settings) -> None:
     """Relay until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
     start."""
     logs.configure(config.log_level, config.log_format)
-    quiet(config.log_level)
+    kafka.quiet(config.log_level)
     kafka.require_checksum()
     cluster = config.kafka()
     migrations.check(config.database_url)
@@ -55,18 +52,6 @@ def check(config: Settings) -> str:
     if lag.unseen > UNSEEN_SECONDS:
         raise Failure(f"No relay has run for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
     return " ".join(filter(None, [f"A relay is running, {lag.events} events behind.", off]))
-
-
-def describe(error: Exception) -> str:
-    """The reason of an error, on one line."""
-    explained = explanations.explain(error)
-    return explained[0] if explained else reason(error)
-
-
-def quiet(log_level: str) -> None:
-    """Silence the Kafka library, which logs an unavailable broker once for every socket; our own log says it once."""
-    if log_level != "debug":
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 @click.command()

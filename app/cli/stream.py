@@ -12,7 +12,6 @@ import click
 
 from app.cli import message_lines
 from app.cli.options import bootstrap_servers, database_url, load_settings, progress
-from app.cli.relay import quiet
 from app.process.failures import Failure
 from app.settings import Settings
 from consumers import kafka, topic
@@ -25,7 +24,7 @@ POLL_MS = 200
 
 def tail(config: Settings, name: str | None) -> Iterator[Fetched]:
     """The records that arrive from now on, without end. Raises ``Failure``, ``SettingsError``, ``KafkaError``."""
-    quiet(config.log_level)
+    kafka.quiet(config.log_level)
     kafka.require_checksum()
     cluster = config.kafka()
     admin = kafka.admin(cluster)
@@ -47,7 +46,7 @@ def tail(config: Settings, name: str | None) -> Iterator[Fetched]:
 
 def republish(config: Settings, name: str, after: int, report: Callable[[int, int], None]) -> Republished:
     """Raises ``SettingsError``, ``KafkaError``, ``psycopg.Error``."""
-    quiet(config.log_level)
+    kafka.quiet(config.log_level)
     kafka.require_checksum()
     return again.republish(config.database_url, config.kafka(), name, after, report)
 

@@ -15,7 +15,7 @@ import structlog
 
 from app import logs, migrations
 from app.cli.endpoint_disabling import disabling
-from app.cli.relay import describe, quiet
+from app.cli.explanations import describe
 from app.settings import Settings
 from app.writing.committer import Committer
 from consumers import kafka, loop
@@ -44,7 +44,7 @@ def run(config: Settings, only: Part | None = None) -> None:
 
 def consumer(config: Settings, stop: threading.Event) -> FanOut:
     """A consumer that is not connected yet. Raises ``SettingsError``, ``NoChecksum``."""
-    quiet(config.log_level)
+    kafka.quiet(config.log_level)
     kafka.require_checksum()
     return FanOut(config.database_url, config.kafka(), stop, keep=timedelta(days=config.webhook_keep_days))
 

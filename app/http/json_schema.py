@@ -112,7 +112,7 @@ def _mark_instants(schema: Json, cls: type[Struct]) -> None:
 
 
 def _tidied(node: Any, decimal: Json) -> Any:
-    """The schema with decimals as sent or as shown, descriptions in Markdown, and without empty defaults."""
+    """The schema with decimals as sent or as shown, descriptions in Markdown, and without defaults that are null."""
     if isinstance(node, list):
         return [_tidied(item, decimal) for item in node]
     if not isinstance(node, dict):

@@ -39,7 +39,7 @@ class _Families(Collector):
 
 
 def exposition(families: Iterable[Metric]) -> bytes:
-    """The lines for Prometheus of what was asked of the database, and is kept by no process."""
+    """The lines for Prometheus of metrics that were read from the database: no process counts them."""
     registry = CollectorRegistry()
     registry.register(_Families(list(families)))
     return generate_latest(registry)

@@ -124,7 +124,7 @@ def _method_not_allowed(error: MethodNotAllowedException) -> Problem:
 
 
 def to_response(request: Http, error: Exception) -> Response[bytes]:
-    """The response to a request whose handler raised ``error``. Raises ``RoleChanged`` on for a GET, which can be run again."""
+    """The response to a request whose handler raised ``error``. Raises ``RoleChanged`` again for a GET, which can be repeated."""
     if isinstance(error, RoleChanged) and request.method == "GET":
         raise error
     if isinstance(error, OtherVersion):

@@ -32,7 +32,7 @@ Work = Callable[[Cursor[Any]], tuple[UUID, str]]
 
 
 class WebhookRequests:
-    """Of one application."""
+    """One per application. ``lookup`` resolves the host names of endpoints' URLs."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.database_url

@@ -97,8 +97,6 @@ class Framing(OpenConnection):
     def on_message_complete(self) -> None:
         self._awaited = Awaited.HEAD
 
-    # Bytes.
-
     def _take(self, data: bytes | bytearray) -> None:
         """Consume heads and bodies from ``data`` as far as possible now, and hold the rest."""
         at = 0

@@ -119,8 +119,6 @@ class Connection(Framing):
         if not self.flow.held:
             self.flow.resume_reading()
 
-    # Requests.
-
     def begin(self) -> None:
         """Give the application the request whose head has been read."""
         version = self._parser.get_http_version()
@@ -194,8 +192,6 @@ class Connection(Framing):
         task = self._loop.create_task(cycle.run_asgi(self._app))
         task.add_done_callback(self._server.tasks.discard)
         self._server.tasks.add(task)
-
-    # Timeouts.
 
     def check(self, now: float) -> None:
         """Called regularly: end what takes too long."""

@@ -270,14 +270,14 @@ async def settle(cursor: AsyncCursor[Any], settled: Sequence[Settled]) -> list[F
         (list(counts), list(counts.values())),
         prepare=True,
     )
-    well = {each.endpoint_id for each in settled if each.outcome == "delivered"}
-    ill = {each.endpoint_id: each for each in settled if each.endpoint_id not in well}
-    if well:
-        await cursor.execute("DELETE FROM webhook_failing WHERE endpoint_id = ANY(%s::uuid[])", (sorted(well),), prepare=True)
-    return await _note_failing(cursor, ill) if ill else []
+    working = {each.endpoint_id for each in settled if each.outcome == "delivered"}
+    failing = {each.endpoint_id: each for each in settled if each.endpoint_id not in working}
+    if working:
+        await cursor.execute("DELETE FROM webhook_failing WHERE endpoint_id = ANY(%s::uuid[])", (sorted(working),), prepare=True)
+    return await _note_failing(cursor, failing) if failing else []
 
 
-async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> list[Failing]:
+async def _note_failing(cursor: AsyncCursor[Any], failing: dict[UUID, Settled]) -> list[Failing]:
     """Note since when endpoints fail; a change of the endpoint starts the time again."""
     await cursor.execute(
         """
@@ -288,7 +288,7 @@ async def _note_failing(cursor: AsyncCursor[Any], ill: dict[UUID, Settled]) -> l
             THEN excluded.since ELSE f.since END
         RETURNING endpoint_id, org_id, since, clock_timestamp()
         """,
-        (list(ill), [each.org_id for each in ill.values()], [each.at for each in ill.values()]),
+        (list(failing), [each.org_id for each in failing.values()], [each.at for each in failing.values()]),
         prepare=True,
     )
     return [Failing(*row) for row in await cursor.fetchall()]

@@ -181,7 +181,7 @@ def _events(state: State, stage: Stage | None, new: dict[str, Any]) -> tuple[eve
     if stage is None or "stage" not in new:
         return (Updated(changes=changes),)
     if state is NOTHING:
-        return (Created(changes=changes), *_closed_at_birth(stage, new))
+        return (Created(changes=changes), *_closed_on_creation(stage, new))
     if stage.type == state.status:
         return (StageChanged(changes=changes),)
     match stage.type:
@@ -193,7 +193,7 @@ def _events(state: State, stage: Stage | None, new: dict[str, Any]) -> tuple[eve
             return (Reopened(changes=changes),)
 
 
-def _closed_at_birth(stage: Stage, new: dict[str, Any]) -> tuple[event.Event, ...]:
+def _closed_on_creation(stage: Stage, new: dict[str, Any]) -> tuple[event.Event, ...]:
     """A deal created won or lost also gets that event, for those who follow these events."""
     if stage.type == "open":
         return ()

@@ -34,7 +34,7 @@ OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id =
 class ForecastQuery:
     """The parameters of a forecast. ``today`` is the day in UTC; ``currency`` is the report's, None for the org's.
 
-    ``where`` is the condition on ``opportunities o``, including org and ``as_of``, from ``opportunity_queries.where``; it is None
+    ``where`` is the condition on ``opportunities o``, including org and ``as_of``, from ``opportunities.queries.where``; it is None
     if there is no filter. ``group_by`` requires it. Of each month's groups ``groups_limit`` are shown.
     """
 

@@ -12,7 +12,7 @@ import pytest
 from app.process.children import wait_until
 from projections import connections
 from projections.connections import Silent
-from tests.support.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, ask_soon, proxied
 
 SECONDS = 8.0
 """How long it may take to be sure: each time it asks, and a connection may take two seconds to come about."""
@@ -20,8 +20,7 @@ SECONDS = 8.0
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "QUESTION_MS", 100)
+    ask_soon(monkeypatch)
 
 
 @pytest.fixture

@@ -14,11 +14,10 @@ import pytest
 from app.cli.explanations import explain
 from app.process.children import wait_until
 from app.writing.committer import Committer
-from projections import connections
 from projections.rebuild import LOCK, rebuild, verify
 from projections.registry import READ_MODELS
 from tests.support.commands import Company
-from tests.support.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, ask_soon, proxied
 
 NAMES = [model.name for model in READ_MODELS]
 SECONDS = 12.0
@@ -27,8 +26,7 @@ SECONDS = 12.0
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "QUESTION_MS", 100)
+    ask_soon(monkeypatch)
     with warnings.catch_warnings():  # what tests before have left is not this one's
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -9,7 +9,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from app.cli.relay import describe
+from app.cli.explanations import describe
 from consumers import loop
 from consumers.relay import Relay
 from consumers.webhooks.fan_out import FanOut

@@ -10,12 +10,22 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
+
+from projections import connections
+
 # What becomes of a connection that sends COMMIT: it passes; it is cut before the server hears of it, right after it was
 # sent, or when the answer comes back; it hangs, unheard and open, or with what went before it heard, or done and unanswered;
 # the server is away from then on; or the whole proxy is silent.
 AtCommit = Literal[
     "silence", "pass", "cut before", "cut after", "cut the answer", "hang", "hang within", "hang after", "away before", "away after"
 ]
+
+
+def ask_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patient connections doubt a silent server within a second, not half a minute."""
+    monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "QUESTION_MS", 100)
 
 
 class Proxy:

@@ -11,9 +11,8 @@ import pytest
 from app.cli import audit
 from app.cli.explanations import explain
 from app.migrations import check, migrate
-from projections import connections
 from tests.support.commands import Company
-from tests.support.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, ask_soon, proxied
 
 SECONDS = 8.0
 LINE = "PostgreSQL cannot be used: it does not answer any more: check the network, then try again.", 1
@@ -21,8 +20,7 @@ LINE = "PostgreSQL cannot be used: it does not answer any more: check the networ
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ASK_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "QUESTION_MS", 100)
+    ask_soon(monkeypatch)
 
 
 @pytest.fixture

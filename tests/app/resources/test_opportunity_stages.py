@@ -223,21 +223,6 @@ def test_transitions_tell_where_a_deal_may_go_and_what_is_missing(org: Org) -> N
 # Pipeline policy
 
 
-def test_the_default_policy(org: Org) -> None:
-    found = policy(org)
-    stages = [(stage["key"], stage["type"], stage["probability"]) for stage in found["stages"]]
-    assert stages == [
-        ("discovery", "open", 20),
-        ("qualification", "open", 40),
-        ("proposal", "open", 60),
-        ("negotiation", "open", 80),
-        ("won", "won", 100),
-        ("lost", "lost", 0),
-    ]
-    assert found["transitions"] == "permissive"
-    assert found["allow_free_text"] is True
-
-
 @pytest.mark.parametrize(
     ("preset", "from_", "allowed"),
     [

@@ -18,6 +18,7 @@ def test_a_new_org_has_the_default_policy(org: Org) -> None:
         ("lost", "lost", 0),
     ]
     assert policy["transitions"] == "permissive"
+    assert policy["allow_free_text"] is True
 
 
 def test_what_was_read_may_be_put_back_and_changes_nothing(org: Org) -> None:

@@ -90,13 +90,9 @@ def test_the_address_is_not_in_the_feed(org: Org) -> None:
     assert "webhook_endpoint" not in org.client(org.user("read_only")).get("/api/events/?limit=500").body.decode()
 
 
-@pytest.mark.parametrize("role", ["manager", "rep", "read_only"])
-def test_webhooks_are_for_admins_alone(org: Org, role: Any) -> None:
-    record = endpoint(org)
-    client = org.client(org.user(role))
-    asked: list[tuple[str, str, Any]] = [
-        ("GET", PATH, None),
-        ("POST", PATH, {"url": URL, "events": ["opportunity.won"]}),
+def requests_about(record: Json, delivery_id: object) -> list[tuple[str, str, Any]]:
+    """Every request about an endpoint and one of its deliveries: method, path and body."""
+    return [
         ("GET", one(record), None),
         ("PATCH", one(record), {"active": False}),
         ("DELETE", one(record), None),
@@ -104,28 +100,24 @@ def test_webhooks_are_for_admins_alone(org: Org, role: Any) -> None:
         ("POST", one(record, "test/"), None),
         ("GET", one(record, "deliveries/"), None),
         ("POST", one(record, "replay/"), {"from_position": 1}),
-        ("GET", f"{PATH}deliveries/{uuid4()}/", None),
-        ("POST", f"{PATH}deliveries/{uuid4()}/redeliver/", None),
+        ("GET", f"{PATH}deliveries/{delivery_id}/", None),
+        ("POST", f"{PATH}deliveries/{delivery_id}/redeliver/", None),
     ]
-    for method, path, body in asked:
+
+
+@pytest.mark.parametrize("role", ["manager", "rep", "read_only"])
+def test_webhooks_are_for_admins_alone(org: Org, role: Any) -> None:
+    record = endpoint(org)
+    client = org.client(org.user(role))
+    created = {"url": URL, "events": ["opportunity.won"]}
+    for method, path, body in [("GET", PATH, None), ("POST", PATH, created), *requests_about(record, uuid4())]:
         refused(client.request(method, path, body), 403)
 
 
 def test_another_orgs_endpoints_and_deliveries_are_not_there(org: Org, other_org: Org) -> None:
     record = endpoint(org)
     delivery = made(org.admin.post(one(record, "test/")), 202)
-    asked: list[tuple[str, str, Any]] = [
-        ("GET", one(record), None),
-        ("PATCH", one(record), {"active": False}),
-        ("DELETE", one(record), None),
-        ("POST", one(record, "rotate-secret/"), None),
-        ("POST", one(record, "test/"), None),
-        ("GET", one(record, "deliveries/"), None),
-        ("POST", one(record, "replay/"), {"from_position": 1}),
-        ("GET", f"{PATH}deliveries/{delivery['id']}/", None),
-        ("POST", f"{PATH}deliveries/{delivery['id']}/redeliver/", None),
-    ]
-    for method, path, body in asked:
+    for method, path, body in requests_about(record, delivery["id"]):
         refused(other_org.admin.request(method, path, body), 404)
     assert other_org.listed("", PATH)["count"] == 0
     assert org.admin.get(one(record)).json()["active"]
