@@ -1,4 +1,4 @@
-"""Creates and revokes tokens for the operator. If several orgs have the user, one must be chosen."""
+"""Creates orgs, and creates and revokes tokens, for the operator. If several orgs have a user, one must be chosen."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def create_token(
 
 def revoke_token(url: str, token: str) -> dict[str, str]:
     """Revoke a token, given by its id or its secret."""
-    by_itself = token.startswith(token_secrets.PREFIX)
+    is_secret = token.startswith(token_secrets.PREFIX)
     try:
-        token_id = None if by_itself else UUID(token)
+        token_id = None if is_secret else UUID(token)
     except ValueError:
         raise Failure(f"{token!r} is neither a token nor a token's id.") from None
     with connect(url) as connection, connection.cursor() as cursor:
-        found = credentials.token(cursor, hashed=token_secrets.hashed(token) if by_itself else None, token_id=token_id)
+        found = credentials.token(cursor, hashed=token_secrets.hashed(token) if is_secret else None, token_id=token_id)
     if found is None:
         raise Failure("There is no such token.")
     with committing(url) as committer:

@@ -35,8 +35,8 @@ async def execute(
     identity = context.identity
     key = None
     if context.idempotency_key is not None and context.method == "POST":
-        mark = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
-        key = idempotency_key.parse(context.idempotency_key), mark
+        fingerprint = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
+        key = idempotency_key.parse(context.idempotency_key), fingerprint
     return await shared.from_request(request).command_queue.execute(
         Envelope(
             kind=kind or catalog.kind_of(type(command)),

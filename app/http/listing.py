@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,20 +49,21 @@ async def parse(request: Http, table: ListSpec) -> ListQuery:
         ordering.parse_order(taken.get("ordering"), table.orderings, table.order, errors),
         paging.parse_page(taken, errors),
         field_selection.parse_fields(taken.get("fields"), table.fields, errors),
-        as_of(taken.get("as_of"), errors),
+        parse_instant(taken, "as_of", errors),
     )
     if errors:
         raise Invalid(errors)
     return listing
 
 
-def as_of(text: str | None, errors: Errors) -> datetime | None:
-    if text is None:
+def parse_instant(given: Mapping[str, str], name: str, errors: Errors) -> datetime | None:
+    """The instant that a parameter names, None if it was not given or is bad; then ``errors`` says so."""
+    if name not in given:
         return None
     try:
-        return instant(text)
+        return instant(given[name])
     except ValueError:
-        errors["as_of"] = ["Must be an instant with its zone, such as 2026-06-30T12:00:00Z."]
+        errors[name] = ["Must be an instant with its zone, such as 2026-06-30T12:00:00Z."]
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from app.writing.envelope import Outcome
 from domain import custom_field
 from domain.custom_field import Definition
 from domain.errors import NotFound
+from domain.fields import key_error
 
 TAG = "Custom fields"
 PATH = "/api/custom-fields"
@@ -107,7 +107,7 @@ async def _all(request: Http) -> tuple[int, list[dict[str, Any]]]:
 
 def _require_key(key: str) -> None:
     """Raises ``NotFound`` for a text that cannot be a key."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", key):
+    if key_error(key):
         raise NotFound("No such custom field.")
 
 

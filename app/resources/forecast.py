@@ -6,7 +6,6 @@ Refuses ranges of more than ``MAX_MONTHS`` months.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast, get_args
 
@@ -104,7 +103,7 @@ async def get_forecast(request: Http) -> JsonResponse:
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
     conditions = await _conditions(request, rest, DEALS, PARAMETERS, errors)
     bounds = _bounds(taken, errors)
-    as_of = listing.as_of(taken.get("as_of"), errors)
+    as_of = listing.parse_instant(taken, "as_of", errors)
     currency = _value(taken, "currency", CURRENCY, errors)
     group_by = taken.get("group_by")
     if group_by is not None and group_by not in get_args(GroupBy):
@@ -147,8 +146,8 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
     bounds = _bounds(taken, errors)
     currency = _value(taken, "currency", CURRENCY, errors)
     now = shared.from_request(request).read_pool.clock.now()
-    start = _instant(taken.get("from"), "from", errors)
-    end = _instant(taken.get("to"), "to", errors) if "to" in taken else now
+    start = listing.parse_instant(taken, "from", errors)
+    end = listing.parse_instant(taken, "to", errors) if "to" in taken else now
     if "from" not in taken:
         errors["from"] = ["Give the instant to start from, such as 2026-06-30T12:00:00Z."]
     elif start and end and end < start:
@@ -194,14 +193,6 @@ def _value(taken: dict[str, str], name: str, kind: ParamType, errors: Errors) ->
     except (ValueError, KeyError, ArithmeticError):
         errors[name] = [kind.words]
         return None
-
-
-def _instant(text: str | None, name: str, errors: Errors) -> datetime | None:
-    found: Errors = {}
-    instant = listing.as_of(text, found)
-    if found:
-        errors[name] = found["as_of"]
-    return instant
 
 
 HANDLERS = (get_forecast, get_forecast_changes)

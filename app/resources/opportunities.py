@@ -228,7 +228,7 @@ def _as_of(request: Http) -> datetime | None:
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), ("as_of",), errors)
     for name, _ in rest:
         errors[name] = ["Unknown parameter. Possible: as_of."]
-    instant = listing.as_of(taken.get("as_of"), errors)
+    instant = listing.parse_instant(taken, "as_of", errors)
     if errors:
         raise Invalid(errors)
     return instant

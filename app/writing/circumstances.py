@@ -42,7 +42,7 @@ def require_version(state: State | None, envelope: Envelope) -> None:
 
 
 def context(
-    envelope: Envelope, known: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
+    envelope: Envelope, facts: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
 ) -> PolicyContext:
     now = recorded_at
     if envelope.occurred_at is not None:
@@ -63,7 +63,7 @@ def context(
         policy=policy,
         custom_field_keys=policy.custom_field_keys,
         required_fields=rules.required if isinstance(rules, pipeline.State) else {},
-        facts=known,
+        facts=facts,
         credential=Credential(issued.id, issued.role, issued.expires_at) if issued else None,
     )
 

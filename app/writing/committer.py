@@ -162,7 +162,7 @@ class Committer:
             try:
                 self._commit(batch, more, all_or_nothing=all_or_nothing)
             except psycopg.Error as error:
-                if self._is_to_repeat(batch, error, attempts_left):
+                if self._should_repeat(batch, error, attempts_left):
                     continue
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns some of these commands
                 self._reset()
@@ -173,12 +173,12 @@ class Committer:
             break
         return batch
 
-    def _is_to_repeat(self, batch: _Batch, error: psycopg.Error, attempts_left: int) -> bool:
-        """Whether to run a failed batch again. If not, it was committed after all, or has its fault."""
+    def _should_repeat(self, batch: _Batch, error: psycopg.Error, attempts_left: int) -> bool:
+        """Roll back, and say whether to run the batch again. If not, it was committed after all, or now has its fault."""
         lost = self._statements is None or self._statements.connection.closed
         self._reset()
         if not lost:
-            if attempts_left and self._evicts(error):
+            if attempts_left and self._evict(error):
                 return True
             batch.fault = self._fault(batch, error)
             return False
@@ -220,8 +220,8 @@ class Committer:
             except psycopg.Error:
                 statements.connection.close()
 
-    def _evicts(self, error: psycopg.Error) -> bool:
-        """Whether a silent session that held the log's lock was terminated. From PostgreSQL 17 on the server does that."""
+    def _evict(self, error: psycopg.Error) -> bool:
+        """End a silent session that holds the log's lock; True if there was one. From PostgreSQL 17 on the server does that."""
         if not isinstance(error, psycopg.errors.QueryCanceled) or self._statements is None:
             return False
         if self._statements.connection.info.server_version >= 170_000:

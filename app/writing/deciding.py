@@ -39,7 +39,7 @@ class Decisions:
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands concern and refer to. Calling the result reads it."""
-        existing = decision_facts.existing(self._statements.cursor(), _named(envelopes))
+        existing = decision_facts.existing(self._statements.cursor(), _referenced(envelopes))
         load = self._request_states(envelopes)
 
         def receive() -> None:
@@ -54,10 +54,10 @@ class Decisions:
 
     def decide(self, envelope: Envelope) -> Outcome:
         """Decide a command; its events are appended later. Raises ``DomainError``."""
-        known = self._facts(envelope)
-        outcome = self._decide(envelope, known)
-        if known.issued_tokens and outcome.status == "changed":
-            self._revoke_issued(envelope, known.issued_tokens)
+        facts = self._facts(envelope)
+        outcome = self._decide(envelope, facts)
+        if facts.issued_tokens and outcome.status == "changed":
+            self._revoke_issued(envelope, facts.issued_tokens)
         return outcome
 
     def require_permission(self, envelope: Envelope) -> None:
@@ -109,14 +109,14 @@ class Decisions:
             return decision_facts.for_record(
                 self._statements.cursor(), _references(envelope), org_id, envelope.stream_id, envelope.token_id
             )
-        if (known := self._references.get(org_id)) is None:
-            known = self._references[org_id] = decision_facts.from_references(self._existing, org_id)
-        return known
+        if (facts := self._references.get(org_id)) is None:
+            facts = self._references[org_id] = decision_facts.from_references(self._existing, org_id)
+        return facts
 
-    def _decide(self, envelope: Envelope, known: Facts) -> Outcome:
+    def _decide(self, envelope: Envelope, facts: Facts) -> Outcome:
         state = self.states.get(envelope.stream_id)
         aggregate = catalog.AGGREGATES[envelope.kind].module
-        context = circumstances.context(envelope, known, self.states, state, self._opening.now)
+        context = circumstances.context(envelope, facts, self.states, state, self._opening.now)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
         if foreign or envelope.expected_versions is not None:  # neither is revealed to those who may not give the command
             aggregate.permit(None if foreign else state, envelope.command, context)
@@ -145,7 +145,7 @@ def _references(envelope: Envelope) -> References:
     return catalog.AGGREGATES[envelope.kind].module.references(envelope.command)
 
 
-def _named(envelopes: Sequence[Envelope]) -> set[UUID]:
+def _referenced(envelopes: Sequence[Envelope]) -> set[UUID]:
     """The records that commands on opportunities refer to; the actor is the default owner."""
     ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
     ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)

@@ -73,11 +73,11 @@ class Sender:
         self._lease = seconds + LEASE_SPARE_SECONDS
         self._clock = clock or Clock()
         self._chance = chance
-        self._paces = ConcurrencyLimits(concurrency)
+        self._limits = ConcurrencyLimits(concurrency)
         self._attempts: dict[UUID, asyncio.Task[None]] = {}
         self._done: list[tuple[Settled, str]] = []
         self._unsure = False
-        """Whether some of these may have been recorded by a commit whose result is unknown."""
+        """Whether some of ``_done`` may have been recorded by a commit whose result is unknown."""
         self._disabling: dict[UUID, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
@@ -181,11 +181,11 @@ class Sender:
             self._disabling[endpoint_id] = asyncio.create_task(disable())
 
     def _rooms(self) -> list[Allowance]:
-        rooms = [room for room in self._paces.rooms() if room.endpoint_id not in self._disabling]
+        rooms = [room for room in self._limits.rooms() if room.endpoint_id not in self._disabling]
         return rooms + [Allowance(endpoint_id, 0, fast=False) for endpoint_id in self._disabling]
 
     async def _begin(self, connection: AsyncConnection[Any]) -> bool:
-        fast_free, slow_free = self._paces.free(fast=True), self._paces.free(fast=False)
+        fast_free, slow_free = self._limits.free(fast=True), self._limits.free(fast=False)
         if fast_free <= 0 and slow_free <= 0:
             return False
         async with connection.cursor() as cursor:
@@ -197,7 +197,7 @@ class Sender:
                 lease=self._lease,
             )
         for delivery in claimed:
-            self._paces.start(delivery.endpoint_id, fast=delivery.fast)
+            self._limits.start(delivery.endpoint_id, fast=delivery.fast)
             self._attempts[delivery.id] = asyncio.create_task(self._attempt(delivery))
         return bool(claimed)
 
@@ -212,7 +212,7 @@ class Sender:
             del self._attempts[delivery.id]
         finally:
             seconds = perf_counter() - began
-            self._paces.finish(delivery.endpoint_id, fast=delivery.fast, delivered=delivered, seconds=seconds)
+            self._limits.finish(delivery.endpoint_id, fast=delivery.fast, delivered=delivered, seconds=seconds)
             self._woken.set()
 
     async def _send(self, delivery: Claimed, endpoint: endpoints.Document, at: datetime) -> Response:
