@@ -10,18 +10,16 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from functools import cache, partial
-from typing import Any, TypeVar, cast, get_args
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import msgspec
-from msgspec import NODEFAULT, Raw, Struct
-from msgspec.structs import FieldInfo
+from msgspec import Raw, Struct
 
 from app.http import decompression, permission, request_context, shared
-from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, bare, check, in_utc
+from app.http.body_errors import MAX_DEPTH, NUMBER, WORDS, check, in_utc
+from app.http.body_forms import BodyForm, form_of
 from app.http.problems import Refused
 from app.http.request_context import Http
 from domain.errors import Errors, Invalid
@@ -30,7 +28,6 @@ from domain.event import Command
 C = TypeVar("C", bound=Struct)
 T = TypeVar("T")
 
-ALWAYS_READ_ONLY = frozenset({"id", "created_at", "updated_at", "version"})
 
 BOM = b"\xef\xbb\xbf"
 LARGE = 16_384
@@ -45,47 +42,6 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 
 class Nothing(Struct):
     """The body of a request that takes none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a body becomes a command of one class."""
-
-    decoder: msgspec.json.Decoder[Any]
-    tolerant: msgspec.json.Decoder[Any]
-    fields: dict[str, FieldInfo]
-    known: frozenset[str]
-    decimals: tuple[str, ...]
-    instants: tuple[str, ...]
-    nested: bool
-
-
-@cache
-def _form(cls: type[Struct], read_only: frozenset[str], given: frozenset[str]) -> _Form:
-    body = without(cls, given) if given else cls
-    fields = {field.encode_name: field for field in msgspec.structs.fields(body)}
-    return _Form(
-        decoder=msgspec.json.Decoder(body),
-        tolerant=msgspec.json.Decoder(body, strict=False),
-        fields=fields,
-        known=frozenset(fields) | read_only | ALWAYS_READ_ONLY,
-        decimals=tuple(name for name, field in fields.items() if Decimal in bare(field.type)),
-        instants=tuple(name for name, field in fields.items() if datetime in bare(field.type)),
-        nested=any(_holds_struct(field.type) for field in fields.values()),
-    )
-
-
-def without(cls: type[Struct], names: frozenset[str], name: str = "", *, closed: bool = False) -> type[Struct]:
-    """A struct with the fields of ``cls`` except ``names``, the required ones first; if ``closed``, it forbids other fields."""
-    kept = sorted((one for one in msgspec.structs.fields(cls) if one.name not in names), key=lambda one: not one.required)
-    fields = [(field.name, field.type, _default(field)) for field in kept]
-    return msgspec.defstruct(name or cls.__name__, fields, kw_only=True, forbid_unknown_fields=closed)
-
-
-def _default(field: FieldInfo) -> Any:
-    if field.default_factory is not NODEFAULT:
-        return msgspec.field(default_factory=field.default_factory)
-    return msgspec.field(default=field.default) if field.default is not NODEFAULT else msgspec.field()
 
 
 async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozenset(), **given: Any) -> C:
@@ -137,7 +93,7 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
     raw = raw.removeprefix(BOM)
     if content_type != "application/json" and (content_type is None or not _MEDIA_TYPE.fullmatch(content_type)):
         raise Refused(415, "unsupported_media_type", "Send the body as JSON, with Content-Type: application/json.")
-    form = _form(cls, read_only, frozenset(given))
+    form = form_of(cls, read_only, frozenset(given))
     try:
         members = _members.decode(raw)
         command = form.decoder.decode(raw)
@@ -154,7 +110,7 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
     return cast("C", command)
 
 
-def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
+def _tolerant(raw: bytes, form: BodyForm) -> tuple[dict[str, Raw], Any]:
     """Decode a body that passed ``check`` but that strict msgspec refuses, such as 60.0 for an integer."""
     try:
         return _members.decode(raw), form.tolerant.decode(raw)
@@ -162,12 +118,12 @@ def _tolerant(raw: bytes, form: _Form) -> tuple[dict[str, Raw], Any]:
         raise Refused(400, "malformed_body", "The body cannot be read as this request's JSON.") from None
 
 
-def _plain_numbers(members: Mapping[str, Raw], form: _Form) -> bool:
+def _plain_numbers(members: Mapping[str, Raw], form: BodyForm) -> bool:
     """Whether all decimal fields are valid JSON numbers; Python's Decimal also takes 1_000, NaN and ٣."""
     return all(NUMBER.fullmatch(members[name]) for name in form.decimals if name in members)
 
 
-def _in_utc(command: Any, form: _Form) -> Any:
+def _in_utc(command: Any, form: BodyForm) -> Any:
     """The command with its instants in UTC. Raises ``Invalid`` for a time without a zone or outside the calendar."""
     changes: dict[str, datetime] = {}
     errors: Errors = {}
@@ -182,9 +138,3 @@ def _in_utc(command: Any, form: _Form) -> Any:
     if errors:
         raise Invalid(errors)
     return msgspec.structs.replace(command, **changes) if changes else command
-
-
-def _holds_struct(type_: Any) -> bool:
-    if isinstance(type_, type) and issubclass(type_, Struct):
-        return True
-    return any(_holds_struct(argument) for argument in get_args(type_))

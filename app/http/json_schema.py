@@ -14,8 +14,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from app.http.bodies import without
 from app.http.body_errors import bare
+from app.http.body_forms import without
 from domain.event import State
 from projections.directory import shown_fields
 

@@ -18,6 +18,7 @@ from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
 from app.http.request_context import Http
 from app.http.response import JsonResponse
+from app.resources import opportunity_examples as examples
 from app.resources import opportunity_types as shown
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
@@ -74,7 +75,7 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
 @get(
     PATH,
     opt=describe(
-        TAG, "List opportunities", table=TABLE, answer=shown.Opportunity, answer_example=shown.LIST,
+        TAG, "List opportunities", table=TABLE, answer=shown.Opportunity, answer_example=examples.LIST,
         description="Custom fields filter as `cf_<key>`, compared by type, also with `__gte __lte __in __isnull __icontains`.",
     ),
 )  # fmt: skip
@@ -98,8 +99,8 @@ async def list_opportunities(request: Http) -> JsonResponse:
 @post(
     PATH,
     opt=describe(
-        TAG, "Create an opportunity", status=201, body=opportunity.Create, body_example=shown.CREATE,
-        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        TAG, "Create an opportunity", status=201, body=opportunity.Create, body_example=examples.CREATE,
+        answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True,
         description="Defaults: `stage` the first open one, `probability` the stage's, `currency` the org's, `owner_id` you.",
     ),
 )  # fmt: skip
@@ -111,7 +112,7 @@ async def create_opportunity(request: Http) -> JsonResponse:
 @get(
     PATH + "/{id:uuid}",
     opt=describe(
-        TAG, "Get an opportunity", parameters=(AS_OF,), answer=shown.OpportunityRecord, answer_example=shown.RECORD,
+        TAG, "Get an opportunity", parameters=(AS_OF,), answer=shown.OpportunityRecord, answer_example=examples.RECORD,
         versioned=True,
     ),
 )  # fmt: skip
@@ -123,8 +124,8 @@ async def get_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @patch(
     PATH + "/{id:uuid}",
     opt=describe(
-        TAG, "Change an opportunity", body=opportunity.Update, body_example=shown.UPDATE,
-        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        TAG, "Change an opportunity", body=opportunity.Update, body_example=examples.UPDATE,
+        answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True,
         description="Only the keys sent change; `null` clears; `custom_fields` merge by key. A new `stage` obeys the policy.",
     ),
 )  # fmt: skip
@@ -136,8 +137,8 @@ async def update_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @put(
     PATH + "/{id:uuid}",
     opt=describe(
-        TAG, "Replace an opportunity", body=opportunity.Replace, body_example=shown.CREATE,
-        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        TAG, "Replace an opportunity", body=opportunity.Replace, body_example=examples.CREATE,
+        answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True,
         description="Optional keys left out are cleared, but `stage`, `owner_id` and `probability` stay.",
     ),
 )  # fmt: skip
@@ -158,8 +159,8 @@ async def delete_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:
 @post(
     PATH + "/{id:uuid}/transition",
     opt=describe(
-        TAG, "Move an opportunity to another stage", body=opportunity.ChangeStage, body_example=shown.CHANGE_STAGE,
-        answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True,
+        TAG, "Move an opportunity to another stage", body=opportunity.ChangeStage, body_example=examples.CHANGE_STAGE,
+        answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True,
         description="Checked by the org's policy. Won requires `actual_amount` and `actual_close_date`, lost `lost_reason`.",
     ),
 )  # fmt: skip
@@ -171,7 +172,7 @@ async def transition_opportunity(request: Http, id: FromPath[UUID]) -> JsonRespo
 @post(
     PATH + "/{id:uuid}/restore",
     opt=describe(
-        TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=shown.RECORD, versioned=True
+        TAG, "Restore a deleted opportunity", answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True
     ),
 )  # fmt: skip
 async def restore_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse:

@@ -21,7 +21,7 @@ from app.http.permission import require_an_admin
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from app.resources import webhook_requests
-from app.resources.opportunity_types import ITEM
+from app.resources.opportunity_examples import ITEM
 from consumers.webhooks import delivery_log, redelivery
 from consumers.webhooks.delivery_log import Delivery, DeliveryRecord
 from consumers.webhooks.redelivery import TEST, Replayed

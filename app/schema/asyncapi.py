@@ -15,7 +15,8 @@ from app.http import shared
 from app.http.json_schema import REF, Schemas, shown
 from app.http.operations import Json, describe
 from app.http.request_context import Http
-from app.resources.opportunity_types import ID, ITEM, OWNER_ID, Opportunity
+from app.resources.opportunity_examples import ID, ITEM, OWNER_ID
+from app.resources.opportunity_types import Opportunity
 from app.schema import openapi, pages
 from app.settings import Settings
 from consumers import message

@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec import UNSET, Struct, UnsetType
 
 from app.http.json_schema import Json, Schemas
-from app.resources.opportunity_types import ID, ITEM, Opportunity
+from app.resources.opportunity_examples import ID, ITEM
+from app.resources.opportunity_types import Opportunity
 from domain.webhook_endpoint import EventType
 
 TAG = "Webhooks"

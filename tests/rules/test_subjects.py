@@ -35,6 +35,7 @@ SUBJECTS = {
     "app/dev/supervisor.py": "e2e/test_dev.py",
     "app/http/authentication.py": "app/resources/test_access.py",
     "app/http/body_errors.py": "app/http/test_bodies.py",
+    "app/http/body_forms.py": "app/http/test_bodies.py",
     "app/http/client_address.py": "app/http/test_rate_limit.py",
     "app/http/dispatch.py": "app/http/test_conventions.py",
     "app/http/etag.py": "app/http/test_preconditions.py",
