@@ -69,8 +69,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 60
     statement_timeout_ms: Annotated[int, Meta(description="The longest a SQL statement may take.", ge=100)] = 15_000
     read_connections: Annotated[
-        int, Meta(description="Database connections per process for reads; writes use one more.", ge=1, le=100)
+        int, Meta(description="Database connections per process for cheap reads; writes use one more.", ge=1, le=100)
     ] = 3
+    dear_connections: Annotated[
+        int, Meta(description="Database connections per process for dear reads; a token uses half of them at most.", ge=1, le=100)
+    ] = 2
+    dear_timeout_ms: Annotated[int, Meta(description="The longest a dear read may take.", ge=100)] = 15_000
     cors_origins: Annotated[
         str,
         Meta(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from domain import custom_field
+from projections.questions import OTHER, Question
 
 Operator = Literal["in", "gte", "lte", "gt", "lt", "isnull", "icontains", "all", "any"]
 COMPARE: Mapping[str, str] = {"gte": ">=", "lte": "<=", "gt": ">", "lt": "<"}
@@ -31,10 +32,11 @@ class Order(NamedTuple):
 
 
 class SqlStatement(NamedTuple):
-    """A statement and its named parameters."""
+    """A statement and its named parameters; ``question`` says what is asked, and so what it may cost."""
 
     text: str
     params: dict[str, Any]
+    question: Question = OTHER
 
 
 def part(limit: int, offset: int, params: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from domain.exchange_rate import Quoted
 from domain.fold import Change
 from domain.sql_cursor import SqlCursor
-from projections import versioned_rows
+from projections import questions, versioned_rows
 from projections.conditions import SqlStatement, part
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
@@ -111,7 +111,7 @@ def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = 
         FROM (SELECT DISTINCT ON (r.currency, r.valid_from) r.* FROM exchange_rates r WHERE {where}
               ORDER BY r.currency, r.valid_from DESC, r.version DESC {part(limit, offset, params)}) r
     """
-    return SqlStatement(text, params)
+    return SqlStatement(text, params, questions.RATES)
 
 
 def rate(currency: str, day: str, known_at: str | None = None) -> str:

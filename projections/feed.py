@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain import catalog, event_store, fold
 from domain.fold import Change
-from projections import before
+from projections import before, questions
 from projections.conditions import SqlStatement
 from projections.history import HistoryEntry, entry
 
@@ -37,7 +37,7 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
         SELECT e.found, {_EVENT} FROM sized e WHERE e.preceding < %(size)s ORDER BY e.notification_id
     """
     params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit, "size": size}
-    return SqlStatement(text, params if admin else {**params, "hidden": sorted(catalog.FOR_ADMINS)})
+    return SqlStatement(text, params if admin else {**params, "hidden": sorted(catalog.FOR_ADMINS)}, questions.FEED)
 
 
 def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:
@@ -49,13 +49,13 @@ def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlState
             AND e.originator_version > %(offset)s::bigint AND e.originator_version <= %(offset)s::bigint + %(limit)s
         WHERE o.id = %(id)s AND o.org_id = %(org_id)s AND o.valid_to = 'infinity' ORDER BY e.originator_version
     """
-    return SqlStatement(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset})
+    return SqlStatement(text, {"org_id": org_id, "id": id_, "limit": limit, "offset": offset}, questions.HISTORY)
 
 
 def last(org_id: UUID) -> SqlStatement:
     """The position of the org's last event."""
     text = "SELECT coalesce(max(notification_id), 0) FROM opportunities_events WHERE org_id = %(org_id)s"
-    return SqlStatement(text, {"org_id": org_id})
+    return SqlStatement(text, {"org_id": org_id}, questions.FEED)
 
 
 def changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:

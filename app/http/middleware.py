@@ -6,6 +6,7 @@ counted, logged and answered like any other. Refuses every path under ``/api/`` 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from app.reading.read_pool import RoleChanged
 from domain.errors import Unauthenticated
 from domain.webhook_url import Network
 
+HUNG_UP = 499
+"""In the log and the metrics: the client was gone before the response."""
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -102,6 +105,9 @@ class Access:
         in_flight.inc()
         try:
             await self._answer(context, scope, receive, reply)
+        except asyncio.CancelledError:
+            status = status or HUNG_UP
+            raise
         except Exception as error:
             if status:  # too late for a response: the server closes the connection
                 problems.report(error, path, context.request_id)

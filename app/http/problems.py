@@ -20,6 +20,7 @@ from app.http.request_context import Http
 from app.process.failures import OtherVersion, Unavailable
 from app.reading.live_feed import TooManyStreams
 from app.reading.read_pool import RoleChanged
+from app.reading.turns import TooManyWaiting
 from domain import errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -89,6 +90,8 @@ def from_exception(error: Exception, path: str = "") -> Problem:
             return Problem(error.status, error.code, error.detail, headers=error.headers)
         case TooManyStreams():
             return Problem(429, "too_many_streams", str(error), headers={"retry-after": "10"})
+        case TooManyWaiting():
+            return Problem(429, "too_many_waiting", str(error), headers={"retry-after": str(error.seconds)})
         case OtherVersion():
             return Problem(503, "schema", str(error), headers={"retry-after": "5"})
         case Unavailable():

@@ -21,6 +21,10 @@ from projections.connections import Silent
 from projections.placeholders import numbered
 
 MAX_PREPARED = 200
+GRACE_SECONDS = 0.05
+"""How long a statement whose caller is gone may still take before it is cancelled: most are done by then."""
+INTERRUPT_SECONDS = 2.0
+"""How long ending it may take before the connection is closed instead."""
 LOOKS = 10
 """How often within the timeout a connection checks whether it is over."""
 
@@ -44,6 +48,7 @@ class ReadConnection:
         self._socket = self._pgconn.socket
         self._patience = patience
         self._ready: asyncio.Future[None] | None = None
+        self._preparing = False
         self._heard_at = 0.0
         self._look = self._loop.call_later(patience / LOOKS, self._look_at_the_clock)
         self._loop.add_reader(self._socket, self._arrived)
@@ -66,6 +71,7 @@ class ReadConnection:
         data = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
         types, formats = transformer.types or (), transformer.formats
         name = self._names.get((query, types))
+        self._preparing = name is None
         if name is None:
             if len(self._names) >= MAX_PREPARED:
                 _, oldest = self._names.popitem(last=False)
@@ -73,6 +79,7 @@ class ReadConnection:
             name = fresh = b"read_%d" % self._prepared
             self._prepared += 1
             await self._answer(lambda: pgconn.send_prepare(fresh, query, types))
+            self._preparing = False
             self._names[query, types] = name
         else:
             self._names.move_to_end((query, types))
@@ -80,6 +87,30 @@ class ReadConnection:
         result = await self._answer(lambda: pgconn.send_query_prepared(prepared, data, formats, _TEXT))
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def interrupt(self) -> None:
+        """End a statement, also in PostgreSQL, whose caller stopped waiting. Afterwards the connection is free, or closed."""
+        try:
+            async with asyncio.timeout(INTERRUPT_SECONDS):
+                await self._come_to_an_end()
+        except (OperationalError, TimeoutError):
+            await self.close()
+        except BaseException:
+            await self.close()
+            raise
+        if self._preparing:  # it may have a prepared statement that we do not know of
+            await self.close()
+
+    async def _come_to_an_end(self) -> None:
+        if self._pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+            return
+        self._waiting = waiting = self._loop.create_future()
+        while self._pgconn.flush():
+            await self._writable()
+        await asyncio.wait([waiting], timeout=GRACE_SECONDS)
+        if not waiting.done():
+            await self._connection.cancel_safe(timeout=INTERRUPT_SECONDS)
+        await waiting
 
     async def _answer(self, send: Callable[[], None]) -> PGresult:
         self._result = None

@@ -30,7 +30,7 @@ async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none before a relay has ever run, or without an answer in ``SECONDS``."""
     try:
         async with asyncio.timeout(SECONDS):
-            rows = await reads.rows_without_org(checkpoints.LAG, {"name": checkpoints.RELAY})
+            rows = await reads.gauges(checkpoints.LAG, {"name": checkpoints.RELAY})
     except (Unavailable, TimeoutError, psycopg.Error):
         return b""
     return metrics.exposition(_gauges(Lag(*rows[0])) if rows else ())

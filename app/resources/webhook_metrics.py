@@ -34,7 +34,7 @@ async def exposition(reads: ReadPool) -> bytes:
     """The lines for Prometheus; none without an answer in ``SECONDS``."""
     try:
         async with asyncio.timeout(SECONDS):
-            rows: Any = await reads.rows_without_org(deliveries.GAUGES, {})
+            rows: Any = await reads.gauges(deliveries.GAUGES, {})
     except (Unavailable, TimeoutError):
         return b""
     return metrics.exposition(_families(rows))

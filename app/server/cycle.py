@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -50,7 +51,24 @@ class Cycle(RequestResponseCycle):
     """A request and its response. A ``refusal`` is raised when the handler waits for more of the body."""
 
     refusal: Refused | None = None
+    task: asyncio.Task[None] | None = None
     _start: Any = None
+
+    def hang_up(self) -> None:
+        """The client is gone: end a read that has not begun to answer. A stream ends by itself, and a write goes on."""
+        self.disconnected = True
+        if self.task is not None and not self.response_started and self.scope["method"] in ("GET", "HEAD"):
+            self.task.cancel()
+
+    async def run_asgi(self, app: Any) -> None:
+        async def until_hung_up(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not self.disconnected:
+                    raise
+
+        await super().run_asgi(until_hung_up)
 
     async def receive(self) -> Any:
         message = await super().receive()

@@ -68,7 +68,7 @@ class Connection(Framing):
         self._count()
         if self._cycle is not None:
             if not self._cycle.response_complete:
-                self._cycle.disconnected = True
+                self._cycle.hang_up()
             self._cycle.message_event.set()
         self.flow.resume_writing()
         del self._parser
@@ -189,7 +189,7 @@ class Connection(Framing):
         if not more_body:
             cycle.more_body = False
             cycle.message_event.set()
-        task = self._loop.create_task(cycle.run_asgi(self._app))
+        task = cycle.task = self._loop.create_task(cycle.run_asgi(self._app))
         task.add_done_callback(self._server.tasks.discard)
         self._server.tasks.add(task)
 

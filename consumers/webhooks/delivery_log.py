@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from psycopg import Cursor
 
 from consumers.webhooks.schedule import Outcome, Status
+from projections import questions
 from projections.conditions import COMPARE, Condition, SqlStatement, part
 
 MAX_ATTEMPTS = 20
@@ -81,15 +82,15 @@ def page(org_id: UUID, endpoint_id: UUID, conditions: Sequence[Condition], limit
         SELECT {_SHOWN} FROM webhook_deliveries d WHERE {where} ORDER BY d.id DESC {part(limit, offset, paged)}
     """
     return Page(
-        SqlStatement(text, paged),
-        SqlStatement(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params),
+        SqlStatement(text, paged, questions.DELIVERIES_FILTERED if conditions else questions.DELIVERIES),
+        SqlStatement(f"SELECT count(*) FROM webhook_deliveries d WHERE {where}", params, questions.DELIVERIES_COUNT),
     )
 
 
 def record(org_id: UUID, id_: UUID) -> SqlStatement:
     """One delivery: a row for ``delivery`` and the body."""
     text = f"SELECT {_SHOWN}, d.body FROM webhook_deliveries d WHERE d.org_id = %(org_id)s AND d.id = %(id)s"
-    return SqlStatement(text, {"org_id": org_id, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "id": id_}, questions.DELIVERY)
 
 
 def attempts(org_id: UUID, ids: Collection[UUID], limit: int | None) -> SqlStatement:
@@ -100,7 +101,7 @@ def attempts(org_id: UUID, ids: Collection[UUID], limit: int | None) -> SqlState
             SELECT * FROM webhook_attempts w WHERE w.delivery_id = k.id AND w.org_id = %(org_id)s ORDER BY w.number DESC
         """
     text += f"LIMIT {limit:d}) a" if limit is not None else ") a"
-    return SqlStatement(text, {"org_id": org_id, "ids": list(ids)})
+    return SqlStatement(text, {"org_id": org_id, "ids": list(ids)}, questions.DELIVERY)
 
 
 def by_delivery(rows: Sequence[tuple[Any, ...]]) -> dict[UUID, list[Attempt]]:

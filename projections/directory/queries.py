@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from domain import custom_field
-from projections import search
+from projections import questions, search
 from projections.conditions import COMPARE, Condition, Order, SqlStatement, part
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
@@ -61,7 +61,7 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
         SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, (SELECT count(*) FROM directory d WHERE {where})
         FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)}) d
     """
-    return SqlStatement(text, params)
+    return SqlStatement(text, params, questions.DIRECTORY_LISTS.get(query.kind, questions.DIRECTORY))
 
 
 def record(org_id: UUID, kind: str, id_: UUID) -> SqlStatement:
@@ -70,7 +70,7 @@ def record(org_id: UUID, kind: str, id_: UUID) -> SqlStatement:
         SELECT d.version, d.doc::varchar FROM directory d
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND d.id = %(id)s AND {LIVE}
     """
-    return SqlStatement(text, {"org_id": org_id, "kind": kind, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "kind": kind, "id": id_}, questions.RECORD)
 
 
 def settings(org_id: UUID, kind: str) -> SqlStatement:
@@ -79,7 +79,7 @@ def settings(org_id: UUID, kind: str) -> SqlStatement:
         SELECT d.version, d.doc::varchar FROM directory d
         WHERE d.org_id = %(org_id)s AND d.kind = %(kind)s AND {LIVE}
     """
-    return SqlStatement(text, {"org_id": org_id, "kind": kind})
+    return SqlStatement(text, {"org_id": org_id, "kind": kind}, questions.SETTINGS)
 
 
 def cards(org_id: UUID, ids: list[UUID]) -> SqlStatement:
@@ -88,7 +88,7 @@ def cards(org_id: UUID, ids: list[UUID]) -> SqlStatement:
         SELECT d.id, d.card FROM directory d
         WHERE d.org_id = %(org_id)s AND d.id = ANY(%(ids)s::uuid[]) AND d.valid_to = 'infinity'
     """
-    return SqlStatement(text, {"org_id": org_id, "ids": ids})
+    return SqlStatement(text, {"org_id": org_id, "ids": ids}, questions.CARDS)
 
 
 def deal(org_id: UUID, id_: UUID) -> SqlStatement:
@@ -97,7 +97,7 @@ def deal(org_id: UUID, id_: UUID) -> SqlStatement:
         SELECT o.version FROM opportunities o
         WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND o.valid_to = 'infinity' AND NOT o.deleted
     """
-    return SqlStatement(text, {"org_id": org_id, "id": id_})
+    return SqlStatement(text, {"org_id": org_id, "id": id_}, questions.RECORD)
 
 
 def exchange_rate(stream_id: UUID, day: date) -> SqlStatement:
@@ -106,7 +106,7 @@ def exchange_rate(stream_id: UUID, day: date) -> SqlStatement:
         SELECT r.doc::varchar FROM exchange_rates r WHERE r.id = %(id)s AND r.valid_from = %(day)s
         ORDER BY r.version DESC LIMIT 1
     """
-    return SqlStatement(text, {"id": stream_id, "day": day})
+    return SqlStatement(text, {"id": stream_id, "day": day}, questions.RATES)
 
 
 class _Definition(msgspec.Struct):

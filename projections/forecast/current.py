@@ -19,13 +19,14 @@ import msgspec
 from msgspec import Struct
 
 from domain.errors import Invalid
-from projections import exchange_rates
+from projections import exchange_rates, questions
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
 from projections.forecast.groups import COLUMNS, RANKED, Figures, GroupBy, Groups, grouped_sums, ranked
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
+from projections.questions import Question
 
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
 
@@ -98,7 +99,15 @@ def forecast(query: ForecastQuery) -> SqlStatement:
                 s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, s.rate, s.report_rate
             )), '[]') END::varchar FROM s) AS sums{columns}
     """
-    return SqlStatement(text, params)
+    return SqlStatement(text, params, _question(query))
+
+
+def _question(query: ForecastQuery) -> Question:
+    if query.where is None:
+        return questions.FORECAST
+    if query.group_by:
+        return questions.FORECAST_GROUPED
+    return questions.FORECAST_AS_OF if query.as_of else questions.FORECAST_FILTERED
 
 
 def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:

@@ -19,7 +19,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from projections import exchange_rates
+from projections import exchange_rates, questions
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY, Cause
 from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
@@ -150,7 +150,7 @@ def changes(query: WaterfallQuery) -> SqlStatement:
                 ) n GROUP BY n.month, n.cause
             ) b) AS behind
     """
-    return SqlStatement(text, params)
+    return SqlStatement(text, params, questions.WATERFALL)
 
 
 def _rates(query: WaterfallQuery) -> str:

@@ -12,9 +12,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from projections import questions
 from projections.conditions import Condition, Order, SqlStatement, part
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors
 from projections.opportunities.conditions import COLUMNS, to_sql
+from projections.questions import Question
 
 MAX_ACTIVITIES = 50
 
@@ -108,7 +110,8 @@ def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> SqlStateme
         SELECT o.version, ({_record(as_of)})::varchar FROM opportunities o
         WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND {LIVE if as_of is None else AS_OF}
     """
-    return SqlStatement(text, {"org_id": org_id, "id": id_, "as_of": as_of} if as_of else {"org_id": org_id, "id": id_})
+    params: dict[str, Any] = {"org_id": org_id, "id": id_}
+    return SqlStatement(text, params | {"as_of": as_of} if as_of else params, questions.RECORD)
 
 
 def where(query: OpportunityListQuery) -> SqlStatement:
@@ -130,6 +133,26 @@ def _counted(query: OpportunityListQuery) -> bool:
         and not (condition.field == "close_date" and condition.operator == "in" and len(condition.values) > 1)
         for condition in query.conditions
     )
+
+
+def question(query: OpportunityListQuery, offset: int = 0) -> Question:
+    """What kind of question a list is: the first dear thing that it asks for."""
+    asked = [questions.LIST_AS_OF] if query.as_of is not None else []
+    asked += map(_filtered, query.conditions)
+    if query.order and (len(query.order) > 1 or query.order[0] not in questions.LIST_ORDERINGS):
+        asked.append(questions.LIST_ORDERED)
+    if offset >= questions.DEEP:
+        asked.append(questions.LIST_DEEP)
+    # What is true sorts last: cheap questions after dear ones, and the plain list after all.
+    return min(asked, key=lambda one: (one.lane == "cheap", one is questions.LIST), default=questions.LIST)
+
+
+def _filtered(condition: Condition) -> Question:
+    if condition.custom_type is not None:
+        return questions.LIST_CUSTOM_FIELD
+    if condition.field == "search" or condition.operator not in ("icontains", "isnull"):
+        return questions.LIST_FILTERS.get(condition.field, questions.LIST_SCANNED)
+    return questions.LIST_CONTAINS if condition.operator == "icontains" else questions.LIST_SCANNED
 
 
 def count(query: OpportunityListQuery) -> SqlStatement:
@@ -162,7 +185,7 @@ def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: b
     else:
         source = f"(SELECT o.* FROM opportunities o WHERE {condition.text} ORDER BY {order} LIMIT {limit:d})"
     text = f"SELECT string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar, {total} FROM {source} o"
-    return SqlStatement(text, condition.params)
+    return SqlStatement(text, condition.params, question(query, offset))
 
 
 def _order_by(keys: Sequence[Order], alias: str) -> str:
@@ -195,4 +218,5 @@ def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, 
               FROM (SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order} LIMIT {limit + 1:d}) k) o
         """,
         params,
+        question(query),
     )

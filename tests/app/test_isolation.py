@@ -19,6 +19,7 @@ from litestar.routes import HTTPRoute
 
 from app.reading.read_pool import Identity, ReadPool
 from app.writing.committer import Committer
+from projections.questions import OTHER, Question
 from tests.support import postgres
 from tests.support.commands import Company, log
 from tests.support.inprocess import InProcess, running
@@ -32,9 +33,11 @@ class Listening(ReadPool):
 
     heard: dict[tuple[UUID, str], Statement]
 
-    async def rows(self, identity: Identity, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    async def rows(
+        self, identity: Identity, text: str, params: Mapping[str, Any], question: Question = OTHER
+    ) -> list[tuple[Any, ...]]:
         self.heard[identity.org_id, text] = text, dict(params)
-        return await super().rows(identity, text, params)
+        return await super().rows(identity, text, params, question)
 
 
 @dataclass
@@ -119,7 +122,7 @@ def world(template_database: str) -> Iterator[World]:
     ):
         listening = Listening(url)
         listening.heard = heard
-        process.app.shared.read_pool = listening
+        own, process.app.shared.read_pool = process.app.shared.read_pool, listening
         tenants = []
         for word in ("ours", "theirs"):
             company = Company(committer, word)
@@ -135,6 +138,7 @@ def world(template_database: str) -> Iterator[World]:
         ours, theirs = tenants
         yield World(url, process, ours, theirs, heard)
         process.wait(listening.close())
+        process.app.shared.read_pool = own  # which closes with the process
 
 
 def routes(process: InProcess, *, writing: bool) -> list[tuple[str, str, Any]]:

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Literal
+from typing import Literal, get_args
 
-from tests.bench import accounting, databases, live, load, outbound
+from tests.bench import accounting, databases, fairness, live, load, outbound
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -183,6 +183,18 @@ def _against_peer(name: str, what: str, bar: float, requests: Callable[[Workload
     return Measure(name, what, ours, peer, "Django REST Framework", bar)
 
 
+def _fair(verb: str, whose: fairness.Whose) -> Measure:
+    return Measure(
+        f"fair-{verb}{'-elsewhere' if whose == 'other org' else ''}",
+        f"{verb} beside {fairness.ASKERS} dear questions, {whose}, p99",
+        fairness.beside(verb, whose),
+        fairness.alone(verb, whose),
+        "alone",
+        2.5,
+        "at most",
+    )
+
+
 MEASURES = (
     _against_peer("list", "page of 50 by stage and close dates", 20, lambda work: work.lists()),
     _against_peer("detail", "one record", 12, lambda work: work.details()),
@@ -260,6 +272,7 @@ MEASURES = (
     ),
     Measure("live-memory", "memory for them", lambda rig: live.of(rig).lived.growth, None, "", 40, "at most", rounds=1),
     Measure("live-memory-left", "… after they have gone", lambda rig: live.of(rig).lived.left, None, "", 15, "at most", rounds=1),
+    *(_fair(verb, whose) for whose in get_args(fairness.Whose) for verb in ("list", "detail", "forecast", "create")),
     Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
     Measure("relay", "relay of a whole log", lambda rig: outbound.of(rig).relayed.rate, None, "", 5_000, rounds=1),
     Measure(

@@ -63,7 +63,7 @@ class Workload:
         random.shuffle(rows)
         self._open: deque[tuple[UUID, str]] = deque(rows)
         current = "FROM directory WHERE valid_to = 'infinity' AND NOT deleted AND kind ="
-        self._accounts: list[UUID] = _column(connection, f"SELECT id {current} 'account' ORDER BY id")
+        self.accounts: list[UUID] = _column(connection, f"SELECT id {current} 'account' ORDER BY id")
         self._contacts: list[UUID] = _column(connection, f"SELECT id {current} 'contact' ORDER BY id")
         self._random = random
         self._numbers = count(1)
@@ -86,7 +86,7 @@ class Workload:
         for number in self._numbers:
             body = {
                 "name": f"Bench deal {number}",
-                "account_id": random.choice(self._accounts),
+                "account_id": random.choice(self.accounts),
                 "amount": f"{random.randint(1000, 90_000)}.00",
                 "currency": "USD",
                 "stage": OPEN[number % len(OPEN)],

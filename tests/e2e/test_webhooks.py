@@ -102,7 +102,7 @@ def metrics(it: System) -> list[str]:
 
 def alerts() -> set[str]:
     """The metrics that the README names."""
-    return set(re.findall(r"\b(?:http|relay|webhook)(?:_[a-z]+){2,}\b", (ROOT / "README.md").read_text()))
+    return set(re.findall(r"\b(?:http|read|relay|webhook)(?:_[a-z]+){2,}\b", (ROOT / "README.md").read_text()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")

@@ -27,7 +27,7 @@ def books(cursors: Cursors) -> Books:
 
 
 def listed(books: Books, limit: int, offset: int = 0, *currencies: str) -> tuple[list[tuple[str, str, str]], int]:
-    items, count = books.connection.execute(*exchange_rates.page(books.org_id, limit, offset, currencies)).fetchone() or ("", 0)
+    items, count = books.connection.execute(*exchange_rates.page(books.org_id, limit, offset, currencies)[:2]).fetchone() or ("", 0)
     rates = msgspec.json.decode(f"[{items or ''}]")
     return [(rate["currency"], rate["valid_from"], rate["rate"]) for rate in rates], count
 

@@ -150,7 +150,7 @@ def folded(events: list[Recorded]) -> list[HistoryEntry]:
 
 
 def rows(connection: Connection[Any], query: SqlStatement) -> list[tuple[Any, ...]]:
-    return connection.execute(*query).fetchall()
+    return connection.execute(*query[:2]).fetchall()
 
 
 def shown(found: Sequence[tuple[Any, ...]]) -> list[HistoryEntry]:

@@ -54,6 +54,7 @@ SUBJECTS = {
     "app/process/children.py": "app/cli/test_main.py",
     "app/process/failures.py": "app/cli/test_main.py",
     "app/process/memory.py": "app/reading/test_live_feed.py",
+    "app/reading/lane_metrics.py": "app/reading/test_lane.py",
     "app/reading/org_feed.py": "app/reading/test_live_feed.py",
     "app/reading/subscription.py": "app/reading/test_live_feed.py",
     "app/resources/api_root.py": "app/resources/test_operations.py",

@@ -115,11 +115,11 @@ def test_a_connection_that_served_one_org_shows_the_next_one_nothing_of_it(share
             both = {"org_id": [ours.org_id, theirs.org_id]}
             sql = "SELECT org_id FROM directory WHERE org_id = ANY(%(org_id)s) GROUP BY org_id"
             assert await reads.rows(identity, sql, both) == [(identity.org_id,)]
-        found = await asyncio.gather(*(reads.row(identity, everything, {}) for _ in range(20) for identity in (ours, theirs)))
-        assert found == [("Ours",), ("Theirs",)] * 20
+        found = await asyncio.gather(*(reads.row(identity, everything, {}) for _ in range(10) for identity in (ours, theirs)))
+        assert found == [("Ours",), ("Theirs",)] * 10
 
-    reading(shared_database_url, scenario, processes=1, connections=1)
-    reading(shared_database_url, scenario, processes=1, connections=3)
+    reading(shared_database_url, scenario, processes=1, dear_connections=1)
+    reading(shared_database_url, scenario, processes=1, dear_connections=6)
 
 
 def test_a_database_that_is_away_is_unavailable_and_comes_back_by_itself(shared_database_url: str, company: Company) -> None:
@@ -155,7 +155,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_connection_goes_on(sha
             await reads.row(identity, "SELECT pg_sleep(30)", {})
         assert await reads.row(identity, "SELECT pg_backend_pid()", {}) == pid
 
-    reading(shared_database_url, scenario, processes=1, connections=1, statement_timeout_ms=100)
+    reading(shared_database_url, scenario, processes=1, dear_connections=1, dear_timeout_ms=100)
 
 
 def test_a_caller_that_hangs_up_takes_no_connection_with_it(shared_database_url: str, company: Company) -> None:
@@ -170,7 +170,7 @@ def test_a_caller_that_hangs_up_takes_no_connection_with_it(shared_database_url:
         statement = directory_queries.record(identity.org_id, "user", identity.user_id)
         assert len(await reads.rows(identity, *statement)) == 1
 
-    reading(shared_database_url, scenario, processes=1, connections=1)
+    reading(shared_database_url, scenario, processes=1, connections=1, dear_connections=1)
 
 
 def test_a_reader_cannot_write(shared_database_url: str, company: Company) -> None:

@@ -1,0 +1,103 @@
+"""Which lane a question takes: cheap only if its cost is known to follow the answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from consumers.webhooks import delivery_log
+from projections import questions
+from projections.conditions import Condition, Order, SqlStatement
+from projections.directory import queries as directory
+from projections.directory.queries import DirectoryListQuery
+from projections.forecast import current, waterfall
+from projections.forecast.current import ForecastQuery
+from projections.forecast.waterfall import WaterfallQuery
+from projections.opportunities import queries as opportunities
+from projections.opportunities.queries import OpportunityListQuery
+from projections.questions import Question
+
+ORG = UUID(int=1)
+DAY, NOW = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
+STAGE = Condition("stage", "in", ("proposal",))
+SEARCH = Condition("search", "icontains", ("acme",))
+
+
+def listed(*conditions: Condition, **more: Any) -> Question:
+    return opportunities.page(OpportunityListQuery(ORG, conditions, **more), 50).question
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        (STAGE, questions.LIST),
+        (Condition("status", "in", ("open", "won")), questions.LIST),
+        (Condition("close_date", "gte", (DAY,)), questions.LIST),
+        (Condition("close_date", "isnull", (True,)), questions.LIST_SCANNED),
+        (Condition("owner", "in", (ORG,)), questions.LIST_OWNER),
+        (Condition("account", "in", (ORG,)), questions.LIST_ACCOUNT),
+        (Condition("amount", "gte", (Decimal(1),)), questions.LIST_SCANNED),
+        (Condition("currency", "in", ("EUR",)), questions.LIST_SCANNED),
+        (Condition("created_at", "lt", (NOW,)), questions.LIST_SCANNED),
+        (Condition("next_step", "icontains", ("call",)), questions.LIST_CONTAINS),
+        (Condition("tags", "all", ("a",)), questions.LIST_TAGS),
+        (SEARCH, questions.LIST_SEARCH),
+        (Condition("cf_region", "in", ("EMEA",), "text"), questions.LIST_CUSTOM_FIELD),
+    ],
+)
+def test_a_list_is_what_its_filters_make_it(condition: Condition, kind: Question) -> None:
+    assert listed(condition) is kind
+    assert listed(STAGE, condition) is kind
+
+
+def test_a_list_is_dear_as_soon_as_one_thing_about_it_is() -> None:
+    assert listed() is questions.LIST
+    assert listed(Condition("owner", "in", (ORG,)), SEARCH) is questions.LIST_SEARCH
+    assert listed(as_of=NOW) is questions.LIST_AS_OF
+    assert listed(order=(Order("name", False),)) is questions.LIST_ORDERED
+    assert listed(order=(Order("created_at", True), Order("amount", True))) is questions.LIST_ORDERED
+    for order in (Order("created_at", False), Order("amount", True), Order("close_date", False)):
+        assert listed(order=(order,)) is questions.LIST
+
+
+def test_a_page_far_down_is_dear_by_number_and_not_by_cursor() -> None:
+    query = OpportunityListQuery(ORG)
+    assert opportunities.page(query, 50, questions.DEEP - 1).question is questions.LIST
+    assert opportunities.page(query, 50, questions.DEEP).question is questions.LIST_DEEP
+    assert opportunities.cursor_page(query, 50, None).question is questions.LIST
+    assert opportunities.cursor_page(OpportunityListQuery(ORG, (SEARCH,)), 50, None).question is questions.LIST_SEARCH
+
+
+def test_a_forecast_is_cheap_from_balances_alone() -> None:
+    deals = SqlStatement("true", {})
+    for asked, kind in (
+        (ForecastQuery(ORG, DAY), questions.FORECAST),
+        (ForecastQuery(ORG, DAY, as_of=NOW), questions.FORECAST),
+        (ForecastQuery(ORG, DAY, where=deals), questions.FORECAST_FILTERED),
+        (ForecastQuery(ORG, DAY, where=deals, as_of=NOW), questions.FORECAST_AS_OF),
+        (ForecastQuery(ORG, DAY, where=deals, as_of=NOW, group_by="owner"), questions.FORECAST_GROUPED),
+    ):
+        assert current.forecast(asked).question is kind
+    assert waterfall.changes(WaterfallQuery(ORG, NOW, NOW, DAY)).question is questions.WATERFALL
+
+
+def test_what_is_counted_by_scanning_is_dear() -> None:
+    kinds = {
+        kind: directory.page(DirectoryListQuery(ORG, kind), 50).question.lane for kind in ("account", "contact", "user", "token")
+    }
+    assert kinds == {"account": "dear", "contact": "dear", "user": "cheap", "token": "cheap"}
+    plain = delivery_log.page(ORG, ORG, (), 50, 0)
+    assert (plain.rows.question.lane, plain.total.question.lane) == ("cheap", "dear")
+    assert delivery_log.page(ORG, ORG, (Condition("status", "in", ("dead",)),), 50, 0).rows.question.lane == "dear"
+
+
+def test_each_name_is_of_one_kind_and_what_says_nothing_is_dear() -> None:
+    tables = questions.DIRECTORY_LISTS, questions.LIST_FILTERS
+    kinds = [each for each in vars(questions).values() if isinstance(each, Question)]
+    kinds += [each for table in tables for each in table.values()]
+    assert len({kind.name for kind in kinds}) == len(set(kinds))
+    assert SqlStatement("SELECT 1", {}).question.lane == "dear"
