@@ -5,7 +5,7 @@ Refuses ranges of more than ``MAX_MONTHS`` months.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, cast, get_args
 
@@ -18,7 +18,7 @@ from app.http.operations import describe, query
 from app.http.param_types import CURRENCY, DATE, ParamType
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
-from app.http.response import JsonResponse
+from app.http.response import JsonResponse, rendered
 from app.resources.opportunities import FILTERS, PATH
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
@@ -119,9 +119,7 @@ async def get_forecast(request: Http) -> JsonResponse:
     today = shared.from_request(request).read_pool.clock.now().date()
     asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by), groups_limit)
     row = await shared.from_request(request).read_pool.row(identity, *current.forecast(asked))
-    if group_by is None:
-        return JsonResponse(encode(current.answer(asked, row)))
-    return JsonResponse(await asyncio.to_thread(lambda: encode(current.answer(asked, row))))  # thousands of groups take a while
+    return await rendered(_size(row), lambda: encode(current.answer(asked, row)))
 
 
 @get(
@@ -156,7 +154,12 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
         raise Invalid(errors)
     asked = WaterfallQuery(identity.org_id, start, end, now.date(), bounds, currency)
     row = await shared.from_request(request).read_pool.row(identity, *waterfall.changes(asked))
-    return JsonResponse(encode(waterfall.answer(asked, row)))
+    return await rendered(_size(row), lambda: encode(waterfall.answer(asked, row)))
+
+
+def _size(row: Sequence[Any]) -> int:
+    """The bytes of JSON in a row."""
+    return sum(len(column) for column in row if isinstance(column, bytes))
 
 
 async def _conditions(
