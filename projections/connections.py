@@ -22,6 +22,10 @@ _SET_ROLE: dict[Role, LiteralString] = {
     "reader": "SET ROLE opportunities_reader",
     "writer": "SET ROLE opportunities_writer",
 }
+THROUGH_INDEXES = "-c enable_seqscan=off -c enable_bitmapscan=off"
+"""Options for questions that an index answers in order: without statistics, the planner takes a table for small and sorts it."""
+BY_KEYS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Options for statements that find rows by their keys: a plan made while a table is small stays while it grows."""
 ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 """Options by which our side notices a dead peer."""
 SERVER_ALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"

@@ -52,6 +52,7 @@ LIST_FILTERS: Mapping[str, Question] = {
     "status": LIST,
     "close_date": LIST,
     "owner": LIST_OWNER,
+    "owner_email": LIST_OWNER,
     "account": LIST_ACCOUNT,
     "search": LIST_SEARCH,
     "tags": LIST_TAGS,
@@ -65,21 +66,29 @@ LIST_ORDERINGS = frozenset(
         ("updated_at", False),
         ("stage_entered_at", True),
         ("stage_entered_at", False),
+        ("close_date", True),
         ("close_date", False),
         ("amount", True),
+        ("amount", False),
         ("closed_at", True),
+        ("closed_at", False),
+        ("name", True),
+        ("name", False),
     }
 )
 """Field and whether it descends: alone, these come from an index; every other ordering is ``LIST_ORDERED``."""
 DEEP = 2_000
 """The offset from which on a page is ``LIST_DEEP``."""
 
-# Accounts and contacts are counted by scanning; of everything else in the directory there is little in an org, or in a deal.
+# Filtered accounts and contacts are counted one by one; of everything else in the directory there is little in an org or a deal.
 DIRECTORY = Question("directory", "cheap")
 DIRECTORY_LISTS: Mapping[str, Question] = {
     "account": Question("accounts", "dear"),
     "contact": Question("contacts", "dear"),
 }
+
+DIRECTORY_SORTED = frozenset({(("email", True),)})
+"""Orderings of the directory that no index gives."""
 
 # From balances, or from the deals and the ledger.
 FORECAST = Question("forecast", "cheap")

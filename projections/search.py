@@ -27,13 +27,24 @@ def searchable(name: str, more: str = "") -> str:
     return f" {first}\n {rest}" if rest else f" {first}"
 
 
+def split(stored: str) -> list[str]:
+    """The words of a name's searchable text, and of what is further in it."""
+    return list(dict.fromkeys(stored.split()))
+
+
 def words(phrase: str, name: str, params: dict[str, Any], holds: Callable[[str], str]) -> str:
     """SQL that holds if every word of a phrase is found; ``holds`` makes it for the parameter of a word's pattern."""
     terms = []
-    for n, word in enumerate(dict.fromkeys(folded(phrase).split())):
-        params[f"{name}w{n}"] = f"% {like(word)}%" if _begins(word) else f"%{like(word)}%"
+    for n, pattern in enumerate(patterns(phrase)):
+        params[f"{name}w{n}"] = pattern
         terms.append(holds(f"%({name}w{n})s"))
     return " AND ".join(terms) or "true"
+
+
+def patterns(phrase: str) -> list[str]:
+    """For every word of a phrase the pattern that finds it in a searchable text, or in a searchable word of one."""
+    words = dict.fromkeys(folded(phrase).split())
+    return [f"% {like(word)}%" if _begins(word) else f"%{like(word)}%" for word in words]
 
 
 def containing(phrase: str) -> str:

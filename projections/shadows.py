@@ -168,7 +168,7 @@ def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]
     for model in models:
         for statement in _COMMENT.sub("", model.ddl).split(";"):
             if text := statement.strip():
-                (indexes if re.match(r"CREATE (UNIQUE )?INDEX", text) else tables).append(text.encode())
+                (indexes if re.match(r"CREATE (UNIQUE )?INDEX|SELECT public.index", text) else tables).append(text.encode())
     return tables, indexes
 
 

@@ -77,9 +77,16 @@ def database(database_url: str | None) -> Iterator[Finding]:
         yield Finding(True, f"the database user may work as {' and '.join(prerequisites.ROLES)}")
         migrations.check(config.database_url)
         yield Finding(True, "the schema is this version's")
+        yield index_of_words(config.database_url)
     except (psycopg.Error, migrations.SchemaError, prerequisites.Unmet) as error:
         explained = explanations.explain(error)
         yield Finding(False, explained[0] if explained else str(error))
+
+
+def index_of_words(database_url: str) -> Finding:
+    with connections.connect(database_url, "doctor", statement_timeout_ms=migrations.CHECK_MS) as connection:
+        problem = prerequisites.without_index_of_words(connection)
+    return Finding(problem is None, problem or "searches for parts of words use an index")
 
 
 @click.command()

@@ -87,6 +87,23 @@ def too_old(server_version: int) -> str | None:
     return f"PostgreSQL {server_version // 10_000}.{server_version % 10_000} is too old: {OLDEST} or newer is needed."
 
 
+def without_index_of_words(connection: Connection[Any]) -> str | None:
+    """That searches read all words of an org, in a sentence with the remedy; None if there is an index."""
+    row = connection.execute(
+        """
+        SELECT EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+                       WHERE i.indrelid = 'public.opportunity_words'::regclass AND a.amname = 'gin')
+        """
+    ).fetchone()
+    if row and row[0]:
+        return None
+    return (
+        "Searches for parts of words have no index, and are slow in large orgs. As the database's owner, run:"
+        " CREATE EXTENSION IF NOT EXISTS pg_trgm; CREATE EXTENSION IF NOT EXISTS btree_gin;"
+        " then `opportunities rebuild directory opportunities`."
+    )
+
+
 def _check_version(connection: Connection[Any]) -> None:
     if problem := too_old(connection.info.server_version):
         raise Unmet(problem)

@@ -43,6 +43,7 @@ class Lane:
         self._turns = turns
         self._clock = clock
         self._timeout = timeout_ms
+        self._options = connections.THROUGH_INDEXES if name == "cheap" else ""
         self._free: list[ReadConnection] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._metrics = LaneMetrics(name)
@@ -142,7 +143,9 @@ class Lane:
 
     async def _open(self) -> ReadConnection:
         try:
-            connection = await connections.connect_async(self._url, "reader", statement_timeout_ms=self._timeout, role="reader")
+            connection = await connections.connect_async(
+                self._url, "reader", self._options, statement_timeout_ms=self._timeout, role="reader"
+            )
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
         connection.adapters.register_loader("varchar", _Bytes)

@@ -40,7 +40,7 @@ TABLE = ListSpec(
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
         )
     ),
-    orderings=("name", "email", "created_at", "updated_at"),
+    orderings=("name", "last_name", "email", "created_at", "updated_at"),
     order=(Order("created_at", True),),
     fields=Contact.__struct_fields__,
 )

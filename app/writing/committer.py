@@ -65,7 +65,7 @@ def connect(url: str, *, role: connections.Role | None = "writer", statement_tim
         # frees the log's lock if a writer falls silent in the middle of a transaction. In the middle of a statement it does not
         # look idle to the server; then the server ends it from PostgreSQL 17 on, and before that whoever waits does.
         f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
-        " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off",
+        f" -c plan_cache_mode=force_generic_plan {connections.BY_KEYS}",
         statement_timeout_ms=statement_timeout_ms,
         role=role,
     )
@@ -257,6 +257,7 @@ class Committer:
     def _commit(self, batch: _Batch, more: More | None, *, all_or_nothing: bool) -> None:
         """Run one transaction to the end. Statements whose rows come later have a cursor of their own."""
         statements = self._open()
+        statements.remembered.begin()
         cursor, locked = statements.cursor(), statements.cursor()
         cursor.execute("BEGIN", prepare=False)
         event_store.lock(locked)
@@ -278,6 +279,7 @@ class Committer:
             receive_bodies = _nothing
         cursor.execute("COMMIT", prepare=False)
         statements.flush()
+        statements.remembered.keep()
         receive_bodies()
         self._remember(decisions.states)
 

@@ -21,6 +21,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from domain.sql_cursor import Param
 from projections.connections import Bounded, Silent
 from projections.placeholders import numbered
+from projections.terms import Remembered
 
 _TEXT, _BINARY = pq.Format.TEXT, pq.Format.BINARY
 _FAILURES = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.PIPELINE_ABORTED)
@@ -66,6 +67,7 @@ class StatementBatch:
         self._transformer = Transformer(connection)
         self._names: dict[_Prepared, bytes] = {}
         self._asked: list[_Asked] = []
+        self.remembered = Remembered()
 
     def cursor(self) -> BatchedStatement:
         return BatchedStatement(self)
@@ -176,6 +178,7 @@ class BatchedStatement:
 
     def __init__(self, statements: StatementBatch) -> None:
         self._statements = statements
+        self.remembered = statements.remembered
         self._rows: Iterator[tuple[Any, ...]] | None = None
         self.answer: PGresult | None = None
 

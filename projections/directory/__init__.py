@@ -6,6 +6,7 @@ the API shows it, ``search`` as it is searched (see ``projections.search``). Of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -21,6 +22,7 @@ from domain.fold import Change
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, nfc
 from projections import versioned_rows
+from projections.directory import terms
 from projections.search import searchable
 
 DDL = """
@@ -38,6 +40,7 @@ CREATE TABLE directory (
     sort_at timestamptz NOT NULL,
     parent_id uuid,
     name text NOT NULL,
+    last_name text,
     lookup text,
     role text,
     expires_at timestamptz,
@@ -52,11 +55,21 @@ CREATE INDEX directory_kind ON directory (org_id, kind, sort_at DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX directory_parent ON directory (org_id, kind, parent_id, sort_at DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted AND parent_id IS NOT NULL;
+CREATE INDEX directory_name ON directory (org_id, kind, name, id)
+    WHERE valid_to = 'infinity' AND NOT deleted AND kind IN ('account', 'contact');
+CREATE INDEX directory_last_name ON directory (org_id, last_name, id)
+    WHERE valid_to = 'infinity' AND NOT deleted AND kind = 'contact';
+CREATE INDEX directory_updated_at ON directory (org_id, kind, valid_from DESC, id DESC)
+    WHERE valid_to = 'infinity' AND NOT deleted AND kind IN ('account', 'contact');
+CREATE INDEX directory_email ON directory (org_id, lookup, id)
+    WHERE valid_to = 'infinity' AND NOT deleted AND kind = 'contact';
 CREATE INDEX directory_lookup ON directory (kind, lookup)
     WHERE valid_to = 'infinity' AND NOT deleted AND lookup IS NOT NULL;
 CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = 'infinity' AND issued_with IS NOT NULL;
 
 CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
+
+CREATE TABLE directory_counts (org_id uuid NOT NULL, kind text NOT NULL, n bigint NOT NULL, PRIMARY KEY (org_id, kind));
 """
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -77,6 +90,7 @@ class _Row(Struct):
     sort_at: datetime
     parent_id: UUID | None
     name: str
+    last_name: str | None
     lookup: str | None
     role: str | None
     expires_at: datetime | None
@@ -143,6 +157,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
         sort_at=state.created_at,
         parent_id=None,
         name="",
+        last_name=None,
         lookup=None,
         role=None,
         expires_at=None,
@@ -154,13 +169,11 @@ def _row(kind: str, state: State, position: int) -> _Row:
         case account.State() | organization.State():
             row.name = state.name
         case contact.State():
-            row.name = f"{state.first_name} {state.last_name}"
+            row.name, row.last_name = f"{state.first_name} {state.last_name}", nfc(state.last_name)
             row.parent_id = state.account_id
             row.lookup = caseless(state.email) if state.email else None
-            row.search = searchable(row.name, state.email or "")
         case user.State():
             row.name, row.lookup = state.name, caseless(state.email)
-            row.search = searchable(state.name, state.email)
             row.active, row.role = state.active, state.role
         case token.State():
             row.name, row.lookup, row.parent_id = state.name, state.hash, state.user_id
@@ -171,29 +184,72 @@ def _row(kind: str, state: State, position: int) -> _Row:
         case webhook_endpoint.State():
             row.name, row.active = state.url, state.active
     row.name = nfc(row.name)
-    row.search = row.search or searchable(row.name)
+    row.search = _searchable(state) or searchable(row.name)
     return row
+
+
+def _searchable(state: State) -> str:
+    """The text in which an account, a contact or a user is searched."""
+    match state:
+        case account.State():
+            return searchable(nfc(state.name))
+        case contact.State():
+            return searchable(f"{state.first_name} {state.last_name}", state.email or "")
+        case user.State():
+            return searchable(state.name, state.email)
+    return ""
+
+
+def _live(state: State | None) -> bool:
+    return state is not None and not getattr(state, "deleted", False)
+
+
+def _searched(before: State | None) -> str | None:
+    """The searchable text of a live version."""
+    return _searchable(before) if before is not None and _live(before) else None
+
+
+class _Count(Struct):
+    org_id: UUID
+    kind: str
+    n: int
 
 
 class Directory:
     name = "directory"
-    version = 2
-    tables: tuple[str, ...] = ("directory", "identity_epochs")
-    ddl = DDL
-    zero_rows: Mapping[str, str] = {}
+    version = 3
+    tables: tuple[str, ...] = ("directory", "identity_epochs", "directory_counts", *terms.TABLES)
+    ddl = DDL + terms.DDL
+    zero_rows: Mapping[str, str] = {"directory_counts": "n = 0"}
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
         epochs: dict[UUID, _Epoch] = {}
-        for recorded, _, after in batch:
+        versions: list[tuple[_Row, str | None]] = []
+        counts: Counter[tuple[UUID, str]] = Counter()
+        for recorded, before, after in batch:
             kind = catalog.kind_of_event(type(recorded.event))
             if kind in ELSEWHERE:
                 continue
-            rows.append(_row(kind, after, recorded.position))
+            rows.append(row := _row(kind, after, recorded.position))
+            if kind in terms.KINDS:
+                versions.append((row, _searched(before)))
+                counts[row.org_id, kind] += _live(after) - _live(before)
             if kind in ("user", "token", "organization"):
                 epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
                 epoch.position = max(epoch.position, recorded.position)  # a rebuild reads stream by stream
         versioned_rows.write(cursor, "directory", rows)
+        terms.write(cursor, versions)
+        if deltas := [_Count(*key, n) for key, n in counts.items() if n]:
+            cursor.execute(
+                """
+                INSERT INTO directory_counts AS c
+                SELECT * FROM json_populate_recordset(NULL::directory_counts, %(rows)s::json)
+                ON CONFLICT (org_id, kind) DO UPDATE SET n = c.n + excluded.n
+                """,
+                {"rows": encode(deltas).decode()},
+                prepare=True,
+            )
         if epochs:
             cursor.execute(
                 """

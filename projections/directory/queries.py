@@ -1,6 +1,7 @@
 """Lists and records of the directory: SQL text and parameters from typed conditions.
 
-No value is part of a statement's text, except the LIMIT of a first page, which is an integer of ours.
+No value is part of a statement's text, except the LIMIT of a first page and the kind of the records, which are ours: so partial
+indexes of a kind are found.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ from uuid import UUID
 import msgspec
 
 from domain import custom_field
-from projections import questions, search
+from domain.text import folded
+from projections import questions, search, sources, terms
 from projections.conditions import COMPARE, Condition, Order, SqlStatement, part
+from projections.directory.terms import KINDS
+from projections.questions import Question
+from projections.terms import Group
 
 LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 
@@ -22,6 +27,7 @@ LIVE = "d.valid_to = 'infinity' AND NOT d.deleted"
 COLUMNS: dict[str, tuple[str, str]] = {
     "id": ("d.id", "uuid"),
     "name": ("d.name", "text"),
+    "last_name": ("d.last_name", "text"),
     "email": ("d.lookup", "text"),
     "role": ("d.role", "text"),
     "active": ("d.active", "boolean"),
@@ -33,6 +39,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "occurred_at": ("d.sort_at", "timestamptz"),
 }
 NULLABLE = frozenset({"email"})
+TABLE = sources.Table("directory", "d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +55,54 @@ class DirectoryListQuery:
 
 def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement:
     """A page: (records as JSON joined by commas or NULL, count of all)."""
-    params: dict[str, Any] = {"org_id": query.org_id, "kind": query.kind}
-    terms = ["d.org_id = %(org_id)s", "d.kind = %(kind)s", LIVE]
+    params: dict[str, Any] = {"org_id": query.org_id}
+    ordered = [f"d.org_id = %(org_id)s AND d.kind = '{query.kind}' AND {LIVE}"]
     if query.parent_id is not None:
         params["parent_id"] = query.parent_id
-        terms.append("d.parent_id = %(parent_id)s")
+        ordered.append("d.parent_id = %(parent_id)s")
+    others: list[str] = []
     for n, condition in enumerate(query.conditions):
-        terms.append(_term(condition, f"p{n}", params))
-    where = " AND ".join(terms)
-    order = _order_by(query.order)
-    text = f"""
-        SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, (SELECT count(*) FROM directory d WHERE {where})
-        FROM (SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)}) d
-    """
-    return SqlStatement(text, params, questions.DIRECTORY_LISTS.get(query.kind, questions.DIRECTORY))
+        text = _term(query.kind, condition, f"p{n}", params)
+        (ordered if condition.field != "search" and condition.operator != "icontains" else others).append(text)
+    where = " AND ".join([*ordered, *others])
+    order = _order_by(query)
+    source = f"(SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)})"
+    total = f"SELECT count(*) FROM directory d WHERE {where}"
+    groups = [group for condition in query.conditions for group in _groups(query.kind, condition)]
+    if groups:
+        params["groups"] = terms.groups(groups)
+        candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
+        remaining = [text for text in others if "split_part" in text] or ["true"]
+        parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
+        walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
+        asked = "%(limit)s::bigint" if offset else f"{limit:d}"
+        source = sources.page(TABLE, parts, walk, order, part(limit, offset, params), asked)
+        if len(ordered) == 1 and remaining == ["true"]:
+            total = f"SELECT count_directory_with_terms('{query.kind}', %(groups)s::jsonb)"
+    elif query.kind in KINDS and len(ordered) == 1 and not others:
+        total = (
+            f"SELECT coalesce(sum(c.n), 0)::bigint FROM directory_counts c WHERE c.org_id = %(org_id)s AND c.kind = '{query.kind}'"
+        )
+    text = f"SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, ({total}) FROM {source} d"
+    return SqlStatement(text, params, _question(query))
+
+
+def _question(query: DirectoryListQuery) -> Question:
+    """A list without filters is counted, and read in the order of an index."""
+    if query.kind in KINDS and not query.conditions and query.order not in questions.DIRECTORY_SORTED:
+        return questions.DIRECTORY
+    return questions.DIRECTORY_LISTS.get(query.kind, questions.DIRECTORY)
+
+
+def _groups(kind: str, condition: Condition) -> list[Group]:
+    """The groups of terms of all records that meet a condition, if terms know anything of it."""
+    if kind not in KINDS:
+        return []
+    if condition.field == "search":
+        return [Group(field=kind, word=pattern) for pattern in search.patterns(condition.values[0])]
+    if condition.operator == "icontains":
+        return [Group(field=kind, word=f"%{search.like(word)}%") for word in folded(condition.values[0]).split()]
+    return []
 
 
 def record(org_id: UUID, kind: str, id_: UUID) -> SqlStatement:
@@ -123,19 +164,24 @@ def custom_types(document: bytes) -> dict[str, custom_field.Type | None]:
     return {each.key: each.type if each.filterable else None for each in _definitions.decode(document)}
 
 
-def _order_by(order: tuple[Order, ...]) -> str:
+def _column(kind: str, field: str) -> tuple[str, str]:
+    """The column of a field and its type. Activities alone are sorted by another instant than that of their creation."""
+    return COLUMNS["occurred_at"] if field == "created_at" and kind != "activity" else COLUMNS[field]
+
+
+def _order_by(query: DirectoryListQuery) -> str:
     parts = []
-    for field, descending in (*order, Order("id", order[-1].descending)):
+    for field, descending in (*query.order, Order("id", query.order[-1].descending)):
         nulls = " NULLS LAST" if field in NULLABLE else ""
-        parts.append(f"{COLUMNS[field][0]} {'DESC' if descending else 'ASC'}{nulls}")
+        parts.append(f"{_column(query.kind, field)[0]} {'DESC' if descending else 'ASC'}{nulls}")
     return ", ".join(parts)
 
 
-def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
+def _term(kind: str, condition: Condition, name: str, params: dict[str, Any]) -> str:
     field, operator, values, _ = condition
     if field == "search":
         return search.words(values[0], name, params, lambda pattern: f"d.search LIKE {pattern}")
-    column, type_ = COLUMNS[field]
+    column, type_ = _column(kind, field)
     if operator == "icontains":
         params[name] = search.containing_name(values[0])
         return f"split_part(d.search, E'\\n', 1) LIKE %({name})s"
@@ -144,5 +190,8 @@ def _term(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if operator in COMPARE:
         params[name] = values[0]
         return f"{column} {COMPARE[operator]} %({name})s::{type_}"
+    if len(values) == 1:
+        params[name] = values[0]
+        return f"{column} = %({name})s::{type_}"
     params[name] = list(values)
     return f"{column} = ANY(%({name})s::{type_}[])"

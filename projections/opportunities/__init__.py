@@ -20,7 +20,7 @@ from domain.fold import Change
 from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
 from projections import versioned_rows
-from projections.opportunities import rows
+from projections.opportunities import rows, terms
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.
 LIVE = "o.valid_to = 'infinity' AND NOT o.deleted"
@@ -50,6 +50,8 @@ CREATE TABLE opportunities (
     stage text NOT NULL,
     status text NOT NULL,
     amount numeric,
+    -- See amounts.py.
+    amount_key bigint,
     currency text NOT NULL,
     probability int NOT NULL,
     close_date date,
@@ -86,9 +88,11 @@ CREATE INDEX opportunities_account ON opportunities (org_id, account_id)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_stakeholders ON opportunities USING gin (stakeholder_ids)
     WHERE valid_to = 'infinity' AND NOT deleted AND stakeholder_ids <> '{}';
+CREATE INDEX opportunities_name ON opportunities (org_id, name, id)
+    WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_updated_at ON opportunities (org_id, valid_from DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
-CREATE INDEX opportunities_amount ON opportunities (org_id, amount DESC NULLS LAST, id DESC)
+CREATE INDEX opportunities_amount ON opportunities (org_id, amount_key DESC NULLS LAST, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_stage_entered_at ON opportunities (org_id, stage_entered_at DESC, id DESC)
     WHERE valid_to = 'infinity' AND NOT deleted;
@@ -133,9 +137,9 @@ def _count(counts: Counter[tuple[UUID, UUID, str, str, str]], state: State | Non
 
 class Opportunities:
     name = "opportunities"
-    version = 3
-    tables: tuple[str, ...] = ("opportunities", "opportunity_counts")
-    ddl = DDL
+    version = 4
+    tables: tuple[str, ...] = ("opportunities", "opportunity_counts", *terms.TABLES)
+    ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
@@ -147,6 +151,7 @@ class Opportunities:
                 _count(counts, cast("State | None", before), -1)
                 _count(counts, after, +1)
         versioned_rows.write(cursor, "opportunities", found)
+        terms.write(cursor, batch)
         if deltas := [_Count(*key, n) for key, n in counts.items() if n]:
             cursor.execute(
                 """

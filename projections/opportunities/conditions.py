@@ -14,13 +14,17 @@ from msgspec import structs
 
 from projections import search
 from projections.conditions import COMPARE, Condition
+from projections.opportunities import amounts
 from projections.opportunities.rows import Compared, folded_key
 
 
 class Column(NamedTuple):
+    """``key`` is a column of whole numbers in the same order, if there is one, by which lists are filtered and ordered."""
+
     sql: str
     type: str
     nullable: bool = False
+    key: str | None = None
 
 
 _TYPES = {str: "text", int: "int", Decimal: "numeric", date: "date", datetime: "timestamptz"}
@@ -40,8 +44,11 @@ COLUMNS = {
     "account": Column("o.account_id", "uuid"),
     "updated_at": Column("o.valid_from", "timestamptz"),
     **{field.name: _column(field.name, field.type) for field in structs.fields(Compared)},
+    "amount": Column("o.amount", "numeric", True, "o.amount_key"),
 }
 ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
+LEAKPROOF = frozenset(COLUMNS) - {"actual_amount"} | {"owner_email"}
+"""Fields whose comparisons row-level security lets an index make."""
 
 
 def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
@@ -50,20 +57,22 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if custom_type is not None:
         return _custom_to_sql(field.removeprefix("cf_"), operator, values, custom_type, name, params)
     if operator == "isnull":
-        return f"{COLUMNS[field].sql} IS {'NULL' if values[0] else 'NOT NULL'}"
+        return f"{COLUMNS[field].key or COLUMNS[field].sql} IS {'NULL' if values[0] else 'NOT NULL'}"
     if field == "tags":
         params[name] = list(values)
         return f"o.tags {'@>' if operator == 'all' else '&&'} %({name})s::text[]"
     if field == "owner_email":
-        params[name] = list(values)
-        return (
-            "o.owner_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s AND d.kind = 'user'"
-            f" AND d.valid_to = 'infinity' AND NOT d.deleted"
-            f" AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
-        )
+        return _owner_to_sql(values, name, params)
     if field == "search":
         return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
-    column, type_, _ = COLUMNS[field]
+    return _column_to_sql(condition, name, params)
+
+
+def _column_to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
+    field, operator, values, _ = condition
+    column, type_, _, key = COLUMNS[field]
+    if key is not None:
+        return _key_to_sql(key, operator, values, name, params)
     if operator == "icontains":
         params[name] = search.containing(values[0])
         return _contains(f"'{field}'", column, name)
@@ -81,22 +90,42 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     return f"{column} = ANY(%({name})s::{type_}[])"
 
 
+def _owner_to_sql(values: tuple[Any, ...], name: str, params: dict[str, Any]) -> str:
+    """Owners by email address or id. Of one address there is one user, whose index gives the order too."""
+    users = (
+        "SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s AND d.kind = 'user' AND d.valid_to = 'infinity' AND NOT d.deleted"
+    )
+    if len(values) == 1:
+        params[name] = values[0]
+        return f"o.owner_id = ({users} AND d.lookup = %({name})s LIMIT 1)"
+    params[name] = list(values)
+    return f"o.owner_id IN ({users} AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
+
+
+def _key_to_sql(key: str, operator: str, values: tuple[Any, ...], name: str, params: dict[str, Any]) -> str:
+    if operator in COMPARE:
+        params[name] = amounts.at_least(values[0]) if operator in ("gte", "lt") else amounts.at_most(values[0])
+        return f"{key} {COMPARE[operator]} %({name})s::bigint"
+    params[name] = amounts.keys(values)
+    return f"{key} = ANY(%({name})s::bigint[])"
+
+
 def _contains(key: str, text: str, name: str) -> str:
     """Whether a text has the pattern ``name`` in it. What is ASCII is not in ``folded``; lower() of the C collation is the same in
     every database."""
     return f'coalesce(o.folded ->> {key}, lower(({text}) COLLATE "C")) LIKE %({name})s'
 
 
-def _in_a_name(pattern: str, valid: str = "d.valid_to = 'infinity'") -> str:
+def _in_a_name(pattern: str) -> str:
     """Found in the name of the deal or in its account's, which is looked up in the directory, so that a rename shows at once."""
-    return (
-        f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
-        f" AND d.kind = 'account' AND {valid} AND d.search LIKE {pattern}))"
-    )
+    return f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM accounts_with_word({pattern}) d (id)))"
 
 
 def _in_a_name_as_of(pattern: str) -> str:
-    return _in_a_name(pattern, "d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s")
+    return (
+        f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
+        f" AND d.kind = 'account' AND d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND d.search LIKE {pattern}))"
+    )
 
 
 _CUSTOM_CASTS = {"number": ("number", "numeric"), "date": ("string", "text"), "checkbox": ("boolean", "boolean")}

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from projections.conditions import Order
+from projections.opportunities import amounts
 from projections.opportunities.conditions import COLUMNS
 
 
@@ -87,10 +88,21 @@ def _matched(pattern: re.Pattern[str], text: str) -> str:
     return text
 
 
+def within(key: Order, value: Any) -> str | None:
+    """SQL for where the first key of the rows after the cursor may be, as far as they have one; None if ``after`` says it. Its
+    parameter is that of ``after``."""
+    column = COLUMNS[key.field]
+    if not column.nullable:
+        return None
+    if value is None:
+        return "false"
+    return f"{column.key or column.sql} {'<=' if key.descending else '>='} %(k0)s::{'bigint' if column.key else column.type}"
+
+
 def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) -> str:
     """SQL for the rows after the cursor: a row comparison if the ordering allows, which an index can follow, else by cases."""
-    for n, value in enumerate(values):
-        params[f"k{n}"] = value
+    for n, (key, value) in enumerate(zip(keys, values, strict=True)):
+        params[f"k{n}"] = amounts.key(value) if COLUMNS[key.field].key and value is not None else value
     if len({key.descending for key in keys}) == 1 and not any(COLUMNS[key.field].nullable for key in keys):
         columns = ", ".join(COLUMNS[key.field].sql for key in keys)
         marks = ", ".join(f"%(k{n})s" for n in range(len(keys)))
@@ -98,7 +110,9 @@ def after(keys: Sequence[Order], values: Sequence[Any], params: dict[str, Any]) 
     cases: list[str] = []
     equal: list[str] = []
     for n, (key, value) in enumerate(zip(keys, values, strict=True)):
-        (column, type_, nullable), sign = COLUMNS[key.field], "<" if key.descending else ">"
+        (column, type_, nullable, whole), sign = COLUMNS[key.field], "<" if key.descending else ">"
+        if whole is not None:
+            column, type_ = whole, "bigint"
         if value is None:  # nulls come last: only the next key can be beyond them
             equal.append(f"{column} IS NULL")
             continue

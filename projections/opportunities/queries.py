@@ -12,17 +12,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from projections import questions
+from projections import questions, sources, terms
 from projections.conditions import Condition, Order, SqlStatement, part
-from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors
-from projections.opportunities.conditions import COLUMNS, to_sql
+from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, orderings
+from projections.opportunities.conditions import COLUMNS, LEAKPROOF, to_sql
+from projections.opportunities.orderings import order_by
 from projections.questions import Question
+from projections.terms import Group
 
 MAX_ACTIVITIES = 50
+TABLE = sources.Table("opportunities", "o")
 
 # Filters for which there are counters.
-_COUNTED = frozenset({"stage", "status", "owner", "close_date"})
+_COUNTED = frozenset({"stage", "status", "owner", "owner_email", "close_date"})
 
+
+# Filters that leave so few deals that it is better to look at each of them than for terms.
+_NARROW = frozenset({"owner", "owner_email", "account"})
 
 DEFAULT_ORDER = (Order("created_at", True),)
 
@@ -116,13 +122,29 @@ def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> SqlStateme
 
 def where(query: OpportunityListQuery) -> SqlStatement:
     """The condition on ``opportunities o`` for a list, with its parameters."""
-    params: dict[str, Any] = {"org_id": query.org_id}
-    terms = ["o.org_id = %(org_id)s", LIVE if query.as_of is None else AS_OF]
-    if query.as_of is not None:
-        params["as_of"] = query.as_of
+    params, first = _of_org(query)
+    return SqlStatement(" AND ".join([first, *(to_sql(each, f"p{n}", params) for n, each in enumerate(query.conditions))]), params)
+
+
+def _of_org(query: OpportunityListQuery) -> tuple[dict[str, Any], str]:
+    """Parameters and the condition that every list has."""
+    if query.as_of is None:
+        return {"org_id": query.org_id}, f"o.org_id = %(org_id)s AND {LIVE}"
+    return {"org_id": query.org_id, "as_of": query.as_of}, f"o.org_id = %(org_id)s AND {AS_OF}"
+
+
+def _groups(query: OpportunityListQuery) -> tuple[list[Group], list[int]]:
+    """The groups of terms that all deals on a list have, none if there is no way to know, and which conditions, by number, these
+    do not settle."""
+    groups: list[Group] = []
+    unsettled = []
     for n, condition in enumerate(query.conditions):
-        terms.append(to_sql(condition, f"p{n}", params))
-    return SqlStatement(" AND ".join(terms), params)
+        found = finding.by_terms(condition, query.org_id) if query.as_of is None else None
+        if found is not None:
+            groups += found.groups
+        if found is None or not found.exactly:
+            unsettled.append(n)
+    return groups, unsettled
 
 
 def _counted(query: OpportunityListQuery) -> bool:
@@ -158,11 +180,10 @@ def _filtered(condition: Condition) -> Question:
 def count(query: OpportunityListQuery) -> SqlStatement:
     """The exact number of deals on the list: from the counters if they know the filters, else counted."""
     if not _counted(query):
-        matching = where(query)
-        return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
+        return _count_each(query)
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s"]
-    by_owner = any(condition.field == "owner" for condition in query.conditions)
+    by_owner = any(condition.field in ("owner", "owner_email") for condition in query.conditions)
     by_date = any(condition.field == "close_date" for condition in query.conditions)
     if not by_owner:
         terms.append(f"o.owner_id = '{NOBODY}'")
@@ -172,30 +193,92 @@ def count(query: OpportunityListQuery) -> SqlStatement:
     return SqlStatement(f"SELECT coalesce(sum(o.n), 0)::bigint FROM opportunity_counts o WHERE {' AND '.join(terms)}", params)
 
 
+def _count_each(query: OpportunityListQuery) -> SqlStatement:
+    groups, unsettled = _groups(query)
+    if groups and not unsettled:
+        text = "SELECT count_opportunities_with_terms(%(groups)s::jsonb)"
+        return SqlStatement(text, {"groups": terms.groups(groups)})
+    if groups and not any(condition.field in _NARROW for condition in query.conditions):
+        params, first = _of_org(query)
+        remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
+        params["groups"] = terms.groups(groups)
+        return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, _candidates(None), remaining)}", params)
+    matching = where(query)
+    return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
+
+
+def _candidates(most: str | None, *, newest: bool = True) -> str:
+    return f"SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, {most or 'NULL'}::bigint, {newest}) t (id)"
+
+
+def _source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str | None = None) -> SqlStatement:
+    """The deals of a page, as a table expression to be named ``o``. Raises ``InvalidCursor``."""
+    params, first = _of_org(query)
+    within = None
+    if cursor:
+        last = cursors.decode(cursor, query.keys)
+        first += " AND " + cursors.after(query.keys, last, params)
+        within = cursors.within(query.keys[0], last[0])
+    texts = [to_sql(condition, f"p{n}", params) for n, condition in enumerate(query.conditions)]
+    shown = part(limit, offset, params)
+    asked = "%(limit)s::bigint" if offset else f"{limit:d}"
+    through = f"{asked} + %(offset)s::bigint" if offset else asked
+    if parts := _parts(query, first, texts, params, None if cursor else through):
+        walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
+        return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked), params)
+    text = " AND ".join([first, *texts])
+    if query.as_of is not None:
+        found = f"(SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order_by(query.keys)} {shown})"
+    else:
+        found = orderings.first(text, query.keys, shown, through, within=within)
+    if not offset:
+        return SqlStatement(found, params)
+    deferred = f"SELECT k.id, k.version FROM {found} k"
+    return SqlStatement(f"(SELECT o.* FROM ({deferred}) k JOIN opportunities o USING (id, version))", params)
+
+
+def _parts(
+    query: OpportunityListQuery, first: str, texts: Sequence[str], params: dict[str, Any], through: str | None
+) -> sources.Parts | None:
+    """How a list is found through an index that does not give its order; None if there is none, or one that does. ``through`` is
+    the number of deals up to the page's end, if the first of the list are enough."""
+    groups, unsettled = _groups(query)
+    ordered, others, remaining = [first], list[str](), ["true"]
+    amounts = list[str]()
+    for n, (condition, text) in enumerate(zip(query.conditions, texts, strict=True)):
+        if condition.field == "amount" and query.order[0].field != "amount":
+            amounts.append(text)
+        elif condition.field in LEAKPROOF and condition.operator != "icontains":
+            ordered.append(text)
+            continue
+        others.append(text)
+        if n in unsettled:
+            remaining.append(text)
+    if groups:
+        params["groups"] = terms.groups(groups)
+        few = len(ordered) == len(remaining) == 1 and query.order == (Order("created_at", query.keys[0].descending),)
+        candidates = _candidates(through if few else None, newest=query.keys[0].descending)
+    elif amounts and query.as_of is None:
+        candidates = f"SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {' AND '.join(amounts)} OFFSET 0"
+    else:
+        return None
+    return sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
+
+
 def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: bool = True) -> SqlStatement:
     """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join)."""
-    condition = where(query)
-    order = _order_by(query.keys, "o")
-    total = f"({count(query).text})" if counted else "NULL::bigint"
-    if offset:
-        source = (
-            f"(SELECT o.* FROM (SELECT o.id, o.version FROM opportunities o WHERE {condition.text}"
-            f" ORDER BY {order} {part(limit, offset, condition.params)}) k JOIN opportunities o USING (id, version))"
-        )
-    else:
-        source = f"(SELECT o.* FROM opportunities o WHERE {condition.text} ORDER BY {order} LIMIT {limit:d})"
-    text = f"SELECT string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar, {total} FROM {source} o"
-    return SqlStatement(text, condition.params, question(query, offset))
+    source = _source(query, limit, offset)
+    order = order_by(query.keys)
+    total, params = _total(query, counted)
+    text = f"SELECT string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar, {total} FROM {source.text} o"
+    return SqlStatement(text, source.params | params, question(query, offset))
 
 
-def _order_by(keys: Sequence[Order], alias: str) -> str:
-    parts = []
-    for field, descending in keys:
-        column = COLUMNS[field].sql.replace("o.", f"{alias}.", 1)
-        # No NULLS LAST where nothing is null, so that the ordering is the index's.
-        nulls = " NULLS LAST" if COLUMNS[field].nullable else ""
-        parts.append(f"{column} {'DESC' if descending else 'ASC'}{nulls}")
-    return ", ".join(parts)
+def _total(query: OpportunityListQuery, counted: bool) -> tuple[str, dict[str, Any]]:
+    if not counted:
+        return "NULL::bigint", {}
+    counting = count(query)
+    return f"({counting.text})", counting.params
 
 
 def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, counted: bool = True) -> SqlStatement:
@@ -203,20 +286,17 @@ def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, 
 
     Its cost does not depend on its depth. Raises ``InvalidCursor``.
     """
-    condition = where(query)
-    params, text = condition.params, condition.text
-    if cursor:
-        text += " AND " + cursors.after(query.keys, cursors.decode(cursor, query.keys), params)
-    order = _order_by(query.keys, "o")
-    total = f"({count(query).text})" if counted else "NULL::bigint"
+    source = _source(query, limit + 1, cursor=cursor)
+    order = order_by(query.keys)
+    total, params = _total(query, counted)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
     return SqlStatement(
         f"""
         SELECT string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
                {total}, (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]
-        FROM (SELECT k.*, row_number() OVER (ORDER BY {order.replace("o.", "k.")}) AS rn, count(*) OVER () AS total
-              FROM (SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order} LIMIT {limit + 1:d}) k) o
+        FROM (SELECT k.*, row_number() OVER (ORDER BY {order_by(query.keys, "k")}) AS rn, count(*) OVER () AS total
+              FROM {source.text} k) o
         """,
-        params,
+        source.params | params,
         question(query),
     )

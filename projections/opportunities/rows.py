@@ -21,6 +21,7 @@ from domain.money import quantized
 from domain.opportunity.events import ProbabilitySource, State, Status
 from domain.text import folded, json_nfc, nfc
 from projections import versioned_rows
+from projections.opportunities import amounts
 from projections.search import searchable
 
 T = TypeVar("T", bound=Struct)
@@ -86,6 +87,7 @@ class Row(Compared, kw_only=True):
     valid_to: datetime | str
     deleted: bool
     name: str
+    amount_key: int | None
     account_id: UUID
     owner_id: UUID
     tags: tuple[str, ...]
@@ -137,6 +139,7 @@ def render(state: State, position: int) -> Row:
         valid_to=versioned_rows.INFINITY,
         deleted=state.deleted,
         name=nfc(state.name),
+        amount_key=None if state.amount is None else amounts.key(state.amount),
         account_id=state.account_id,
         owner_id=state.owner_id,
         tags=state.tags if plain else tuple(map(nfc, state.tags)),

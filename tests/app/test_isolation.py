@@ -5,6 +5,7 @@ The paths are those of the application itself, and the statements those that it 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -408,6 +409,55 @@ def test_without_an_org_the_application_sees_nothing_at_all(world: World, statem
                 assert not [secret for secret in secrets if secret in seen], text
             for table in readable:
                 assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,), table
+
+
+FINDING = {
+    "opportunities_with_terms": "SELECT * FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true)",
+    "count_opportunities_with_terms": "SELECT count_opportunities_with_terms(%(groups)s::jsonb)",
+    "directory_with_terms": "SELECT * FROM directory_with_terms('account', %(groups)s::jsonb, 10, true)",
+    "accounts_with_word": "SELECT * FROM accounts_with_word(%(groups)s::jsonb -> 0 ->> 'word')",
+    "count_directory_with_terms": "SELECT count_directory_with_terms('contact', %(groups)s::jsonb)",
+}
+"""Functions that look with the owner's rights in the org of the connection."""
+ELSEWHERE = {"identity_of", "lag_of", "webhook_gauges", "webhook_deliveries_added", "webhook_deliveries_changed"}
+"""Those that look across orgs: for the holder of a token, for numbers of all orgs together, and for the queues of senders."""
+
+
+def test_no_function_finds_a_record_of_another_org(world: World) -> None:
+    with psycopg.connect(world.url, autocommit=True) as connection:
+        rows = connection.execute("SELECT terms FROM opportunity_terms UNION ALL SELECT terms FROM directory_terms").fetchall()
+        anything: list[dict[str, Any]] = [{"terms": [term for row in rows for term in row[0]]}]
+        anything += [{"field": field, "word": "%"} for field in ("name", "account", "contact")]
+        connection.execute("SET ROLE opportunities_reader")
+        for org in (None, "", str(uuid4()), str(world.ours.id)):
+            if org is not None:
+                connection.execute("SELECT set_config('app.org_id', %s, false)", (org,))
+            ours = org == str(world.ours.id)
+            for name, text in FINDING.items():
+                asked = [*anything, {"field": "name", "word": "%", "account": "%"}] if "opportunities" in name else anything
+                found = [told(connection, text, {"groups": json.dumps([group])}) for group in asked]
+                assert not [one for one in found if world.leaks(one)], name
+                assert any(one not in (b"[]", b"[(0,)]") for one in found) == ours, (name, org)
+
+
+def test_the_functions_that_have_the_owners_rights_are_known(world: World) -> None:
+    with psycopg.connect(world.url) as connection:
+        rows = connection.execute(
+            """
+            SELECT p.proname FROM pg_proc p
+            WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+              AND has_function_privilege('opportunities_reader', p.oid, 'EXECUTE')
+            """
+        ).fetchall()
+        helpers = connection.execute(
+            """
+            SELECT p.proname FROM pg_proc p
+            WHERE p.pronamespace = 'public'::regnamespace AND p.proname ~ '^(terms_|index_words)'
+              AND has_function_privilege('opportunities_reader', p.oid, 'EXECUTE')
+            """
+        ).fetchall()
+    assert {row[0] for row in rows} == FINDING.keys() | ELSEWHERE
+    assert helpers == []
 
 
 def tables(connection: psycopg.Connection[Any]) -> list[str]:

@@ -30,6 +30,7 @@ def found(database_url: str, company: Company, field: str, value: str, **more: s
     condition = Condition(field, operator, (value,), **more)  # type: ignore[arg-type]
     query = page(OpportunityListQuery(company.id, (condition,)), 50)
     with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT set_config('app.org_id', %s, false)", (str(company.id),))
         row = connection.execute(query.text.encode(), query.params).fetchone()
     assert row is not None
     return int(row[1])

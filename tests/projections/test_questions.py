@@ -58,9 +58,9 @@ def test_a_list_is_dear_as_soon_as_one_thing_about_it_is() -> None:
     assert listed() is questions.LIST
     assert listed(Condition("owner", "in", (ORG,)), SEARCH) is questions.LIST_SEARCH
     assert listed(as_of=NOW) is questions.LIST_AS_OF
-    assert listed(order=(Order("name", False),)) is questions.LIST_ORDERED
+    assert listed(order=(Order("probability", False),)) is questions.LIST_ORDERED
     assert listed(order=(Order("created_at", True), Order("amount", True))) is questions.LIST_ORDERED
-    for order in (Order("created_at", False), Order("amount", True), Order("close_date", False)):
+    for order in (Order("created_at", False), Order("amount", False), Order("close_date", True), Order("name", True)):
         assert listed(order=(order,)) is questions.LIST
 
 
@@ -86,10 +86,13 @@ def test_a_forecast_is_cheap_from_balances_alone() -> None:
 
 
 def test_what_is_counted_by_scanning_is_dear() -> None:
-    kinds = {
-        kind: directory.page(DirectoryListQuery(ORG, kind), 50).question.lane for kind in ("account", "contact", "user", "token")
-    }
-    assert kinds == {"account": "dear", "contact": "dear", "user": "cheap", "token": "cheap"}
+    def lane(kind: str, *conditions: Condition, field: str = "name", descending: bool = True) -> str:
+        query = DirectoryListQuery(ORG, kind, conditions, (Order(field, descending),))
+        return directory.page(query, 50).question.lane
+
+    found = {kind: (lane(kind), lane(kind, SEARCH)) for kind in ("account", "contact", "user")}
+    assert found == {"account": ("cheap", "dear"), "contact": ("cheap", "dear"), "user": ("cheap", "cheap")}
+    assert (lane("contact", field="email"), lane("contact", field="email", descending=False)) == ("dear", "cheap")
     plain = delivery_log.page(ORG, ORG, (), 50, 0)
     assert (plain.rows.question.lane, plain.total.question.lane) == ("cheap", "dear")
     assert delivery_log.page(ORG, ORG, (Condition("status", "in", ("dead",)),), 50, 0).rows.question.lane == "dear"

@@ -51,7 +51,7 @@ def test_statements_stand_beside_what_they_read_and_write() -> None:
 def test_every_statement_of_a_read_models_tables_ends_at_its_semicolon() -> None:
     """A rebuild tells them apart there, so none may stand in a comment or a text."""
     statements = [part.strip() for model in READ_MODELS for part in model.ddl.split(";")]
-    assert [part for part in statements if part and not part.startswith(("CREATE ", "ALTER "))] == []
+    assert [part for part in statements if part and not part.startswith(("CREATE ", "ALTER ", "SELECT public.index_"))] == []
 
 
 def test_json_is_written_by_msgspec() -> None:

@@ -10,6 +10,9 @@ from tests.support.sources import modules
 SUBJECTS = {
     "domain/deal_fields.py": "domain/test_opportunity_changes.py",
     "domain/sql_cursor.py": "domain/test_event_store.py",
+    "projections/directory/terms.py": "projections/test_directory.py",
+    "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",
+    "projections/sources.py": "projections/opportunities/test_finding.py",
     "projections/placeholders.py": "app/writing/test_statements.py",
     "app/cli/audit.py": "projections/test_feed.py",
     "app/cli/config.py": "app/cli/test_main.py",

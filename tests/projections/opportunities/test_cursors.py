@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from projections.conditions import Order, part
+from projections.opportunities import amounts
 from projections.opportunities.cursors import InvalidCursor, after, decode, encode
 
 ID = "00000000-0000-0000-0000-000000000007"
@@ -108,16 +109,19 @@ def test_a_cursor_of_any_length_is_read() -> None:
         ),
         (
             ["amount", "id"],
-            ["5", ID],
-            "(((o.amount > %(k0)s::numeric OR o.amount IS NULL)) OR (o.amount = %(k0)s::numeric AND o.id > %(k1)s::uuid))",
+            [Decimal(5), ID],
+            (
+                "(((o.amount_key > %(k0)s::bigint OR o.amount_key IS NULL))"
+                " OR (o.amount_key = %(k0)s::bigint AND o.id > %(k1)s::uuid))"
+            ),
         ),
-        (["amount", "id"], [None, ID], "((o.amount IS NULL AND o.id > %(k1)s::uuid))"),
+        (["amount", "id"], [None, ID], "((o.amount_key IS NULL AND o.id > %(k1)s::uuid))"),
         (
             ["-close_date", "amount", "id"],
-            [None, "5", ID],
+            [None, Decimal(5), ID],
             (
-                "((o.close_date IS NULL AND (o.amount > %(k1)s::numeric OR o.amount IS NULL))"
-                " OR (o.close_date IS NULL AND o.amount = %(k1)s::numeric AND o.id > %(k2)s::uuid))"
+                "((o.close_date IS NULL AND (o.amount_key > %(k1)s::bigint OR o.amount_key IS NULL))"
+                " OR (o.close_date IS NULL AND o.amount_key = %(k1)s::bigint AND o.id > %(k2)s::uuid))"
             ),
         ),
     ],
@@ -125,7 +129,8 @@ def test_a_cursor_of_any_length_is_read() -> None:
 def test_the_rows_beyond_a_cursor(order: list[str], values: list[Any], sql: str) -> None:
     params: dict[str, Any] = {"org_id": 1}
     assert after([Order(name.removeprefix("-"), name.startswith("-")) for name in order], values, params) == sql
-    assert params == {"org_id": 1, **{f"k{n}": value for n, value in enumerate(values)}}
+    given = [amounts.key(value) if isinstance(value, Decimal) else value for value in values]
+    assert params == {"org_id": 1, **{f"k{n}": value for n, value in enumerate(given)}}
 
 
 def test_a_page_beyond_the_first_shares_its_statement_with_all_others() -> None:

@@ -84,6 +84,6 @@ def test_only_texts_beyond_ascii_have_a_form_to_be_searched_in() -> None:
 def test_every_column_that_is_compared_filters_and_orders() -> None:
     assert set(Compared.__struct_fields__) <= set(COLUMNS)
     assert set(Compared.__struct_fields__) <= ORDERINGS
-    assert COLUMNS["amount"] == ("o.amount", "numeric", True)
-    assert COLUMNS["status"] == ("o.status", "text", False)
-    assert COLUMNS["created_at"] == ("o.created_at", "timestamptz", False)
+    assert COLUMNS["amount"] == ("o.amount", "numeric", True, "o.amount_key")
+    assert COLUMNS["status"] == ("o.status", "text", False, None)
+    assert COLUMNS["created_at"] == ("o.created_at", "timestamptz", False, None)

@@ -1,0 +1,69 @@
+"""What accounts and contacts are found by: the words of their names, and of contacts' email addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.sql_cursor import SqlCursor
+from projections import terms
+from projections.search import split
+from projections.terms import Found, Word
+
+DDL = """
+CREATE TABLE directory_terms (
+    id uuid PRIMARY KEY,
+    org_id uuid NOT NULL,
+    kind text NOT NULL,
+    deleted boolean NOT NULL,
+    created_at timestamptz NOT NULL,
+    terms bigint[] NOT NULL
+);
+CREATE INDEX directory_terms_terms ON directory_terms USING gin (terms) WITH (gin_pending_list_limit = 1024);
+
+CREATE TABLE directory_words (
+    org_id uuid NOT NULL,
+    field text NOT NULL,
+    word text NOT NULL,
+    term bigint NOT NULL,
+    PRIMARY KEY (term, org_id)
+);
+SELECT public.index_words('directory_words');
+"""
+TABLES = ("directory_terms", "directory_words")
+KINDS = frozenset({"account", "contact"})
+"""Of records with terms, and with a counter."""
+
+
+class Named(Found):
+    """``deleted`` ones stay, because deals may still name them."""
+
+    kind: str
+    deleted: bool
+
+
+class Version(Protocol):
+    """What this looks at of a row of the directory."""
+
+    id: UUID
+    org_id: UUID
+    kind: str
+    created_at: datetime
+    deleted: bool
+    search: str
+
+
+def write(cursor: SqlCursor, versions: Sequence[tuple[Version, str | None]]) -> None:
+    """Of rows of the directory, each with the searchable text of the live version before it, if there was one."""
+    found: dict[UUID, Found | None] = {}
+    words: list[Word] = []
+    for row, before in versions:
+        if row.kind not in KINDS or (row.search == before and not row.deleted):
+            continue
+        new = [terms.named(row.org_id, row.kind, word) for word in split(row.search)]
+        found[row.id] = Named(row.id, row.org_id, row.created_at, sorted({word.term for word in new}), row.kind, row.deleted)
+        words += new
+    terms.write(cursor, "directory_terms", found, ("deleted", "terms"))
+    terms.write_words(cursor, "directory_words", words)

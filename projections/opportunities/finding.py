@@ -1,0 +1,68 @@
+"""Which conditions on deals an index of terms can answer, and with which groups of terms."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from domain.text import folded
+from projections import search
+from projections.conditions import Condition
+from projections.opportunities import terms
+from projections.terms import Group
+
+
+class Found(NamedTuple):
+    """The groups of terms of all deals that meet a condition; if ``exactly``, of no others."""
+
+    groups: list[Group]
+    exactly: bool = True
+
+
+def by_terms(condition: Condition, org_id: UUID) -> Found | None:
+    """None for a condition that terms know nothing of."""
+    field, operator, values, custom_type = condition
+    if custom_type is not None:
+        key = field.removeprefix("cf_")
+        if operator == "icontains":
+            return _containing(org_id, key, values[0])
+        return _of_value(org_id, key, condition) if operator == "in" else None
+    if field == "tags":
+        tags = [terms.tag(org_id, value) for value in values]
+        return Found([Group([each]) for each in tags] if operator == "all" else [Group(tags)])
+    if field == "search":
+        if not (patterns := search.patterns(values[0])):
+            return None
+        return Found([Group(field=terms.NAME, word=pattern, account=pattern) for pattern in patterns])
+    return None
+
+
+def _containing(org_id: UUID, key: str, phrase: str) -> Found | None:
+    """A text with the phrase in it has words with the phrase's in them, but not the other way round."""
+    words = dict.fromkeys(folded(phrase).split())
+    if not words:
+        return None
+    unsplit = terms.unsplit(org_id, key)
+    groups = [Group([unsplit], field=terms.field_of(key), word=f"%{search.like(word)}%") for word in words]
+    return Found(groups, exactly=False)
+
+
+def _of_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
+    values = condition.values
+    match condition.custom_type:
+        case "number":
+            return Found([Group([terms.number_value(org_id, key, Decimal(value)) for value in values])])
+        case "checkbox":
+            return Found([Group([terms.boolean_value(org_id, key, value) for value in values])])
+        case "multiselect":
+            return Found([Group([terms.option(org_id, key, value) for value in values])])
+        case "date":
+            values = tuple(value.isoformat() if isinstance(value, date) else value for value in values)
+            return Found([Group([terms.text_value(org_id, key, value) for value in values])])
+    if any(value.startswith(("[", "{")) for value in values):  # a list or an object in its form as text
+        return None
+    alternatives = [terms.text_value(org_id, key, value) for value in values]
+    alternatives += [terms.boolean_value(org_id, key, value == "true") for value in values if value in ("true", "false")]
+    return Found([Group(alternatives)])

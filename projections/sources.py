@@ -1,0 +1,56 @@
+"""Where a page of a list comes from if no index gives both its order and its filters.
+
+First a bounded number of records is looked at in the list's order, among which what many have is found. If they do not fill the
+page, everything that an index of the filters' own finds is put in order: then it is not much, or rare at this end of the list.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+WALK = 2_000
+"""Records looked at in the list's order before the filters' index is asked."""
+
+
+class Table(NamedTuple):
+    """A table of versions, which have ``id`` and ``version``."""
+
+    name: str
+    alias: str
+
+
+class Parts(NamedTuple):
+    """Conditions on a table: ``ordered`` those that an index in the list's order may check, ``others`` the rest; and SQL that
+    selects the ids of all ``candidates`` to meet these, and what they must still meet."""
+
+    ordered: str
+    others: str
+    candidates: str
+    remaining: str
+
+
+def joined(table: Table, candidates: str, condition: str) -> str:
+    """The candidates that meet a condition: looked up one by one, however many the planner expects."""
+    name, a = table
+    return f"({candidates}) c CROSS JOIN LATERAL (SELECT {a}.* FROM {name} {a} WHERE {a}.id = c.id AND {condition} OFFSET 0) {a}"
+
+
+def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str) -> str:
+    """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
+    number of rows asked for, ``part`` that and where they begin, as SQL."""
+    name, a = table
+    found = joined(table, parts.candidates, f"{parts.ordered} AND {parts.remaining}")
+    return f"""(
+        WITH walked AS MATERIALIZED (
+            SELECT {a}.id, {a}.version, ({parts.others}) AS meets FROM {walk} {a}
+        ), near AS MATERIALIZED (SELECT w.id, w.version FROM walked w WHERE w.meets {part}),
+        done AS MATERIALIZED (
+            SELECT (SELECT count(*) FROM near) = {limit} OR (SELECT count(*) FROM walked) < {WALK} AS enough
+        )
+        SELECT {a}.* FROM (
+            SELECT n.id, n.version FROM near n WHERE (SELECT d.enough FROM done d)
+            UNION ALL
+            SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {found} ORDER BY {order} {part}) f
+            WHERE NOT (SELECT d.enough FROM done d)
+        ) k JOIN {name} {a} USING (id, version)
+    )"""

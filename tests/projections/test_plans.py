@@ -1,0 +1,137 @@
+"""How much is read does not hang on statistics: a fresh database without any reads a page for a page, and rows by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.writing.committer import Committer
+from domain import account, contact, opportunity
+from projections import connections
+from projections.conditions import Condition, Order, SqlStatement
+from projections.directory.queries import DirectoryListQuery
+from projections.directory.queries import page as directory_page
+from projections.opportunities import queries
+from projections.opportunities.queries import OpportunityListQuery
+from projections.placeholders import numbered
+from projections.registry import READ_MODELS
+from tests.support import postgres
+from tests.support.commands import Company
+
+DEALS, RECORDS, PAGE = 1_500, 400, 20
+
+
+class Fresh:
+    def __init__(self, url: str, company: Company, read: int) -> None:
+        self.url = url
+        self.company = company
+        self.read = read
+        """Rows that the writer read in sequence while it filled the tables."""
+
+
+@pytest.fixture(scope="module")
+def fresh(template_database: str) -> Iterator[Fresh]:
+    """Filled, and never analysed."""
+    with postgres.database(template_database) as url, closing(Committer(url)) as committer:
+        with psycopg.connect(url, autocommit=True) as owner:
+            for table in (table for model in READ_MODELS for table in model.tables):
+                owner.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = off)").format(sql.Identifier(table)))
+        company = Company(committer)
+        fill(company)
+        committer.close()
+        with psycopg.connect(url) as owner:
+            row = owner.execute(
+                "SELECT sum(seq_tup_read)::bigint, bool_or(last_analyze IS NOT NULL OR last_autoanalyze IS NOT NULL)"
+                " FROM pg_stat_user_tables WHERE relname = ANY(%s)",
+                (["opportunities", "opportunity_terms", "directory_terms", "forecast_entries"],),
+            ).fetchone()
+        assert row is not None
+        assert row[1] is False
+        yield Fresh(url, company, row[0])
+
+
+def fill(company: Company) -> None:
+    commands: list[Any] = []
+    for n in range(RECORDS):
+        commands.append(account.Create(name=f"Account {n}"))
+        commands.append(contact.Create(first_name="Jane", last_name=f"Doe {n}", email=f"jane{n}@acme.example"))
+    for n in range(DEALS):
+        day = date(2026, 1, 1) + timedelta(days=n % 300)
+        tags = ("red", "rare") if n % 500 == 7 else ("red",)
+        deal: dict[str, Any] = {"amount": Decimal(n), "close_date": day if n % 9 else None, "tags": tags}
+        commands.append(company.creation(f"Deal {n}", **deal))
+    envelopes = [company.envelope(command) for command in commands]
+    for start in range(0, len(envelopes), 50):
+        results = company.committer.run(envelopes[start : start + 50])
+        deals = [one.stream_id for one in envelopes[start : start + 50] if isinstance(one.command, opportunity.Create)]
+        company.committer.run([company.envelope(opportunity.ChangeStage(stage="proposal"), id_) for id_ in deals[:25]])
+        assert not [result for result in results if isinstance(result, Exception)]
+
+
+def most_rows(fresh: Fresh, statement: SqlStatement) -> int:
+    """The most rows that a step of the statement goes through, with the plan that serves all parameters."""
+    text, names = numbered(statement.text)
+    given = sql.SQL(", ").join(sql.Literal(statement.params[name]) for name in names)
+    asked = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE question({})").format(given)
+    with connections.connect(
+        fresh.url, "reader", connections.THROUGH_INDEXES, statement_timeout_ms=15_000, role="reader"
+    ) as connection:
+        connection.execute("SELECT set_config('app.org_id', %s, false)", (str(fresh.company.id),))
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(b"PREPARE question AS " + text)
+        row = connection.execute(asked).fetchone()
+    assert row is not None
+    plan = row[0][0]["Plan"]
+    return max(int(step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))) for step in steps(plan))
+
+
+def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from steps(part)
+
+
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("field", ["created_at", "updated_at", "close_date", "amount", "name", "stage_entered_at", "closed_at"])
+def test_a_page_of_deals_reads_no_more_than_a_page(fresh: Fresh, field: str, descending: bool) -> None:
+    query = OpportunityListQuery(fresh.company.id, (), (Order(field, descending),))
+    assert most_rows(fresh, queries.page(query, PAGE)) <= 3 * PAGE
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Condition("stage", "in", ("proposal",)),
+        Condition("status", "in", ("open",)),
+        Condition("owner_email", "in", ("admin@acme.example",)),
+        Condition("close_date", "lte", (date(2026, 12, 1),)),
+    ],
+    ids=str,
+)
+def test_a_page_of_what_many_deals_have_reads_little(fresh: Fresh, condition: Condition) -> None:
+    query = OpportunityListQuery(fresh.company.id, (condition,))
+    assert most_rows(fresh, queries.page(query, PAGE)) <= 25 * PAGE
+
+
+@pytest.mark.parametrize("kind", ["account", "contact"])
+@pytest.mark.parametrize("descending", [True, False])
+@pytest.mark.parametrize("field", ["created_at", "updated_at", "name"])
+def test_a_page_of_the_directory_reads_no_more_than_a_page(fresh: Fresh, field: str, descending: bool, kind: str) -> None:
+    query = DirectoryListQuery(fresh.company.id, kind, (), (Order(field, descending),))
+    assert most_rows(fresh, directory_page(query, PAGE)) <= 3 * PAGE
+
+
+def test_contacts_are_read_by_their_last_names(fresh: Fresh) -> None:
+    query = DirectoryListQuery(fresh.company.id, "contact", (), (Order("last_name", False),))
+    assert most_rows(fresh, directory_page(query, PAGE)) <= 3 * PAGE
+
+
+def test_writing_finds_rows_by_their_keys(fresh: Fresh) -> None:
+    assert fresh.read < DEALS
