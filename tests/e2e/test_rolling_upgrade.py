@@ -9,6 +9,7 @@ from uuid_utils.compat import uuid7
 
 from app.process import children
 from app.writing.provisioning import Provisioned
+from projections.registry import READ_MODELS
 from tests.support.commands import log
 from tests.support.processes import opportunities
 from tests.support.scenarios import OPPORTUNITIES
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.e2e
 DEAL = {"name": "Deal", "account_id": str(uuid7())}
 
 
+NEWER = {model.name: model.version for model in READ_MODELS}
 OLDER = ("tests.support.other_version", "forecast,directory=1")
 
 
@@ -41,10 +43,12 @@ def test_old_and_new_side_by_side_leave_nothing_out(empty_database_url: str) -> 
     org = Provisioned(**made)
     with serving(empty_database_url, program=OLDER) as old, Load(old, org):
         assert appended(20)
-        assert done("migrate").splitlines() == ["rebuilt read model directory version 2", "rebuilt read model forecast version 1"]
+        assert done("migrate").splitlines() == [
+            f"rebuilt read model {name} version {NEWER[name]}" for name in ("directory", "forecast")
+        ]
         refused = created(old, org)
         assert (refused.status, refused.json()["code"]) == (503, "schema")
-        assert "Read model directory is at version 2, this program's is 1" in refused.json()["detail"]
+        assert f"Read model directory is at version {NEWER['directory']}, this program's is 1" in refused.json()["detail"]
         assert int(refused.headers["retry-after"]) > 0
         with old.client(org.token) as client:
             assert client.get(OPPORTUNITIES).status == 200
