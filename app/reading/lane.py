@@ -53,6 +53,7 @@ class Lane:
             await asyncio.gather(*self._ending)
         while self._free:
             await self._free.pop().close()
+        self._metrics.publish()
 
     async def rows(
         self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
@@ -60,7 +61,7 @@ class Lane:
         """All rows of a statement as the org sees them. Raises ``Unavailable``, ``TooManyWaiting``."""
         if not self._turns.take(who):
             await self._wait(who)
-        self._metrics.in_use.inc()
+        self._metrics.began()
         began = monotonic()
         busy: list[ReadConnection] = []
         try:
@@ -75,12 +76,11 @@ class Lane:
 
     async def _wait(self, who: Asker) -> None:
         since = monotonic()
-        self._metrics.waiting.inc()
+        self._metrics.queued()
         try:
             await self._turns.wait(who)
         finally:
-            self._metrics.waiting.dec()
-            self._metrics.waits.observe(monotonic() - since)
+            self._metrics.unqueued(monotonic() - since)
 
     async def _end(self, reader: ReadConnection, who: Asker, question: Question, began: float) -> None:
         try:
@@ -92,8 +92,7 @@ class Lane:
 
     def _leave(self, who: Asker, question: Question, began: float) -> None:
         seconds = monotonic() - began
-        self._metrics.in_use.dec()
-        self._metrics.observe(question, seconds)
+        self._metrics.ended(question, seconds)
         self._turns.give_back(who, seconds)
 
     async def _answer(

@@ -112,7 +112,8 @@ class ReadPool:
     ) -> tuple[int, list[tuple[Any, ...]]]:
         """The identity epoch of an org and all rows of a statement, as the org sees them. Raises ``TooManyWaiting``,
         ``Unavailable``."""
-        found = await self._fetch((org_id, token_id), org_id, _with_epoch(text), {**params, "epoch_org": org_id}, question)
+        lane, values = self._lanes[question.lane], {**params, "epoch_org": org_id}
+        found = await lane.rows((org_id, token_id), org_id, _with_epoch(text), values, question)
         return found[0][0], [row[2:] for row in found if row[1]]
 
     async def current(self, identity: Identity) -> Identity:
@@ -145,7 +146,7 @@ class ReadPool:
 
     async def identities(self, hashes: Collection[str]) -> dict[str, Identity]:
         """The owners of the tokens with these SHA-256; expired ones are included. Raises ``Unavailable``."""
-        rows = await self._fetch(_NOBODY, None, _HOLDERS, {"hashes": list(hashes)}, IDENTITY)
+        rows = await self._ask(_HOLDERS, {"hashes": list(hashes)}, IDENTITY)
         found = {row[6]: Identity(*row) for row in rows}
         if len(self._identities) + len(found) > MAX_IDENTITIES:
             self._identities.clear()
@@ -154,17 +155,16 @@ class ReadPool:
 
     async def gauges(self, text: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """All rows of a statement for ``/metrics``, which concerns no particular org. Raises ``Unavailable``."""
-        return await self._fetch(_NOBODY, None, text, params, GAUGES)
+        return await self._ask(text, params, GAUGES)
 
     async def ping(self) -> None:
         """Query the time. Raises ``Unavailable`` if the database does not answer."""
         self.clock.expire()
-        await self._fetch(_NOBODY, None, "SELECT 1", {}, PING)
+        await self._ask("SELECT 1", {}, PING)
 
-    async def _fetch(
-        self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
-    ) -> list[tuple[Any, ...]]:
-        return await self._lanes[question.lane].rows(who, org_id, text, params, question)
+    async def _ask(self, text: str, params: Mapping[str, Any], question: Question) -> list[tuple[Any, ...]]:
+        """All rows of a statement of our own, which concerns no particular org."""
+        return await self._lanes[question.lane].rows(_NOBODY, None, text, params, question)
 
 
 @lru_cache(maxsize=2000)

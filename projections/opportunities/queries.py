@@ -159,14 +159,20 @@ def _counted(query: OpportunityListQuery) -> bool:
 
 def question(query: OpportunityListQuery, offset: int = 0) -> Question:
     """What kind of question a list is: the first dear thing that it asks for."""
-    asked = [questions.LIST_AS_OF] if query.as_of is not None else []
-    asked += map(_filtered, query.conditions)
+    asked = [_filtered(condition) for condition in query.conditions]
+    if query.as_of is not None:
+        asked.append(questions.LIST_AS_OF)
     if query.order and (len(query.order) > 1 or query.order[0] not in questions.LIST_ORDERINGS):
         asked.append(questions.LIST_ORDERED)
     if offset >= questions.DEEP:
         asked.append(questions.LIST_DEEP)
-    # What is true sorts last: cheap questions after dear ones, and the plain list after all.
-    return min(asked, key=lambda one: (one.lane == "cheap", one is questions.LIST), default=questions.LIST)
+    found = questions.LIST
+    for each in asked:
+        if each.lane == "dear":
+            return each
+        if each is not questions.LIST:
+            found = each
+    return found
 
 
 def _filtered(condition: Condition) -> Question:
