@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -82,7 +84,15 @@ class Recorded(Struct, frozen=True):
 
 def set_fields(struct: Struct) -> dict[str, Any]:
     """The fields of an event or command that are set, by name."""
-    return {name: value for name in struct.__struct_fields__ if (value := getattr(struct, name)) is not UNSET}
+    names, values = _all_fields(type(struct))
+    return {name: value for name, value in zip(names, values(struct), strict=True) if value is not UNSET}
+
+
+@cache
+def _all_fields(cls: type[Struct]) -> tuple[tuple[str, ...], Callable[[Struct], tuple[Any, ...]]]:
+    """The names of a struct's fields, and a function that gets their values, all at once."""
+    names = cls.__struct_fields__
+    return names, attrgetter(*names) if len(names) > 1 else lambda struct: tuple(getattr(struct, name) for name in names)
 
 
 def changed_fields(state: State, wanted: Mapping[str, Any]) -> dict[str, Any]:

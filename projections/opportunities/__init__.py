@@ -112,6 +112,10 @@ CREATE TABLE opportunity_counts (
 """
 
 
+_Place = tuple[UUID, UUID, str, str, str]
+"""Where deals are counted: org, owner, close date, stage and status."""
+
+
 class _Count(Struct):
     org_id: UUID
     owner_id: UUID
@@ -126,13 +130,20 @@ def _day(value: date | None) -> str:
     return NO_DATE if value is None else value.isoformat()
 
 
-def _count(counts: Counter[tuple[UUID, UUID, str, str, str]], state: State | None, sign: int) -> None:
-    if state is None or state.deleted:
-        return
-    day = _day(state.close_date)
-    for owner in (NOBODY, state.owner_id):
-        for close_date in (ANY_DATE, day):
-            counts[state.org_id, owner, close_date, state.stage, state.status] += sign
+def _count(moved: Counter[_Place], state: State | None, sign: int) -> None:
+    if state is not None and not state.deleted:
+        moved[state.org_id, state.owner_id, _day(state.close_date), state.stage, state.status] += sign
+
+
+def _counts(moved: Mapping[_Place, int]) -> list[_Count]:
+    """What is to be added to the counts: by owner and of anybody, by close date and of any."""
+    counts: Counter[_Place] = Counter()
+    for (org_id, owner_id, close_date, stage, status), n in moved.items():
+        if n:
+            for owner in (NOBODY, owner_id):
+                for day in (ANY_DATE, close_date):
+                    counts[org_id, owner, day, stage, status] += n
+    return [_Count(*place, n) for place, n in counts.items() if n]
 
 
 class Opportunities:
@@ -144,15 +155,15 @@ class Opportunities:
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         found: list[rows.Row] = []
-        counts: Counter[tuple[UUID, UUID, str, str, str]] = Counter()
+        moved: Counter[_Place] = Counter()
         for recorded, before, after in batch:
             if isinstance(after, State):
                 found.append(rows.render(after, recorded.position))
-                _count(counts, cast("State | None", before), -1)
-                _count(counts, after, +1)
+                _count(moved, cast("State | None", before), -1)
+                _count(moved, after, +1)
         versioned_rows.write(cursor, "opportunities", found)
         terms.write(cursor, batch)
-        if deltas := [_Count(*key, n) for key, n in counts.items() if n]:
+        if deltas := _counts(moved):
             cursor.execute(
                 """
                 INSERT INTO opportunity_counts AS c
