@@ -58,7 +58,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         connections=settings.read_connections,
         dear_connections=settings.dear_connections,
         statement_timeout_ms=settings.statement_timeout_ms,
-        dear_timeout_ms=settings.dear_timeout_ms,
+        dear_timeout_ms=min(settings.dear_timeout_ms, settings.statement_timeout_ms),
     )
     draining = asyncio.Event()
     arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)

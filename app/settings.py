@@ -74,7 +74,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     dear_connections: Annotated[
         int, Meta(description="Database connections per process for dear reads; a token uses half of them at most.", ge=1, le=100)
     ] = 2
-    dear_timeout_ms: Annotated[int, Meta(description="The longest a dear read may take.", ge=100)] = 15_000
+    dear_timeout_ms: Annotated[
+        int, Meta(description="The longest a dear read may take; never longer than any statement may.", ge=100)
+    ] = 15_000
     cors_origins: Annotated[
         str,
         Meta(
