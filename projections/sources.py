@@ -35,11 +35,25 @@ def joined(table: Table, candidates: str, condition: str) -> str:
     return f"({candidates}) c CROSS JOIN LATERAL (SELECT {a}.* FROM {name} {a} WHERE {a}.id = c.id AND {condition} OFFSET 0) {a}"
 
 
+def versions(table: Table, found: str) -> str:
+    """The rows of versions, by the ``id`` and ``version`` of what was ``found``, as a table expression. They too are looked up one
+    by one: without statistics, the planner would rather read all rows of the org and compare."""
+    name, a = table
+    row = f"SELECT {a}.* FROM {name} {a} WHERE {a}.id = k.id AND {a}.version = k.version OFFSET 0"
+    return f"(SELECT {a}.* FROM ({found}) k CROSS JOIN LATERAL ({row}) {a})"
+
+
 def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str) -> str:
     """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
     number of rows asked for, ``part`` that and where they begin, as SQL."""
-    name, a = table
+    a = table.alias
     found = joined(table, parts.candidates, f"{parts.ordered} AND {parts.remaining}")
+    chosen = f"""
+        SELECT n.id, n.version FROM near n WHERE (SELECT d.enough FROM done d)
+        UNION ALL
+        SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {found} ORDER BY {order} {part}) f
+        WHERE NOT (SELECT d.enough FROM done d)
+    """
     return f"""(
         WITH walked AS MATERIALIZED (
             SELECT {a}.id, {a}.version, ({parts.others}) AS meets FROM {walk} {a}
@@ -47,10 +61,5 @@ def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: st
         done AS MATERIALIZED (
             SELECT (SELECT count(*) FROM near) = {limit} OR (SELECT count(*) FROM walked) < {WALK} AS enough
         )
-        SELECT {a}.* FROM (
-            SELECT n.id, n.version FROM near n WHERE (SELECT d.enough FROM done d)
-            UNION ALL
-            SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {found} ORDER BY {order} {part}) f
-            WHERE NOT (SELECT d.enough FROM done d)
-        ) k JOIN {name} {a} USING (id, version)
+        SELECT {a}.* FROM {versions(table, chosen)} {a}
     )"""

@@ -68,7 +68,8 @@ def _stakeholders(shown: str, as_of: datetime | None) -> str:
         "coalesce(CASE cardinality(o.stakeholder_ids) WHEN 0 THEN ''"
         f" WHEN 1 THEN (SELECT d.{shown} FROM directory d WHERE d.id = o.stakeholder_ids[1] AND {found})"
         f" ELSE (SELECT string_agg(d.{shown}, ',' ORDER BY s.n)"
-        f" FROM unnest(o.stakeholder_ids) WITH ORDINALITY AS s (id, n) JOIN directory d ON d.id = s.id AND {found}) END, '')"
+        " FROM unnest(o.stakeholder_ids) WITH ORDINALITY AS s (id, n)"
+        f" CROSS JOIN LATERAL (SELECT d.{shown} FROM directory d WHERE d.id = s.id AND {found} OFFSET 0) d) END, '')"
     )
 
 
@@ -239,8 +240,7 @@ def _source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: st
         found = orderings.first(text, query.keys, shown, through, within=within)
     if not offset:
         return SqlStatement(found, params)
-    deferred = f"SELECT k.id, k.version FROM {found} k"
-    return SqlStatement(f"(SELECT o.* FROM ({deferred}) k JOIN opportunities o USING (id, version))", params)
+    return SqlStatement(sources.versions(TABLE, f"SELECT k.id, k.version FROM {found} k"), params)
 
 
 def _parts(

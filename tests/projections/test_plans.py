@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from app.writing.committer import Committer
+from app.writing.envelope import Envelope
 from domain import account, contact, opportunity
 from projections import connections
 from projections.conditions import Condition, Order, SqlStatement
@@ -58,20 +59,24 @@ def fresh(template_database: str) -> Iterator[Fresh]:
 
 
 def fill(company: Company) -> None:
+    people = [contact.Create(first_name="Jane", last_name=f"Doe {n}", email=f"jane{n}@acme.example") for n in range(RECORDS)]
+    run(company, [company.envelope(account.Create(name=f"Account {n}")) for n in range(RECORDS)])
+    run(company, envelopes := [company.envelope(command) for command in people])
+    contacts = [each.stream_id for each in envelopes]
     commands: list[Any] = []
-    for n in range(RECORDS):
-        commands.append(account.Create(name=f"Account {n}"))
-        commands.append(contact.Create(first_name="Jane", last_name=f"Doe {n}", email=f"jane{n}@acme.example"))
     for n in range(DEALS):
         day = date(2026, 1, 1) + timedelta(days=n % 300)
         tags = ("red", "rare") if n % 500 == 7 else ("red",)
-        deal: dict[str, Any] = {"amount": Decimal(n), "close_date": day if n % 9 else None, "tags": tags}
+        both = tuple(contacts[(n + m) % RECORDS] for m in range(2))
+        deal: dict[str, Any] = {"stakeholder_ids": both, "amount": Decimal(n), "close_date": day if n % 9 else None, "tags": tags}
         commands.append(company.creation(f"Deal {n}", **deal))
-    envelopes = [company.envelope(command) for command in commands]
+    run(company, deals := [company.envelope(command) for command in commands])
+    run(company, [company.envelope(opportunity.ChangeStage(stage="proposal"), each.stream_id) for each in deals[::2]])
+
+
+def run(company: Company, envelopes: list[Envelope]) -> None:
     for start in range(0, len(envelopes), 50):
         results = company.committer.run(envelopes[start : start + 50])
-        deals = [one.stream_id for one in envelopes[start : start + 50] if isinstance(one.command, opportunity.Create)]
-        company.committer.run([company.envelope(opportunity.ChangeStage(stage="proposal"), id_) for id_ in deals[:25]])
         assert not [result for result in results if isinstance(result, Exception)]
 
 
@@ -118,6 +123,12 @@ def test_a_page_of_deals_reads_no_more_than_a_page(fresh: Fresh, field: str, des
 def test_a_page_of_what_many_deals_have_reads_little(fresh: Fresh, condition: Condition) -> None:
     query = OpportunityListQuery(fresh.company.id, (condition,))
     assert most_rows(fresh, queries.page(query, PAGE)) <= 25 * PAGE
+
+
+def test_a_later_page_and_what_few_have_are_looked_up_row_by_row(fresh: Fresh) -> None:
+    assert most_rows(fresh, queries.page(OpportunityListQuery(fresh.company.id), PAGE, 2 * PAGE)) <= 3 * PAGE
+    rare = OpportunityListQuery(fresh.company.id, (Condition("tags", "any", ("rare",)),))
+    assert most_rows(fresh, queries.page(rare, PAGE)) <= DEALS
 
 
 @pytest.mark.parametrize("kind", ["account", "contact"])
