@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from app.migrations import prerequisites
 from app.writing.committer import Committer
 from domain import account, opportunity
 from projections import rebuild, sources
@@ -218,14 +219,18 @@ def test_many_alternatives_are_looked_up_one_by_one(database_url: str) -> None:
 
 def test_the_index_of_words_can_be_missed(database_url: str) -> None:
     """Where the extensions are not to be had, all words of the org are read."""
-    with psycopg.connect(database_url, autocommit=True) as owner:
+    with closing(psycopg.connect(database_url, autocommit=True)) as owner, a_company(database_url) as company:
+        assert prerequisites.without_index_of_words(owner) is None
         owner.execute("DROP EXTENSION IF EXISTS pg_trgm, btree_gin CASCADE")
-    with a_company(database_url) as company, reading(database_url, company.id) as connection:
         company.deal("Renewal")
         rebuild.rebuild(database_url, ["opportunities", "directory"])
-        for search in ("enew", "re", "cme", "nothing"):
-            query = OpportunityListQuery(company.id, (Condition("search", "icontains", (search,)),))
-            assert listed(connection, query, 50)[1] == (search != "nothing")
+        problem = prerequisites.without_index_of_words(owner)
+        assert problem is not None
+        assert "CREATE EXTENSION IF NOT EXISTS pg_trgm" in problem
+        with reading(database_url, company.id) as connection:
+            for search in ("enew", "re", "cme", "nothing"):
+                query = OpportunityListQuery(company.id, (Condition("search", "icontains", (search,)),))
+                assert listed(connection, query, 50)[1] == (search != "nothing")
 
 
 def test_which_conditions_terms_can_answer() -> None:
