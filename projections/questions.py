@@ -90,12 +90,15 @@ DIRECTORY_LISTS: Mapping[str, Question] = {
 DIRECTORY_SORTED = frozenset({(("email", True),)})
 """Orderings of the directory that no index gives."""
 
-# From balances, or from the deals and the ledger.
+# From balances and movements, or from the deals and the ledger; so are the days of a month that a waterfall's bound cuts.
 FORECAST = Question("forecast", "cheap")
 FORECAST_FILTERED = Question("forecast_filtered", "dear")
 FORECAST_AS_OF = Question("forecast_as_of", "dear")
 FORECAST_GROUPED = Question("forecast_grouped", "dear")
-WATERFALL = Question("waterfall", "dear")
+WATERFALL = Question("waterfall", "cheap")
+WATERFALL_DAYS = Question("waterfall_days", "dear")
+WATERFALL_EXPANDED = Question("waterfall_expanded", "dear")
+WATERFALL_OPPORTUNITIES = Question("waterfall_opportunities", "dear")
 
 # Deliveries of webhooks; their list is in order of an index, but counted by scanning.
 DELIVERY = Question("delivery", "cheap")

@@ -16,17 +16,18 @@ contributions before and after it, step by step, so that each step has one cause
   the new one in (``increased``), because no rate may be used here. So neither step ever has the other's sign.
 - What changes no contribution (owner, stage at the same probability, tags, a lost deal) posts nothing.
 
-Balances are the running sums of the ledger, by month and by day: the current ones, and the movement of each month in
-which events occurred. There are no rates here: every sum is in the deals' own currencies.
+Balances are the running sums of the ledger, by month and by day: the current ones, and by cause what moved in each month in
+which events occurred. Movements are the same sums for each day on which events occurred. There are no rates here: every sum
+is in the deals' own currencies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 from uuid import UUID
 
 import msgspec
@@ -35,16 +36,25 @@ from msgspec import Struct
 from domain.fold import Change
 from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
-from projections.forecast.money import Contribution, ForecastStatus, contribution
+from projections.forecast.money import ZERO, Contribution, ForecastStatus, contribution, exact_sum
 
 INFINITY = "infinity"
 """As a day: that of the unscheduled deals. As a period of balances: everything up to now."""
 
 Cause = Literal["created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored"]
 
-# ``period`` is the month in which events occurred, or 'infinity' for all of them; ``day`` is a day, or the first of a month
-# by ``grain``. The unscheduled deals are a month and have no days.
-DDL = """
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+SUMS = ("unweighted", "weighted", "n")
+AMOUNTS = tuple(f"{cause}_{amount}" for cause in CAUSES for amount in ("unweighted", "weighted"))
+"""The columns of balances and movements that say how much of a sum is due to each cause."""
+
+# In balances ``period`` is the month in which events occurred, or 'infinity' for all of them, whose causes are not told apart;
+# ``day`` is a day, or the first of a month by ``grain``. The unscheduled deals are a month and have no days. In movements
+# ``period`` is the day on which events occurred; ``day`` is that of a won deal, because of the rates, and of an open one the
+# first of its month. A cause is two columns and not a key, because an event often has several for the same deals and day.
+# Programs of version 1 of this read model find the columns and sums that they read.
+_CAUSES_DDL = ", ".join(f"{name} numeric NOT NULL" for name in AMOUNTS)
+DDL = f"""
 CREATE TABLE forecast_entries (
     org_id uuid NOT NULL,
     opportunity_id uuid NOT NULL,
@@ -70,29 +80,41 @@ CREATE TABLE forecast_balances (
     unweighted numeric NOT NULL,
     weighted numeric NOT NULL,
     n bigint NOT NULL,
+    {_CAUSES_DDL},
     PRIMARY KEY (org_id, grain, period, day, currency, status)
+) WITH (fillfactor = 70);
+
+CREATE TABLE forecast_movements (
+    org_id uuid NOT NULL,
+    period date NOT NULL,
+    day date NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    unweighted numeric NOT NULL,
+    weighted numeric NOT NULL,
+    n bigint NOT NULL,
+    {_CAUSES_DDL},
+    PRIMARY KEY (org_id, period, day, currency, status)
 ) WITH (fillfactor = 70);
 """
 
-# One parse and one sum per batch: the balances are updated from the very rows that went into the ledger.
-POST = """
+
+def _add(table: str, keys: tuple[str, ...]) -> str:
+    """SQL that adds the rows of a parameter with the table's name to it; what they do not have is zero."""
+    sums = (*SUMS, *AMOUNTS)
+    zeros = f"ROW({', '.join(['NULL'] * len(keys) + ['0'] * len(sums))})::{table}"
+    return f"""
+        INSERT INTO {table} AS b SELECT * FROM json_populate_recordset({zeros}, %({table})s::json)
+        ON CONFLICT ({", ".join(keys)}) DO UPDATE SET {", ".join(f"{name} = b.{name} + excluded.{name}" for name in sums)}
+    """
+
+
+_KEYS = ("org_id", "grain", "period", "day", "currency", "status")
+POST = f"""
 WITH posted AS (
     INSERT INTO forecast_entries SELECT * FROM json_populate_recordset(NULL::forecast_entries, %(rows)s::json)
-    RETURNING org_id, date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date AS period, day, currency, status,
-        unweighted, weighted, n
-)
-INSERT INTO forecast_balances AS b
-SELECT p.org_id, g.grain, o.period, g.day, p.currency, p.status, sum(p.unweighted), sum(p.weighted), sum(p.n)
-FROM posted p
-CROSS JOIN LATERAL (VALUES ('month', date_trunc('month', p.day::timestamp)::date), ('day', p.day)) g (grain, day)
-CROSS JOIN LATERAL (VALUES (p.period), ('infinity')) o (period)
-WHERE g.grain = 'month' OR g.day < 'infinity'
-GROUP BY p.org_id, g.grain, o.period, g.day, p.currency, p.status
-HAVING sum(p.n) <> 0 OR sum(p.unweighted) <> 0 OR sum(p.weighted) <> 0
-ON CONFLICT (org_id, grain, period, day, currency, status) DO UPDATE SET
-    unweighted = b.unweighted + excluded.unweighted,
-    weighted = b.weighted + excluded.weighted,
-    n = b.n + excluded.n
+), moved AS ({_add("forecast_movements", tuple(key for key in _KEYS if key != "grain"))})
+{_add("forecast_balances", _KEYS)}
 """
 
 
@@ -180,15 +202,52 @@ encode = msgspec.json.Encoder(decimal_format="string").encode
 
 class ForecastLedger:
     name = "forecast"
-    version = 1
-    tables: tuple[str, ...] = ("forecast_entries", "forecast_balances")
+    version = 2
+    tables: tuple[str, ...] = ("forecast_entries", "forecast_balances", "forecast_movements")
     ddl = DDL
-    zero_rows: Mapping[str, str] = {"forecast_balances": "unweighted = 0 AND weighted = 0 AND n = 0"}
+    zero_rows: Mapping[str, str] = dict.fromkeys(tables[1:], " AND ".join(f"{each} = 0" for each in (*SUMS, *AMOUNTS)))
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         entries = [entry for change in batch if isinstance(change.after, State) for entry in _entries(change)]
         if entries:
-            cursor.execute(POST, {"rows": encode(entries).decode()}, prepare=True)
+            cursor.execute(POST, {"rows": encode(entries).decode(), **_sums(entries)}, prepare=True)
+
+
+def _sums(entries: Sequence[_Entry]) -> dict[str, str]:
+    """What a batch adds to the sums of each table, as JSON. In SQL so many aggregates of so few rows would cost more."""
+    balances: _Rows = {}
+    movements: _Rows = {}
+    for each in entries:
+        on = each.occurred_at.astimezone(UTC).date()
+        key = (each.org_id, each.currency, each.status)
+        month = each.day if each.day == INFINITY else f"{each.day[:7]}-01"
+        during = _day(on.replace(day=1))
+        for grain, day in (("month", month), ("day", each.day)):
+            if grain == "month" or day != INFINITY:
+                _count(balances, (*key, INFINITY, day, grain), each)
+                _count(balances, (*key, during, day, grain), each, each.cause)
+        _count(movements, (*key, _day(on), each.day if each.status == "won" else month), each, each.cause)
+    return {"forecast_balances": _changed_rows(balances), "forecast_movements": _changed_rows(movements)}
+
+
+def _changed_rows(rows: _Rows) -> str:
+    names = ("org_id", "currency", "status", "period", "day", "grain")
+    return encode([{**dict(zip(names, key, strict=False)), **row} for key, row in rows.items() if any(row.values())]).decode()
+
+
+_Rows = dict[tuple[object, ...], dict[str, Decimal]]
+
+
+def _count(rows: _Rows, key: tuple[object, ...], entry: _Entry, cause: Cause | None = None) -> None:
+    row = rows.get(key)
+    if row is None:
+        row = rows[key] = dict.fromkeys(SUMS, ZERO)
+    row["n"] += entry.n
+    for name, amount in (("unweighted", entry.unweighted), ("weighted", entry.weighted)):
+        row[name] = exact_sum(row[name], amount)
+        if cause:
+            column = f"{cause}_{name}"
+            row[column] = exact_sum(row.get(column, ZERO), amount)
 
 
 def _entries(change: Change) -> Iterator[_Entry]:

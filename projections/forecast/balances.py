@@ -1,22 +1,23 @@
-"""Sums over the forecast's balances and ledger: SQL for the amounts at an instant, within bounds, in the deals' own currencies.
+"""Sums over the forecast's balances, movements and ledger: SQL for the amounts at an instant, or for what moved between two, within
+bounds, in the deals' own currencies.
 
-Whole months come from the balances by month. The days of a month that a bound cuts come from those by day, and so do the won deals
-of a month in which a rate changed, because each is valued at the rate of its day. Filters on deals are in ``current``.
+Whole months come from the sums by month. The days of a month that a bound cuts come from those by day, and so do the won deals of a
+month in which a rate changed, because each is valued at the rate of its day. The ledger itself is read only for the days that an
+instant cuts. Filters on deals are in ``current``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
 
 from projections.conditions import SqlStatement
 from projections.exchange_rates import changes, period
+from projections.forecast import CAUSES
+from projections.forecast.periods import Events, Params, events, following, utc
 
 RECENT = timedelta(days=180)
 """An instant more recent than this is reached backwards from the current balances, an earlier one forwards from zero."""
-
-Params = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Bounds:
     def params(self) -> Params:
         found: Params = {}
         if self.since:
-            found |= {"since": self.since, "first": _following(self.since) if self._cuts_first else self.since}
+            found |= {"since": self.since, "first": following(self.since) if self._cuts_first else self.since}
         if self.until:
             found |= {"until": self.until, "last": self.until.replace(day=1)}
         return found
@@ -85,59 +86,81 @@ class Bounds:
 
 
 UNBOUNDED = Bounds()
+NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
 
 
 def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds) -> SqlStatement:
-    """Rows (day, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
+    """Rows (day, cause, currency, status, unweighted, weighted, n) that add up to the forecast now or at an instant.
 
-    The instant is ``%(name)s``. Whole months of events come from the balances, the rest of the instant's month from the ledger. The
-    day of a sum by month is the month's first, whose rates are those of every other day of the month.
+    Parameters that it needs begin with ``name``. The day of a sum by month is the month's first, whose rates are those of every
+    other day of the month.
     """
-    params = bounds.params()
-    now = "b.period = 'infinity'"
+    now = _sums("b.period = 'infinity'", bounds)
     if at is None:
-        return _statement(_balances(now, bounds), bounds, params)
-    month = month_of(at)
-    params |= {name: at, f"{name}_month": month}
-    ledger = f"FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {bounds.holds('b.day')}"
+        return _statement(now, bounds, {})
     if today - utc(at).date() < RECENT:
-        params[f"{name}_end"] = datetime.combine(_following(month), time(), UTC)
-        parts = [
-            *_balances(now, bounds),
-            *_balances(f"b.period > %({name}_month)s::date AND b.period < 'infinity'", bounds, "-"),
-            f"""{_columns("-")} {ledger}
-                AND b.occurred_at > %({name})s::timestamptz AND b.occurred_at < %({name}_end)s::timestamptz""",
-        ]
-    else:
-        params[f"{name}_start"] = datetime.combine(month, time(), UTC)
-        parts = [
-            *_balances(f"b.period < %({name}_month)s::date", bounds),
-            f"""{_columns("")} {ledger}
-                AND b.occurred_at >= %({name}_start)s::timestamptz AND b.occurred_at <= %({name})s::timestamptz""",
-        ]
+        parts, params = _moves(events(name, at, None), bounds, "-")
+        return _statement([*now, *parts], bounds, params)
+    parts, params = _moves(events(name, None, at), bounds)
     return _statement(parts, bounds, params)
+
+
+def moves(name: str, after: datetime, until: datetime, bounds: Bounds) -> SqlStatement:
+    """As ``balances_at``, rows that add up to what moved by cause, after one instant and up to and including another."""
+    parts, params = _moves(events(name, after, until), bounds, causes=True)
+    return _statement(parts, bounds, params)
+
+
+def _moves(found: Events, bounds: Bounds, sign: str = "", *, causes: bool = False) -> tuple[list[str], Params]:
+    """Months of events from the balances, days from the movements, and what is left of a day from the ledger.
+
+    Movements have no days of open deals: those of a month that a bound cuts come from the ledger.
+    """
+    parts = [part for months in found.months for part in _sums(months, bounds, sign, causes=causes)]
+    for days in found.days:
+        mine = f"b.org_id = %(org_id)s AND {days.periods}"
+        held = f"CASE b.status WHEN 'won' THEN {bounds.holds('b.day')} ELSE {bounds.whole_months('b.day')} END"
+        parts.append(_rows("forecast_movements b", f"{mine} AND {held}", sign, causes=causes))
+        parts += [_entries(f"{days.instants} AND b.status = 'open' AND {cut}", sign) for cut in bounds.cut_months("b.day")]
+    parts += [_entries(f"{instants} AND {bounds.holds('b.day')}", sign) for instants in found.instants]
+    return parts, found.params
 
 
 def _statement(parts: list[str], bounds: Bounds, params: Params) -> SqlStatement:
     mixed = f"WITH mixed AS MATERIALIZED ({_months_with_rate_change(bounds)})"
-    return SqlStatement(f"{mixed} {' UNION ALL '.join(parts)}", params)
+    return SqlStatement(f"{mixed} {' UNION ALL '.join(parts)}", bounds.params() | params)
 
 
-def _columns(sign: str) -> str:
-    return f"SELECT b.day, b.currency, b.status, {sign}b.unweighted, {sign}b.weighted, {sign}b.n"
+def _entries(which: str, sign: str) -> str:
+    amounts = f"{sign}b.unweighted, {sign}b.weighted, {sign}b.n"
+    return f"SELECT b.day, b.cause, b.currency, b.status, {amounts} FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {which}"
 
 
-def _balances(periods: str, bounds: Bounds, sign: str = "") -> list[str]:
+def _rows(source: str, where: str, sign: str = "", *, causes: bool = False) -> str:
+    """SQL for the sums ``b`` of a source: as they are, or what of them is due to each cause."""
+    if not causes:
+        amounts = f"{sign}b.unweighted, {sign}b.weighted, {sign}b.n"
+        return f"SELECT b.day, '' AS cause, b.currency, b.status, {amounts} FROM {source} WHERE {where}"
+    each = ", ".join(f"('{cause}', b.{cause}_unweighted, b.{cause}_weighted)" for cause in CAUSES)
+    return f"""
+        SELECT b.day, v.cause, b.currency, b.status, v.unweighted, v.weighted, 0 AS n
+        FROM {source} CROSS JOIN LATERAL (VALUES {each}) v (cause, unweighted, weighted)
+        WHERE {where} AND (v.unweighted <> 0 OR v.weighted <> 0)
+    """
+
+
+def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False) -> list[str]:
     """SQL for the balances of some periods (SQL): whole months, won deals of the months in ``mixed`` by day, cut months by day."""
     mine = f"b.org_id = %(org_id)s AND {periods}"
-    days = f"{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'day'"
-    return [
-        f"""{_columns(sign)} FROM forecast_balances b WHERE {mine} AND b.grain = 'month' AND {bounds.whole_months("b.day")}
-            AND NOT (b.status = 'won' AND b.day = ANY(ARRAY(SELECT m.month FROM mixed m)))""",
-        f"""{_columns(sign)} FROM mixed m JOIN forecast_balances b ON {mine} AND b.grain = 'day' AND b.status = 'won'
-            AND b.day >= m.month AND b.day < (m.month + interval '1 month')::date""",
-        *(f"{days} AND {days_of_month}" for days_of_month in bounds.cut_months("b.day")),
-    ]
+    month = f"{mine} AND b.grain = 'month' AND {bounds.whole_months('b.day')}"
+    day = f"{mine} AND b.grain = 'day'"
+    of_mixed = f"{day} AND b.status = 'won' AND b.day >= m.month AND b.day < (m.month + interval '1 month')::date"
+    found = {
+        f"{month} AND NOT (b.status = 'won' AND b.day = ANY(ARRAY(SELECT m.month FROM mixed m)))": "forecast_balances b",
+        of_mixed: "mixed m CROSS JOIN forecast_balances b",
+        **{f"{day} AND {cut}": "forecast_balances b" for cut in bounds.cut_months("b.day")},
+    }
+    return [_rows(source, where, sign, causes=causes) for where, source in found.items()]
 
 
 def _months_with_rate_change(bounds: Bounds) -> str:
@@ -157,18 +180,3 @@ def month_start(day: str) -> str:
 def rate_period(status: str, day: str, bounds: Bounds) -> str:
     """SQL that keeps sums of won deals apart by periods of constant rates, because they are valued at the rate of their day."""
     return f"CASE {status} WHEN 'won' THEN {period(day, bounds.since, bounds.until)} END"
-
-
-def utc(at: datetime) -> datetime:
-    return at.astimezone(UTC)
-
-
-def month_of(at: datetime) -> date:
-    """The first day of the month of an instant, in UTC: a period of balances."""
-    return utc(at).date().replace(day=1)
-
-
-def _following(day: date) -> date:
-    """The first day of the next month; for the last possible month, its last day."""
-    first = day.replace(day=1)
-    return date.max if first == date.max.replace(day=1) else (first + timedelta(days=31)).replace(day=1)

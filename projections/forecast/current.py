@@ -22,10 +22,11 @@ from domain.errors import Invalid
 from projections import exchange_rates, questions
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
-from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
+from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, balances_at, month_start, rate_period
 from projections.forecast.groups import COLUMNS, RANKED, Figures, GroupBy, Groups, grouped_sums, ranked
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
+from projections.forecast.periods import utc
 from projections.questions import Question
 
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
@@ -123,9 +124,6 @@ def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> Sql
         ) b WHERE {bounds.holds("b.day")}
     """
     return SqlStatement(text, where.params | bounds.params())
-
-
-NOT_ALL_ZERO = "sum(c.n) <> 0 OR sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0"
 
 
 def _sums(bounds: Bounds) -> str:

@@ -12,3 +12,8 @@ MAX_BYTES = 2_000_000
 GROUPS_LIMIT = 50
 """The groups of a month that are shown if the caller does not say how many."""
 MAX_GROUPS = 500
+
+MAX_BEHIND = 100
+"""The most opportunities that a waterfall lists behind one step of one month; ``count`` is the number of all."""
+MAX_LISTED = 5_000
+"""The most that it lists in all, the steps of earlier months first."""

@@ -4,32 +4,30 @@ Start plus the steps is always the end. The start is valued as the forecast was 
 deals are valued at the rates of the start, so that they show what people did (at those of the end if the start had none), steps of
 won deals at the rate of their day as known at the end. ``rate_change`` is the rest: what the rates did. A step shown is the
 difference of two running totals, each rounded once, so that the shown numbers add up too. Deals for which the end has no rate are
-listed apart, in their own currency. There are no filters on deals: the ledger has no owners or stages.
+listed apart, in their own currency.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar, get_args
-from uuid import UUID
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from projections import exchange_rates, questions
+from projections import questions
 from projections.conditions import SqlStatement
-from projections.forecast import INFINITY, Cause
-from projections.forecast.balances import UNBOUNDED, Bounds, balances_at, month_start, rate_period, utc
-from projections.forecast.current import NOT_ALL_ZERO, OWN_CURRENCY
+from projections.forecast import CAUSES, INFINITY, Cause
+from projections.forecast.balances import NOT_ALL_ZERO, balances_at, month_start, moves, rate_period
+from projections.forecast.current import OWN_CURRENCY, too_many_months
+from projections.forecast.entries import SUMS, WaterfallQuery, behind, rates
+from projections.forecast.limits import MAX_BEHIND, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
-
-MAX_BEHIND = 100
-"""The most opportunities that are listed behind one step of one month; ``count`` is the number of all."""
-
-CAUSES: tuple[Cause, ...] = get_args(Cause)
+from projections.forecast.periods import utc
+from projections.questions import Question
 
 
 class WaterfallSteps(Struct, kw_only=True):
@@ -54,10 +52,12 @@ STEPS = WaterfallSteps.__struct_fields__[:-1]
 
 
 class OpportunitiesBehind(Struct):
-    """The opportunities behind a step: how many, and the ids of the first of them."""
+    """The opportunities behind a step: how many, and the ids of the first of them in their order."""
 
     count: int
-    ids: Annotated[Raw, Meta(extra_json_schema={"type": "array", "items": {"type": "string", "format": "uuid"}})]
+    ids: Annotated[
+        Raw, Meta(extra_json_schema={"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_BEHIND})
+    ]
 
 
 class WaterfallColumns(Struct, kw_only=True):
@@ -68,9 +68,9 @@ class WaterfallColumns(Struct, kw_only=True):
 
 
 class ExplainedColumns(WaterfallColumns, kw_only=True):
-    """``opportunities`` are those behind each step, by cause."""
+    """``opportunities`` are those behind each step, by cause, if the question is expanded by them."""
 
-    opportunities: dict[Cause, OpportunitiesBehind]
+    opportunities: dict[Cause, OpportunitiesBehind] | UnsetType = UNSET
 
 
 class WaterfallMonth(ExplainedColumns):
@@ -95,73 +95,33 @@ class Waterfall(Struct, kw_only=True):
     unconverted: list[UnconvertedWaterfall]
 
 
-@dataclass(frozen=True, slots=True)
-class WaterfallQuery:
-    """The parameters of a waterfall: the changes after ``start`` up to and including ``end``, which is not earlier. The rest as in
-    ``ForecastQuery``."""
-
-    org_id: UUID
-    start: datetime
-    end: datetime
-    today: date
-    bounds: Bounds = UNBOUNDED
-    currency: str | None = None
-
-
 def changes(query: WaterfallQuery) -> SqlStatement:
-    """The steps for ``answer``: one row (the org's currency, steps, the opportunities behind them)."""
-    start = balances_at("start", query.start, query.today, query.bounds)
-    params = start.params | {
-        "org_id": query.org_id,
-        "start": query.start,
-        "end": query.end,
-        "start_day": utc(query.start).date(),
-        "end_day": utc(query.end).date(),
-    }
-    if query.currency:
-        params["report"] = query.currency
+    """The steps for ``answer``: one row (the org's currency, steps or NULL if there are too many months, the opportunities behind
+    them)."""
+    start = balances_at("before", query.start, query.today, query.bounds)
+    moved = moves("moved", query.start, query.end, query.bounds)
     period = rate_period("c.status", "c.day", query.bounds)
-    sums = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
     text = f"""
-        WITH moves AS (
-            SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {period} AS period, c.opportunity_id,
-                {sums}
-            FROM forecast_entries c
-            WHERE c.org_id = %(org_id)s AND {query.bounds.holds("c.day")}
-                AND c.occurred_at > %(start)s::timestamptz AND c.occurred_at <= %(end)s::timestamptz
-            GROUP BY 1, 2, 3, 4, 5, 6 HAVING {NOT_ALL_ZERO}
-        ), s AS (
-            SELECT c.month, c.cause, c.currency, c.status, {sums} FROM moves c
-            GROUP BY c.month, c.cause, c.currency, c.status, c.period
+        WITH s AS (
+            SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {SUMS} FROM ({moved.text}) c
+            GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
             UNION ALL
-            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {sums} FROM ({start.text}) c
+            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {SUMS} FROM ({start.text}) c
             GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
         )
         SELECT {OWN_CURRENCY} AS own,
-            (SELECT coalesce(json_agg(json_build_array(
-                s.month, s.cause, s.currency, s.status, s.unweighted, s.weighted, {_rates(query)}
-            )), '[]')::varchar FROM s) AS steps,
-            (SELECT coalesce(json_agg(json_build_array(b.month, b.cause, b.count, b.ids)), '[]')::varchar FROM (
-                SELECT n.month, n.cause, count(*) AS count,
-                    array_agg(n.opportunity_id ORDER BY n.opportunity_id) FILTER (WHERE n.place <= {MAX_BEHIND}) AS ids
-                FROM (
-                    SELECT d.*, row_number() OVER (PARTITION BY d.month, d.cause ORDER BY d.opportunity_id) AS place
-                    FROM (SELECT DISTINCT m.month, m.cause, m.opportunity_id FROM moves m) d
-                ) n GROUP BY n.month, n.cause
-            ) b) AS behind
+            (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
+                s.month, s.cause, s.currency, s.status, s.unweighted, s.weighted, {rates(query)}
+            )), '[]') END::varchar FROM s) AS steps,
+            ({behind(query) if query.expanded else "'[]'::varchar"}) AS behind
     """
-    return SqlStatement(text, params, questions.WATERFALL)
+    return SqlStatement(text, start.params | moved.params | query.params(), _question(query))
 
 
-def _rates(query: WaterfallQuery) -> str:
-    """The rates of a sum's currency and of the report's, at the start and at the end."""
-    found = []
-    for at in ("start", "end"):
-        day = f"CASE s.status WHEN 'won' THEN s.day ELSE %({at}_day)s::date END"
-        known_at = f"%({at})s::timestamptz"
-        found.append(exchange_rates.rate("s.currency", day, known_at))
-        found.append(exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL")
-    return ", ".join(found)
+def _question(query: WaterfallQuery) -> Question:
+    if query.expanded:
+        return questions.WATERFALL_EXPANDED
+    return questions.WATERFALL_DAYS if query.bounds.cut_months("b.day") else questions.WATERFALL
 
 
 class _Step(Struct, array_like=True):
@@ -232,13 +192,15 @@ class _ColumnTotals:
         """As shown in a currency, with the other fields of the type."""
         return type_(unweighted=self.unweighted.shown(currency), weighted=self.weighted.shown(currency), **others)
 
-    def opportunities(self) -> dict[Cause, OpportunitiesBehind]:
-        return {cause: self.behind[cause] for cause in CAUSES if cause in self.behind}
+    def opportunities(self, query: WaterfallQuery) -> dict[Cause, OpportunitiesBehind] | UnsetType:
+        return {cause: self.behind[cause] for cause in CAUSES if cause in self.behind} if query.expanded else UNSET
 
 
 def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
-    """The response, from the row of ``changes``."""
-    own, steps, behind = row
+    """The response, from the row of ``changes``. Raises ``Invalid`` if there are too many months."""
+    own, steps, explained = row
+    if steps is None:
+        raise too_many_months()
     currencies = Currencies(own, query.currency or own)
     months = {name: _ColumnTotals() for name in query.bounds.months()}
     total, unscheduled = _ColumnTotals(), _ColumnTotals()
@@ -254,11 +216,11 @@ def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
         if at_end is None:
             unconverted.setdefault(step.currency, _ColumnTotals()).add(step, SAME, SAME)
             continue
-        valued = _valued(step, at_start, at_end)
+        valued = at_start if step.cause == "start" else value(step.status, at_start, at_end)
         columns.add(step, valued, at_end)
         if columns is not unscheduled:
             total.add(step, valued, at_end)
-    for each in _decode_behind(behind):
+    for each in _decode_behind(explained):
         month(each.month).behind[each.cause] = OpportunitiesBehind(each.count, each.ids)
     report = currencies.report
     return Waterfall(
@@ -267,16 +229,14 @@ def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
         end=utc(query.end),
         total=total.columns(WaterfallColumns, report),
         months=[
-            each.columns(WaterfallMonth, report, month=name, opportunities=each.opportunities())
+            each.columns(WaterfallMonth, report, month=name, opportunities=each.opportunities(query))
             for name, each in sorted(months.items())
         ],
-        unscheduled=unscheduled.columns(ExplainedColumns, report, opportunities=unscheduled.opportunities()),
+        unscheduled=unscheduled.columns(ExplainedColumns, report, opportunities=unscheduled.opportunities(query)),
         unconverted=[each.columns(UnconvertedWaterfall, name, currency=name) for name, each in sorted(unconverted.items())],
     )
 
 
-def _valued(step: _Step, at_start: Factor | None, at_end: Factor) -> Factor | None:
-    """The rates at which a step is valued; None if that is impossible at the start."""
-    if step.cause == "start":
-        return at_start
-    return at_end if step.status == "won" else at_start or at_end
+def value(status: ForecastStatus, at_start: Factor | None, at_end: Factor) -> Factor:
+    """The rates at which a step is valued."""
+    return at_end if status == "won" else at_start or at_end

@@ -29,7 +29,8 @@ def everything(org: Org) -> dict[str, str]:
                 kind = path.split("/")[2]
                 id_ = delivery["id"] if "/deliveries/" in path else ids.get(kind, deal["id"])
                 paths[path] = path.replace("{id:uuid}", id_) + "/"
-    paths["/api/opportunities/forecast/changes"] += "?from=2026-01-01T00:00:00Z&to=2026-06-01T00:00:00Z"
+    for path in ("/api/opportunities/forecast/changes", "/api/opportunities/forecast/changes/opportunities"):
+        paths[path] += "?from=2026-01-01T00:00:00Z&to=2026-06-01T00:00:00Z"
     return paths
 
 

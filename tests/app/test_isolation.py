@@ -194,7 +194,7 @@ def test_no_get_path_finds_a_record_of_another_org(world: World) -> None:
 def test_no_collection_shows_anything_of_another_org(world: World) -> None:
     for _, template, _ in routes(world.process, writing=False):
         if "{" not in template:
-            query = "?from=2020-01-01T00:00:00Z" if template.endswith("/changes") else ""
+            query = "?from=2020-01-01T00:00:00Z" if "/forecast/changes" in template else ""
             reply = world.ours.ask("GET", template + query)
             assert reply.status == 200, (template, reply.body)
             assert not world.leaks(reply.body), template
@@ -362,7 +362,8 @@ def statements(world: World) -> list[Freed]:
         "forecast/?group_by=owner",
         f"forecast/?as_of={quote(now_of(world))}",
         f"forecast/?tags={world.ours.word}",
-        "forecast/changes/?from=2020-01-01T00:00:00Z",
+        "forecast/changes/?from=2020-01-01T00:00:00Z&expand=opportunities",
+        "forecast/changes/opportunities/?from=2020-01-01T00:00:00Z",
         "?page=2&page_size=1",
         "?cursor=&page_size=1",
     ):

@@ -14,9 +14,10 @@ from projections import questions
 from projections.conditions import Condition, Order, SqlStatement
 from projections.directory import queries as directory
 from projections.directory.queries import DirectoryListQuery
-from projections.forecast import current, waterfall
+from projections.forecast import behind, current, waterfall
+from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
-from projections.forecast.waterfall import WaterfallQuery
+from projections.forecast.entries import WaterfallQuery
 from projections.opportunities import queries as opportunities
 from projections.opportunities.queries import OpportunityListQuery
 from projections.questions import Question
@@ -82,7 +83,18 @@ def test_a_forecast_is_cheap_from_balances_alone() -> None:
         (ForecastQuery(ORG, DAY, where=deals, as_of=NOW, group_by="owner"), questions.FORECAST_GROUPED),
     ):
         assert current.forecast(asked).question is kind
-    assert waterfall.changes(WaterfallQuery(ORG, NOW, NOW, DAY)).question is questions.WATERFALL
+
+
+def test_a_waterfall_is_cheap_from_sums_alone() -> None:
+    for bounds, expanded, kind in (
+        (Bounds(), False, questions.WATERFALL),
+        (Bounds(DAY, date(2026, 3, 31)), False, questions.WATERFALL),
+        (Bounds(DAY, date(2026, 3, 30)), False, questions.WATERFALL_DAYS),
+        (Bounds(), True, questions.WATERFALL_EXPANDED),
+    ):
+        asked = WaterfallQuery(ORG, NOW, NOW, DAY, bounds, expanded=expanded)
+        assert waterfall.changes(asked).question is kind
+        assert behind.page(asked, None, None, 50, 0).question is questions.WATERFALL_OPPORTUNITIES
 
 
 def test_what_is_counted_by_scanning_is_dear() -> None:

@@ -24,7 +24,7 @@ SHOWN_BY = {
     "app/http/middleware.py": ("app/http/test_middleware.py", "test_nothing_under_api_answers_without_a_token"),
     "app/http/paging.py": ("app/http/test_paging.py", "test_the_three_ways_do_not_mix"),
     "app/reading/read_pool.py": ("app/reading/test_read_pool.py", "test_a_reader_cannot_write"),
-    "app/resources/forecast.py": ("app/schema/test_bounds.py", "test_a_forecast_is_of_120_months_at_most"),
+    "app/resources/forecast_parameters.py": ("app/schema/test_bounds.py", "test_a_forecast_is_of_120_months_at_most"),
     "app/schema/openapi.py": ("app/schema/test_openapi.py", "test_every_route_describes_itself"),
     "app/server/chunks.py": ("app/server/test_requests.py", "test_a_chunked_body_that_is_framed_badly_is_400"),
     "consumers/kafka.py": ("consumers/test_kafka_settings.py", "test_without_the_c_checksum_nothing_starts"),

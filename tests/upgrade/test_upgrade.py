@@ -24,8 +24,13 @@ from tests.upgrade.record import HERE, HOST
 
 VERSIONS = sorted(path.name.removesuffix(".sql.gz") for path in HERE.glob("*.sql.gz"))
 CHANGED: dict[str, set[str]] = {
-    # The event of an exchange rate tells of the day it is for, no longer of all the days before.
-    "0.1": {"/api/events/ .results[].changes.rates[].2026-01-01"},
+    # The event of an exchange rate tells of the day it is for, no longer of all the days before; the opportunities behind a
+    # waterfall come with ``expand=opportunities``.
+    "0.1": {
+        "/api/events/ .results[].changes.rates[].2026-01-01",
+        "/api/opportunities/forecast/changes/ .months[].opportunities",
+        "/api/opportunities/forecast/changes/ .unscheduled.opportunities",
+    },
 }
 """What is answered otherwise than by that version, as the changelog says: the path asked, and the place in the answer."""
 

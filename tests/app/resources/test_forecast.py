@@ -1,15 +1,14 @@
-"""The forecast and its waterfall over HTTP, as the contract has them."""
+"""The forecast over HTTP, as the contract has it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, now
 
-FORECAST, CHANGES = f"{OPPORTUNITIES}forecast/", f"{OPPORTUNITIES}forecast/changes/"
+FORECAST = f"{OPPORTUNITIES}forecast/"
 QUARTER = "close_date__gte=2026-04-01&close_date__lte=2026-06-30"
 
 
@@ -228,59 +227,3 @@ def test_another_org_has_a_forecast_of_its_own(deals: Org, other_org: Org) -> No
 def test_readers_may_see_the_forecast(deals: Org) -> None:
     client = deals.client(deals.user("read_only"))
     assert made(client.get(f"{FORECAST}?{QUARTER}"), 200) == forecast(deals)
-
-
-# The waterfall
-
-
-def test_start_plus_the_steps_is_the_end(org: Org) -> None:
-    account = org.account()["id"]
-    one = org.opportunity("one", account_id=account, amount=100, close_date="2026-04-15")
-    two = org.opportunity("two", account_id=account, amount=50, close_date="2026-04-20")
-    start = now()
-    three = org.opportunity("three", account_id=account, amount=10, close_date="2026-04-01")
-    org.admin.patch(f"{OPPORTUNITIES}{one['id']}/", {"amount": 130})
-    org.admin.patch(f"{OPPORTUNITIES}{one['id']}/", {"close_date": "2026-05-01"})
-    org.moved(two, stage="lost", lost_reason="price")
-    org.admin.delete(f"{OPPORTUNITIES}{three['id']}/")
-    end = now()
-    found = made(org.admin.get(f"{CHANGES}?from={start}&to={end}&{QUARTER}"), 200)
-    assert list(found)[:5] == ["currency", "from", "to", "total", "months"]
-    april, may = found["months"][:2]
-    assert list(april)[:3] == ["month", "unweighted", "weighted"]
-    assert list(april["unweighted"]) == [
-        "start", "created", "reopened", "increased", "decreased", "pulled_in", "pushed_out", "won", "lost", "deleted", "restored",
-        "rate_change", "end",
-    ]  # fmt: skip
-    line = april["unweighted"]
-    shown = {name: line[name] for name in ("start", "created", "increased", "pushed_out", "lost", "deleted", "end")}
-    assert shown == {"start": 150, "created": 10, "increased": 30, "pushed_out": -130, "lost": -50, "deleted": -10, "end": 0}
-    assert (may["unweighted"]["start"], may["unweighted"]["pushed_out"], may["unweighted"]["end"]) == (0, 130, 130)
-    for part in (found["total"], april, may):
-        for column in ("unweighted", "weighted"):
-            values = dict(part[column])
-            last = values.pop("end")
-            assert round(sum(values.values()), 2) == last
-    for month, then in zip(found["months"], forecast(org, f"{QUARTER}&as_of={start}")["months"], strict=True):
-        assert (month["unweighted"]["start"], month["weighted"]["start"]) == (then["unweighted"], then["weighted"])
-    for month, then in zip(found["months"], forecast(org, f"{QUARTER}&as_of={end}")["months"], strict=True):
-        assert (month["unweighted"]["end"], month["weighted"]["end"]) == (then["unweighted"], then["weighted"])
-    assert april["opportunities"]["lost"] == {"count": 1, "ids": [two["id"]]}
-
-
-@pytest.mark.parametrize(
-    ("query", "name"),
-    [
-        ("", "from"), ("from=soon", "from"), ("from=2026-01-01T00:00:00Z&to=soon", "to"),
-        ("from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "to"), ("from=2026-01-01T00:00:00Z&currency=XXQ", "currency"),
-        ("from=2026-01-01T00:00:00Z&fro=1", "fro"), ("from=2026-01-01", "from"),
-    ],
-)  # fmt: skip
-def test_what_the_waterfall_does_not_take_is_named(org: Org, query: str, name: str) -> None:
-    assert set(errors(org.admin.get(f"{CHANGES}?{query}"))) == {name}
-
-
-def test_the_waterfall_goes_up_to_now_unless_told(org: Org) -> None:
-    started = datetime.now(UTC)
-    found = made(org.admin.get(f"{CHANGES}?from=2020-01-01T00:00:00Z"), 200)
-    assert datetime.fromisoformat(found["to"]) >= started

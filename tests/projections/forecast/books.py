@@ -20,10 +20,10 @@ from domain.opportunity.events import Changes, Created, State
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
+from projections.forecast.entries import WaterfallQuery
 from projections.forecast.groups import GroupBy
 from projections.forecast.limits import GROUPS_LIMIT
 from projections.forecast.money import encode
-from projections.forecast.waterfall import WaterfallQuery
 from projections.opportunities import queries as opportunity_queries
 from tests.projections.cursors import Cursors
 
@@ -121,7 +121,11 @@ class Books:
         assert row is not None
         return encode(current.answer(question, row))
 
-    def changes(
+    def changes(self, start: datetime, end: datetime, **asked: Any) -> Row:
+        """What changed in between, as JSON with exact numbers; see ``changes_bytes``."""
+        return exact(self.changes_bytes(start, end, **asked))
+
+    def changes_bytes(
         self,
         start: datetime,
         end: datetime,
@@ -130,11 +134,12 @@ class Books:
         until: str | None = None,
         currency: str | None = None,
         today: date = TODAY,
-    ) -> Row:
-        span = WaterfallQuery(self.org_id, start, end, today, bounds(since, until), currency)
+        expanded: bool = True,
+    ) -> bytes:
+        span = WaterfallQuery(self.org_id, start, end, today, bounds(since, until), currency, expanded)
         row = self.connection.execute(*waterfall.changes(span)[:2]).fetchone()
         assert row is not None
-        return exact(encode(waterfall.answer(span, row)))
+        return encode(waterfall.answer(span, row))
 
     def plain(
         self,

@@ -132,6 +132,8 @@ def test_without_bounds_there_are_so_many_months_and_no_more(cursors: Cursors) -
         body = books.forecast_bytes(group_by=group_by)
         assert len(body) <= MAX_BYTES
         assert len(exact(body)["months"]) == MAX_MONTHS_WITH_DEALS
+    whole = books.changes_bytes(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC))
+    assert len(whole) <= MAX_BYTES
     books.record([Happening(5000, created(amount=Decimal(1), close_date=date(1999, 1, 1)), JAN)])
     assert len(books.forecast(since="2000-01-01")["months"]) == MAX_MONTHS_WITH_DEALS
     for from_deals in (False, True):
@@ -140,3 +142,5 @@ def test_without_bounds_there_are_so_many_months_and_no_more(cursors: Cursors) -
         assert set(error.value.errors) == {"close_date__gte", "close_date__lte"}
     with pytest.raises(Invalid):
         books.forecast(group_by="owner")
+    with pytest.raises(Invalid):
+        books.changes(datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from domain.event import Event
 from domain.opportunity import evolve
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, State, Updated, Won
-from projections.forecast.waterfall import CAUSES, STEPS
+from projections.forecast import AMOUNTS, CAUSES, SUMS
+from projections.forecast.waterfall import STEPS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 
@@ -177,24 +178,30 @@ def test_the_waterfall_goes_from_the_one_forecast_to_the_other(
 
 @relaxed
 @given(history=histories())
-def test_balances_are_the_sums_of_the_ledger(cursors: Cursors, history: list[Happening]) -> None:
+def test_balances_and_movements_are_the_sums_of_the_ledger(cursors: Cursors, history: list[Happening]) -> None:
     books = Books(cursors).record(history, 3)
-    kept = "SELECT grain, period, day, currency, status, unweighted, weighted, n FROM forecast_balances WHERE org_id = %s"
-    summed = """
-        SELECT g.grain, p.period, g.day, currency, status, sum(unweighted), sum(weighted), sum(n) FROM forecast_entries e
-        CROSS JOIN LATERAL (VALUES ('infinity'::date), (date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date)) p (period)
-        CROSS JOIN LATERAL (VALUES ('day', e.day), ('month', date_trunc('month', e.day::timestamp)::date)) g (grain, day)
-        WHERE org_id = %s AND (g.day < 'infinity' OR g.grain = 'month') GROUP BY 1, 2, 3, 4, 5
+    sums = [*(f"sum({name})" for name in SUMS)]
+    sums += [f"coalesce(sum({amount}) FILTER (WHERE e.cause = '{cause}' AND period < 'infinity'), 0)"
+             for cause in CAUSES for amount in ("unweighted", "weighted")]  # fmt: skip
+    month = "date_trunc('month', e.day::timestamp)::date"
+    balances = f"""
+        CROSS JOIN LATERAL (VALUES (date_trunc('month', occurred_at AT TIME ZONE 'UTC')::date), ('infinity')) p (period)
+        CROSS JOIN LATERAL (VALUES ('day', e.day), ('month', {month})) g (grain, of)
+        WHERE (g.of < 'infinity' OR g.grain = 'month') AND
     """
-    nothing = "unweighted = 0 AND weighted = 0 AND n = 0"
-    differing = f"""
-        SELECT count(*) FROM (
-            (SELECT * FROM ({kept}) k WHERE NOT ({nothing})
-                EXCEPT SELECT * FROM ({summed}) s (grain, period, day, currency, status, unweighted, weighted, n))
-            UNION ALL
-            (SELECT * FROM ({summed}) s (grain, period, day, currency, status, unweighted, weighted, n) WHERE NOT ({nothing})
-                EXCEPT {kept})
-        ) x
+    movements = f"""
+        CROSS JOIN LATERAL (VALUES ((occurred_at AT TIME ZONE 'UTC')::date)) p (period)
+        CROSS JOIN LATERAL (VALUES (CASE status WHEN 'won' THEN e.day ELSE {month} END)) g (of) WHERE
     """
-    row = cursors.connection.execute(differing.encode(), (books.org_id,) * 4).fetchone()
-    assert row == (0,)
+    for table, keys, source in (("forecast_balances", "grain, ", balances), ("forecast_movements", "", movements)):
+        names = f"{keys}period, day, currency, status, {', '.join((*SUMS, *AMOUNTS))}"
+        something = " OR ".join(f"{name} <> 0" for name in (*SUMS, *AMOUNTS))
+        kept = f"SELECT {names} FROM {table} WHERE org_id = %s AND ({something})"
+        summed = f"""
+            SELECT * FROM (
+                SELECT {keys}period, g.of, currency, status, {", ".join(sums)} FROM forecast_entries e {source} org_id = %s
+                GROUP BY {keys}period, g.of, currency, status
+            ) s ({names}) WHERE {something}
+        """
+        differing = f"SELECT count(*) FROM (({kept} EXCEPT {summed}) UNION ALL ({summed} EXCEPT {kept})) x"
+        assert cursors.connection.execute(differing.encode(), (books.org_id,) * 4).fetchone() == (0,)

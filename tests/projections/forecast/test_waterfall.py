@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, Updated, Won
-from projections.forecast.waterfall import CAUSES, MAX_BEHIND, STEPS
+from projections.forecast import CAUSES
+from projections.forecast.limits import MAX_BEHIND
+from projections.forecast.waterfall import STEPS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 

@@ -1,0 +1,138 @@
+"""Whatever is done, imported history included: every sum that is kept is what the log adds up to, with rebuilds in between."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+import pytest
+from uuid_utils.compat import uuid7
+
+from app.writing.committer import Committer
+from app.writing.envelope import Envelope
+from domain import exchange_rate, fold, opportunity
+from domain.event import Command
+from domain.opportunity.events import State
+from projections.forecast import AMOUNTS, SUMS, postings
+from projections.rebuild import rebuild, verify
+from tests.support.commands import Company, log
+
+Key = tuple[object, ...]
+Kept = dict[Key, dict[str, Decimal]]
+
+
+@pytest.fixture
+def company(database_url: str) -> Iterator[Company]:
+    with closing(Committer(database_url)) as committer:
+        yield Company(committer)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_sum_is_what_the_log_adds_up_to(company: Company, database_url: str, seed: int) -> None:
+    random = Random(seed)
+    for currency in ("EUR", "GBP"):
+        quote = exchange_rate.Set(currency=currency, valid_from=date(2025, 1, 1), rate=Decimal("1.1"))
+        company.do(quote, exchange_rate.stream_id(company.id, currency))
+    deals: list[UUID] = []
+    for _ in range(4):
+        envelopes: list[Envelope] = []
+        for _ in range(30):
+            fresh = not deals or random.random() < 0.3
+            if fresh:
+                deals.append(uuid7())
+            deal = deals[-1] if fresh else random.choice(deals)
+            envelopes.append(
+                company.envelope(creation(company, random) if fresh else later(random), deal, occurred_at=past(random))
+            )
+        for start in range(0, len(envelopes), 7):
+            company.committer.run(envelopes[start : start + 7])  # some are refused: a deal that is deleted, or won already
+        assert kept(database_url) == added_up(database_url)
+        rebuild(database_url, ["forecast"])
+        assert kept(database_url) == added_up(database_url)
+    assert verify(database_url) == []
+
+
+def creation(company: Company, random: Random) -> Command:
+    return company.creation(currency=random.choice(("USD", "EUR", "GBP", "JPY")), **fields(random))
+
+
+def fields(random: Random) -> dict[str, Any]:
+    close_date = date(2026, 1, 1) + timedelta(days=random.randrange(120)) if random.random() < 0.8 else None
+    return {"amount": Decimal(random.randrange(10**6)), "close_date": close_date, "probability": random.choice((0, 20, 33, 90))}
+
+
+def later(random: Random) -> Command:
+    match random.randrange(8):
+        case 0:
+            day = date(2026, 1, 1) + timedelta(days=random.randrange(120))
+            return opportunity.ChangeStage(stage="won", actual_amount=Decimal(random.randrange(10**6)), actual_close_date=day)
+        case 1:
+            return opportunity.ChangeStage(stage="lost", lost_reason="price")
+        case 2:
+            return opportunity.ChangeStage(stage=random.choice(("discovery", "negotiation")))
+        case 3:
+            return opportunity.Delete()
+        case 4:
+            return opportunity.Restore()
+    return opportunity.Update(**fields(random))
+
+
+def past(random: Random) -> datetime | None:
+    """Mostly history, which is written in another order than it happened in."""
+    if random.random() < 0.2:
+        return None
+    return datetime(2025, 11, 25, tzinfo=UTC) + timedelta(hours=random.randrange(24 * 90))
+
+
+def added_up(url: str) -> dict[str, Kept]:
+    """The sums by table, from the whole log."""
+    found: dict[str, Kept] = {
+        name: defaultdict(lambda: defaultdict(Decimal)) for name in ("forecast_balances", "forecast_movements")
+    }
+    for recorded, before, after in fold.changes(log(url), {}):
+        if not isinstance(after, State):
+            continue
+        on = recorded.meta.occurred_at.astimezone(UTC).date()
+        for each in postings(cast("State | None", before), after):
+            month = each.day and each.day.replace(day=1)
+            key = (each.currency, each.status)
+            amounts = {"unweighted": each.unweighted, "weighted": each.weighted, "n": Decimal(each.n)}
+            causes = {f"{each.cause}_{name}": amounts[name] for name in ("unweighted", "weighted")}
+            for grain, day in (("month", month), ("day", each.day)):
+                if grain == "month" or day:
+                    _add(found["forecast_balances"], (grain, None, day, *key), amounts)
+                    _add(found["forecast_balances"], (grain, on.replace(day=1), day, *key), amounts | causes)
+            _add(found["forecast_movements"], (on, each.day if each.status == "won" else month, *key), amounts | causes)
+    return {table: _something(rows) for table, rows in found.items()}
+
+
+def _add(rows: Kept, key: Key, amounts: dict[str, Decimal]) -> None:
+    for name, amount in amounts.items():
+        rows[key][name] += amount
+
+
+def kept(url: str) -> dict[str, Kept]:
+    """The sums by table, as they are kept; None is infinity."""
+    found: dict[str, Kept] = {}
+    with psycopg.connect(url) as connection:
+        for table, keys in (("forecast_balances", "grain, nullif(period, 'infinity')"), ("forecast_movements", "period")):
+            columns = (*SUMS, *AMOUNTS)
+            text = f"SELECT {keys}, nullif(day, 'infinity'), currency, status, {', '.join(columns)} FROM {table}"
+            rows = connection.execute(text.encode()).fetchall()
+            found[table] = _something(
+                {row[: -len(columns)]: dict(zip(columns, map(Decimal, row[-len(columns) :]), strict=True)) for row in rows}
+            )
+    return found
+
+
+def _something(rows: Kept) -> Kept:
+    """Rows and sums that are not zero."""
+    told = {key: {name: amount for name, amount in sums.items() if amount} for key, sums in rows.items()}
+    return {key: sums for key, sums in told.items() if sums}
