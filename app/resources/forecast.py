@@ -86,8 +86,6 @@ async def get_forecast(request: Http) -> JsonResponse:
     if group_by is not None and group_by not in get_args(GroupBy):
         errors["group_by"] = [f"Must be one of: {', '.join(get_args(GroupBy))}."]
     groups_limit = paging.parse_number(taken, "groups_limit", GROUPS_LIMIT, 1, MAX_GROUPS, errors)
-    if "groups_limit" in taken and group_by is None:
-        errors["group_by"] = ["Must be given with groups_limit."]
     if errors:
         raise Invalid(errors)
     deals = None
