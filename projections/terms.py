@@ -96,6 +96,22 @@ def named(org_id: UUID, field: str, folded_word: str) -> Word:
     return Word(org_id, field, searchable(folded_word), term(org_id, field, folded_word))
 
 
+def ddl(records: str) -> str:
+    """The index of the table of the records' terms, and the table of their words."""
+    return f"""
+CREATE INDEX {records}_terms_terms ON {records}_terms USING gin (terms) WITH (gin_pending_list_limit = 1024);
+
+CREATE TABLE {records}_words (
+    org_id uuid NOT NULL,
+    field text NOT NULL,
+    word text NOT NULL,
+    term bigint NOT NULL,
+    PRIMARY KEY (term, org_id)
+);
+SELECT public.index_words('{records}_words');
+"""
+
+
 def groups(found: Collection[Group]) -> str:
     """As the functions of the database take them."""
     return encode(found).decode()

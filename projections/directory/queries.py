@@ -61,9 +61,12 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
         params["parent_id"] = query.parent_id
         ordered.append("d.parent_id = %(parent_id)s")
     others: list[str] = []
+    remaining: list[str] = []  # of these, what terms do not settle
     for n, condition in enumerate(query.conditions):
         text = _term(query.kind, condition, f"p{n}", params)
-        (ordered if condition.field != "search" and condition.operator != "icontains" else others).append(text)
+        (others if condition.field == "search" or condition.operator == "icontains" else ordered).append(text)
+        if condition.operator == "icontains":
+            remaining.append(text)
     where = " AND ".join([*ordered, *others])
     order = _order_by(query)
     source = f"(SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)})"
@@ -72,12 +75,11 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
     if groups:
         params["groups"] = terms.groups(groups)
         candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
-        remaining = [text for text in others if "split_part" in text] or ["true"]
-        parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
+        parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining) or "true")
         walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
         asked = "%(limit)s::bigint" if offset else f"{limit:d}"
         source = sources.page(TABLE, parts, walk, order, part(limit, offset, params), asked)
-        if len(ordered) == 1 and remaining == ["true"]:
+        if len(ordered) == 1 and not remaining:
             total = f"SELECT count_directory_with_terms('{query.kind}', %(groups)s::jsonb)"
     elif query.kind in KINDS and len(ordered) == 1 and not others:
         total = (

@@ -12,7 +12,7 @@ from projections import terms
 from projections.search import split
 from projections.terms import Found, Word
 
-DDL = """
+DDL = f"""
 CREATE TABLE directory_terms (
     id uuid PRIMARY KEY,
     org_id uuid NOT NULL,
@@ -21,16 +21,7 @@ CREATE TABLE directory_terms (
     created_at timestamptz NOT NULL,
     terms bigint[] NOT NULL
 );
-CREATE INDEX directory_terms_terms ON directory_terms USING gin (terms) WITH (gin_pending_list_limit = 1024);
-
-CREATE TABLE directory_words (
-    org_id uuid NOT NULL,
-    field text NOT NULL,
-    word text NOT NULL,
-    term bigint NOT NULL,
-    PRIMARY KEY (term, org_id)
-);
-SELECT public.index_words('directory_words');
+{terms.ddl("directory")}
 """
 TABLES = ("directory_terms", "directory_words")
 KINDS = frozenset({"account", "contact"})

@@ -53,7 +53,15 @@ AMOUNTS = tuple(f"{cause}_{amount}" for cause in CAUSES for amount in ("unweight
 # ``period`` is the day on which events occurred; ``day`` is that of a won deal, because of the rates, and of an open one the
 # first of its month. A cause is two columns and not a key, because an event often has several for the same deals and day.
 # Programs of version 1 of this read model find the columns and sums that they read.
-_CAUSES_DDL = ", ".join(f"{name} numeric NOT NULL" for name in AMOUNTS)
+_SUMS_DDL = f"""
+    day date NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    unweighted numeric NOT NULL,
+    weighted numeric NOT NULL,
+    n bigint NOT NULL,
+    {", ".join(f"{name} numeric NOT NULL" for name in AMOUNTS)}
+"""
 DDL = f"""
 CREATE TABLE forecast_entries (
     org_id uuid NOT NULL,
@@ -74,26 +82,14 @@ CREATE TABLE forecast_balances (
     org_id uuid NOT NULL,
     grain text NOT NULL,
     period date NOT NULL,
-    day date NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    unweighted numeric NOT NULL,
-    weighted numeric NOT NULL,
-    n bigint NOT NULL,
-    {_CAUSES_DDL},
+    {_SUMS_DDL},
     PRIMARY KEY (org_id, grain, period, day, currency, status)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE forecast_movements (
     org_id uuid NOT NULL,
     period date NOT NULL,
-    day date NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    unweighted numeric NOT NULL,
-    weighted numeric NOT NULL,
-    n bigint NOT NULL,
-    {_CAUSES_DDL},
+    {_SUMS_DDL},
     PRIMARY KEY (org_id, period, day, currency, status)
 ) WITH (fillfactor = 70);
 """

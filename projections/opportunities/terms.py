@@ -16,7 +16,7 @@ from projections import terms
 from projections.opportunities import rows
 from projections.terms import Found, Word, term
 
-DDL = """
+DDL = f"""
 CREATE TABLE opportunity_terms (
     id uuid PRIMARY KEY,
     org_id uuid NOT NULL,
@@ -24,17 +24,8 @@ CREATE TABLE opportunity_terms (
     created_at timestamptz NOT NULL,
     terms bigint[] NOT NULL
 );
-CREATE INDEX opportunity_terms_terms ON opportunity_terms USING gin (terms) WITH (gin_pending_list_limit = 1024);
 CREATE INDEX opportunity_terms_account ON opportunity_terms (account_id);
-
-CREATE TABLE opportunity_words (
-    org_id uuid NOT NULL,
-    field text NOT NULL,
-    word text NOT NULL,
-    term bigint NOT NULL,
-    PRIMARY KEY (term, org_id)
-);
-SELECT public.index_words('opportunity_words');
+{terms.ddl("opportunity")}
 """
 TABLES = ("opportunity_terms", "opportunity_words")
 
