@@ -23,6 +23,7 @@ from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
 from app.http.schema_check import SchemaCheck
 from app.http.shared import Shared
+from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
@@ -64,6 +65,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
     arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
     shared = Shared(
         read_pool=reads,
+        keeper=Keeper(reads),
         notifications=arrivals,
         live_feed=LiveFeed(reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org),
         draining=draining,

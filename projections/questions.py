@@ -47,6 +47,12 @@ LIST_SCANNED = Question("list_scanned", "dear")
 LIST_ORDERED = Question("list_ordered", "dear")
 LIST_DEEP = Question("list_deep", "dear")
 
+# With a count that is kept, a page costs what finding its deals does: those of an instant come from an index in the default order,
+# and few that terms find are put in order.
+LIST_AS_OF_KEPT = Question("list_as_of_kept", "cheap")
+LIST_FEW = Question("list_few", "cheap")
+FEW = 1_000
+
 LIST_FILTERS: Mapping[str, Question] = {
     "stage": LIST,
     "status": LIST,

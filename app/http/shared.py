@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from app.http.request_context import Encoded, Http
+from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
@@ -35,6 +36,7 @@ class Shared:
     because they describe the routes."""
 
     read_pool: ReadPool
+    keeper: Keeper
     notifications: Notifications
     live_feed: LiveFeed
     draining: asyncio.Event

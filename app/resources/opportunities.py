@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from projections.conditions import Operator
 from projections.directory import queries as directory_queries
 from projections.opportunities import cursors, queries
 from projections.opportunities.conditions import COLUMNS, ORDERINGS, Column
+from projections.opportunities.counts import CountedPage
 
 TAG = "Opportunities"
 PATH = "/api/opportunities"
@@ -83,17 +85,20 @@ async def list_opportunities(request: Http) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
     wanted = queries.OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
-    reads, page = shared.from_request(request).read_pool, asked.page
-    if page.cursor is None:
-        items, count = await reads.row(identity, *queries.page(wanted, page.limit, page.offset))
-        return listing.envelope(request, asked, list_envelope.joined(items), count)
+    page = asked.page
     try:
-        statement = queries.cursor_page(wanted, page.limit, page.cursor)
+        items, count, *keys = await _page(request, CountedPage(wanted, page.limit, page.offset, page.cursor))
     except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
-    items, count, keys = await reads.row(identity, *statement)
-    following = cursors.encode(keys, wanted.keys) if keys else None
+    following = cursors.encode(keys[0], wanted.keys) if keys and keys[0] else None
     return listing.envelope(request, asked, list_envelope.joined(items), count, following)
+
+
+async def _page(request: Http, page: CountedPage) -> Sequence[Any]:
+    process, identity = shared.from_request(request), request_context.from_request(request).identity
+    if queries.has_counters(page.query):
+        return await process.read_pool.row(identity, *page.from_counters())
+    return await process.keeper.row(identity, page)
 
 
 @post(

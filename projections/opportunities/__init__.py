@@ -24,7 +24,8 @@ from projections.opportunities import rows, terms
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.
 LIVE = "o.valid_to = 'infinity' AND NOT o.deleted"
-AS_OF = "o.valid_from <= %(as_of)s AND o.valid_to > %(as_of)s AND NOT o.deleted"
+AS_OF = "o.created_at <= %(as_of)s AND o.valid_from <= %(as_of)s AND o.valid_to > %(as_of)s AND NOT o.deleted"
+"""What is valid at an instant was created by then: said too, so that the index by ``created_at`` is read from there."""
 
 NOBODY = UUID(int=0)
 """In a counter: of any owner."""

@@ -51,8 +51,11 @@ LEAKPROOF = frozenset(COLUMNS) - {"actual_amount"} | {"owner_email"}
 """Fields whose comparisons row-level security lets an index make."""
 
 
-def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
-    """SQL for a condition on ``opportunities o``; its values go into ``params`` under names that begin with ``name``."""
+def to_sql(condition: Condition, name: str, params: dict[str, Any], *, of_few: bool = False) -> str:
+    """SQL for a condition on ``opportunities o``; its values go into ``params`` under names that begin with ``name``.
+
+    It is the same condition ``of_few`` deals, but what it says of other records is then looked up for each deal.
+    """
     field, operator, values, custom_type = condition
     if custom_type is not None:
         return _custom_to_sql(field.removeprefix("cf_"), operator, values, custom_type, name, params)
@@ -64,7 +67,9 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any]) -> str:
     if field == "owner_email":
         return _owner_to_sql(values, name, params)
     if field == "search":
-        return search.words(values[0], name, params, _in_a_name_as_of if "as_of" in params else _in_a_name)
+        at = "as_of" in params
+        holds = (_in_its_name_as_of if at else _in_its_name) if of_few else (_in_a_name_as_of if at else _in_a_name)
+        return search.words(values[0], name, params, holds)
     return _column_to_sql(condition, name, params)
 
 
@@ -126,6 +131,16 @@ def _in_a_name_as_of(pattern: str) -> str:
         f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
         f" AND d.kind = 'account' AND d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND d.search LIKE {pattern}))"
     )
+
+
+def _in_its_name(pattern: str) -> str:
+    account = f"d.id = o.account_id AND d.valid_to = 'infinity' AND d.search LIKE {pattern}"
+    return f"(o.search LIKE {pattern} OR EXISTS (SELECT FROM directory d WHERE {account}))"
+
+
+def _in_its_name_as_of(pattern: str) -> str:
+    account = f"d.id = o.account_id AND d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND d.search LIKE {pattern}"
+    return f"(o.search LIKE {pattern} OR EXISTS (SELECT FROM directory d WHERE {account}))"
 
 
 _CUSTOM_CASTS = {"number": ("number", "numeric"), "date": ("string", "text"), "checkbox": ("boolean", "boolean")}

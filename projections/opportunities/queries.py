@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections import questions, sources, terms
@@ -29,6 +29,20 @@ _COUNTED = frozenset({"stage", "status", "owner", "owner_email", "close_date"})
 
 # Filters that leave so few deals that it is better to look at each of them than for terms.
 _NARROW = frozenset({"owner", "owner_email", "account"})
+
+
+class Total(NamedTuple):
+    """How a page is counted: tables before it, the column of the count, parameters, and columns to come before all others.
+
+    ``kept`` is about how many there are, if that is known.
+    """
+
+    tables: str
+    counted: str
+    params: dict[str, Any]
+    first: str = ""
+    kept: int | None = None
+
 
 DEFAULT_ORDER = (Order("created_at", True),)
 
@@ -127,6 +141,13 @@ def where(query: OpportunityListQuery) -> SqlStatement:
     return SqlStatement(" AND ".join([first, *(to_sql(each, f"p{n}", params) for n, each in enumerate(query.conditions))]), params)
 
 
+def meets(query: OpportunityListQuery) -> SqlStatement:
+    """As ``where``, for few deals, of which the caller knows that they are live, and were at the instant."""
+    params, _ = _of_org(query)
+    texts = [to_sql(each, f"p{n}", params, of_few=True) for n, each in enumerate(query.conditions)]
+    return SqlStatement(" AND ".join(["o.org_id = %(org_id)s", *texts]), params)
+
+
 def _of_org(query: OpportunityListQuery) -> tuple[dict[str, Any], str]:
     """Parameters and the condition that every list has."""
     if query.as_of is None:
@@ -148,7 +169,8 @@ def _groups(query: OpportunityListQuery) -> tuple[list[Group], list[int]]:
     return groups, unsettled
 
 
-def _counted(query: OpportunityListQuery) -> bool:
+def has_counters(query: OpportunityListQuery) -> bool:
+    """Whether there are counters for the list's filters."""
     return query.as_of is None and all(
         condition.field in _COUNTED
         and condition.custom_type is None
@@ -158,13 +180,19 @@ def _counted(query: OpportunityListQuery) -> bool:
     )
 
 
-def question(query: OpportunityListQuery, offset: int = 0) -> Question:
-    """What kind of question a list is: the first dear thing that it asks for."""
+def question(query: OpportunityListQuery, offset: int = 0, kept: int | None = None) -> Question:
+    """What kind of question a list is: the first dear thing that it asks for. ``kept`` is its count if that is kept."""
+    if kept is not None and offset < questions.DEEP:
+        if query.as_of is not None and not query.conditions and query.order == DEFAULT_ORDER:
+            return questions.LIST_AS_OF_KEPT
+        groups, unsettled = _groups(query)
+        if groups and not unsettled and kept <= questions.FEW and _asks_for_order(query) is None:
+            return questions.LIST_FEW
     asked = [_filtered(condition) for condition in query.conditions]
     if query.as_of is not None:
         asked.append(questions.LIST_AS_OF)
-    if query.order and (len(query.order) > 1 or query.order[0] not in questions.LIST_ORDERINGS):
-        asked.append(questions.LIST_ORDERED)
+    if (ordered := _asks_for_order(query)) is not None:
+        asked.append(ordered)
     if offset >= questions.DEEP:
         asked.append(questions.LIST_DEEP)
     found = questions.LIST
@@ -174,6 +202,11 @@ def question(query: OpportunityListQuery, offset: int = 0) -> Question:
         if each is not questions.LIST:
             found = each
     return found
+
+
+def _asks_for_order(query: OpportunityListQuery) -> Question | None:
+    by_index = not query.order or (len(query.order) == 1 and query.order[0] in questions.LIST_ORDERINGS)
+    return None if by_index else questions.LIST_ORDERED
 
 
 def _filtered(condition: Condition) -> Question:
@@ -186,7 +219,7 @@ def _filtered(condition: Condition) -> Question:
 
 def count(query: OpportunityListQuery) -> SqlStatement:
     """The exact number of deals on the list: from the counters if they know the filters, else counted."""
-    if not _counted(query):
+    if not has_counters(query):
         return _count_each(query)
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s"]
@@ -271,38 +304,40 @@ def _parts(
     return sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
 
 
-def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, counted: bool = True) -> SqlStatement:
+def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, total: Total | None = None) -> SqlStatement:
     """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join)."""
     source = _source(query, limit, offset)
     order = order_by(query.keys)
-    total, params = _total(query, counted)
-    text = f"SELECT string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar, {total} FROM {source.text} o"
-    return SqlStatement(text, source.params | params, question(query, offset))
+    total = total or _total(query)
+    items = f"string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar"
+    text = f"{total.tables} SELECT {total.first}{items}, {total.counted} FROM {source.text} o"
+    return SqlStatement(text, source.params | total.params, question(query, offset, total.kept))
 
 
-def _total(query: OpportunityListQuery, counted: bool) -> tuple[str, dict[str, Any]]:
-    if not counted:
-        return "NULL::bigint", {}
+def _total(query: OpportunityListQuery) -> Total:
     counting = count(query)
-    return f"({counting.text})", counting.params
+    return Total("", f"({counting.text})", counting.params)
 
 
-def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, counted: bool = True) -> SqlStatement:
+def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, total: Total | None = None) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
     Its cost does not depend on its depth. Raises ``InvalidCursor``.
     """
     source = _source(query, limit + 1, cursor=cursor)
     order = order_by(query.keys)
-    total, params = _total(query, counted)
+    total = total or _total(query)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
     return SqlStatement(
         f"""
-        SELECT string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
-               {total}, (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]
+        {total.tables}
+        SELECT {total.first}
+               string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
+               {total.counted},
+               (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]
         FROM (SELECT k.*, row_number() OVER (ORDER BY {order_by(query.keys, "k")}) AS rn, count(*) OVER () AS total
               FROM {source.text} k) o
         """,
-        source.params | params,
-        question(query),
+        source.params | total.params,
+        question(query, kept=total.kept),
     )

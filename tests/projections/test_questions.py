@@ -18,7 +18,9 @@ from projections.forecast import behind, current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
+from projections.kept import Figure
 from projections.opportunities import queries as opportunities
+from projections.opportunities.counts import CountedPage
 from projections.opportunities.queries import OpportunityListQuery
 from projections.questions import Question
 
@@ -63,6 +65,21 @@ def test_a_list_is_dear_as_soon_as_one_thing_about_it_is() -> None:
     assert listed(order=(Order("created_at", True), Order("amount", True))) is questions.LIST_ORDERED
     for order in (Order("created_at", False), Order("amount", False), Order("close_date", True), Order("name", True)):
         assert listed(order=(order,)) is questions.LIST
+
+
+def test_a_list_whose_count_is_kept_is_cheap_if_finding_its_page_is() -> None:
+    def of_kept(*conditions: Condition, n: int = 10, offset: int = 0, **more: Any) -> Question:
+        page = CountedPage(OpportunityListQuery(ORG, conditions, **more), 50, offset)
+        return page.statement(Figure(1, "", (n,))).question
+
+    assert of_kept(as_of=NOW) is questions.LIST_AS_OF_KEPT
+    assert of_kept(as_of=NOW, offset=questions.DEEP) is questions.LIST_AS_OF
+    assert of_kept(STAGE, as_of=NOW) is questions.LIST_AS_OF
+    assert of_kept(as_of=NOW, order=(Order("amount", True),)) is questions.LIST_AS_OF
+    assert of_kept(SEARCH) is of_kept(SEARCH, order=(Order("amount", True),)) is questions.LIST_FEW
+    assert of_kept(SEARCH, n=questions.FEW + 1) is questions.LIST_SEARCH
+    assert of_kept(SEARCH, STAGE) is of_kept(SEARCH, order=(Order("probability", True),)) is questions.LIST_SEARCH
+    assert CountedPage(OpportunityListQuery(ORG, as_of=NOW), 50).statement(None).question is questions.LIST_AS_OF
 
 
 def test_a_page_far_down_is_dear_by_number_and_not_by_cursor() -> None:

@@ -13,6 +13,8 @@ SUBJECTS = {
     "projections/directory/terms.py": "projections/test_directory.py",
     "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",
     "projections/sources.py": "projections/opportunities/test_finding.py",
+    "projections/kept.py": "app/reading/test_keeper.py",
+    "projections/opportunities/counts.py": "app/reading/test_keeper.py",
     "projections/placeholders.py": "app/writing/test_statements.py",
     "app/cli/audit.py": "projections/test_feed.py",
     "app/cli/config.py": "app/cli/test_main.py",

@@ -1,0 +1,73 @@
+"""Counts of lists that are kept and brought up to date, where no counters know the filters."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from projections import kept
+from projections.conditions import SqlStatement
+from projections.kept import Figure, Kind
+from projections.opportunities import queries
+from projections.opportunities.queries import OpportunityListQuery, Total
+
+HANGS_ON: dict[str, Kind] = {"search": "account", "owner_email": "user"}
+"""Filters for which records other than the deals themselves count."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPage:
+    """A page of a list with its count, of which the count is kept. With a cursor ("" for the first page) there is no offset."""
+
+    query: OpportunityListQuery
+    limit: int
+    offset: int = 0
+    cursor: str | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """What the count depends on."""
+        return "count", self.query.org_id, self.query.conditions, self.query.as_of
+
+    def statement(self, figure: Figure | None) -> SqlStatement:
+        """One row: position and build that the count holds for, then the columns of the page."""
+        return self._page(_total(self.query, figure))
+
+    def from_counters(self) -> SqlStatement:
+        """The columns of the page alone, from counters if they know the filters, else counted."""
+        return self._page(None)
+
+    def _page(self, total: Total | None) -> SqlStatement:
+        if self.cursor is None:
+            return queries.page(self.query, self.limit, self.offset, total=total)
+        return queries.cursor_page(self.query, self.limit, self.cursor, total=total)
+
+    @staticmethod
+    def parts(row: Sequence[Any]) -> tuple[int]:
+        """What is to be kept, of the columns of a page."""
+        return (row[1],)
+
+
+def hangs_on(query: OpportunityListQuery) -> list[Kind]:
+    return sorted({HANGS_ON[each.field] for each in query.conditions if each.field in HANGS_ON})
+
+
+def _total(query: OpportunityListQuery, figure: Figure | None) -> Total:
+    if figure is None:
+        counting = queries.count(query)
+        figures = f"SELECT ({counting.text}) AS n, {kept.POSITION} AS position, {kept.BUILT} AS built"
+        return Total(f"WITH figure AS MATERIALIZED ({figures})", _COUNT, counting.params | {"org_id": query.org_id}, _HOLDS)
+    meets = queries.meets(query)
+    more = f"(SELECT coalesce(sum(c.sign), 0) FROM {kept.meeting(meets.text)})"
+    tables = f"""
+        WITH {kept.since(figure, hangs_on(query), as_of=query.as_of is not None)}, figure AS MATERIALIZED (
+            SELECT %(kept_n)s::bigint + {more} AS n, h.position, h.built FROM holds h
+        )
+    """
+    (n,) = figure.parts
+    return Total(tables, _COUNT, meets.params | figure.params() | {"kept_n": n}, _HOLDS, n)
+
+
+_COUNT = "(SELECT f.n FROM figure f)"
+_HOLDS = "(SELECT f.position FROM figure f), (SELECT f.built FROM figure f), "
