@@ -23,6 +23,7 @@ from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
 from app.http.schema_check import SchemaCheck
 from app.http.shared import Shared
+from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
@@ -66,6 +67,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
     shared = Shared(
         read_pool=reads,
         keeper=Keeper(reads),
+        embedded_cards=EmbeddedCards(),
         notifications=arrivals,
         live_feed=LiveFeed(reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org),
         draining=draining,

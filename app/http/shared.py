@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from app.http.request_context import Encoded, Http
+from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
@@ -37,6 +38,7 @@ class Shared:
 
     read_pool: ReadPool
     keeper: Keeper
+    embedded_cards: EmbeddedCards
     notifications: Notifications
     live_feed: LiveFeed
     draining: asyncio.Event

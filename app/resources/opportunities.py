@@ -97,7 +97,7 @@ async def list_opportunities(request: Http) -> JsonResponse:
 async def _page(request: Http, page: CountedPage) -> Sequence[Any]:
     process, identity = shared.from_request(request), request_context.from_request(request).identity
     if queries.has_counters(page.query):
-        return await process.read_pool.row(identity, *page.from_counters())
+        return await process.embedded_cards.row(process.read_pool, identity, page.from_counters)
     return await process.keeper.row(identity, page)
 
 

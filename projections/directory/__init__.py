@@ -65,6 +65,8 @@ CREATE INDEX directory_email ON directory (org_id, lookup, id)
     WHERE valid_to = 'infinity' AND NOT deleted AND kind = 'contact';
 CREATE INDEX directory_lookup ON directory (kind, lookup)
     WHERE valid_to = 'infinity' AND NOT deleted AND lookup IS NOT NULL;
+CREATE INDEX directory_cards ON directory (org_id, position)
+    WHERE valid_to = 'infinity' AND kind IN ('account', 'contact', 'user');
 CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = 'infinity' AND issued_with IS NOT NULL;
 
 CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
@@ -217,7 +219,7 @@ class _Count(Struct):
 
 class Directory:
     name = "directory"
-    version = 3
+    version = 4
     tables: tuple[str, ...] = ("directory", "identity_epochs", "directory_counts", *terms.TABLES)
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"directory_counts": "n = 0"}

@@ -34,14 +34,14 @@ class CountedPage:
         """One row: position and build that the count holds for, then the columns of the page."""
         return self._page(_total(self.query, figure))
 
-    def from_counters(self) -> SqlStatement:
-        """The columns of the page alone, from counters if they know the filters, else counted."""
-        return self._page(None)
+    def from_counters(self, held: int | None = None) -> SqlStatement:
+        """The columns of the page alone, from counters if they know the filters, else counted; ``held`` as in ``queries.page``."""
+        return self._page(None, held)
 
-    def _page(self, total: Total | None) -> SqlStatement:
+    def _page(self, total: Total | None, held: int | None = None) -> SqlStatement:
         if self.cursor is None:
-            return queries.page(self.query, self.limit, self.offset, total=total)
-        return queries.cursor_page(self.query, self.limit, self.cursor, total=total)
+            return queries.page(self.query, self.limit, self.offset, total=total, held=held)
+        return queries.cursor_page(self.query, self.limit, self.cursor, total=total, held=held)
 
     @staticmethod
     def parts(row: Sequence[Any]) -> tuple[int]:

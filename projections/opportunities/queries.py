@@ -14,13 +14,13 @@ from uuid import UUID
 
 from projections import questions, sources, terms
 from projections.conditions import Condition, Order, SqlStatement, part
-from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, orderings
+from projections.directory import cards
+from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, orderings
 from projections.opportunities.conditions import COLUMNS, LEAKPROOF, to_sql
 from projections.opportunities.orderings import order_by
 from projections.questions import Question
 from projections.terms import Group
 
-MAX_ACTIVITIES = 50
 TABLE = sources.Table("opportunities", "o")
 
 # Filters for which there are counters.
@@ -62,59 +62,8 @@ class OpportunityListQuery:
         return (*self.order, Order("id", self.order[-1].descending if self.order else True))
 
 
-def _card(column: str, kind_alias: str, as_of: datetime | None) -> str:
-    """The embedded form of the record that a column names, as it stands, or stood at the instant."""
-    if as_of is None:
-        return f"(SELECT d.card FROM directory d WHERE d.id = {column} AND d.valid_to = 'infinity')"
-    return (
-        f"(SELECT d.card FROM directory d WHERE d.id = {column} ORDER BY d.valid_from <= %(as_of)s DESC,"
-        " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1)"
-    )
-
-
-def _stakeholders(shown: str, as_of: datetime | None) -> str:
-    if as_of is None:
-        found = "d.valid_to = 'infinity' AND NOT d.deleted"
-    else:
-        found = "d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND NOT d.deleted"
-    # Most deals have one or none, and those need no joining and sorting: that is a tenth of a page's time.
-    return (
-        "coalesce(CASE cardinality(o.stakeholder_ids) WHEN 0 THEN ''"
-        f" WHEN 1 THEN (SELECT d.{shown} FROM directory d WHERE d.id = o.stakeholder_ids[1] AND {found})"
-        f" ELSE (SELECT string_agg(d.{shown}, ',' ORDER BY s.n)"
-        " FROM unnest(o.stakeholder_ids) WITH ORDINALITY AS s (id, n)"
-        f" CROSS JOIN LATERAL (SELECT d.{shown} FROM directory d WHERE d.id = s.id AND {found} OFFSET 0) d) END, '')"
-    )
-
-
-def _item(shown: str, as_of: datetime | None) -> str:
-    """A list item without its closing brace."""
-    return (
-        f"o.json_until_account || {_card('o.account_id', 'a', as_of)} || o.json_until_owner || {_card('o.owner_id', 'u', as_of)}"
-        f" || ',\"stakeholders\":[' || {_stakeholders(shown, as_of)} || ']' || o.json_after_stakeholders"
-    )
-
-
-def _record(as_of: datetime | None) -> str:
-    if as_of is None:
-        valid = "d.valid_to = 'infinity' AND NOT d.deleted"
-    else:
-        valid = "d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND NOT d.deleted"
-    return f"""
-        {_item("doc", as_of)} || ',"activities":[' || coalesce((
-            SELECT string_agg(x.doc, ',' ORDER BY x.sort_at DESC, x.id DESC) FROM (
-                SELECT d.doc, d.sort_at, d.id FROM directory d
-                WHERE d.org_id = o.org_id AND d.kind = 'activity' AND d.parent_id = o.id AND {valid}
-                ORDER BY d.sort_at DESC, d.id DESC LIMIT {MAX_ACTIVITIES}
-            ) x), '') || '],"activities_url":"/api/opportunities/' || o.id || '/activities/"'
-        || ',"custom_field_definitions":' || coalesce((
-            SELECT d.doc FROM directory d WHERE d.org_id = o.org_id AND d.kind = 'custom_field' AND {valid}), '[]')
-        || o.json_detail || '}}'
-    """
-
-
 _RECORDS = f"""
-    SELECT o.id, o.version, {_record(None)}
+    SELECT o.id, o.version, {items.record(None)}
     FROM unnest(%(ids)s::uuid[], %(versions)s::int[]) AS k (id, version) JOIN opportunities o USING (id, version)
     WHERE NOT o.deleted
 """
@@ -128,7 +77,7 @@ def records() -> str:
 def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> SqlStatement:
     """One full record: (version, JSON), or no row."""
     text = f"""
-        SELECT o.version, ({_record(as_of)})::varchar FROM opportunities o
+        SELECT o.version, ({items.record(as_of)})::varchar FROM opportunities o
         WHERE o.org_id = %(org_id)s AND o.id = %(id)s AND {LIVE if as_of is None else AS_OF}
     """
     params: dict[str, Any] = {"org_id": org_id, "id": id_}
@@ -304,14 +253,28 @@ def _parts(
     return sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
 
 
-def page(query: OpportunityListQuery, limit: int, offset: int = 0, *, total: Total | None = None) -> SqlStatement:
-    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join)."""
-    source = _source(query, limit, offset)
-    order = order_by(query.keys)
+def page(
+    query: OpportunityListQuery, limit: int, offset: int = 0, *, total: Total | None = None, held: int | None = None
+) -> SqlStatement:
+    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join).
+
+    For a reader that has the org's cards up to a position, ``held``, a cheap list of the present has slots for them and one more
+    column: see ``items.SLOTS`` and ``cards.STATE``. Its parameters then have ``held``.
+    """
     total = total or _total(query)
-    items = f"string_agg({_item('card', query.as_of)} || '}}', ',' ORDER BY {order})::varchar"
-    text = f"{total.tables} SELECT {total.first}{items}, {total.counted} FROM {source.text} o"
-    return SqlStatement(text, source.params | total.params, question(query, offset, total.kept))
+    source, asked = _source(query, limit, offset), question(query, offset, total.kept)
+    order = order_by(query.keys)
+    shown, state, known = _shown(query, asked, held)
+    listed = f"string_agg({shown} ORDER BY {order})::varchar"
+    text = f"{total.tables} SELECT {total.first}{listed}, {total.counted}{state} FROM {source.text} o"
+    return SqlStatement(text, source.params | total.params | known, asked)
+
+
+def _shown(query: OpportunityListQuery, asked: Question, held: int | None) -> tuple[str, str, dict[str, Any]]:
+    """The items of a page and what is put between them, the column after all others, and its parameters."""
+    if held is None or query.as_of is not None or asked.lane == "dear":
+        return f"{items.item('card', query.as_of)} || '}}', ','", "", {}
+    return f"{items.SLOTS}, '}},'", f", {cards.STATE}", {"held": held}
 
 
 def _total(query: OpportunityListQuery) -> Total:
@@ -319,25 +282,29 @@ def _total(query: OpportunityListQuery) -> Total:
     return Total("", f"({counting.text})", counting.params)
 
 
-def cursor_page(query: OpportunityListQuery, limit: int, cursor: str | None, *, total: Total | None = None) -> SqlStatement:
+def cursor_page(
+    query: OpportunityListQuery, limit: int, cursor: str | None, *, total: Total | None = None, held: int | None = None
+) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
-    Its cost does not depend on its depth. Raises ``InvalidCursor``.
+    Its cost does not depend on its depth. ``held`` is as in ``page``, for a first page: who walks on sees each card once. Raises
+    ``InvalidCursor``.
     """
-    source = _source(query, limit + 1, cursor=cursor)
-    order = order_by(query.keys)
     total = total or _total(query)
+    source, asked = _source(query, limit + 1, cursor=cursor), question(query, kept=total.kept)
+    order = order_by(query.keys)
+    shown, state, known = _shown(query, asked, None if cursor else held)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
     return SqlStatement(
         f"""
         {total.tables}
         SELECT {total.first}
-               string_agg({_item("card", query.as_of)} || '}}', ',' ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
+               string_agg({shown} ORDER BY {order}) FILTER (WHERE o.rn <= {limit:d})::varchar,
                {total.counted},
-               (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]
+               (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]{state}
         FROM (SELECT k.*, row_number() OVER (ORDER BY {order_by(query.keys, "k")}) AS rn, count(*) OVER () AS total
               FROM {source.text} k) o
         """,
-        source.params | total.params,
-        question(query, kept=total.kept),
+        source.params | total.params | known,
+        asked,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,10 +17,9 @@ from app.writing.envelope import Envelope
 from domain import account, contact, opportunity
 from projections import connections
 from projections.conditions import Condition, Order, SqlStatement
+from projections.directory import cards
 from projections.directory.queries import DirectoryListQuery
 from projections.directory.queries import page as directory_page
-from projections.forecast import waterfall
-from projections.forecast.entries import WaterfallQuery
 from projections.opportunities import queries
 from projections.opportunities.queries import OpportunityListQuery
 from projections.placeholders import numbered
@@ -32,8 +31,10 @@ DEALS, RECORDS, PAGE = 1_500, 400, 20
 
 
 class Fresh:
-    def __init__(self, url: str, company: Company, read: int) -> None:
+    def __init__(self, url: str, company: Company, read: int, position: int) -> None:
         self.url = url
+        self.position = position
+        """The last one in the log."""
         self.company = company
         self.read = read
         """Rows that the writer read in sequence while it filled the tables."""
@@ -51,13 +52,14 @@ def fresh(template_database: str) -> Iterator[Fresh]:
         committer.close()
         with psycopg.connect(url) as owner:
             row = owner.execute(
-                "SELECT sum(seq_tup_read)::bigint, bool_or(last_analyze IS NOT NULL OR last_autoanalyze IS NOT NULL)"
+                "SELECT sum(seq_tup_read)::bigint, bool_or(last_analyze IS NOT NULL OR last_autoanalyze IS NOT NULL),"
+                " (SELECT max(notification_id) FROM opportunities_events)"
                 " FROM pg_stat_user_tables WHERE relname = ANY(%s)",
                 (["opportunities", "opportunity_terms", "directory_terms", "forecast_entries"],),
             ).fetchone()
         assert row is not None
         assert row[1] is False
-        yield Fresh(url, company, row[0])
+        yield Fresh(url, company, row[0], row[2])
 
 
 def fill(company: Company) -> None:
@@ -110,6 +112,13 @@ def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def test_a_page_of_deals_reads_no_more_than_a_page(fresh: Fresh, field: str, descending: bool) -> None:
     query = OpportunityListQuery(fresh.company.id, (), (Order(field, descending),))
     assert most_rows(fresh, queries.page(query, PAGE)) <= 3 * PAGE
+    assert most_rows(fresh, queries.page(query, PAGE, held=fresh.position)) <= 3 * PAGE
+
+
+def test_the_cards_that_changed_are_found_from_their_end(fresh: Fresh) -> None:
+    query = OpportunityListQuery(fresh.company.id)
+    assert most_rows(fresh, queries.page(query, PAGE, held=0)) == cards.MOST < RECORDS
+    assert most_rows(fresh, cards.of(fresh.company.id, [str(fresh.company.account_id)], fresh.position)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -144,14 +153,6 @@ def test_a_page_of_the_directory_reads_no_more_than_a_page(fresh: Fresh, field: 
 def test_contacts_are_read_by_their_last_names(fresh: Fresh) -> None:
     query = DirectoryListQuery(fresh.company.id, "contact", (), (Order("last_name", False),))
     assert most_rows(fresh, directory_page(query, PAGE)) <= 3 * PAGE
-
-
-@pytest.mark.parametrize("conditions", [(), (Condition("stage", "in", ("proposal",)),)], ids=["all", "one stage"])
-def test_a_waterfall_by_owner_goes_through_each_version_once(fresh: Fresh, conditions: tuple[Condition, ...]) -> None:
-    now = datetime.now(UTC)
-    query = WaterfallQuery(fresh.company.id, now - timedelta(days=1), now, now.date(), conditions=conditions, group_by="owner")
-    versions = DEALS + DEALS // 2
-    assert most_rows(fresh, waterfall.changes(query)) <= 2 * versions
 
 
 def test_writing_finds_rows_by_their_keys(fresh: Fresh) -> None:

@@ -59,7 +59,7 @@ def test_json_is_written_by_msgspec() -> None:
     named ones are of records whose parts are rendered when they are written and that SQL puts together when they are read."""
     owners = {
         Path("projections/opportunities/rows.py"),
-        Path("projections/opportunities/queries.py"),
+        Path("projections/opportunities/items.py"),
         Path("projections/event_payloads.py"),
         Path("projections/before.py"),
     }

@@ -10,7 +10,9 @@ from tests.support.sources import modules
 SUBJECTS = {
     "domain/deal_fields.py": "domain/test_opportunity_changes.py",
     "domain/sql_cursor.py": "domain/test_event_store.py",
+    "projections/directory/cards.py": "app/reading/test_embedded_cards.py",
     "projections/directory/terms.py": "projections/test_directory.py",
+    "projections/opportunities/items.py": "app/reading/test_embedded_cards.py",
     "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",
     "projections/sources.py": "projections/opportunities/test_finding.py",
     "projections/kept.py": "app/reading/test_keeper.py",
@@ -113,8 +115,6 @@ SUBJECTS = {
     "projections/forecast/balances.py": "projections/forecast/test_properties.py",
     "projections/forecast/entries.py": "projections/forecast/test_waterfall.py",
     "projections/forecast/current.py": "projections/forecast/test_ledger.py",
-    "projections/forecast/owners.py": "projections/forecast/test_filtered.py",
-    "projections/forecast/waterfall_types.py": "projections/forecast/test_waterfall.py",
     "projections/idempotency_records.py": "app/http/test_repeated_commands.py",
     "projections/opportunities/conditions.py": "app/resources/test_opportunity_lists.py",
     "projections/opportunities/queries.py": "app/resources/test_opportunity_lists.py",
