@@ -103,6 +103,7 @@ FORECAST_AS_OF = Question("forecast_as_of", "dear")
 FORECAST_GROUPED = Question("forecast_grouped", "dear")
 WATERFALL = Question("waterfall", "cheap")
 WATERFALL_DAYS = Question("waterfall_days", "dear")
+WATERFALL_FILTERED = Question("waterfall_filtered", "dear")
 WATERFALL_EXPANDED = Question("waterfall_expanded", "dear")
 WATERFALL_OPPORTUNITIES = Question("waterfall_opportunities", "dear")
 

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import cast, get_args
+from typing import get_args
 
 import msgspec
 from litestar import get
 
 from app.http import filters, listing, paging, request_context, shared
-from app.http.filters import Filters
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
 from app.http.response import JsonResponse, rendered
 from app.resources import forecast_parameters
-from app.resources.forecast_parameters import BOUNDS, DAYS, INSTANT, LIMITS, TAG
-from app.resources.opportunities import FILTERS, PATH
+from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
+from app.resources.opportunities import PATH
 from domain.errors import Errors, Invalid
 from projections.forecast import current
 from projections.forecast.current import Forecast, ForecastQuery, Month
 from projections.forecast.groups import Figures, GroupBy
-from projections.forecast.limits import GROUPS_LIMIT, MAX_GROUPS
 from projections.forecast.money import Totals, encode
 from projections.opportunities import queries as opportunity_queries
 
-# The forecast chooses a deal's day itself, and ``currency`` is the one it is shown in.
-DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
 PARAMETERS = (*DAYS, "currency", "group_by", "groups_limit", "as_of")
 
 EXAMPLE = Forecast(
@@ -63,12 +59,7 @@ EXAMPLE = Forecast(
         answer_example=msgspec.json.decode(encode(EXAMPLE)),
         parameters=(
             *BOUNDS,
-            query("group_by", "Group by this, within each month.", {"type": "string", "enum": list(get_args(GroupBy))}),
-            query(
-                "groups_limit",
-                "With `group_by`: how many groups of each month to show, the largest first by `unweighted`.",
-                {"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": GROUPS_LIMIT},
-            ),
+            *forecast_parameters.group_by(get_args(GroupBy)),
             query("as_of", "The forecast as it stood at this instant.", INSTANT),
             *filter_parameters(DEALS),
         ),
@@ -78,21 +69,18 @@ async def get_forecast(request: Http) -> JsonResponse:
     identity = request_context.from_request(request).identity
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
-    conditions = await forecast_parameters.conditions(request, rest, DEALS, PARAMETERS, errors)
+    conditions = await forecast_parameters.conditions(request, rest, PARAMETERS, errors)
     bounds = forecast_parameters.bounds(taken, errors)
     as_of = listing.parse_instant(taken, "as_of", errors)
     currency = forecast_parameters.value(taken, "currency", CURRENCY, errors)
-    group_by = taken.get("group_by")
-    if group_by is not None and group_by not in get_args(GroupBy):
-        errors["group_by"] = [f"Must be one of: {', '.join(get_args(GroupBy))}."]
-    groups_limit = paging.parse_number(taken, "groups_limit", GROUPS_LIMIT, 1, MAX_GROUPS, errors)
+    group_by, groups_limit = forecast_parameters.groups(taken, get_args(GroupBy), errors)
     if errors:
         raise Invalid(errors)
     deals = None
     if conditions or group_by:
         deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
     today = shared.from_request(request).read_pool.clock.now().date()
-    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, cast("GroupBy | None", group_by), groups_limit)
+    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, group_by, groups_limit)
     row = await shared.from_request(request).read_pool.row(identity, *current.forecast(asked))
     return await rendered(forecast_parameters.size(row), lambda: encode(current.answer(asked, row)))
 

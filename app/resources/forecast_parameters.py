@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.http import filters, listing, request_context
+from app.http import filters, listing, paging, request_context
 from app.http.filters import Filters, Pairs
-from app.http.operations import query
+from app.http.operations import Json, query
 from app.http.param_types import CURRENCY, DATE, ParamType
 from app.http.request_context import Http
+from app.resources.opportunities import FILTERS
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
 from projections.forecast.balances import Bounds
-from projections.forecast.limits import MAX_BYTES, MAX_MONTHS, MAX_MONTHS_WITH_DEALS
+from projections.forecast.limits import GROUPS_LIMIT, MAX_BYTES, MAX_GROUPS, MAX_MONTHS, MAX_MONTHS_WITH_DEALS
 
 TAG = "Forecast"
 DAYS = ("close_date__gte", "close_date__lte")
@@ -33,14 +34,37 @@ BOUNDS = (
     query("currency", "The currency to show it in; by default the org's.", CURRENCY.schema),
 )
 
+# The forecast chooses a deal's day itself, and ``currency`` is the one it is shown in.
+DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
 
-async def conditions(request: Http, given: Pairs, table: Filters, others: tuple[str, ...], errors: Errors) -> tuple[Condition, ...]:
+
+def group_by(what: Sequence[str]) -> tuple[Json, ...]:
+    """The parameters of groups."""
+    return (
+        query("group_by", "Group by this, within each month.", {"type": "string", "enum": list(what)}),
+        query(
+            "groups_limit",
+            "With `group_by`: how many groups of each month to show, the largest first by `unweighted`.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": GROUPS_LIMIT},
+        ),
+    )
+
+
+def groups(taken: dict[str, str], what: Sequence[str], errors: Errors) -> tuple[Any, int]:
+    """What to group by, one of ``what`` or None, and how many groups to show."""
+    found = taken.get("group_by")
+    if found is not None and found not in what:
+        errors["group_by"] = [f"Must be one of: {', '.join(what)}."]
+    return found, paging.parse_number(taken, "groups_limit", GROUPS_LIMIT, 1, MAX_GROUPS, errors)
+
+
+async def conditions(request: Http, given: Pairs, others: tuple[str, ...], errors: Errors) -> tuple[Condition, ...]:
     """The conditions on deals; errors are added to ``errors``."""
-    custom = table.custom and any(name.startswith("cf_") for name, _ in given)
+    custom = any(name.startswith("cf_") for name, _ in given)
     types = await listing.custom_field_types(request) if custom else {}
     try:
         return filters.conditions(
-            given, table, identity=request_context.from_request(request).identity, custom_types=types, others=others
+            given, DEALS, identity=request_context.from_request(request).identity, custom_types=types, others=others
         )
     except Invalid as error:
         errors |= error.errors

@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 
 from projections import questions
 from projections.conditions import SqlStatement
-from projections.forecast import INFINITY, Cause
+from projections.forecast import INFINITY, filtered
 from projections.forecast.current import OWN_CURRENCY
-from projections.forecast.entries import WaterfallQuery, moves, rates
+from projections.forecast.entries import Step, WaterfallQuery, ledger, moves, rates
 from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, shortest
 from projections.forecast.waterfall import value
 
@@ -30,17 +30,18 @@ class MovedOpportunity(Struct):
     id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
     name: str
     month: str | None
-    cause: Cause
+    cause: Step
     currency: str
     unweighted: Number
     weighted: Number
 
 
-def page(query: WaterfallQuery, month: str | None, cause: Cause | None, limit: int, offset: int) -> SqlStatement:
+def page(query: WaterfallQuery, month: str | None, cause: Step | None, limit: int, offset: int) -> SqlStatement:
     """A page for ``answer``: one row (the org's currency, the number of all, what moved). ``month`` is its first day, or
     ``UNSCHEDULED``."""
-    params: dict[str, Any] = query.params() | {"page_after": offset, "page_last": offset + limit}
-    more = ""
+    source = filtered.steps(query) if query.filtered else SqlStatement(ledger(query), query.params())
+    params: dict[str, Any] = source.params | {"page_after": offset, "page_last": offset + limit}
+    more = "true"
     if cause:
         params["cause"] = cause
         more += " AND c.cause = %(cause)s"
@@ -51,15 +52,18 @@ def page(query: WaterfallQuery, month: str | None, cause: Cause | None, limit: i
         more += " AND c.day >= %(month)s::date AND c.day < %(month)s::date + interval '1 month'"
     text = f"""
         WITH m AS MATERIALIZED (
-            SELECT m.*, dense_rank() OVER (ORDER BY m.month, m.cause, m.opportunity_id) AS place FROM ({moves(query, more)}) m
+            SELECT m.*, dense_rank() OVER (ORDER BY m.month, m.cause, m.opportunity_id) AS place
+            FROM ({moves(query, f"({source.text})", more)}) m
         )
         SELECT {OWN_CURRENCY} AS own, (SELECT coalesce(max(m.place), 0) FROM m) AS count, (
             SELECT coalesce(json_agg(json_build_array(
                 s.month, s.cause, s.opportunity_id,
                 (SELECT o.name FROM opportunities o WHERE o.id = s.opportunity_id AND o.valid_to = 'infinity'),
-                s.currency, s.status, s.unweighted, s.weighted, {rates(query)}
+                s.currency, s.status, s.unweighted, s.weighted, s.start_rate, s.start_report_rate, s.end_rate, s.end_report_rate
             ) ORDER BY s.place), '[]')::varchar
-            FROM m s WHERE s.place > %(page_after)s::bigint AND s.place <= %(page_last)s::bigint
+            FROM (
+                SELECT s.*, {rates(query)} FROM m s WHERE s.place > %(page_after)s::bigint AND s.place <= %(page_last)s::bigint
+            ) s
         ) AS moved
     """
     return SqlStatement(text, params, questions.WATERFALL_OPPORTUNITIES)
@@ -67,7 +71,7 @@ def page(query: WaterfallQuery, month: str | None, cause: Cause | None, limit: i
 
 class _Move(Struct, array_like=True):
     month: str
-    cause: Cause
+    cause: Step
     id: str
     name: str
     currency: str
@@ -99,7 +103,7 @@ def answer(query: WaterfallQuery, row: Sequence[Any]) -> tuple[int, list[MovedOp
     there in each of the two."""
     own, count, moved = row
     currencies = Currencies(own, query.currency or own)
-    found: dict[tuple[str, Cause, str, str], _Amounts] = {}
+    found: dict[tuple[str, Step, str, str], _Amounts] = {}
     for move in _decode(moved):
         at_start = currencies.factor(move.currency, move.start_rate, move.start_report_rate)
         at_end = currencies.factor(move.currency, move.end_rate, move.end_report_rate)

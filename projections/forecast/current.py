@@ -31,6 +31,14 @@ from projections.questions import Question
 
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
 
+# Weighted by multiplication, because a division would round.
+CONTRIBUTION = """
+    coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day, o.currency, o.status,
+    coalesce(CASE o.status WHEN 'open' THEN o.amount ELSE o.actual_amount END, 0) AS unweighted,
+    coalesce(CASE o.status WHEN 'open' THEN o.amount * o.probability * 0.01 ELSE o.actual_amount END, 0) AS weighted
+"""
+"""Columns: what an open or won deal ``o`` adds to the forecast."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForecastQuery:
@@ -112,14 +120,11 @@ def _question(query: ForecastQuery) -> Question:
 
 
 def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:
-    """As ``balances_at``, from the deals themselves. Weights by multiplication, because a division would round."""
+    """As ``balances_at``, from the deals themselves."""
     group = COLUMNS[group_by] if group_by else "NULL::text"
     text = f"""
         SELECT b.* FROM (
-            SELECT coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
-                o.currency, o.status, coalesce(CASE o.status WHEN 'open' THEN o.amount ELSE o.actual_amount END, 0) AS unweighted,
-                coalesce(CASE o.status WHEN 'open' THEN o.amount * o.probability * 0.01 ELSE o.actual_amount END, 0) AS weighted,
-                1 AS n, {group} AS grp
+            SELECT {CONTRIBUTION}, 1 AS n, {group} AS grp
             FROM opportunities o WHERE {where.text} AND o.status IN ('open', 'won')
         ) b WHERE {bounds.holds("b.day")}
     """

@@ -88,7 +88,7 @@ def ranked(own: str, report: str, group_by: GroupBy, as_of: datetime | None) -> 
     """
     # Ranked by window functions and not by a join, because nobody can tell the planner how many groups there are.
     limit = "%(groups_limit)s::bigint"
-    card = _card(as_of) if group_by in CARDS else "to_json(e.grp)::text"
+    shown = card("%(as_of)s" if as_of else None) if group_by in CARDS else "to_json(e.grp)::text"
     size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
     return f"""
         f AS MATERIALIZED (
@@ -109,7 +109,7 @@ def ranked(own: str, report: str, group_by: GroupBy, as_of: datetime | None) -> 
                 sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
             FROM p GROUP BY 1, 2, 3, 4, 5
         ), cards AS MATERIALIZED (
-            SELECT e.grp, e.place, e.amount, {card} AS card
+            SELECT e.grp, e.place, e.amount, {shown} AS card
             FROM (SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3) e
         ), shown AS MATERIALIZED (
             SELECT coalesce(max(b.place), 0) AS places
@@ -138,14 +138,13 @@ RANKED = """
 """Columns: the sums of groups (``_GroupSum``), the number of others by month, the cards by group."""
 
 
-def _card(as_of: datetime | None) -> str:
-    """The embedded form of the record that a group ``e.grp`` is about, as of the instant."""
-    if as_of is None:
+def card(at: str | None) -> str:
+    """SQL for the embedded form of the record that a group ``e.grp`` is about, as of an instant (SQL)."""
+    if at is None:
         which = "AND d.valid_to = 'infinity'"
     else:  # the version at the instant, else the first one after it
         which = (
-            "ORDER BY d.valid_from <= %(as_of)s DESC,"
-            " CASE WHEN d.valid_from <= %(as_of)s THEN d.version ELSE -d.version END DESC LIMIT 1"
+            f"ORDER BY d.valid_from <= {at} DESC, CASE WHEN d.valid_from <= {at} THEN d.version ELSE -d.version END DESC LIMIT 1"
         )
     return f"coalesce((SELECT d.card FROM directory d WHERE d.id = e.grp {which}), to_json(e.grp)::text)"
 

@@ -5,154 +5,149 @@ deals are valued at the rates of the start, so that they show what people did (a
 won deals at the rate of their day as known at the end. ``rate_change`` is the rest: what the rates did. A step shown is the
 difference of two running totals, each rounded once, so that the shown numbers add up too. Deals for which the end has no rate are
 listed apart, in their own currency.
+
+Without filters it sums balances and movements; with filters, and by owner, what ``filtered`` finds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from projections import questions
 from projections.conditions import SqlStatement
-from projections.forecast import CAUSES, INFINITY, Cause
-from projections.forecast.balances import NOT_ALL_ZERO, balances_at, month_start, moves, rate_period
+from projections.forecast import INFINITY, filtered, owners
+from projections.forecast.balances import balances_at, month_start, moves, rate_period
 from projections.forecast.current import OWN_CURRENCY, too_many_months
-from projections.forecast.entries import SUMS, WaterfallQuery, behind, rates
-from projections.forecast.limits import MAX_BEHIND, MAX_MONTHS_WITH_DEALS
-from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Number, Total, difference, shortest
+from projections.forecast.entries import MEMBERSHIPS, SOMETHING, SUMS, TRANSFERS, Step, WaterfallQuery, behind, ledger, rates
+from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
+from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Total, difference, shortest
+from projections.forecast.owners import ALL_MONTHS, Owners
 from projections.forecast.periods import utc
+from projections.forecast.waterfall_types import (
+    STEPS,
+    ExplainedColumns,
+    GroupedColumns,
+    OpportunitiesBehind,
+    OtherWaterfallGroups,
+    UnconvertedWaterfall,
+    Waterfall,
+    WaterfallColumns,
+    WaterfallGroup,
+    WaterfallMonth,
+    WaterfallSteps,
+)
 from projections.questions import Question
 
 
-class WaterfallSteps(Struct, kw_only=True):
-    """Signed amounts by cause; ``start`` plus all of them is ``end``."""
-
-    start: Number
-    created: Number
-    reopened: Number
-    increased: Number
-    decreased: Number
-    pulled_in: Number
-    pushed_out: Number
-    won: Number
-    lost: Number
-    deleted: Number
-    restored: Number
-    rate_change: Number
-    end: Number
-
-
-STEPS = WaterfallSteps.__struct_fields__[:-1]
-
-
-class OpportunitiesBehind(Struct):
-    """The opportunities behind a step: how many, and the ids of the first of them in their order."""
-
-    count: int
-    ids: Annotated[
-        Raw, Meta(extra_json_schema={"type": "array", "items": {"type": "string", "format": "uuid"}, "maxItems": MAX_BEHIND})
-    ]
-
-
-class WaterfallColumns(Struct, kw_only=True):
-    """The steps of the plain amounts, and of those weighted by probability."""
-
-    unweighted: WaterfallSteps
-    weighted: WaterfallSteps
-
-
-class ExplainedColumns(WaterfallColumns, kw_only=True):
-    """``opportunities`` are those behind each step, by cause, if the question is expanded by them."""
-
-    opportunities: dict[Cause, OpportunitiesBehind] | UnsetType = UNSET
-
-
-class WaterfallMonth(ExplainedColumns):
-    month: str
-
-
-class UnconvertedWaterfall(WaterfallColumns):
-    """Deals in a currency without a known rate at the end, in that currency."""
-
-    currency: str
-
-
-class Waterfall(Struct, kw_only=True):
-    """What changed. ``total`` is that of the months, without what is unscheduled or unconverted."""
-
-    currency: str
-    start: datetime = msgspec.field(name="from")
-    end: datetime = msgspec.field(name="to")
-    total: WaterfallColumns
-    months: list[WaterfallMonth]
-    unscheduled: ExplainedColumns
-    unconverted: list[UnconvertedWaterfall]
-
-
 def changes(query: WaterfallQuery) -> SqlStatement:
-    """The steps for ``answer``: one row (the org's currency, steps or NULL if there are too many months, the opportunities behind
-    them)."""
+    """The steps for ``answer``: one row (the org's currency; the sums' rates, NULL if there are too many months; the steps; the
+    opportunities behind them; with groups also the columns of ``owners``)."""
+    source = filtered.steps(query) if query.filtered else _balances(query)
+    period = f"coalesce({rate_period('c.status', 'c.day', query.bounds)}, -1)"
+    keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
+    params = source.params
+    if query.group_by:
+        params |= {"groups_limit": query.groups_limit, "months": len(query.bounds.months())}
+        tables, ranked = owners.sums(keys), f", {owners.ranked(query, OWN_CURRENCY)}"
+        steps, columns = owners.steps(query), f", {owners.COLUMNS}"
+    else:
+        tables = f"g AS MATERIALIZED (SELECT {keys}, c.cause, {SUMS} FROM c GROUP BY 1, 2, 3, 4, 5 HAVING {SOMETHING})"
+        ranked, steps, columns = "", _STEPS, ""
+    explained = behind(query, "c" if query.filtered else f"({ledger(query)})") if query.expanded else "'[]'::varchar"
+    months = f"count(DISTINCT k.month) FILTER (WHERE k.month > '{ALL_MONTHS}')"
+    text = f"""
+        WITH c AS {"MATERIALIZED" if query.filtered else ""} ({source.text}), {tables}, k AS MATERIALIZED (
+            SELECT s.*, {rates(query)} FROM (
+                SELECT g.month, g.currency, g.status, g.period, min(g.day) AS day FROM g GROUP BY 1, 2, 3, 4
+            ) s
+        ){ranked}
+        SELECT {OWN_CURRENCY} AS own,
+            (SELECT CASE WHEN {months} <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
+                k.month, k.currency, k.status, k.period, k.start_rate, k.start_report_rate, k.end_rate, k.end_report_rate
+            )), '[]') END::varchar FROM k) AS rates,
+            ({steps}) AS steps, ({explained}) AS behind{columns}
+    """
+    return SqlStatement(text, params, _question(query))
+
+
+_STEPS = """
+    SELECT coalesce(json_agg(json_build_array(
+        g.month, g.currency, g.status, g.period, g.cause, g.unweighted, g.weighted
+    )), '[]')::varchar FROM g
+"""
+
+
+def _balances(query: WaterfallQuery) -> SqlStatement:
     start = balances_at("before", query.start, query.today, query.bounds)
     moved = moves("moved", query.start, query.end, query.bounds)
-    period = rate_period("c.status", "c.day", query.bounds)
-    text = f"""
-        WITH s AS (
-            SELECT {month_start("c.day")} AS month, c.cause, c.currency, c.status, {SUMS} FROM ({moved.text}) c
-            GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
-            UNION ALL
-            SELECT {month_start("c.day")}, 'start', c.currency, c.status, {SUMS} FROM ({start.text}) c
-            GROUP BY 1, 2, 3, 4, {period} HAVING {NOT_ALL_ZERO}
-        )
-        SELECT {OWN_CURRENCY} AS own,
-            (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
-                s.month, s.cause, s.currency, s.status, s.unweighted, s.weighted, {rates(query)}
-            )), '[]') END::varchar FROM s) AS steps,
-            ({behind(query) if query.expanded else "'[]'::varchar"}) AS behind
-    """
-    return SqlStatement(text, start.params | moved.params | query.params(), _question(query))
+    amounts = "c.currency, c.status, c.unweighted, c.weighted, c.n"
+    text = f"SELECT c.* FROM ({moved.text}) c UNION ALL SELECT c.day, 'start', {amounts} FROM ({start.text}) c"
+    return SqlStatement(text, start.params | moved.params | query.params())
 
 
 def _question(query: WaterfallQuery) -> Question:
     if query.expanded:
         return questions.WATERFALL_EXPANDED
+    if query.filtered:
+        return questions.WATERFALL_FILTERED
     return questions.WATERFALL_DAYS if query.bounds.cut_months("b.day") else questions.WATERFALL
 
 
-class _Step(Struct, array_like=True):
+class _Rates(Struct, array_like=True):
     month: str
-    cause: str
     currency: str
     status: ForecastStatus
-    unweighted: Decimal
-    weighted: Decimal
+    period: int
     start_rate: Decimal | None
     start_report_rate: Decimal | None
     end_rate: Decimal | None
     end_report_rate: Decimal | None
 
 
+class _Step(Struct, array_like=True):
+    """What a cause has moved: of all deals, or of those of the owner in a place; all other owners are in place 0."""
+
+    month: str
+    currency: str
+    status: ForecastStatus
+    period: int
+    cause: str
+    unweighted: Decimal
+    weighted: Decimal
+    place: int | None = None
+
+
 class _BehindStep(Struct, array_like=True):
     month: str
-    cause: Cause
+    cause: Step
     count: int
     ids: Raw
 
 
+_decode_rates = msgspec.json.Decoder(list[_Rates]).decode
 _decode_steps = msgspec.json.Decoder(list[_Step]).decode
 _decode_behind = msgspec.json.Decoder(list[_BehindStep]).decode
+
+
+class _Values(NamedTuple):
+    """The rates of a sum, at the start and at the end."""
+
+    start: Factor | None
+    end: Factor | None
 
 
 @dataclass(slots=True)
 class _StepTotals:
     """The exact sum of each step of one column."""
 
-    steps: dict[str, Total] = field(default_factory=lambda: {step: Total() for step in STEPS})
+    steps: defaultdict[str, Total] = field(default_factory=lambda: defaultdict(Total))
 
     def add(self, step: str, amount: Decimal, valued: Factor | None, at_end: Factor) -> None:
         if valued:
@@ -162,12 +157,12 @@ class _StepTotals:
             if valued:
                 self.steps["rate_change"].add(amount.copy_negate(), valued)
 
-    def shown(self, currency: str) -> WaterfallSteps:
+    def shown(self, currency: str, told: Sequence[str]) -> WaterfallSteps:
         running = Total()
         before = running.rounded(currency)
-        differences = dict.fromkeys(STEPS, ZERO)
-        for step, total in self.steps.items():
-            if not total:
+        differences = dict.fromkeys(told, ZERO)
+        for step in told:
+            if not (total := self.steps.get(step)):
                 continue
             after = running.merge(total).rounded(currency)
             differences[step] = shortest(difference(after, before))
@@ -182,58 +177,103 @@ C = TypeVar("C", bound=WaterfallColumns)
 class _ColumnTotals:
     unweighted: _StepTotals = field(default_factory=_StepTotals)
     weighted: _StepTotals = field(default_factory=_StepTotals)
-    behind: dict[Cause, OpportunitiesBehind] = field(default_factory=dict)
+    behind: dict[Step, OpportunitiesBehind] = field(default_factory=dict)
 
     def add(self, step: _Step, valued: Factor | None, at_end: Factor) -> None:
         self.unweighted.add(step.cause, step.unweighted, valued, at_end)
         self.weighted.add(step.cause, step.weighted, valued, at_end)
 
-    def columns(self, type_: type[C], currency: str, /, **others: Any) -> C:
+    def columns(self, type_: type[C], currency: str, told: Sequence[str], /, **others: Any) -> C:
         """As shown in a currency, with the other fields of the type."""
-        return type_(unweighted=self.unweighted.shown(currency), weighted=self.weighted.shown(currency), **others)
+        return type_(unweighted=self.unweighted.shown(currency, told), weighted=self.weighted.shown(currency, told), **others)
 
-    def opportunities(self, query: WaterfallQuery) -> dict[Cause, OpportunitiesBehind] | UnsetType:
-        return {cause: self.behind[cause] for cause in CAUSES if cause in self.behind} if query.expanded else UNSET
+
+class _Totals:
+    """The sums of each month, of the unscheduled deals and of all months (``ALL_MONTHS``), in a currency; by place too."""
+
+    def __init__(self, query: WaterfallQuery, currencies: Currencies, groups: Owners | None) -> None:
+        self._query = query
+        self._currencies = currencies
+        self._groups = groups
+        self.months = {f"{name}-01": _ColumnTotals() for name in query.bounds.months()}
+        self.months |= {ALL_MONTHS: _ColumnTotals(), INFINITY: _ColumnTotals()}
+        self.unconverted: defaultdict[str, _ColumnTotals] = defaultdict(_ColumnTotals)
+        self._places: defaultdict[tuple[str, int], _ColumnTotals] = defaultdict(_ColumnTotals)
+        self._told_of_groups = [step for step in STEPS if query.of_others or step not in MEMBERSHIPS]
+        self.told = [step for step in self._told_of_groups if query.of_owners or step not in TRANSFERS]
+
+    def month(self, name: str) -> _ColumnTotals:
+        if (found := self.months.get(name)) is None:
+            found = self.months[name] = _ColumnTotals()
+        return found
+
+    def add(self, step: _Step, values: _Values) -> None:
+        if values.end is None:
+            if step.place is None:
+                self.unconverted[step.currency].add(step, SAME, SAME)
+            return
+        valued = values.start if step.cause == "start" else value(step.status, values.start, values.end)
+        if step.place is not None:
+            self._places[step.month, step.place].add(step, valued, values.end)
+            return
+        self.month(step.month).add(step, valued, values.end)
+        if step.month != INFINITY:
+            self.months[ALL_MONTHS].add(step, valued, values.end)
+
+    def shown(self, type_: type[C], name: str, /, **others: Any) -> C:
+        return self.months[name].columns(type_, self._currencies.report, self.told, **self._grouped(name), **others)
+
+    def explained(self, name: str) -> dict[Step, OpportunitiesBehind] | UnsetType:
+        behind = self.months[name].behind
+        return {cause: behind[cause] for cause in self.told if cause in behind} if self._query.expanded else UNSET
+
+    def _grouped(self, name: str) -> Mapping[str, Any]:
+        if self._groups is None:
+            return {}
+        report, told = self._currencies.report, self._told_of_groups
+        groups = [
+            self._places[name, place].columns(WaterfallGroup, report, told, owner=owner)
+            for place, owner in self._groups.places.get(name, ())
+        ]
+        number = self._groups.others.get(name)
+        if not number:
+            return {"groups": groups}
+        return {"groups": groups, "others": self._places[name, 0].columns(OtherWaterfallGroups, report, told, groups=number)}
 
 
 def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
     """The response, from the row of ``changes``. Raises ``Invalid`` if there are too many months."""
-    own, steps, explained = row
-    if steps is None:
+    own, known, steps, explained, *groups = row
+    if known is None:
         raise too_many_months()
     currencies = Currencies(own, query.currency or own)
-    months = {name: _ColumnTotals() for name in query.bounds.months()}
-    total, unscheduled = _ColumnTotals(), _ColumnTotals()
-    unconverted: dict[str, _ColumnTotals] = {}
-
-    def month(name: str) -> _ColumnTotals:
-        return unscheduled if name == INFINITY else months.setdefault(name[:7], _ColumnTotals())
-
+    values = {
+        (each.month, each.currency, each.status, each.period): _Values(
+            currencies.factor(each.currency, each.start_rate, each.start_report_rate),
+            currencies.factor(each.currency, each.end_rate, each.end_report_rate),
+        )
+        for each in _decode_rates(known)
+    }
+    totals = _Totals(query, currencies, owners.decode(*groups) if groups else None)
     for step in _decode_steps(steps):
-        columns = month(step.month)
-        at_start = currencies.factor(step.currency, step.start_rate, step.start_report_rate)
-        at_end = currencies.factor(step.currency, step.end_rate, step.end_report_rate)
-        if at_end is None:
-            unconverted.setdefault(step.currency, _ColumnTotals()).add(step, SAME, SAME)
-            continue
-        valued = at_start if step.cause == "start" else value(step.status, at_start, at_end)
-        columns.add(step, valued, at_end)
-        if columns is not unscheduled:
-            total.add(step, valued, at_end)
+        totals.add(step, values[step.month, step.currency, step.status, step.period])
     for each in _decode_behind(explained):
-        month(each.month).behind[each.cause] = OpportunitiesBehind(each.count, each.ids)
-    report = currencies.report
+        totals.month(each.month).behind[each.cause] = OpportunitiesBehind(each.count, each.ids)
     return Waterfall(
-        currency=report,
+        currency=currencies.report,
         start=utc(query.start),
         end=utc(query.end),
-        total=total.columns(WaterfallColumns, report),
+        total=totals.shown(GroupedColumns, ALL_MONTHS),
         months=[
-            each.columns(WaterfallMonth, report, month=name, opportunities=each.opportunities(query))
-            for name, each in sorted(months.items())
+            totals.shown(WaterfallMonth, name, month=name[:7], opportunities=totals.explained(name))
+            for name in sorted(totals.months)
+            if name not in (ALL_MONTHS, INFINITY)
         ],
-        unscheduled=unscheduled.columns(ExplainedColumns, report, opportunities=unscheduled.opportunities(query)),
-        unconverted=[each.columns(UnconvertedWaterfall, name, currency=name) for name, each in sorted(unconverted.items())],
+        unscheduled=totals.shown(ExplainedColumns, INFINITY, opportunities=totals.explained(INFINITY)),
+        unconverted=[
+            each.columns(UnconvertedWaterfall, name, totals.told, currency=name)
+            for name, each in sorted(totals.unconverted.items())
+        ],
     )
 
 

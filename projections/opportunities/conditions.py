@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from types import NoneType
 from typing import Any, NamedTuple, get_args
 
@@ -51,10 +52,11 @@ LEAKPROOF = frozenset(COLUMNS) - {"actual_amount"} | {"owner_email"}
 """Fields whose comparisons row-level security lets an index make."""
 
 
-def to_sql(condition: Condition, name: str, params: dict[str, Any], *, of_few: bool = False) -> str:
+def to_sql(condition: Condition, name: str, params: dict[str, Any], *, at: str = "as_of", of_few: bool = False) -> str:
     """SQL for a condition on ``opportunities o``; its values go into ``params`` under names that begin with ``name``.
 
-    It is the same condition ``of_few`` deals, but what it says of other records is then looked up for each deal.
+    Names of accounts are those of the instant in the parameter ``at``, of now if there is none. It is the same condition ``of_few``
+    deals, but what it says of other records is then looked up for each deal.
     """
     field, operator, values, custom_type = condition
     if custom_type is not None:
@@ -67,9 +69,9 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any], *, of_few: b
     if field == "owner_email":
         return _owner_to_sql(values, name, params)
     if field == "search":
-        at = "as_of" in params
-        holds = (_in_its_name_as_of if at else _in_its_name) if of_few else (_in_a_name_as_of if at else _in_a_name)
-        return search.words(values[0], name, params, holds)
+        if at in params:
+            return search.words(values[0], name, params, partial(_in_its_name_as_of if of_few else _in_a_name_as_of, at))
+        return search.words(values[0], name, params, _in_its_name if of_few else _in_a_name)
     return _column_to_sql(condition, name, params)
 
 
@@ -126,10 +128,10 @@ def _in_a_name(pattern: str) -> str:
     return f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM accounts_with_word({pattern}) d (id)))"
 
 
-def _in_a_name_as_of(pattern: str) -> str:
+def _in_a_name_as_of(at: str, pattern: str) -> str:
     return (
         f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
-        f" AND d.kind = 'account' AND d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND d.search LIKE {pattern}))"
+        f" AND d.kind = 'account' AND d.valid_from <= %({at})s AND d.valid_to > %({at})s AND d.search LIKE {pattern}))"
     )
 
 
@@ -138,8 +140,8 @@ def _in_its_name(pattern: str) -> str:
     return f"(o.search LIKE {pattern} OR EXISTS (SELECT FROM directory d WHERE {account}))"
 
 
-def _in_its_name_as_of(pattern: str) -> str:
-    account = f"d.id = o.account_id AND d.valid_from <= %(as_of)s AND d.valid_to > %(as_of)s AND d.search LIKE {pattern}"
+def _in_its_name_as_of(at: str, pattern: str) -> str:
+    account = f"d.id = o.account_id AND d.valid_from <= %({at})s AND d.valid_to > %({at})s AND d.search LIKE {pattern}"
     return f"(o.search LIKE {pattern} OR EXISTS (SELECT FROM directory d WHERE {account}))"
 
 

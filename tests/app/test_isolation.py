@@ -245,6 +245,25 @@ def test_no_forecast_counts_a_deal_of_another_org(world: World, group: str) -> N
     assert [month["count"] for month in ours] == [month["count"] for month in theirs] == [2]
 
 
+@pytest.mark.parametrize("group", ["", "&group_by=owner"])
+def test_no_waterfall_has_a_deal_of_another_org(world: World, group: str) -> None:
+    for query in (
+        f"owner={world.theirs.ids['user']}",
+        f"account={world.theirs.ids['account']}",
+        f"tags={world.theirs.word}",
+        f"search={world.theirs.word}",
+    ):
+        asked = f"from=2020-01-01T00:00:00Z&{query}"
+        path = f"/api/opportunities/forecast/changes/?{asked}{group}"
+        assert world.theirs.ask("GET", path).json()["total"]["unweighted"]["created"] > 0
+        reply = world.ours.ask("GET", path)
+        assert reply.status == 200
+        assert not any(reply.json()["total"]["unweighted"].values())
+        assert not world.leaks(reply.body)
+        behind = f"/api/opportunities/forecast/changes/opportunities/?{asked}"
+        assert (world.theirs.ask("GET", behind).json()["count"] > 0, world.ours.ask("GET", behind).json()["count"]) == (True, 0)
+
+
 def test_a_cursor_of_another_org_walks_ones_own_list(world: World) -> None:
     page = world.theirs.ask("GET", "/api/opportunities/?cursor=&page_size=1").json()
     reply = world.ours.ask("GET", page["next"].removeprefix("http://test"))
@@ -364,6 +383,9 @@ def statements(world: World) -> list[Freed]:
         f"forecast/?tags={world.ours.word}",
         "forecast/changes/?from=2020-01-01T00:00:00Z&expand=opportunities",
         "forecast/changes/opportunities/?from=2020-01-01T00:00:00Z",
+        "forecast/changes/?from=2020-01-01T00:00:00Z&group_by=owner",
+        f"forecast/changes/?from=2020-01-01T00:00:00Z&owner={world.ours.ids['user']}",
+        f"forecast/changes/opportunities/?from=2020-01-01T00:00:00Z&search={world.ours.word}",
         "?page=2&page_size=1",
         "?cursor=&page_size=1",
     ):

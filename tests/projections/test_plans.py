@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,8 @@ from projections.conditions import Condition, Order, SqlStatement
 from projections.directory import cards
 from projections.directory.queries import DirectoryListQuery
 from projections.directory.queries import page as directory_page
+from projections.forecast import waterfall
+from projections.forecast.entries import WaterfallQuery
 from projections.opportunities import queries
 from projections.opportunities.queries import OpportunityListQuery
 from projections.placeholders import numbered
@@ -153,6 +155,14 @@ def test_a_page_of_the_directory_reads_no_more_than_a_page(fresh: Fresh, field: 
 def test_contacts_are_read_by_their_last_names(fresh: Fresh) -> None:
     query = DirectoryListQuery(fresh.company.id, "contact", (), (Order("last_name", False),))
     assert most_rows(fresh, directory_page(query, PAGE)) <= 3 * PAGE
+
+
+@pytest.mark.parametrize("conditions", [(), (Condition("stage", "in", ("proposal",)),)], ids=["all", "one stage"])
+def test_a_waterfall_by_owner_goes_through_each_version_once(fresh: Fresh, conditions: tuple[Condition, ...]) -> None:
+    now = datetime.now(UTC)
+    query = WaterfallQuery(fresh.company.id, now - timedelta(days=1), now, now.date(), conditions=conditions, group_by="owner")
+    versions = DEALS + DEALS // 2
+    assert most_rows(fresh, waterfall.changes(query)) <= 2 * versions
 
 
 def test_writing_finds_rows_by_their_keys(fresh: Fresh) -> None:

@@ -112,6 +112,12 @@ def test_a_waterfall_is_cheap_from_sums_alone() -> None:
         asked = WaterfallQuery(ORG, NOW, NOW, DAY, bounds, expanded=expanded)
         assert waterfall.changes(asked).question is kind
         assert behind.page(asked, None, None, 50, 0).question is questions.WATERFALL_OPPORTUNITIES
+    for more, kind in (
+        ({"conditions": (STAGE,)}, questions.WATERFALL_FILTERED),
+        ({"group_by": "owner"}, questions.WATERFALL_FILTERED),
+        ({"group_by": "owner", "expanded": True}, questions.WATERFALL_EXPANDED),
+    ):
+        assert waterfall.changes(WaterfallQuery(ORG, NOW, NOW, DAY, **more)).question is kind
 
 
 def test_what_is_counted_by_scanning_is_dear() -> None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
 from domain import exchange_rate, money, organization
 from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
+from projections.conditions import Condition
 from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
@@ -98,15 +99,16 @@ class Books:
         groups_limit: int = GROUPS_LIMIT,
         from_deals: bool = False,
         today: date = TODAY,
+        conditions: tuple[Condition, ...] = (),
     ) -> ForecastQuery:
-        where = opportunity_queries.where(opportunity_queries.OpportunityListQuery(self.org_id, as_of=as_of))
+        where = opportunity_queries.where(opportunity_queries.OpportunityListQuery(self.org_id, conditions, as_of=as_of))
         return ForecastQuery(
             self.org_id,
             today,
             bounds(since, until),
             as_of=as_of,
             currency=currency,
-            where=where if from_deals or group_by else None,
+            where=where if from_deals or group_by or conditions else None,
             group_by=group_by,
             groups_limit=groups_limit,
         )
@@ -135,8 +137,13 @@ class Books:
         currency: str | None = None,
         today: date = TODAY,
         expanded: bool = True,
+        conditions: tuple[Condition, ...] = (),
+        group_by: Literal["owner"] | None = None,
+        groups_limit: int = GROUPS_LIMIT,
     ) -> bytes:
-        span = WaterfallQuery(self.org_id, start, end, today, bounds(since, until), currency, expanded)
+        span = WaterfallQuery(
+            self.org_id, start, end, today, bounds(since, until), currency, expanded, conditions, group_by, groups_limit
+        )
         row = self.connection.execute(*waterfall.changes(span)[:2]).fetchone()
         assert row is not None
         return encode(waterfall.answer(span, row))

@@ -10,8 +10,9 @@ import pytest
 
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, Updated, Won
 from projections.forecast import CAUSES
+from projections.forecast.entries import MEMBERSHIPS, TRANSFERS
 from projections.forecast.limits import MAX_BEHIND
-from projections.forecast.waterfall import STEPS
+from projections.forecast.waterfall_types import STEPS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, created, quoted
 
@@ -38,7 +39,7 @@ def told(steps: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_steps_shown_are_the_causes_of_the_ledger_between_the_start_and_the_rates() -> None:
-    assert ("start", *CAUSES, "rate_change") == STEPS
+    assert ("start", *CAUSES, *TRANSFERS, *MEMBERSHIPS, "rate_change") == STEPS
 
 
 def test_each_cause_has_its_step_and_the_opportunities_behind_it(books: Books) -> None:
@@ -63,7 +64,7 @@ def test_each_cause_has_its_step_and_the_opportunities_behind_it(books: Books) -
     assert list(answer) == ["currency", "from", "to", "total", "months", "unscheduled", "unconverted"]
     assert (answer["from"], answer["to"]) == ("2026-02-01T12:00:00Z", "2026-04-01T12:00:00Z")
     may, june = answer["months"]
-    assert list(june["unweighted"]) == [*STEPS, "end"]
+    assert list(june["unweighted"]) == ["start", *CAUSES, "rate_change", "end"]
     assert told(may["unweighted"]) == {"pulled_in": 100, "end": 100}
     assert told(june["unweighted"]) == {
         "start": 600,
@@ -173,7 +174,7 @@ def test_the_shown_cents_add_up(books: Books) -> None:
     books.record([updated(0, MAR, amount=Decimal("0.02")), Happening(1, Deleted(), MAR)])
     (june,) = books.changes(JAN, APR)["months"]
     steps = june["weighted"]
-    assert sum(steps[name] for name in STEPS) == steps["end"] == Decimal("0.02")
+    assert sum(steps.values()) == 2 * steps["end"] == Decimal("0.04")
 
 
 def test_both_bounds_show_every_month_and_count_only_their_days(books: Books) -> None:
