@@ -96,10 +96,12 @@ DIRECTORY_LISTS: Mapping[str, Question] = {
 DIRECTORY_SORTED = frozenset({(("email", True),)})
 """Orderings of the directory that no index gives."""
 
-# From balances and movements, or from the deals and the ledger; so are the days of a month that a waterfall's bound cuts.
+# From balances and movements, from sums of deals that are kept, or from the deals and the ledger; so are the days of a month that a
+# waterfall's bound cuts.
 FORECAST = Question("forecast", "cheap")
 FORECAST_FILTERED = Question("forecast_filtered", "dear")
 FORECAST_AS_OF = Question("forecast_as_of", "dear")
+FORECAST_KEPT = Question("forecast_kept", "cheap")
 FORECAST_GROUPED = Question("forecast_grouped", "dear")
 WATERFALL = Question("waterfall", "cheap")
 WATERFALL_DAYS = Question("waterfall_days", "dear")

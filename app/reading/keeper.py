@@ -18,6 +18,8 @@ from projections.conditions import SqlStatement
 from projections.kept import Figure
 
 MAX_BYTES = 16 * 1024 * 1024
+MANY = 1_000
+"""Questions whose figures are too large, of which that is remembered."""
 OVERHEAD = 600
 """Bytes of a figure beside its key and its parts, roughly."""
 
@@ -49,6 +51,7 @@ class Keeper:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()  # the last used one at the end
         self._computing: dict[Hashable, asyncio.Event] = {}
+        self._too_large: set[Hashable] = set()
         self.size = 0
         """Bytes of all figures, roughly."""
 
@@ -58,7 +61,7 @@ class Keeper:
     async def row(self, identity: Identity, asked: Asked) -> Sequence[Any]:
         """The columns of the answer. Raises as ``ReadPool.row``."""
         key = asked.key
-        if key not in self._entries and (first := self._computing.get(key)) is not None:
+        if key not in self._entries and key not in self._too_large and (first := self._computing.get(key)) is not None:
             await first.wait()  # it is computed once for all who ask now
         while (entry := self._entries.get(key)) is not None:
             self._entries.move_to_end(key)
@@ -77,6 +80,8 @@ class Keeper:
         try:
             position, built, *row = await self._reads.row(identity, *asked.statement(None))
             self._keep(asked, row, position, built, monotonic() - began)
+            if key not in self._entries:
+                self._not_kept(key)
         finally:
             if self._computing.get(key) is done:
                 del self._computing[key]
@@ -96,10 +101,17 @@ class Keeper:
             self._drop(key)
         if size > self._max_bytes // 4:
             return
+        self._too_large.discard(key)
         self._entries[key] = _Entry(Figure(position, built, parts, seconds), size)
         self.size += size
         while self.size > self._max_bytes:
             self._drop(next(iter(self._entries)))
+
+    def _not_kept(self, key: Hashable) -> None:
+        """Nobody is to wait for what is not kept."""
+        if len(self._too_large) >= MANY:
+            self._too_large.clear()
+        self._too_large.add(key)
 
     def _drop(self, key: Hashable) -> None:
         self.size -= self._entries.pop(key).size

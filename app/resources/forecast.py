@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 from litestar import get
@@ -18,11 +19,13 @@ from app.resources import forecast_parameters
 from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
 from app.resources.opportunities import PATH
 from domain.errors import Errors, Invalid
+from projections.conditions import Condition
 from projections.forecast import current
 from projections.forecast.current import Forecast, ForecastQuery, Month
 from projections.forecast.groups import Figures, GroupBy
+from projections.forecast.kept_forecast import KeptForecast
 from projections.forecast.money import Totals, encode
-from projections.opportunities import queries as opportunity_queries
+from projections.opportunities.queries import OpportunityListQuery
 
 PARAMETERS = (*DAYS, "currency", "group_by", "groups_limit", "as_of")
 
@@ -76,13 +79,19 @@ async def get_forecast(request: Http) -> JsonResponse:
     group_by, groups_limit = forecast_parameters.groups(taken, get_args(GroupBy), errors)
     if errors:
         raise Invalid(errors)
-    deals = None
-    if conditions or group_by:
-        deals = opportunity_queries.where(opportunity_queries.OpportunityListQuery(identity.org_id, conditions, as_of=as_of))
     today = shared.from_request(request).read_pool.clock.now().date()
-    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, deals, group_by, groups_limit)
-    row = await shared.from_request(request).read_pool.row(identity, *current.forecast(asked))
+    asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, group_by=group_by, groups_limit=groups_limit)
+    row = await _row(request, asked, conditions)
     return await rendered(forecast_parameters.size(row), lambda: encode(current.answer(asked, row)))
+
+
+async def _row(request: Http, asked: ForecastQuery, conditions: Sequence[Condition]) -> Sequence[Any]:
+    process, identity = shared.from_request(request), request_context.from_request(request).identity
+    if not conditions and asked.group_by is None:
+        return await process.read_pool.row(identity, *current.forecast(asked))
+    deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=asked.as_of)
+    kept = KeptForecast(asked, deals)
+    return kept.answered(await process.keeper.row(identity, kept))
 
 
 HANDLERS = (get_forecast,)

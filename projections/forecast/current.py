@@ -23,21 +23,14 @@ from projections import exchange_rates, questions
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, balances_at, month_start, rate_period
-from projections.forecast.groups import COLUMNS, RANKED, Figures, GroupBy, Groups, grouped_sums, ranked
+from projections.forecast.deal_sums import SUMS, DealSums, from_deals
+from projections.forecast.groups import RANKED, Figures, GroupBy, Groups, ranked
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 from projections.forecast.periods import utc
 from projections.questions import Question
 
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
-
-# Weighted by multiplication, because a division would round.
-CONTRIBUTION = """
-    coalesce(CASE o.status WHEN 'open' THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day, o.currency, o.status,
-    coalesce(CASE o.status WHEN 'open' THEN o.amount ELSE o.actual_amount END, 0) AS unweighted,
-    coalesce(CASE o.status WHEN 'open' THEN o.amount * o.probability * 0.01 ELSE o.actual_amount END, 0) AS weighted
-"""
-"""Columns: what an open or won deal ``o`` adds to the forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,57 +71,57 @@ class Forecast(Struct, kw_only=True):
     as_of: datetime | None
 
 
-def forecast(query: ForecastQuery) -> SqlStatement:
-    """The sums for ``answer``: one row (the org's currency, sums or NULL if there are too many months, columns of groups)."""
+def forecast(query: ForecastQuery, kept: DealSums | None = None) -> SqlStatement:
+    """The sums for ``answer``: one row (the org's currency, sums or NULL if there are too many months, columns of groups).
+
+    ``kept`` are those of deals that are kept; the row then has their columns around it, and ``where`` is not looked at.
+    """
     as_of, bounds = query.as_of, query.bounds
-    if query.where is not None:
-        source = _deals(query.where, bounds, query.group_by)
+    params = {"org_id": query.org_id, "on": utc(as_of).date() if as_of else query.today}
+    deals = kept or (query.where and from_deals(query.where, bounds, query.group_by))
+    if deals is not None:
+        params |= deals.params
+        tables = f"{deals.tables}, a AS ({_all_groups(query.group_by)})"
     else:
         assert query.group_by is None, "groups are of deals, so there must be a condition on them"
         source = balances_at("as_of", as_of, query.today, bounds)
-    params = {"org_id": query.org_id, "on": utc(as_of).date() if as_of else query.today} | source.params
+        params |= source.params
+        tables = f"c AS ({source.text}), a AS ({_sums(bounds)})"
     if query.currency:
         params["report"] = query.currency
     if as_of:
         params["as_of"] = as_of
-    with_rates = f"s AS MATERIALIZED (SELECT a.*, {_rates(query)} FROM a)"
+    tables += f", s AS MATERIALIZED (SELECT a.*, {_rates(query)} FROM a)"
     columns = ""
-    if query.group_by is None:
-        tables = f"a AS ({_sums(bounds)}), {with_rates}"
-    else:
+    if query.group_by is not None:
         params |= {"groups_limit": query.groups_limit, "months": len(bounds.months())}
         report = "%(report)s::text" if query.currency else OWN_CURRENCY
         places = ranked(OWN_CURRENCY, report, query.group_by, as_of)
-        tables = f"{grouped_sums(query.group_by, bounds)}, {with_rates}, {places}"
+        tables += f", g AS (SELECT * FROM sums WHERE grp IS NOT NULL), {places}"
         columns = f", {RANKED}"
     text = f"""
-        WITH c AS ({source.text}), {tables}
-        SELECT {OWN_CURRENCY} AS own,
+        WITH {tables}
+        SELECT {deals.first if deals else ""}{OWN_CURRENCY} AS own,
             (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
                 s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, s.rate, s.report_rate
-            )), '[]') END::varchar FROM s) AS sums{columns}
+            )), '[]') END::varchar FROM s) AS sums{columns}{deals.last if deals else ""}
     """
-    return SqlStatement(text, params, _question(query))
+    return SqlStatement(text, params, (deals and deals.question) or _question(query, of_deals=deals is not None))
 
 
-def _question(query: ForecastQuery) -> Question:
-    if query.where is None:
+def _question(query: ForecastQuery, *, of_deals: bool) -> Question:
+    if not of_deals:
         return questions.FORECAST
     if query.group_by:
         return questions.FORECAST_GROUPED
     return questions.FORECAST_AS_OF if query.as_of else questions.FORECAST_FILTERED
 
 
-def _deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> SqlStatement:
-    """As ``balances_at``, from the deals themselves."""
-    group = COLUMNS[group_by] if group_by else "NULL::text"
-    text = f"""
-        SELECT b.* FROM (
-            SELECT {CONTRIBUTION}, 1 AS n, {group} AS grp
-            FROM opportunities o WHERE {where.text} AND o.status IN ('open', 'won')
-        ) b WHERE {bounds.holds("b.day")}
-    """
-    return SqlStatement(text, where.params | bounds.params())
+def _all_groups(group_by: GroupBy | None) -> str:
+    """From the ``sums`` of deals, those over all groups."""
+    if group_by is None or group_by == "tag":
+        return "SELECT * FROM sums WHERE grp IS NULL"
+    return f"SELECT c.month, c.currency, c.status, c.period, {SUMS} FROM sums c GROUP BY 1, 2, 3, 4"
 
 
 def _sums(bounds: Bounds) -> str:

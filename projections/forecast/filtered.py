@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from projections.conditions import Condition, SqlStatement
-from projections.forecast.current import CONTRIBUTION
+from projections.forecast.deal_sums import CONTRIBUTION
 from projections.forecast.entries import WaterfallQuery, in_span
 from projections.opportunities.conditions import to_sql
 

@@ -16,7 +16,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from projections.forecast.balances import Bounds, month_start, rate_period
 from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
 from projections.forecast.money import ONE, Factor, ForecastStatus, Sums, Totals
 
@@ -58,25 +57,6 @@ class Figures(Sums, kw_only=True):
 
     groups: Annotated[list[ForecastGroup], Meta(max_length=MAX_GROUPS)] | UnsetType = UNSET
     others: OtherGroups | UnsetType = UNSET
-
-
-def grouped_sums(group_by: GroupBy, bounds: Bounds) -> str:
-    """Common table expressions: from deals ``c``, the sums of each group ``g``, and those of all deals ``a``."""
-    period = f"coalesce({rate_period('c.status', 'c.day', bounds)}, -1)"
-    keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
-    if group_by == "tag":  # a deal is in the group of each of its tags
-        each = f"c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{{}}' THEN ARRAY['{NO_TAG}'] ELSE c.grp END) AS t (grp)"
-        return f"""
-            g AS MATERIALIZED (SELECT {keys}, t.grp, {_SUMS} FROM {each} GROUP BY 1, 2, 3, 4, 5),
-            a AS (SELECT {keys}, {_SUMS} FROM c GROUP BY 1, 2, 3, 4)
-        """
-    return f"""
-        g AS MATERIALIZED (SELECT {keys}, c.grp, {_SUMS} FROM c GROUP BY 1, 2, 3, 4, 5),
-        a AS (SELECT c.month, c.currency, c.status, c.period, {_SUMS} FROM g c GROUP BY 1, 2, 3, 4)
-    """
-
-
-_SUMS = "min(c.day) AS day, sum(c.unweighted) AS unweighted, sum(c.weighted) AS weighted, sum(c.n) AS n"
 
 
 def ranked(own: str, report: str, group_by: GroupBy, as_of: datetime | None) -> str:

@@ -18,6 +18,7 @@ from projections.forecast import behind, current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
+from projections.forecast.kept_forecast import TYPES, KeptForecast
 from projections.kept import Figure
 from projections.opportunities import queries as opportunities
 from projections.opportunities.counts import CountedPage
@@ -100,6 +101,14 @@ def test_a_forecast_is_cheap_from_balances_alone() -> None:
         (ForecastQuery(ORG, DAY, where=deals, as_of=NOW, group_by="owner"), questions.FORECAST_GROUPED),
     ):
         assert current.forecast(asked).question is kind
+
+
+def test_a_forecast_is_cheap_from_sums_that_are_kept() -> None:
+    for as_of in (None, NOW):
+        deals = OpportunityListQuery(ORG, (SEARCH,), as_of=as_of)
+        asked = KeptForecast(ForecastQuery(ORG, DAY, as_of=as_of, group_by="owner"), deals)
+        assert asked.statement(None).question is questions.FORECAST_GROUPED
+        assert asked.statement(Figure(1, "", ("{}",) * len(TYPES))).question is questions.FORECAST_KEPT
 
 
 def test_a_waterfall_is_cheap_from_sums_alone() -> None:

@@ -15,6 +15,8 @@ SUBJECTS = {
     "projections/opportunities/items.py": "app/reading/test_embedded_cards.py",
     "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",
     "projections/sources.py": "projections/opportunities/test_finding.py",
+    "projections/forecast/deal_sums.py": "app/reading/test_kept_forecasts.py",
+    "projections/forecast/kept_forecast.py": "app/reading/test_kept_forecasts.py",
     "projections/kept.py": "app/reading/test_keeper.py",
     "projections/opportunities/counts.py": "app/reading/test_keeper.py",
     "projections/placeholders.py": "app/writing/test_statements.py",
