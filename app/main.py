@@ -81,7 +81,6 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         state=State({"shared": shared, "webhook_requests": WebhookRequests(settings)}),
         lifespan=[_lifespan(settings, shared)],
         exception_handlers={Exception: problems.to_response},
-        request_max_body_size=settings.max_body_bytes,
         openapi_config=None,
         logging_config=None,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Protocol
 
 from domain import (
@@ -145,10 +146,15 @@ def kind_of_event(event_class: type[Event]) -> str:
 
 def kind_of(class_: type[Command | State]) -> str:
     """The kind of aggregate that a command or a state belongs to."""
-    kind = class_.__module__.split(".")[1]
+    kind = _second_part(class_.__module__)
     if kind not in AGGREGATES:
         raise KeyError(class_)
     return kind
+
+
+@cache
+def _second_part(name: str) -> str:
+    return name.split(".")[1]
 
 
 def require_role(command: type[Command], actor: Actor) -> None:

@@ -6,16 +6,16 @@ A decision has no clock, no ids and no I/O of its own; everything comes in throu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct
 
 from domain.event import Command, State
 from domain.facts import Facts
 from domain.permissions import Actor, Credential, require_admin
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """Everything outside the aggregate that a decision may depend on.
 
     ``now`` becomes ``occurred_at``. ``credential`` is the token that the command came with, None for the operator.
@@ -25,10 +25,10 @@ class Context:
 
     actor: Actor
     now: datetime
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts = Facts()
     credential: Credential | None = None
     custom_field_keys: Collection[str] = ()
-    required_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
+    required_fields: Mapping[str, Collection[str]] = {}
 
 
 def admins_only(state: State | None, command: Command, context: Context) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
@@ -30,8 +29,7 @@ class References(Struct, frozen=True, kw_only=True):
     issued_tokens: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a decision must know of other records of the same org; only what the command's ``References`` ask about is filled.
 
     ``accounts``, ``users`` (active ones), ``owners`` (users who may own deals), ``contacts`` and ``opportunities`` are the ids
@@ -48,7 +46,7 @@ class Facts:
     owners: frozenset[UUID] = frozenset()
     contacts: frozenset[UUID] = frozenset()
     opportunities: frozenset[UUID] = frozenset()
-    in_use: Mapping[str, int] = field(default_factory=dict)
+    in_use: Mapping[str, int] = {}
     email_taken: bool = False
     owner_id: UUID | None = None
     deals: int = 0

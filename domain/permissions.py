@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from domain.errors import Forbidden
 
@@ -14,8 +15,7 @@ ROLES: tuple[Role, ...] = ("read_only", "rep", "manager", "admin")
 """From the weakest to the strongest: each may do all that those before it may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who acts, with the role that their token grants.
 
     ``user_id`` is None for the operator at the command line, who has every right.
@@ -29,8 +29,7 @@ class Actor:
 OPERATOR = Actor(user_id=None, role="admin")
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """The token a command came with: the role that caps its user's, None for no cap, and when it expires."""
 
     id: UUID

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from domain import custom_field, organization, pipeline
 from domain.context import Context
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """The org's own rules, read under the lock of the decision. ``custom_fields`` is None before the first one is defined."""
 
     organization: organization.State
@@ -22,8 +22,7 @@ class Policy:
         return self.custom_fields.by_key if self.custom_fields is not None else ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyContext(Context):
+class PolicyContext(Context, frozen=True, kw_only=True):
     """The context of a decision that depends on the org's rules."""
 
     policy: Policy

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from domain.facts import Facts, References
 from domain.sql_cursor import SqlCursor
@@ -31,12 +32,14 @@ def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
 
 
 def from_references(found: Existing, org_id: UUID) -> Facts:
-    def of_kind(wanted: str) -> frozenset[UUID]:
-        return frozenset(id_ for org, kind, id_, _ in found if org == org_id and kind == wanted)
-
-    users = of_kind("user")
-    readers = {id_ for _, _, id_, role in found if role == "read_only"}
-    return Facts(accounts=of_kind("account"), users=users, owners=users - readers, contacts=of_kind("contact"))
+    ids: dict[str, set[UUID]] = {"account": set(), "user": set(), "owner": set(), "contact": set()}
+    for org, kind, id_, role in found:
+        if org == org_id and kind in ids:
+            ids[kind].add(id_)
+            if kind == "user" and role != "read_only":
+                ids["owner"].add(id_)
+    accounts, users, owners, contacts = map(frozenset, ids.values())
+    return Facts(accounts=accounts, users=users, owners=owners, contacts=contacts)
 
 
 def for_record(cursor: SqlCursor, references: References, org_id: UUID, stream_id: UUID, token_id: UUID | None = None) -> Facts:

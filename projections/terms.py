@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -64,13 +63,6 @@ class Remembered:
         rest = [word for word in words if word.term not in self._certain]
         self._written.update(word.term for word in rest)
         return rest
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A cursor of a writer that says when a transaction is committed."""
-
-    remembered: Remembered
 
 
 class Group(Struct, omit_defaults=True):
@@ -132,9 +124,10 @@ def write(cursor: SqlCursor, table: str, found: Mapping[UUID, Found | None], cha
 
 def write_words(cursor: SqlCursor, table: str, new: Iterable[Word]) -> None:
     """Add the words that the table does not have. None is ever removed: a word that no record has any more finds nothing."""
-    if isinstance(cursor, Remembering):
-        new = cursor.remembered.unknown(new)
-    if rows := list(dict.fromkeys(new)):
+    rows = list(dict.fromkeys(new))
+    if remembered := getattr(cursor, "remembered", None):
+        rows = remembered.unknown(rows)
+    if rows:
         cursor.execute(
             f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %(rows)s::json)"
             " ON CONFLICT (term, org_id) DO NOTHING",

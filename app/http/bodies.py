@@ -64,14 +64,37 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
 
 
 async def sent(request: Http) -> bytes:
-    """The request's body, decompressed. Raises ``Refused`` as ``decompression.inflated``."""
-    raw, context = await request.body(), request_context.from_request(request)
-    if context.content_encoding is None:
-        return raw
-    if context.inflated is None:
+    """The request's body, decompressed. Raises ``Refused``: 413 if it is too large, and as ``decompression.inflated``."""
+    context = request_context.from_request(request)
+    if context.body is None:
         limit = shared.from_request(request).max_body_bytes
-        context.inflated = await _run_aside(partial(decompression.inflated, raw, context.content_encoding, limit))
-    return context.inflated
+        raw = await _received(request, limit)
+        if context.content_encoding is not None:
+            raw = await _run_aside(partial(decompression.inflated, raw, context.content_encoding, limit))
+        context.body = raw
+    return context.body
+
+
+async def _received(request: Http, limit: int) -> bytes:
+    """Litestar's own way reads all headers first, which was a twentieth of the cost of a write."""
+    parts: list[bytes] = []
+    length = 0
+    if (announced := request_context.from_request(request).content_length) and int(announced) > limit:
+        raise _too_large(limit)
+    while True:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "incomplete_body", "The connection was closed before all of the body came.")
+        parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > limit:
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(413, "too_large", f"The request body is larger than this server accepts: {limit} bytes.")
 
 
 async def _run_aside(work: Callable[[], T]) -> T:

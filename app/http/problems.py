@@ -12,7 +12,6 @@ import msgspec
 import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app import logs
 from app.http import shared
@@ -109,8 +108,6 @@ def _from_litestar(error: HTTPException, path: str) -> Problem:
             return _method_not_allowed(error)
         case NotFoundException():
             return Problem(404, "not_found", f"There is nothing at {path or 'this address'}.")
-        case RequestEntityTooLarge():
-            return Problem(413, "too_large", "The request body is larger than this server accepts.")
     if error.status_code < 500:
         return Problem(error.status_code, "bad_request", error.detail)
     if "disconnected" in error.detail:

@@ -38,10 +38,10 @@ HEADERS = {
 class RequestContext:
     """One request. Headers that were not sent are None.
 
-    ``encoding`` is how the response is compressed, if it is; ``inflated`` is the decompressed body, if it came compressed.
+    ``encoding`` is how the response is compressed, if it is; ``body`` is what was sent, decompressed, once it has been read.
     """
 
-    __slots__ = ("_identity", "encoding", "inflated", "method", "path", "request_id", "scheme", *HEADERS.values())
+    __slots__ = ("_identity", "body", "encoding", "method", "path", "request_id", "scheme", *HEADERS.values())
 
     authorization: str | None
     content_type: str | None
@@ -63,7 +63,7 @@ class RequestContext:
         self.request_id = ""
         self._identity: Identity | None = None
         self.encoding: Encoding | None = None
-        self.inflated: bytes | None = None
+        self.body: bytes | None = None
         self.authorization = self.content_type = self.content_length = self.host = None
         self.if_match = self.if_none_match = self.idempotency_key = self.given_id = None
         self.accept_encoding = self.content_encoding = self.origin = self.preflight = None

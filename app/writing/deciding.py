@@ -6,7 +6,6 @@ Everything a decision depends on is read under the log's lock, so it cannot chan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from msgspec import structs
@@ -85,14 +84,15 @@ class Decisions:
     def _request_states(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request the events after the cached states of the streams that the commands concern."""
         wanted = {envelope.stream_id for envelope in envelopes}
-        for org_id, token_id, user_id in {(one.org_id, one.token_id, one.actor.user_id) for one in envelopes}:
+        wanted.update(id_ for one in envelopes for id_ in (one.token_id, one.actor.user_id) if id_)
+        for org_id in {one.org_id for one in envelopes}:
             wanted.update(circumstances.policy_streams(org_id))
-            wanted.update(id_ for id_ in (token_id, user_id) if id_)
-        wanted -= self.states.keys()
-        for id_ in wanted:
+        versions: dict[UUID, int] = {}
+        for id_ in wanted - self.states.keys():
+            versions[id_] = 0
             if (state := self._cached.get(id_)) is not None:
                 self.states[id_] = state
-        versions = {id_: self.states[id_].version if id_ in self.states else 0 for id_ in wanted}
+                versions[id_] = state.version
         events = event_store.request_events(self._statements.cursor(), versions)
 
         def receive() -> None:
@@ -135,7 +135,7 @@ class Decisions:
     def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
         """Also revoke the tokens that were issued with a revoked one."""
         command = token.Revoke(following=True)
-        further = [replace(envelope, stream_id=id_, command=command, expected_versions=None) for id_ in ids]
+        further = [structs.replace(envelope, stream_id=id_, command=command, expected_versions=None) for id_ in ids]
         self._request_states(further)()
         for one in further:
             self._decide(one, Facts())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from domain.event import Command
 from domain.permissions import Actor
@@ -14,8 +15,7 @@ from domain.permissions import Actor
 Status = Literal["created", "changed", "unchanged"]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """A command on its way. ``expected_versions`` are of an ``If-Match``; ``idempotency`` is a key with the request's fingerprint.
 
     With a ``token_id`` the actor is read again under the lock, so a revoked token or a changed role counts at once. ``occurred_at``
@@ -36,8 +36,7 @@ class Envelope:
     render: bool = True
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """The result of a command. ``body`` is the record as the API shows it, JSON; empty if it is deleted or was not requested."""
 
     status: Status

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.statements import BatchedStatement, StatementBatch

@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from functools import partial
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -30,13 +30,19 @@ _UNKNOWN, _BYTEA, _BIGINT, _STRING, _UUID = 0, 17, 20, 25, 2950
 _head = struct.Struct("!iiiii").pack
 _length = struct.Struct("!i").pack
 
-# Types of list elements: oid, oid of the array, and how the bytes are made.
+
+def _with_length(data: bytes) -> bytes:
+    return _length(len(data)) + data
+
+
+# Types of list elements: oid, oid of the array, and how the bytes are made, with their length before them.
 _ARRAYS: dict[type, tuple[int, int, Callable[[Any], bytes]]] = {
-    UUID: (_UUID, 2951, attrgetter("bytes")),
-    int: (_BIGINT, 1016, struct.Struct("!q").pack),
-    str: (_STRING, 1009, str.encode),
-    bytes: (_BYTEA, 1001, bytes),
+    UUID: (_UUID, 2951, lambda value: b"\0\0\0\x10" + value.bytes),
+    int: (_BIGINT, 1016, partial(struct.Struct("!iq").pack, 8)),
+    str: (_STRING, 1009, lambda value: _with_length(value.encode())),
+    bytes: (_BYTEA, 1001, _with_length),
 }
+
 
 _Prepared = tuple[bytes, tuple[int, ...]]
 """A statement's text and the types of its parameters."""
@@ -224,14 +230,10 @@ def _list(values: Sequence[Any]) -> _Sent | None:
     if found is None or kinds:
         return None
     element, array, convert = found
-    parts = [_head(1, 0, element, len(values), 1)]
     try:
-        for value in values:
-            data = convert(value)
-            parts += (_length(len(data)), data)
+        return b"".join([_head(1, 0, element, len(values), 1), *map(convert, values)]), array, _BINARY
     except struct.error:
         return None
-    return b"".join(parts), array, _BINARY
 
 
 # How a value of a type is sent; None leaves it to psycopg.

@@ -23,11 +23,11 @@ is in the deals' own currencies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 from uuid import UUID
 
 import msgspec
@@ -36,7 +36,7 @@ from msgspec import Struct
 from domain.fold import Change
 from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
-from projections.forecast.money import ZERO, Contribution, ForecastStatus, contribution, exact_sum
+from projections.forecast.money import Contribution, ForecastStatus, contribution, exact_sum
 
 INFINITY = "infinity"
 """As a day: that of the unscheduled deals. As a period of balances: everything up to now."""
@@ -211,39 +211,51 @@ class ForecastLedger:
 
 def _sums(entries: Sequence[_Entry]) -> dict[str, str]:
     """What a batch adds to the sums of each table, as JSON. In SQL so many aggregates of so few rows would cost more."""
-    balances: _Rows = {}
-    movements: _Rows = {}
+    found: dict[UUID, tuple[_Rows, _Rows]] = {}
     for each in entries:
+        balances, movements = found.setdefault(each.org_id, ({}, {}))
         on = each.occurred_at.astimezone(UTC).date()
-        key = (each.org_id, each.currency, each.status)
         month = each.day if each.day == INFINITY else f"{each.day[:7]}-01"
         during = _day(on.replace(day=1))
         for grain, day in (("month", month), ("day", each.day)):
             if grain == "month" or day != INFINITY:
-                _count(balances, (*key, INFINITY, day, grain), each)
-                _count(balances, (*key, during, day, grain), each, each.cause)
-        _count(movements, (*key, _day(on), each.day if each.status == "won" else month), each, each.cause)
-    return {"forecast_balances": _changed_rows(balances), "forecast_movements": _changed_rows(movements)}
+                _count(balances, (each.currency, each.status, INFINITY, day, grain), each, _WHOLE)
+                _count(balances, (each.currency, each.status, during, day, grain), each, _BY_CAUSE[each.cause])
+        day = each.day if each.status == "won" else month
+        _count(movements, (each.currency, each.status, _day(on), day), each, _BY_CAUSE[each.cause])
+    return {
+        "forecast_balances": _changed_rows((org_id, rows) for org_id, (rows, _) in found.items()),
+        "forecast_movements": _changed_rows((org_id, rows) for org_id, (_, rows) in found.items()),
+    }
 
 
-def _changed_rows(rows: _Rows) -> str:
-    names = ("org_id", "currency", "status", "period", "day", "grain")
-    return encode([{**dict(zip(names, key, strict=False)), **row} for key, row in rows.items() if any(row.values())]).decode()
+def _changed_rows(found: Iterable[tuple[UUID, _Rows]]) -> str:
+    names = ("currency", "status", "period", "day", "grain")
+    changed = [
+        {"org_id": org_id, **dict(zip(names, key, strict=False)), **row}
+        for org_id, rows in found
+        for key, row in rows.items()
+        if any(row.values())
+    ]
+    return encode(changed).decode()
 
 
-_Rows = dict[tuple[object, ...], dict[str, Decimal]]
+_Rows = dict[tuple[str, ...], dict[str, Any]]
+"""By key: the sums by column."""
+
+_WHOLE = (("unweighted",), ("weighted",))
+_BY_CAUSE: Mapping[Cause, tuple[tuple[str, ...], ...]] = {
+    cause: (("unweighted", f"{cause}_unweighted"), ("weighted", f"{cause}_weighted")) for cause in CAUSES
+}
+"""The columns that an entry's two amounts are added to."""
 
 
-def _count(rows: _Rows, key: tuple[object, ...], entry: _Entry, cause: Cause | None = None) -> None:
-    row = rows.get(key)
-    if row is None:
-        row = rows[key] = dict.fromkeys(SUMS, ZERO)
+def _count(rows: _Rows, key: tuple[str, ...], entry: _Entry, columns: tuple[tuple[str, ...], ...]) -> None:
+    row = rows.setdefault(key, {"n": 0})
     row["n"] += entry.n
-    for name, amount in (("unweighted", entry.unweighted), ("weighted", entry.weighted)):
-        row[name] = exact_sum(row[name], amount)
-        if cause:
-            column = f"{cause}_{name}"
-            row[column] = exact_sum(row.get(column, ZERO), amount)
+    for names, amount in zip(columns, (entry.unweighted, entry.weighted), strict=True):
+        for name in names:
+            row[name] = exact_sum(row[name], amount) if name in row else amount
 
 
 def _entries(change: Change) -> Iterator[_Entry]:

@@ -138,13 +138,15 @@ def _count(moved: Counter[_Place], state: State | None, sign: int) -> None:
 
 def _counts(moved: Mapping[_Place, int]) -> list[_Count]:
     """What is to be added to the counts: by owner and of anybody, by close date and of any."""
-    counts: Counter[_Place] = Counter()
+    # Hashing a UUID costs more than all else here, so the inner keys have none.
+    counts: dict[tuple[UUID, UUID], Counter[tuple[str, str, str]]] = {}
     for (org_id, owner_id, close_date, stage, status), n in moved.items():
         if n:
             for owner in (NOBODY, owner_id):
+                of_owner = counts.setdefault((org_id, owner), Counter())
                 for day in (ANY_DATE, close_date):
-                    counts[org_id, owner, day, stage, status] += n
-    return [_Count(*place, n) for place, n in counts.items() if n]
+                    of_owner[day, stage, status] += n
+    return [_Count(*key, *place, n) for key, of_owner in counts.items() for place, n in of_owner.items() if n]
 
 
 class Opportunities:

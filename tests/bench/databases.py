@@ -36,9 +36,14 @@ def connect(url: str) -> Connection[Any]:
     return psycopg.connect(url, autocommit=True, options="-c timezone=UTC -c statement_timeout=0")
 
 
-def opportunities(*arguments: str) -> list[str]:
+def python(folder: Path = ROOT) -> str:
+    """The interpreter of a checkout's environment; of this one, the interpreter that runs."""
+    return sys.executable if folder == ROOT else str(folder / ".venv" / "bin" / "python")
+
+
+def opportunities(*arguments: str, folder: Path = ROOT) -> list[str]:
     """The command line of the product."""
-    return [sys.executable, "-m", "app.cli", *arguments]
+    return [python(folder), "-m", "app.cli", *arguments]
 
 
 def pgbench() -> str:

@@ -28,10 +28,11 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def ours(url: str, logs: Path, name: str) -> Iterator[Server]:
+def ours(url: str, logs: Path, name: str, *, workers: int = WORKERS, folder: Path = databases.ROOT) -> Iterator[Server]:
+    """``folder`` is the checkout whose code and environment it is."""
     port = ports.free_port()
-    command = databases.opportunities("serve", "--database-url", url, "--port", str(port), "--workers", str(WORKERS))
-    with _running(command, port, logs / f"{name}.log", "/health/ready", {}) as server:
+    command = databases.opportunities("serve", "--database-url", url, "--port", str(port), "--workers", str(workers), folder=folder)
+    with _running(command, port, logs / f"{name}.log", "/health/ready", {}, folder=folder) as server:
         yield server
 
 
@@ -72,10 +73,16 @@ def asgi(application: str, logs: Path, environment: Mapping[str, str], *options:
 
 @contextmanager
 def _running(
-    command: list[str], port: int, log: Path, path: str, environment: Mapping[str, str], status: int = 200
+    command: list[str],
+    port: int,
+    log: Path,
+    path: str,
+    environment: Mapping[str, str],
+    status: int = 200,
+    folder: Path = databases.ROOT,
 ) -> Iterator[Server]:
     with log.open("wb") as output:
-        process = children.spawn(command, cwd=databases.ROOT, env={**os.environ, **environment}, output=output)
+        process = children.spawn(command, cwd=folder, env={**os.environ, **environment}, output=output)
         try:
             _await(process, port, log, path, status)
             yield Server(port, process.pid)

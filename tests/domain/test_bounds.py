@@ -5,11 +5,11 @@ purpose: a bound that moves is a change of the API.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain import (
     account,

@@ -207,3 +207,18 @@ def test_an_expectation_is_met_only_where_the_body_is_wanted(org: Org) -> None:
     assert first_line("100-continue", 12_000_000, org.token).startswith(b"HTTP/1.1 413")
     assert first_line("100-continue", 10, "unknown").startswith(b"HTTP/1.1 401")
     assert first_line("200-maybe", 10, org.token).startswith(b"HTTP/1.1 417")
+
+
+def test_who_hangs_up_in_the_middle_of_a_body_is_no_internal_error(org: Org) -> None:
+    head = f"POST /api/accounts/ HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {org.token}\r\ncontent-type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", org.server.port), timeout=30) as connection:
+        connection.sendall(head.encode() + b'content-length: 100\r\n\r\n{"name":')
+        while "http_requests_in_flight 2.0" not in metrics(org):
+            pass
+    while "http_requests_in_flight 2.0" in metrics(org):
+        pass
+    assert 'method="POST",route="/api/accounts",status="400"' in metrics(org)
+
+
+def metrics(org: Org) -> str:
+    return raw(org.server.port, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n").body.decode()
