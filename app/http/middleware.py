@@ -21,7 +21,7 @@ from litestar.utils import normalize_path
 from app import logs
 from app.http import client_address, compression, cors, problems
 from app.http.authentication import Identities, authenticate
-from app.http.metrics import in_flight, observe
+from app.http.metrics import InFlight, observe
 from app.http.rate_limit import RateLimit
 from app.http.request_context import RequestContext
 from app.http.response import Header, JsonResponse
@@ -70,6 +70,7 @@ class Access:
         self._limits = limits
         self._origins = origins
         self._compressing = compressing
+        self._in_flight = InFlight()
         varying = [name for name, whether in ((b"accept-encoding", compressing), (b"origin", origins)) if whether]
         self._vary = (b"vary", b", ".join(varying)) if varying else None
 
@@ -102,7 +103,7 @@ class Access:
                 message = {**message, "body": b""}
             await send(message)
 
-        in_flight.inc()
+        self._in_flight.add(1)
         try:
             await self._answer(context, scope, receive, reply)
         except asyncio.CancelledError:
@@ -114,7 +115,7 @@ class Access:
                 raise
             await _refuse(context, error, reply)
         finally:
-            in_flight.dec()
+            self._in_flight.add(-1)
             seconds = perf_counter() - started
             route: str = scope.get("path_template") or "(none)"
             observe(method, route, status, seconds)

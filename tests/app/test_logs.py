@@ -12,7 +12,7 @@ import pytest
 from tests.support.processes import ROOT
 
 PROGRAM = """
-import logging, structlog, uuid
+import asyncio, logging, structlog, uuid
 from app import logs
 logs.configure(LEVEL, FORM)
 structlog.get_logger().info("deal.won", amount=1)
@@ -20,7 +20,9 @@ structlog.get_logger().warning("deal.lost")
 logging.getLogger("library").warning("it happened %s", "twice")
 logging.getLogger("library").info("of no interest")
 who = {"org_id": uuid.UUID(int=1), "user_id": None, "token_id": None}
-logs.request(logs.Request(method="GET", path="/api/me/", route="/api/me", status=200, ms=0.25, request_id="7", **who))
+async def answer():
+    logs.request(logs.Request(method="GET", path="/api/me/", route="/api/me", status=200, ms=0.25, request_id="7", **who))
+asyncio.run(answer())
 try:
     1 / 0
 except ZeroDivisionError:
