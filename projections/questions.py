@@ -93,9 +93,6 @@ DIRECTORY_LISTS: Mapping[str, Question] = {
     "contact": Question("contacts", "dear"),
 }
 
-DIRECTORY_SORTED = frozenset({(("email", True),)})
-"""Orderings of the directory that no index gives."""
-
 # From balances and movements, from sums of deals that are kept, or from the deals and the ledger; so are the days of a month that a
 # waterfall's bound cuts.
 FORECAST = Question("forecast", "cheap")

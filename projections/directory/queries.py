@@ -39,6 +39,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "occurred_at": ("d.sort_at", "timestamptz"),
 }
 NULLABLE = frozenset({"email"})
+BACKWARDS = (Order("email", True),)
+"""The index on addresses has those without one at its end; so it cannot simply be read backwards."""
 TABLE = sources.Table("directory", "d")
 
 
@@ -69,7 +71,11 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
             remaining.append(text)
     where = " AND ".join([*ordered, *others])
     order = _order_by(query)
-    source = f"(SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {part(limit, offset, params)})"
+    shown = part(limit, offset, params)
+    source = f"(SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {shown})"
+    asked = "%(limit)s::bigint" if offset else f"{limit:d}"
+    if query.order == BACKWARDS:
+        source = _backwards(where, order, shown, f"{asked} + %(offset)s::bigint" if offset else asked)
     total = f"SELECT count(*) FROM directory d WHERE {where}"
     groups = [group for condition in query.conditions for group in _groups(query.kind, condition)]
     if groups:
@@ -77,8 +83,7 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
         candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
         parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining) or "true")
         walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
-        asked = "%(limit)s::bigint" if offset else f"{limit:d}"
-        source = sources.page(TABLE, parts, walk, order, part(limit, offset, params), asked)
+        source = sources.page(TABLE, parts, walk, order, shown, asked)
         if len(ordered) == 1 and not remaining:
             total = f"SELECT count_directory_with_terms('{query.kind}', %(groups)s::jsonb)"
     elif query.kind in KINDS and len(ordered) == 1 and not others:
@@ -89,9 +94,19 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
     return SqlStatement(text, params, _question(query))
 
 
+def _backwards(condition: str, order: str, shown: str, through: str) -> str:
+    """The contacts of a page from the end of the index on addresses, which those without one come from on their own."""
+    along = order.replace("NULLS LAST", "NULLS FIRST", 1)
+    halves = [
+        f"(SELECT d.* FROM directory d WHERE {condition} AND d.lookup IS {half} ORDER BY {along} LIMIT {through})"
+        for half in ("NOT NULL", "NULL")
+    ]
+    return f"(SELECT d.* FROM ({' UNION ALL '.join(halves)}) d ORDER BY {order} {shown})"
+
+
 def _question(query: DirectoryListQuery) -> Question:
     """A list without filters is counted, and read in the order of an index."""
-    if query.kind in KINDS and not query.conditions and query.order not in questions.DIRECTORY_SORTED:
+    if query.kind in KINDS and not query.conditions:
         return questions.DIRECTORY
     return questions.DIRECTORY_LISTS.get(query.kind, questions.DIRECTORY)
 

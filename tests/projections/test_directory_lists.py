@@ -75,6 +75,22 @@ def test_terms_find_what_the_condition_finds(
         assert listed(reader, everything, limit, offset) == (every[offset : offset + limit], len(every))
 
 
+@pytest.mark.parametrize(
+    "conditions", [(), (Condition("last_name", "in", ("Doe1",)),), (Condition("search", "icontains", ("p",)),)]
+)
+@pytest.mark.parametrize("descending", [True, False])
+def test_contacts_without_an_address_come_last(
+    reader: psycopg.Connection[Any], company: Company, descending: bool, conditions: tuple[Condition, ...]
+) -> None:
+    query = DirectoryListQuery(company.id, "contact", conditions, (Order("email", descending),))
+    every, count = listed(reader, query, 200, 0)
+    rows = reader.execute("SELECT lookup, id::text FROM directory WHERE id = ANY(%s::uuid[]) AND valid_to = 'infinity'", (every,))
+    found = sorted(rows.fetchall(), key=lambda row: (row[0] or "", row[1]), reverse=descending)
+    assert every == [id_ for address, id_ in found if address] + [id_ for address, id_ in found if not address]
+    for offset in range(0, count, 3):
+        assert listed(reader, query, 3, offset) == (every[offset : offset + 3], count)
+
+
 def test_counters_and_terms_follow_the_records(database_url: str) -> None:
     with closing(Committer(database_url)) as committer:
         company = Company(committer)

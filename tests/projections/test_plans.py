@@ -165,5 +165,12 @@ def test_a_waterfall_by_owner_goes_through_each_version_once(fresh: Fresh, condi
     assert most_rows(fresh, waterfall.changes(query)) <= 2 * versions
 
 
+@pytest.mark.parametrize("descending", [True, False])
+def test_contacts_are_read_by_their_addresses_from_either_end(fresh: Fresh, descending: bool) -> None:
+    query = DirectoryListQuery(fresh.company.id, "contact", (), (Order("email", descending),))
+    assert most_rows(fresh, directory_page(query, PAGE)) <= 3 * PAGE
+    assert most_rows(fresh, directory_page(query, PAGE, 2 * PAGE)) <= 6 * PAGE
+
+
 def test_writing_finds_rows_by_their_keys(fresh: Fresh) -> None:
     assert fresh.read < DEALS
