@@ -51,6 +51,8 @@ LIST_DEEP = Question("list_deep", "dear")
 # and few that terms find are put in order.
 LIST_AS_OF_KEPT = Question("list_as_of_kept", "cheap")
 LIST_FEW = Question("list_few", "cheap")
+# With its first deals kept, it costs what has changed since.
+LIST_KEPT = Question("list_kept", "cheap")
 FEW = 1_000
 
 LIST_FILTERS: Mapping[str, Question] = {

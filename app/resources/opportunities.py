@@ -16,6 +16,7 @@ from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.list_spec import ListSpec
 from app.http.operations import describe, query
+from app.http.paging import Page
 from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
 from app.http.request_context import Http
 from app.http.response import JsonResponse
@@ -26,9 +27,11 @@ from domain.errors import Errors, Invalid, NotFound
 from domain.text import normal
 from projections.conditions import Operator
 from projections.directory import queries as directory_queries
-from projections.opportunities import cursors, queries
+from projections.opportunities import cursors, heads, queries
 from projections.opportunities.conditions import COLUMNS, ORDERINGS, Column
 from projections.opportunities.counts import CountedPage
+from projections.opportunities.heads import FirstDeals
+from projections.opportunities.queries import OpportunityListQuery
 
 TAG = "Opportunities"
 PATH = "/api/opportunities"
@@ -84,19 +87,22 @@ AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "stri
 async def list_opportunities(request: Http) -> JsonResponse:
     asked = await listing.parse(request, TABLE)
     identity = request_context.from_request(request).identity
-    wanted = queries.OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
-    page = asked.page
+    wanted = OpportunityListQuery(identity.org_id, asked.conditions, asked.order, asked.as_of)
     try:
-        items, count, *keys = await _page(request, CountedPage(wanted, page.limit, page.offset, page.cursor))
+        items, count, *keys = await _page(request, wanted, asked.page)
     except cursors.InvalidCursor as error:
         raise Invalid({"cursor": [str(error)]}) from error
     following = cursors.encode(keys[0], wanted.keys) if keys and keys[0] else None
     return listing.envelope(request, asked, list_envelope.joined(items), count, following)
 
 
-async def _page(request: Http, page: CountedPage) -> Sequence[Any]:
+async def _page(request: Http, query: OpportunityListQuery, at: Page) -> Sequence[Any]:
     process, identity = shared.from_request(request), request_context.from_request(request).identity
-    if queries.has_counters(page.query):
+    if heads.are_kept(query, at.limit, at.offset, at.cursor):
+        _, _, *row = await process.keeper.row(identity, FirstDeals(query, at.limit, at.offset, at.cursor))
+        return row
+    page = CountedPage(query, at.limit, at.offset, at.cursor)
+    if queries.has_counters(query):
         return await process.embedded_cards.row(process.read_pool, identity, page.from_counters)
     return await process.keeper.row(identity, page)
 

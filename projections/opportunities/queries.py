@@ -200,7 +200,7 @@ def _candidates(most: str | None, *, newest: bool = True) -> str:
     return f"SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, {most or 'NULL'}::bigint, {newest}) t (id)"
 
 
-def _source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str | None = None) -> SqlStatement:
+def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str | None = None) -> SqlStatement:
     """The deals of a page, as a table expression to be named ``o``. Raises ``InvalidCursor``."""
     params, first = _of_org(query)
     within = None
@@ -254,20 +254,27 @@ def _parts(
 
 
 def page(
-    query: OpportunityListQuery, limit: int, offset: int = 0, *, total: Total | None = None, held: int | None = None
+    query: OpportunityListQuery,
+    limit: int,
+    offset: int = 0,
+    *,
+    total: Total | None = None,
+    held: int | None = None,
+    found: SqlStatement | None = None,
 ) -> SqlStatement:
-    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join).
+    """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join). Its deals are
+    ``found`` already if that is given, as ``source`` is.
 
     For a reader that has the org's cards up to a position, ``held``, a cheap list of the present has slots for them and one more
     column: see ``items.SLOTS`` and ``cards.STATE``. Its parameters then have ``held``.
     """
     total = total or _total(query)
-    source, asked = _source(query, limit, offset), question(query, offset, total.kept)
+    found, asked = found or source(query, limit, offset), question(query, offset, total.kept)
     order = order_by(query.keys)
     shown, state, known = _shown(query, asked, held)
     listed = f"string_agg({shown} ORDER BY {order})::varchar"
-    text = f"{total.tables} SELECT {total.first}{listed}, {total.counted}{state} FROM {source.text} o"
-    return SqlStatement(text, source.params | total.params | known, asked)
+    text = f"{total.tables} SELECT {total.first}{listed}, {total.counted}{state} FROM {found.text} o"
+    return SqlStatement(text, found.params | total.params | known, asked)
 
 
 def _shown(query: OpportunityListQuery, asked: Question, held: int | None) -> tuple[str, str, dict[str, Any]]:
@@ -283,15 +290,21 @@ def _total(query: OpportunityListQuery) -> Total:
 
 
 def cursor_page(
-    query: OpportunityListQuery, limit: int, cursor: str | None, *, total: Total | None = None, held: int | None = None
+    query: OpportunityListQuery,
+    limit: int,
+    cursor: str | None,
+    *,
+    total: Total | None = None,
+    held: int | None = None,
+    found: SqlStatement | None = None,
 ) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
-    Its cost does not depend on its depth. ``held`` is as in ``page``, for a first page: who walks on sees each card once. Raises
-    ``InvalidCursor``.
+    Its cost does not depend on its depth. ``held`` is as in ``page``, for a first page: who walks on sees each card once.
+    ``found`` is as in ``page``, of one more than ``limit``. Raises ``InvalidCursor``.
     """
     total = total or _total(query)
-    source, asked = _source(query, limit + 1, cursor=cursor), question(query, kept=total.kept)
+    found, asked = found or source(query, limit + 1, cursor=cursor), question(query, kept=total.kept)
     order = order_by(query.keys)
     shown, state, known = _shown(query, asked, None if cursor else held)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
@@ -303,8 +316,8 @@ def cursor_page(
                {total.counted},
                (array_agg(json_build_array({keys})::text) FILTER (WHERE o.rn = {limit:d} AND o.total > {limit:d}))[1]{state}
         FROM (SELECT k.*, row_number() OVER (ORDER BY {order_by(query.keys, "k")}) AS rn, count(*) OVER () AS total
-              FROM {source.text} k) o
+              FROM {found.text} k) o
         """,
-        source.params | total.params | known,
+        found.params | total.params | known,
         asked,
     )
