@@ -16,7 +16,7 @@ EVENT_SECONDS = 10e-6
 MOST = (50, 200, 1_000, 4_000)
 """After so many events a figure is computed again, by how long that takes; few numbers, so that there are few statements."""
 
-Kind = Literal["account", "user", "exchange_rate"]
+Kind = Literal["account", "user", "exchange_rate", "organization"]
 """Whose changes may make a figure wrong: of accounts their names, of the others every event."""
 
 POSITION = "(SELECT coalesce(max(e.notification_id), 0) FROM opportunities_events e WHERE e.org_id = %(org_id)s)"

@@ -96,11 +96,12 @@ DIRECTORY_LISTS: Mapping[str, Question] = {
 }
 
 # From balances and movements, from sums of deals that are kept, or from the deals and the ledger; so are the days of a month that a
-# waterfall's bound cuts.
+# waterfall's bound cuts. Groups of many owners or accounts take tens of milliseconds also from sums that are kept.
 FORECAST = Question("forecast", "cheap")
 FORECAST_FILTERED = Question("forecast_filtered", "dear")
 FORECAST_AS_OF = Question("forecast_as_of", "dear")
 FORECAST_KEPT = Question("forecast_kept", "cheap")
+FORECAST_GROUPS_KEPT = Question("forecast_groups_kept", "dear")
 FORECAST_GROUPED = Question("forecast_grouped", "dear")
 WATERFALL = Question("waterfall", "cheap")
 WATERFALL_DAYS = Question("waterfall_days", "dear")

@@ -22,8 +22,9 @@ from domain.errors import Errors, Invalid
 from projections.conditions import Condition
 from projections.forecast import current
 from projections.forecast.current import Forecast, ForecastQuery, Month
-from projections.forecast.groups import Figures, GroupBy
+from projections.forecast.groups import CARDS, Figures, GroupBy
 from projections.forecast.kept_forecast import KeptForecast
+from projections.forecast.kept_groups import KeptGroups
 from projections.forecast.money import Totals, encode
 from projections.opportunities.queries import OpportunityListQuery
 
@@ -90,7 +91,7 @@ async def _row(request: Http, asked: ForecastQuery, conditions: Sequence[Conditi
     if not conditions and asked.group_by is None:
         return await process.read_pool.row(identity, *current.forecast(asked))
     deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=asked.as_of)
-    kept = KeptForecast(asked, deals)
+    kept = KeptGroups(asked, deals) if asked.group_by in CARDS else KeptForecast(asked, deals)
     return kept.answered(await process.keeper.row(identity, kept))
 
 

@@ -24,7 +24,7 @@ from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, balances_at, month_start, rate_period
 from projections.forecast.deal_sums import SUMS, DealSums, from_deals
-from projections.forecast.groups import RANKED, Figures, GroupBy, Groups, ranked
+from projections.forecast.groups import PLACED, RANKED, Figures, GroupBy, Groups, converted, factors, shown
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 from projections.forecast.periods import utc
@@ -76,37 +76,48 @@ def forecast(query: ForecastQuery, kept: DealSums | None = None) -> SqlStatement
 
     ``kept`` are those of deals that are kept; the row then has their columns around it, and ``where`` is not looked at.
     """
-    as_of, bounds = query.as_of, query.bounds
-    params = {"org_id": query.org_id, "on": utc(as_of).date() if as_of else query.today}
-    deals = kept or (query.where and from_deals(query.where, bounds, query.group_by))
+    params = parameters(query)
+    deals = kept or (query.where and from_deals(query.where, query.bounds, query.group_by))
     if deals is not None:
         params |= deals.params
         tables = f"{deals.tables}, a AS ({_all_groups(query.group_by)})"
     else:
         assert query.group_by is None, "groups are of deals, so there must be a condition on them"
-        source = balances_at("as_of", as_of, query.today, bounds)
+        source = balances_at("as_of", query.as_of, query.today, query.bounds)
         params |= source.params
-        tables = f"c AS ({source.text}), a AS ({_sums(bounds)})"
+        tables = f"c AS ({source.text}), a AS ({_sums(query.bounds)})"
+    tables += f", s AS MATERIALIZED (SELECT a.*, {rates(query)} FROM a)"
+    if query.group_by is not None:
+        tables += f"""
+            , {factors(OWN_CURRENCY, query.currency)}, v AS ({converted("(SELECT * FROM sums WHERE grp IS NOT NULL)")}),
+            {PLACED}, {shown(query.group_by, query.as_of)}
+        """
+    around = (deals.first, deals.last) if deals else ("", "")
+    text = selected(tables, *around, grouped=query.group_by is not None)
+    return SqlStatement(text, params, (deals and deals.question) or _question(query, of_deals=deals is not None))
+
+
+def parameters(query: ForecastQuery) -> dict[str, Any]:
+    """What a statement for a forecast needs, beside what its sums are made of."""
+    params: dict[str, Any] = {"org_id": query.org_id, "on": utc(query.as_of).date() if query.as_of else query.today}
     if query.currency:
         params["report"] = query.currency
-    if as_of:
-        params["as_of"] = as_of
-    tables += f", s AS MATERIALIZED (SELECT a.*, {_rates(query)} FROM a)"
-    columns = ""
+    if query.as_of:
+        params["as_of"] = query.as_of
     if query.group_by is not None:
-        params |= {"groups_limit": query.groups_limit, "months": len(bounds.months())}
-        report = "%(report)s::text" if query.currency else OWN_CURRENCY
-        places = ranked(OWN_CURRENCY, report, query.group_by, as_of)
-        tables += f", g AS (SELECT * FROM sums WHERE grp IS NOT NULL), {places}"
-        columns = f", {RANKED}"
-    text = f"""
+        params |= {"groups_limit": query.groups_limit, "months": len(query.bounds.months())}
+    return params
+
+
+def selected(tables: str, first: str = "", last: str = "", *, grouped: bool) -> str:
+    """The statement that selects the columns for ``answer``, and others around them, from common table expressions."""
+    return f"""
         WITH {tables}
-        SELECT {deals.first if deals else ""}{OWN_CURRENCY} AS own,
+        SELECT {first}{OWN_CURRENCY} AS own,
             (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
                 s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, s.rate, s.report_rate
-            )), '[]') END::varchar FROM s) AS sums{columns}{deals.last if deals else ""}
+            )), '[]') END::varchar FROM s) AS sums{f", {RANKED}" if grouped else ""}{last}
     """
-    return SqlStatement(text, params, (deals and deals.question) or _question(query, of_deals=deals is not None))
 
 
 def _question(query: ForecastQuery, *, of_deals: bool) -> Question:
@@ -132,8 +143,8 @@ def _sums(bounds: Bounds) -> str:
     """
 
 
-def _rates(query: ForecastQuery) -> str:
-    """The rates of a sum's currency and of the report's."""
+def rates(query: ForecastQuery) -> str:
+    """Columns: the rates of the currency of a sum ``a`` and of the report's."""
     day = "CASE a.status WHEN 'won' THEN a.day ELSE %(on)s::date END"
     known_at = "%(as_of)s::timestamptz" if query.as_of else None
     of_report = exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL::numeric"

@@ -49,16 +49,16 @@ def contributions(source: str, sign: str | None, bounds: Bounds, group_by: Group
     """
 
 
-def grouped(bounds: Bounds, group_by: GroupBy | None) -> str:
-    """From deals ``c``, the sums of each group, and for tags also those of all deals, with no group."""
+def grouped(bounds: Bounds, group_by: GroupBy | None, source: str = "c") -> str:
+    """From deals, the sums of each group, and for tags also those of all deals, with no group."""
     period = f"coalesce({rate_period('c.status', 'c.day', bounds)}, -1)"
     keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
     if group_by != "tag":
-        return f"SELECT {keys}, c.grp, {SUMS} FROM c GROUP BY 1, 2, 3, 4, 5"
-    each = f"c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{{}}' THEN ARRAY['{NO_TAG}'] ELSE c.grp END) AS t (grp)"
+        return f"SELECT {keys}, c.grp, {SUMS} FROM {source} c GROUP BY 1, 2, 3, 4, 5"
+    each = f"{source} c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{{}}' THEN ARRAY['{NO_TAG}'] ELSE c.grp END) AS t (grp)"
     return f"""
         SELECT {keys}, t.grp, {SUMS} FROM {each} GROUP BY 1, 2, 3, 4, 5
-        UNION ALL SELECT {keys}, NULL, {SUMS} FROM c GROUP BY 1, 2, 3, 4
+        UNION ALL SELECT {keys}, NULL, {SUMS} FROM {source} c GROUP BY 1, 2, 3, 4
     """
 
 

@@ -59,37 +59,58 @@ class Figures(Sums, kw_only=True):
     others: OtherGroups | UnsetType = UNSET
 
 
-def ranked(own: str, report: str, group_by: GroupBy, as_of: datetime | None) -> str:
-    """Common table expressions: from ``g`` and the sums with rates ``s``, the converted sums ``q`` by month, place, group, status
-    and divisor, of which the last place is that of all others; the cards of those that may be shown, and how many are, ``shown``.
-
-    ``own`` and ``report`` are SQL for the currencies. ``%(groups_limit)s`` places are shown, or as many as there is room for beside
-    ``%(months)s`` months, the same number in each.
-    """
-    # Ranked by window functions and not by a join, because nobody can tell the planner how many groups there are.
-    limit = "%(groups_limit)s::bigint"
-    shown = card("%(as_of)s" if as_of else None) if group_by in CARDS else "to_json(e.grp)::text"
-    size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
+def factors(own: str, currency: str | None, source: str = "s") -> str:
+    """Common table expression: from sums with rates, what those of a currency, status and period of a month are multiplied by, and
+    what they are then divided ``by``. ``own`` is SQL for the org's currency, ``currency`` the report's if it is another."""
+    report = "%(report)s::text" if currency else own
     return f"""
         f AS MATERIALIZED (
             SELECT s.month, s.currency, s.status, s.period,
                 CASE WHEN s.currency IN ({report}, {own}) THEN 1 ELSE s.rate END AS times,
                 CASE WHEN s.currency = {report} OR {report} = {own} THEN 1 ELSE s.report_rate END AS by
-            FROM s
-        ), v AS (
-            SELECT g.month, g.grp, g.status, CASE WHEN f.times IS NOT NULL THEN f.by END AS by,
-                sum(g.unweighted * f.times) AS unweighted, sum(g.weighted * f.times) AS weighted, sum(g.n) AS n
-            FROM g JOIN f USING (month, currency, status, period) GROUP BY 1, 2, 3, 4
-        ), p AS (
-            SELECT b.*, dense_rank() OVER (PARTITION BY b.month ORDER BY b.amount DESC, b.grp) AS place
-            FROM (SELECT v.*, coalesce(sum(v.unweighted / v.by) OVER (PARTITION BY v.month, v.grp), 0) AS amount FROM v) b
-        ), q AS MATERIALIZED (
+            FROM {source} s
+        )
+    """
+
+
+def converted(source: str) -> str:
+    """SQL for the sums of each group, multiplied, by month, group, status and divisor."""
+    return f"""
+        SELECT g.month, g.grp, g.status, CASE WHEN f.times IS NOT NULL THEN f.by END AS by,
+            sum(g.unweighted * f.times) AS unweighted, sum(g.weighted * f.times) AS weighted, sum(g.n) AS n
+        FROM {source} g JOIN f USING (month, currency, status, period) GROUP BY 1, 2, 3, 4
+    """
+
+
+# Ranked by window functions and not by a join, because nobody can tell the planner how many groups there are.
+PLACED = """
+    p AS MATERIALIZED (
+        SELECT b.*, dense_rank() OVER (PARTITION BY b.month ORDER BY b.amount DESC, b.grp) AS place
+        FROM (
+            SELECT v.*, coalesce(sum(trim_scale(v.unweighted) / v.by) OVER (PARTITION BY v.month, v.grp), 0) AS amount FROM v
+        ) b
+    )
+"""
+"""Common table expression: the converted sums ``v`` with the amount of their group and its place in the month."""
+
+
+def shown(group_by: GroupBy, as_of: datetime | None, source: str = "p") -> str:
+    """Common table expressions: from sums with places, the sums ``q`` by month, place, group, status and divisor, of which the last
+    place is that of all others; the cards of those that may be shown, and how many are, ``shown``.
+
+    ``%(groups_limit)s`` places are shown, or as many as there is room for beside ``%(months)s`` months, the same number in each.
+    """
+    limit = "%(groups_limit)s::bigint"
+    of_group = card("%(as_of)s" if as_of else None) if group_by in CARDS else "to_json(e.grp)::text"
+    size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
+    return f"""
+        q AS MATERIALIZED (
             SELECT p.month, least(p.place, {limit} + 1) AS place, CASE WHEN p.place <= {limit} THEN p.grp END AS grp,
                 p.status, p.by, max(p.amount) AS amount, max(p.place) AS last,
                 sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
-            FROM p GROUP BY 1, 2, 3, 4, 5
+            FROM {source} p GROUP BY 1, 2, 3, 4, 5
         ), cards AS MATERIALIZED (
-            SELECT e.grp, e.place, e.amount, {shown} AS card
+            SELECT e.grp, e.place, e.amount, {of_group} AS card
             FROM (SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3) e
         ), shown AS MATERIALIZED (
             SELECT coalesce(max(b.place), 0) AS places

@@ -1,4 +1,4 @@
-"""Forecasts with filters or groups whose sums of deals are kept.
+"""Forecasts with filters, or by stage or tag, whose sums of deals are kept.
 
 What is kept does not depend on the report's currency, on today or on how many groups are shown; but it does on the days on which
 rates change.
@@ -15,7 +15,6 @@ from projections.conditions import SqlStatement
 from projections.forecast import current
 from projections.forecast.current import ForecastQuery
 from projections.forecast.deal_sums import DealSums, contributions, from_deals, grouped
-from projections.forecast.groups import CARDS
 from projections.kept import Figure
 from projections.opportunities import counts, queries
 from projections.opportunities.queries import OpportunityListQuery
@@ -64,19 +63,18 @@ class KeptForecast:
         meets = queries.meets(self.deals)
         since = kept.since(figure, [*counts.hangs_on(self.deals), "exchange_rate"], as_of=self.deals.as_of is not None)
         changed = contributions(f"{kept.meeting(meets.text)} WHERE", "c.sign", bounds, group_by)
-        types = TYPES | {"grp": "uuid"} if group_by in CARDS else TYPES
-        were = ", ".join(f"%(kept_{name})s::{type_}[]" for name, type_ in types.items())
+        were = ", ".join(f"%(kept_{name})s::{type_}[]" for name, type_ in TYPES.items())
         tables = f"""
             {since}, c (day, currency, status, unweighted, weighted, n, grp) AS ({changed}),
             sums AS MATERIALIZED (
                 SELECT x.month, x.currency, x.status, x.period, x.grp, min(x.day) AS day,
                     sum(x.unweighted) AS unweighted, sum(x.weighted) AS weighted, sum(x.n)::bigint AS n
-                FROM (SELECT * FROM unnest({were}) AS k ({", ".join(types)}) UNION ALL {grouped(bounds, group_by)}) x
+                FROM (SELECT * FROM unnest({were}) AS k ({", ".join(TYPES)}) UNION ALL {grouped(bounds, group_by)}) x
                 GROUP BY 1, 2, 3, 4, 5 HAVING sum(x.n) <> 0
             ), {_to_keep(f"(SELECT count(*) FROM since) > {MOVE}")}
         """
         params = meets.params | bounds.params() | figure.params()
-        params |= {f"kept_{name}": part for name, part in zip(types, figure.parts, strict=True)}
+        params |= {f"kept_{name}": part for name, part in zip(TYPES, figure.parts, strict=True)}
         first = "(SELECT h.position FROM holds h) AS position, (SELECT h.built FROM holds h) AS built, "
         return DealSums(tables, params, first, _LAST, questions.FORECAST_KEPT)
 

@@ -19,6 +19,8 @@ from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
 from projections.forecast.kept_forecast import TYPES, KeptForecast
+from projections.forecast.kept_groups import KeptGroups
+from projections.forecast.known_groups import WIDTH
 from projections.kept import Figure
 from projections.opportunities import queries as opportunities
 from projections.opportunities.counts import CountedPage
@@ -106,9 +108,12 @@ def test_a_forecast_is_cheap_from_balances_alone() -> None:
 def test_a_forecast_is_cheap_from_sums_that_are_kept() -> None:
     for as_of in (None, NOW):
         deals = OpportunityListQuery(ORG, (SEARCH,), as_of=as_of)
-        asked = KeptForecast(ForecastQuery(ORG, DAY, as_of=as_of, group_by="owner"), deals)
+        asked = KeptForecast(ForecastQuery(ORG, DAY, as_of=as_of, group_by="stage"), deals)
         assert asked.statement(None).question is questions.FORECAST_GROUPED
         assert asked.statement(Figure(1, "", ("{}",) * len(TYPES))).question is questions.FORECAST_KEPT
+        largest = KeptGroups(ForecastQuery(ORG, DAY, as_of=as_of, group_by="owner"), deals)
+        assert largest.statement(None).question is questions.FORECAST_GROUPED
+        assert largest.statement(Figure(1, "", ("{}",) * WIDTH)).question is questions.FORECAST_GROUPS_KEPT
 
 
 def test_a_waterfall_is_cheap_from_sums_alone() -> None:

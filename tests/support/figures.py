@@ -71,7 +71,7 @@ class Life:
         self.random = random.Random(seed)
         self.deals: list[UUID] = []
         self.accounts = [company.account_id]
-        self.users = 0
+        self.owners = [company.admin.actor.user_id]
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
 
     def go_on(self) -> None:
@@ -111,9 +111,9 @@ class Life:
             day, rate = date(2026, choose.randrange(1, 9), 15), choose.choice((Decimal("1.1"), Decimal("1.25")))
             quote = exchange_rate.Set(currency="EUR", valid_from=day, rate=rate)
             self.company.do(quote, exchange_rate.stream_id(self.company.id, "EUR"), occurred_at=at)
-        elif which == 4 and self.users < 2:
-            self.users += 1
-            self.company.do(user.Create(email=("new@acme.example", "rep@acme.example")[self.users - 1], name="N", role="rep"))
+        elif which == 4 and len(self.owners) < 4:
+            email = (None, "new@acme.example", "rep@acme.example", "third@acme.example")[len(self.owners)]
+            self.owners.append(self.company.do(user.Create(email=str(email), name="N", role="rep")).stream_id)
 
     def closing(self) -> opportunity.ChangeStage:
         if self.random.random() < 0.3:
@@ -128,6 +128,7 @@ class Life:
         choose = self.random
         return {
             "account_id": choose.choice(self.accounts),
+            "owner_id": choose.choice(self.owners),
             "amount": choose.choice((None, Decimal(10), Decimal(50), Decimal("72.5"))),
             "currency": choose.choice(("USD", "EUR")),
             "tags": choose.choice(((), ("red",), ("red", "blue"))),
