@@ -7,7 +7,7 @@ from functools import cache
 
 from projections.directory import Directory
 from projections.exchange_rates import ExchangeRates
-from projections.forecast import ForecastLedger
+from projections.forecast.ledger import ForecastLedger
 from projections.opportunities import Opportunities
 from projections.projection import Projection
 

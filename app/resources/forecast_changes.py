@@ -22,9 +22,9 @@ from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMI
 from app.resources.opportunities import PATH
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
-from projections.forecast import CAUSES, behind, waterfall
+from projections.forecast import CAUSES, TRANSFERS, behind, waterfall
 from projections.forecast.behind import UNSCHEDULED, MovedOpportunity
-from projections.forecast.entries import MEMBERSHIPS, TRANSFERS, WaterfallQuery
+from projections.forecast.entries import MEMBERSHIPS, WaterfallQuery
 from projections.forecast.limits import MAX_BEHIND, MAX_LISTED
 from projections.forecast.money import encode
 from projections.forecast.waterfall_types import Waterfall

@@ -127,8 +127,7 @@ def _moves(found: Events, bounds: Bounds, sign: str = "", *, causes: bool = Fals
 
 
 def _statement(parts: list[str], bounds: Bounds, params: Params) -> SqlStatement:
-    mixed = f"WITH mixed AS MATERIALIZED ({_months_with_rate_change(bounds)})"
-    return SqlStatement(f"{mixed} {' UNION ALL '.join(parts)}", bounds.params() | params)
+    return SqlStatement(f"WITH {months_with_rate_change(bounds)} {' UNION ALL '.join(parts)}", bounds.params() | params)
 
 
 def _entries(which: str, sign: str) -> str:
@@ -163,13 +162,15 @@ def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False)
     return [_rows(source, where, sign, causes=causes) for where, source in found.items()]
 
 
-def _months_with_rate_change(bounds: Bounds) -> str:
-    """SQL for the whole months in which a rate changes after the first day."""
+def months_with_rate_change(bounds: Bounds) -> str:
+    """Common table expression ``mixed``: the whole months in which a rate changes after the first day."""
     return f"""
-        SELECT DISTINCT b.day AS month FROM (
-            SELECT {month_start("r.valid_from")} AS day FROM exchange_rates r
-            WHERE r.org_id = %(org_id)s AND r.valid_from > {month_start("r.valid_from")}{changes(bounds.since, bounds.until)}
-        ) b WHERE {bounds.whole_months("b.day")}
+        mixed AS MATERIALIZED (
+            SELECT DISTINCT b.day AS month FROM (
+                SELECT {month_start("r.valid_from")} AS day FROM exchange_rates r
+                WHERE r.org_id = %(org_id)s AND r.valid_from > {month_start("r.valid_from")}{changes(bounds.since, bounds.until)}
+            ) b WHERE {bounds.whole_months("b.day")}
+        )
     """
 
 

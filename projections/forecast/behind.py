@@ -12,11 +12,11 @@ from msgspec import Meta, Struct
 
 from projections import questions
 from projections.conditions import SqlStatement
-from projections.forecast import INFINITY, filtered
+from projections.forecast import INFINITY
 from projections.forecast.current import OWN_CURRENCY
-from projections.forecast.entries import Step, WaterfallQuery, ledger, moves, rates
+from projections.forecast.entries import Step, WaterfallQuery, moves, rates
 from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, shortest
-from projections.forecast.waterfall import value
+from projections.forecast.waterfall import entries, value
 
 UNSCHEDULED = "unscheduled"
 
@@ -39,7 +39,7 @@ class MovedOpportunity(Struct):
 def page(query: WaterfallQuery, month: str | None, cause: Step | None, limit: int, offset: int) -> SqlStatement:
     """A page for ``answer``: one row (the org's currency, the number of all, what moved). ``month`` is its first day, or
     ``UNSCHEDULED``."""
-    source = filtered.steps(query) if query.filtered else SqlStatement(ledger(query), query.params())
+    source = entries(query)
     params: dict[str, Any] = source.params | {"page_after": offset, "page_last": offset + limit}
     more = "true"
     if cause:

@@ -9,17 +9,14 @@ from uuid import UUID
 
 from projections import exchange_rates
 from projections.conditions import Condition
-from projections.forecast import Cause
+from projections.forecast import TRANSFERS, Cause, Transfer
 from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, month_start, rate_period
 from projections.forecast.limits import GROUPS_LIMIT, MAX_BEHIND, MAX_LISTED
 from projections.forecast.periods import Params, utc
 
-Transfer = Literal["transferred_in", "transferred_out"]
 Membership = Literal["included", "excluded"]
 Step = Cause | Transfer | Membership
 
-TRANSFERS: tuple[Transfer, ...] = get_args(Transfer)
-"""Causes of a change of owner, where that matters: a contribution goes from one to another."""
 MEMBERSHIPS: tuple[Membership, ...] = get_args(Membership)
 """Causes of a change that makes a deal meet the filters, or no longer."""
 

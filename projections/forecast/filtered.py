@@ -26,9 +26,9 @@ def steps(query: WaterfallQuery) -> SqlStatement:
     """Rows (opportunity_id, day, cause, currency, status, unweighted, weighted, n, owner_id) that add up to the forecast of these
     deals at the start, with the cause ``start``, and to what moved."""
     params = query.params()
-    owned = _all(query.of_owners, "q", params, "end")
-    fits = _all(query.of_others, "p", params, "end")
-    fitted = _all(query.of_others, "p", params, "start")
+    owned = meet(query.of_owners, "q", params, "end")
+    fits = meet(query.of_others, "p", params, "end")
+    fitted = meet(query.of_others, "p", params, "start")
     text = f"""
         WITH v AS MATERIALIZED (
             SELECT o.id, o.version, o.position, o.valid_from, o.deleted, o.owner_id, {CONTRIBUTION},
@@ -43,7 +43,8 @@ def steps(query: WaterfallQuery) -> SqlStatement:
     return SqlStatement(text, params)
 
 
-def _all(conditions: Sequence[Condition], name: str, params: dict[str, Any], at: str) -> str:
+def meet(conditions: Sequence[Condition], name: str, params: dict[str, Any], at: str) -> str:
+    """SQL that holds if all conditions do, with the names of accounts at the instant in the parameter ``at``."""
     found = " AND ".join(to_sql(each, f"{name}{n}", params, at=at) for n, each in enumerate(conditions))
     return f"coalesce({found}, false)" if found else "true"
 

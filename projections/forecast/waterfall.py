@@ -6,29 +6,29 @@ won deals at the rate of their day as known at the end. ``rate_change`` is the r
 difference of two running totals, each rounded once, so that the shown numbers add up too. Deals for which the end has no rate are
 listed apart, in their own currency.
 
-Without filters it sums balances and movements; with filters, and by owner, what ``filtered`` finds.
+Without filters it sums balances and movements, by owner their sums, and otherwise what ``filtered`` finds.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from projections import questions
 from projections.conditions import SqlStatement
-from projections.forecast import INFINITY, filtered, owners
+from projections.forecast import INFINITY, TRANSFERS, by_owner, filtered, owners
 from projections.forecast.balances import balances_at, month_start, moves, rate_period
 from projections.forecast.current import OWN_CURRENCY, too_many_months
-from projections.forecast.entries import MEMBERSHIPS, SOMETHING, SUMS, TRANSFERS, Step, WaterfallQuery, behind, ledger, rates
+from projections.forecast.entries import MEMBERSHIPS, SOMETHING, SUMS, Step, WaterfallQuery, behind, ledger, rates
 from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
-from projections.forecast.money import SAME, ZERO, Currencies, Factor, ForecastStatus, Total, difference, shortest
-from projections.forecast.owners import ALL_MONTHS, Owners
+from projections.forecast.money import ONE, SAME, ZERO, Currencies, Factor, ForecastStatus, Total, difference, shortest
+from projections.forecast.owners import ALL_MONTHS
 from projections.forecast.periods import utc
 from projections.forecast.waterfall_types import (
     STEPS,
@@ -47,34 +47,46 @@ from projections.questions import Question
 
 
 def changes(query: WaterfallQuery) -> SqlStatement:
-    """The steps for ``answer``: one row (the org's currency; the sums' rates, NULL if there are too many months; the steps; the
-    opportunities behind them; with groups also the columns of ``owners``)."""
-    source = filtered.steps(query) if query.filtered else _balances(query)
-    period = f"coalesce({rate_period('c.status', 'c.day', query.bounds)}, -1)"
-    keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
+    """The steps for ``answer``: one row (the org's currency; the sums' rates, or with groups ``true``, NULL if there are too many
+    months; the opportunities behind the steps; the steps, or with groups the columns of ``owners``)."""
+    source = _steps(query)
     params = source.params
     if query.group_by:
         params |= {"groups_limit": query.groups_limit, "months": len(query.bounds.months())}
-        tables, ranked = owners.sums(keys), f", {owners.ranked(query, OWN_CURRENCY)}"
-        steps, columns = owners.steps(query), f", {owners.COLUMNS}"
+        tables, known, steps = (
+            owners.tables(query, OWN_CURRENCY),
+            f"CASE WHEN {_few_months('g')} THEN 'true' END",
+            owners.columns(query),
+        )
     else:
-        tables = f"g AS MATERIALIZED (SELECT {keys}, c.cause, {SUMS} FROM c GROUP BY 1, 2, 3, 4, 5 HAVING {SOMETHING})"
-        ranked, steps, columns = "", _STEPS, ""
-    explained = behind(query, "c" if query.filtered else f"({ledger(query)})") if query.expanded else "'[]'::varchar"
-    months = f"count(DISTINCT k.month) FILTER (WHERE k.month > '{ALL_MONTHS}')"
-    text = f"""
-        WITH c AS {"MATERIALIZED" if query.filtered else ""} ({source.text}), {tables}, k AS MATERIALIZED (
-            SELECT s.*, {rates(query)} FROM (
-                SELECT g.month, g.currency, g.status, g.period, min(g.day) AS day FROM g GROUP BY 1, 2, 3, 4
-            ) s
-        ){ranked}
-        SELECT {OWN_CURRENCY} AS own,
-            (SELECT CASE WHEN {months} <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
+        tables, steps = _sums(query), f"({_STEPS}) AS steps"
+        known = f"""
+            CASE WHEN {_few_months("k")} THEN (SELECT coalesce(json_agg(json_build_array(
                 k.month, k.currency, k.status, k.period, k.start_rate, k.start_report_rate, k.end_rate, k.end_report_rate
-            )), '[]') END::varchar FROM k) AS rates,
-            ({steps}) AS steps, ({explained}) AS behind{columns}
+            )), '[]') FROM k) END
+        """
+    explained = behind(query, "c" if _deal_by_deal(query) else f"({entries(query).text})") if query.expanded else "'[]'"
+    text = f"""
+        WITH c AS {"MATERIALIZED" if _deal_by_deal(query) else ""} ({source.text}), {tables}
+        SELECT {OWN_CURRENCY} AS own, ({known})::varchar AS rates, ({explained})::varchar AS behind, {steps}
     """
     return SqlStatement(text, params, _question(query))
+
+
+def _few_months(table: str) -> str:
+    return f"(SELECT count(DISTINCT x.month) FROM {table} x WHERE x.month > '{ALL_MONTHS}') <= {MAX_MONTHS_WITH_DEALS}"
+
+
+def _sums(query: WaterfallQuery) -> str:
+    """Common table expressions: from steps ``c`` the sums by cause ``g``, and with rates those of all causes ``k``."""
+    period = f"coalesce({rate_period('c.status', 'c.day', query.bounds)}, -1)"
+    keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
+    return f"""
+        g AS MATERIALIZED (SELECT {keys}, c.cause, {SUMS} FROM c GROUP BY 1, 2, 3, 4, 5 HAVING {SOMETHING}),
+        k AS MATERIALIZED (SELECT s.*, {rates(query)} FROM (
+            SELECT g.month, g.currency, g.status, g.period, min(g.day) AS day FROM g GROUP BY 1, 2, 3, 4
+        ) s)
+    """
 
 
 _STEPS = """
@@ -82,6 +94,24 @@ _STEPS = """
         g.month, g.currency, g.status, g.period, g.cause, g.unweighted, g.weighted
     )), '[]')::varchar FROM g
 """
+
+
+def _steps(query: WaterfallQuery) -> SqlStatement:
+    if by_owner.answers(query):
+        return by_owner.steps(query)
+    return filtered.steps(query) if query.filtered else _balances(query)
+
+
+def _deal_by_deal(query: WaterfallQuery) -> bool:
+    """Whether the steps are those of each deal, and not sums."""
+    return query.filtered and not by_owner.answers(query)
+
+
+def entries(query: WaterfallQuery) -> SqlStatement:
+    """The steps of each deal."""
+    if by_owner.answers(query):
+        return by_owner.ledger(query)
+    return filtered.steps(query) if query.filtered else SqlStatement(ledger(query), query.params())
 
 
 def _balances(query: WaterfallQuery) -> SqlStatement:
@@ -95,8 +125,10 @@ def _balances(query: WaterfallQuery) -> SqlStatement:
 def _question(query: WaterfallQuery) -> Question:
     if query.expanded:
         return questions.WATERFALL_EXPANDED
-    if query.filtered:
+    if _deal_by_deal(query):
         return questions.WATERFALL_FILTERED
+    if query.filtered:
+        return questions.WATERFALL_GROUPED if query.group_by else questions.WATERFALL_OWNER
     return questions.WATERFALL_DAYS if query.bounds.cut_months("b.day") else questions.WATERFALL
 
 
@@ -112,8 +144,6 @@ class _Rates(Struct, array_like=True):
 
 
 class _Step(Struct, array_like=True):
-    """What a cause has moved: of all deals, or of those of the owner in a place; all other owners are in place 0."""
-
     month: str
     currency: str
     status: ForecastStatus
@@ -121,7 +151,6 @@ class _Step(Struct, array_like=True):
     cause: str
     unweighted: Decimal
     weighted: Decimal
-    place: int | None = None
 
 
 class _BehindStep(Struct, array_like=True):
@@ -134,13 +163,6 @@ class _BehindStep(Struct, array_like=True):
 _decode_rates = msgspec.json.Decoder(list[_Rates]).decode
 _decode_steps = msgspec.json.Decoder(list[_Step]).decode
 _decode_behind = msgspec.json.Decoder(list[_BehindStep]).decode
-
-
-class _Values(NamedTuple):
-    """The rates of a sum, at the start and at the end."""
-
-    start: Factor | None
-    end: Factor | None
 
 
 @dataclass(slots=True)
@@ -183,6 +205,12 @@ class _ColumnTotals:
         self.unweighted.add(step.cause, step.unweighted, valued, at_end)
         self.weighted.add(step.cause, step.weighted, valued, at_end)
 
+    def add_valued(self, steps: owners.Steps) -> None:
+        for cause, by, unweighted, weighted in zip(steps.causes, steps.bys, steps.unweighted, steps.weighted, strict=True):
+            factor = Factor(ONE, by)
+            self.unweighted.steps[cause].add(unweighted, factor)
+            self.weighted.steps[cause].add(weighted, factor)
+
     def columns(self, type_: type[C], currency: str, told: Sequence[str], /, **others: Any) -> C:
         """As shown in a currency, with the other fields of the type."""
         return type_(unweighted=self.unweighted.shown(currency, told), weighted=self.weighted.shown(currency, told), **others)
@@ -191,14 +219,14 @@ class _ColumnTotals:
 class _Totals:
     """The sums of each month, of the unscheduled deals and of all months (``ALL_MONTHS``), in a currency; by place too."""
 
-    def __init__(self, query: WaterfallQuery, currencies: Currencies, groups: Owners | None) -> None:
+    def __init__(self, query: WaterfallQuery, currencies: Currencies) -> None:
         self._query = query
         self._currencies = currencies
-        self._groups = groups
         self.months = {f"{name}-01": _ColumnTotals() for name in query.bounds.months()}
         self.months |= {ALL_MONTHS: _ColumnTotals(), INFINITY: _ColumnTotals()}
         self.unconverted: defaultdict[str, _ColumnTotals] = defaultdict(_ColumnTotals)
-        self._places: defaultdict[tuple[str, int], _ColumnTotals] = defaultdict(_ColumnTotals)
+        self._groups: defaultdict[str, list[WaterfallGroup]] = defaultdict(list)
+        self._others: dict[str, OtherWaterfallGroups] = {}
         self._told_of_groups = [step for step in STEPS if query.of_others or step not in MEMBERSHIPS]
         self.told = [step for step in self._told_of_groups if query.of_owners or step not in TRANSFERS]
 
@@ -207,56 +235,66 @@ class _Totals:
             found = self.months[name] = _ColumnTotals()
         return found
 
-    def add(self, step: _Step, values: _Values) -> None:
-        if values.end is None:
-            if step.place is None:
+    def add(self, known: bytes, steps: bytes) -> None:
+        """The steps of all deals, with the rates of each sum."""
+        factor = self._currencies.factor
+        values = {
+            (each.month, each.currency, each.status, each.period): (
+                factor(each.currency, each.start_rate, each.start_report_rate),
+                factor(each.currency, each.end_rate, each.end_report_rate),
+            )
+            for each in _decode_rates(known)
+        }
+        for step in _decode_steps(steps):
+            at_start, at_end = values[step.month, step.currency, step.status, step.period]
+            if at_end is None:
                 self.unconverted[step.currency].add(step, SAME, SAME)
-            return
-        valued = values.start if step.cause == "start" else value(step.status, values.start, values.end)
-        if step.place is not None:
-            self._places[step.month, step.place].add(step, valued, values.end)
-            return
-        self.month(step.month).add(step, valued, values.end)
-        if step.month != INFINITY:
-            self.months[ALL_MONTHS].add(step, valued, values.end)
+                continue
+            valued = at_start if step.cause == "start" else value(step.status, at_start, at_end)
+            self.month(step.month).add(step, valued, at_end)
+            if step.month != INFINITY:
+                self.months[ALL_MONTHS].add(step, valued, at_end)
 
-    def shown(self, type_: type[C], name: str, /, **others: Any) -> C:
-        return self.months[name].columns(type_, self._currencies.report, self.told, **self._grouped(name), **others)
+    def add_valued(self, found: owners.Found) -> None:
+        """The steps of all deals, of the owners in their order, and of the others."""
+        report = self._currencies.report
+        for month in found.all:
+            self.month(month.month).add_valued(month)
+            if month.month != INFINITY:
+                self.months[ALL_MONTHS].add_valued(month)
+        for currency in found.unconverted:
+            self.unconverted[currency.currency].add_valued(currency)
+        for each in found.owners:
+            totals = _ColumnTotals()
+            totals.add_valued(each)
+            shown = totals.columns(WaterfallGroup, report, self._told_of_groups, owner=found.cards[each.owner])
+            self._groups[each.month].append(shown)
+        for rest in found.others:
+            totals = _ColumnTotals()
+            totals.add_valued(rest)
+            self._others[rest.month] = totals.columns(OtherWaterfallGroups, report, self._told_of_groups, groups=rest.number)
+
+    def shown(self, type_: type[C], name: str, /, **more: Any) -> C:
+        if self._query.group_by:
+            more |= {"groups": self._groups[name], "others": self._others.get(name, UNSET)}
+        return self.months[name].columns(type_, self._currencies.report, self.told, **more)
 
     def explained(self, name: str) -> dict[Step, OpportunitiesBehind] | UnsetType:
         behind = self.months[name].behind
         return {cause: behind[cause] for cause in self.told if cause in behind} if self._query.expanded else UNSET
 
-    def _grouped(self, name: str) -> Mapping[str, Any]:
-        if self._groups is None:
-            return {}
-        report, told = self._currencies.report, self._told_of_groups
-        groups = [
-            self._places[name, place].columns(WaterfallGroup, report, told, owner=owner)
-            for place, owner in self._groups.places.get(name, ())
-        ]
-        number = self._groups.others.get(name)
-        if not number:
-            return {"groups": groups}
-        return {"groups": groups, "others": self._places[name, 0].columns(OtherWaterfallGroups, report, told, groups=number)}
-
 
 def answer(query: WaterfallQuery, row: Sequence[Any]) -> Waterfall:
     """The response, from the row of ``changes``. Raises ``Invalid`` if there are too many months."""
-    own, known, steps, explained, *groups = row
+    own, known, explained, *steps = row
     if known is None:
         raise too_many_months()
     currencies = Currencies(own, query.currency or own)
-    values = {
-        (each.month, each.currency, each.status, each.period): _Values(
-            currencies.factor(each.currency, each.start_rate, each.start_report_rate),
-            currencies.factor(each.currency, each.end_rate, each.end_report_rate),
-        )
-        for each in _decode_rates(known)
-    }
-    totals = _Totals(query, currencies, owners.decode(*groups) if groups else None)
-    for step in _decode_steps(steps):
-        totals.add(step, values[step.month, step.currency, step.status, step.period])
+    totals = _Totals(query, currencies)
+    if query.group_by:
+        totals.add_valued(owners.decode(*steps))
+    else:
+        totals.add(known, *steps)
     for each in _decode_behind(explained):
         totals.month(each.month).behind[each.cause] = OpportunitiesBehind(each.count, each.ids)
     return Waterfall(

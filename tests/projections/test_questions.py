@@ -30,6 +30,7 @@ from projections.questions import Question
 ORG = UUID(int=1)
 DAY, NOW = date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)
 STAGE = Condition("stage", "in", ("proposal",))
+OWNER = Condition("owner", "in", (ORG,))
 SEARCH = Condition("search", "icontains", ("acme",))
 
 
@@ -128,7 +129,10 @@ def test_a_waterfall_is_cheap_from_sums_alone() -> None:
         assert behind.page(asked, None, None, 50, 0).question is questions.WATERFALL_OPPORTUNITIES
     for more, kind in (
         ({"conditions": (STAGE,)}, questions.WATERFALL_FILTERED),
-        ({"group_by": "owner"}, questions.WATERFALL_FILTERED),
+        ({"conditions": (OWNER,)}, questions.WATERFALL_OWNER),
+        ({"group_by": "owner", "conditions": (OWNER,)}, questions.WATERFALL_GROUPED),
+        ({"conditions": (OWNER,), "bounds": Bounds(until=date(2026, 3, 30))}, questions.WATERFALL_FILTERED),
+        ({"group_by": "owner", "conditions": (STAGE,)}, questions.WATERFALL_FILTERED),
         ({"group_by": "owner", "expanded": True}, questions.WATERFALL_EXPANDED),
     ):
         assert waterfall.changes(WaterfallQuery(ORG, NOW, NOW, DAY, **more)).question is kind

@@ -119,6 +119,7 @@ SUBJECTS = {
     "projections/event_payloads.py": "projections/test_feed.py",
     "projections/forecast/balances.py": "projections/forecast/test_properties.py",
     "projections/forecast/entries.py": "projections/forecast/test_waterfall.py",
+    "projections/forecast/by_owner.py": "projections/forecast/test_filtered.py",
     "projections/forecast/current.py": "projections/forecast/test_ledger.py",
     "projections/forecast/owners.py": "projections/forecast/test_filtered.py",
     "projections/forecast/waterfall_types.py": "projections/forecast/test_waterfall.py",

@@ -33,13 +33,13 @@ def company(database_url: str) -> Iterator[Company]:
     [
         (
             "UPDATE read_models SET version = 99 WHERE name = 'forecast'",
-            "UPDATE read_models SET version = 2 WHERE name = 'forecast'",
-            "Read model forecast is at version 99, this program's is 2: use the version that migrated the database.",
+            "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
+            "Read model forecast is at version 99, this program's is 3: use the version that migrated the database.",
         ),
         (
             "UPDATE read_models SET version = 0 WHERE name = 'forecast'",
-            "UPDATE read_models SET version = 2 WHERE name = 'forecast'",
-            "Read model forecast is at version 0, this program's is 2: run `opportunities migrate`.",
+            "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
+            "Read model forecast is at version 0, this program's is 3: run `opportunities migrate`.",
         ),
         (
             "INSERT INTO read_models (name, version) VALUES ('chain', 1)",
@@ -48,8 +48,8 @@ def company(database_url: str) -> Iterator[Company]:
         ),
         (
             "DELETE FROM read_models WHERE name = 'forecast'",
-            "INSERT INTO read_models (name, version) VALUES ('forecast', 2)",
-            "Read model forecast is at version None, this program's is 2: run `opportunities migrate`.",
+            "INSERT INTO read_models (name, version) VALUES ('forecast', 3)",
+            "Read model forecast is at version None, this program's is 3: run `opportunities migrate`.",
         ),
     ],
     ids=["newer", "older", "unknown", "missing"],

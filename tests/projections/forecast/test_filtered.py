@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from domain import account, user
 from domain.opportunity.events import Changes, Lost, Updated, Won
 from projections.conditions import Condition
-from projections.forecast import CAUSES
-from projections.forecast.entries import MEMBERSHIPS, TRANSFERS
+from projections.forecast import CAUSES, TRANSFERS
+from projections.forecast.entries import MEMBERSHIPS
 from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
 from tests.projections.cursors import Cursors
 from tests.projections.forecast.books import Books, Happening, Row, created, exact
@@ -133,6 +133,39 @@ def test_with_a_filter_that_every_deal_meets_it_is_the_waterfall_of_all(
     for part in (grouped["total"], grouped["unscheduled"], *grouped["months"]):
         del part["groups"]
     assert grouped == plain
+
+
+@relaxed
+@given(
+    history=histories(),
+    span=spans,
+    pair=st.tuples(moments, moments).map(sorted),
+    currency=st.sampled_from([None, "EUR"]),
+    of_owners=st.lists(st.sampled_from(OF_OWNERS), max_size=1).map(tuple),
+    grouped=st.booleans(),
+    today=st.sampled_from([date(2025, 12, 3), date(2026, 6, 15), date(2028, 1, 1)]),
+)
+def test_sums_of_owners_answer_as_their_deals_do(
+    cursors: Cursors,
+    history: list[Happening],
+    span: tuple[str | None, str | None],
+    pair: list[datetime],
+    currency: str | None,
+    of_owners: tuple[Condition, ...],
+    grouped: bool,
+    today: date,
+) -> None:
+    books = Books(cursors).record(history)
+    asked: dict[str, Any] = {
+        "since": span[0] and span[0][:8] + "01", "currency": currency, "group_by": "owner" if grouped else None, "today": today
+    }  # fmt: skip
+    from_sums = books.changes(pair[0], pair[1], conditions=of_owners, **asked)
+    from_deals = books.changes(pair[0], pair[1], conditions=(*of_owners, Condition("probability", "gte", (0,))), **asked)
+    for part in (from_deals["total"], from_deals["unscheduled"], *from_deals["months"], *from_deals["unconverted"]):
+        for columns in (part, *part.get("groups", ())):
+            for column in ("unweighted", "weighted"):
+                assert [columns[column].pop(cause) for cause in MEMBERSHIPS] == [0, 0]
+    assert from_sums == from_deals
 
 
 @pytest.fixture

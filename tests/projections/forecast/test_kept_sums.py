@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +20,7 @@ from app.writing.envelope import Envelope
 from domain import exchange_rate, fold, opportunity
 from domain.event import Command
 from domain.opportunity.events import State
-from projections.forecast import AMOUNTS, SUMS, postings
+from projections.forecast import SUMS, SUMS_OF, Posting, postings, transfers
 from projections.rebuild import rebuild, verify
 from tests.support.commands import Company, log
 
@@ -40,6 +40,7 @@ def test_every_sum_is_what_the_log_adds_up_to(company: Company, database_url: st
     for currency in ("EUR", "GBP"):
         quote = exchange_rate.Set(currency=currency, valid_from=date(2025, 1, 1), rate=Decimal("1.1"))
         company.do(quote, exchange_rate.stream_id(company.id, currency))
+    owners = [cast("UUID", each.actor.user_id) for each in (company.admin, company.user("rep"))]
     deals: list[UUID] = []
     for _ in range(4):
         envelopes: list[Envelope] = []
@@ -49,7 +50,7 @@ def test_every_sum_is_what_the_log_adds_up_to(company: Company, database_url: st
                 deals.append(uuid7())
             deal = deals[-1] if fresh else random.choice(deals)
             envelopes.append(
-                company.envelope(creation(company, random) if fresh else later(random), deal, occurred_at=past(random))
+                company.envelope(creation(company, random) if fresh else later(random, owners), deal, occurred_at=past(random))
             )
         for start in range(0, len(envelopes), 7):
             company.committer.run(envelopes[start : start + 7])  # some are refused: a deal that is deleted, or won already
@@ -68,8 +69,8 @@ def fields(random: Random) -> dict[str, Any]:
     return {"amount": Decimal(random.randrange(10**6)), "close_date": close_date, "probability": random.choice((0, 20, 33, 90))}
 
 
-def later(random: Random) -> Command:
-    match random.randrange(8):
+def later(random: Random, owners: Sequence[UUID]) -> Command:
+    match random.randrange(9):
         case 0:
             day = date(2026, 1, 1) + timedelta(days=random.randrange(120))
             return opportunity.ChangeStage(stage="won", actual_amount=Decimal(random.randrange(10**6)), actual_close_date=day)
@@ -81,6 +82,10 @@ def later(random: Random) -> Command:
             return opportunity.Delete()
         case 4:
             return opportunity.Restore()
+        case 5:
+            return opportunity.Update(owner_id=random.choice(owners))
+        case 6:
+            return opportunity.Update(owner_id=random.choice(owners), **fields(random))
     return opportunity.Update(**fields(random))
 
 
@@ -93,24 +98,36 @@ def past(random: Random) -> datetime | None:
 
 def added_up(url: str) -> dict[str, Kept]:
     """The sums by table, from the whole log."""
-    found: dict[str, Kept] = {
-        name: defaultdict(lambda: defaultdict(Decimal)) for name in ("forecast_balances", "forecast_movements")
-    }
+    found: dict[str, Kept] = {name: defaultdict(lambda: defaultdict(Decimal)) for name in SUMS_OF}
     for recorded, before, after in fold.changes(log(url), {}):
         if not isinstance(after, State):
             continue
-        on = recorded.meta.occurred_at.astimezone(UTC).date()
-        for each in postings(cast("State | None", before), after):
+        on, old = recorded.meta.occurred_at.astimezone(UTC).date(), cast("State | None", before)
+        for each in postings(old, after):
             month = each.day and each.day.replace(day=1)
             key = (each.currency, each.status)
-            amounts = {"unweighted": each.unweighted, "weighted": each.weighted, "n": Decimal(each.n)}
-            causes = {f"{each.cause}_{name}": amounts[name] for name in ("unweighted", "weighted")}
+            amounts, causes = _amounts(each), _causes(each)
             for grain, day in (("month", month), ("day", each.day)):
                 if grain == "month" or day:
                     _add(found["forecast_balances"], (grain, None, day, *key), amounts)
                     _add(found["forecast_balances"], (grain, on.replace(day=1), day, *key), amounts | causes)
             _add(found["forecast_movements"], (on, each.day if each.status == "won" else month, *key), amounts | causes)
+        for owner, each in (*transfers(old, after), *((after.owner_id, each) for each in postings(old, after))):
+            month = each.day and each.day.replace(day=1)
+            key = (each.currency, each.status)
+            for grain, day in (("month", month), ("day", each.day)):
+                if grain == "month" or (day and each.status == "won"):
+                    place = (grain, on.replace(day=1), owner, day, *key)
+                    _add(found["forecast_owners"], place, _amounts(each) | _causes(each))
     return {table: _something(rows) for table, rows in found.items()}
+
+
+def _amounts(each: Posting) -> dict[str, Decimal]:
+    return {"unweighted": each.unweighted, "weighted": each.weighted, "n": Decimal(each.n)}
+
+
+def _causes(each: Posting) -> dict[str, Decimal]:
+    return {f"{each.cause}_unweighted": each.unweighted, f"{each.cause}_weighted": each.weighted}
 
 
 def _add(rows: Kept, key: Key, amounts: dict[str, Decimal]) -> None:
@@ -122,10 +139,16 @@ def kept(url: str) -> dict[str, Kept]:
     """The sums by table, as they are kept; None is infinity."""
     found: dict[str, Kept] = {}
     with psycopg.connect(url) as connection:
-        for table, keys in (("forecast_balances", "grain, nullif(period, 'infinity')"), ("forecast_movements", "period")):
-            columns = (*SUMS, *AMOUNTS)
-            text = f"SELECT {keys}, nullif(day, 'infinity'), currency, status, {', '.join(columns)} FROM {table}"
-            rows = connection.execute(text.encode()).fetchall()
+        for table, keys in (
+            ("forecast_balances", "grain, nullif(period, 'infinity')"),
+            ("forecast_movements", "period"),
+            ("forecast_owners", "grain, period, owner_id"),
+        ):
+            columns = (*SUMS, *SUMS_OF[table])
+            sums = ", ".join(f"coalesce({name}, 0)" for name in columns)
+            rows = connection.execute(
+                f"SELECT {keys}, nullif(day, 'infinity'), currency, status, {sums} FROM {table}".encode()
+            ).fetchall()
             found[table] = _something(
                 {row[: -len(columns)]: dict(zip(columns, map(Decimal, row[-len(columns) :]), strict=True)) for row in rows}
             )

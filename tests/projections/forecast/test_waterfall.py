@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from domain.opportunity.events import Changes, Deleted, Lost, Reopened, Restored, Updated, Won
-from projections.forecast import CAUSES
-from projections.forecast.entries import MEMBERSHIPS, TRANSFERS
+from projections.forecast import CAUSES, TRANSFERS
+from projections.forecast.entries import MEMBERSHIPS
 from projections.forecast.limits import MAX_BEHIND
 from projections.forecast.waterfall_types import STEPS
 from tests.projections.cursors import Cursors

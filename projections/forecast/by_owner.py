@@ -1,0 +1,121 @@
+"""What moved for each owner, and from one to another: SQL over the sums of owners, and over the ledger for the month of an instant.
+
+What had happened up to an instant is the sums of whole months of events and what the ledger has of the instant's own month up to
+it; or, where that is less, the sums with this month, without what the ledger has of it after the instant. What moved between two
+instants is the difference.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import NamedTuple
+
+from projections.conditions import SqlStatement
+from projections.forecast import CAUSES, COLUMNS, TRANSFERS
+from projections.forecast.balances import Bounds, months_with_rate_change
+from projections.forecast.entries import WaterfallQuery, in_span
+from projections.forecast.filtered import meet
+from projections.forecast.periods import Params, following, utc
+
+MIDDLE = 15
+"""Up to this day of a month the ledger is read from the month's first day, after it to the last."""
+
+
+def answers(query: WaterfallQuery) -> bool:
+    """Whether these sums do: they know of no other conditions, and have no days of open deals."""
+    return query.filtered and not query.of_others and not query.bounds.cut_months("o.day")
+
+
+def steps(query: WaterfallQuery) -> SqlStatement:
+    """As ``filtered.steps`` without ``opportunity_id``: rows that add up to the steps, some of which take others away again."""
+    params = query.params()
+    mine = f"o.org_id = %(org_id)s AND {meet(query.of_owners, 'q', params, 'end')}"
+    start, end = _instant("start", query.start, query.today), _instant("end", query.end, query.today)
+    params |= start.params | end.params
+    before = f"{mine} AND o.period < %(start_month)s::date"
+    since = f"{mine} AND o.period >= %(start_month)s::date AND o.period < %(end_month)s::date"
+    at_start = f"('start', {_times(start.sign)}), (o.cause, {_times(-start.sign)})"
+    parts = [
+        *(_sums(source, f"{before} AND {which}") for which, source in _sources(query.bounds).items()),
+        *(_moved(source, f"{since} AND {which}") for which, source in _sources(query.bounds).items()),
+        _entries(f"{mine} AND {start.instants} AND {query.bounds.holds('o.day')}", at_start),
+        _entries(f"{mine} AND {end.instants} AND {query.bounds.holds('o.day')}", f"(o.cause, {_times(end.sign)})"),
+    ]
+    return SqlStatement(f"WITH {months_with_rate_change(query.bounds)} {' UNION ALL '.join(parts)}", params)
+
+
+def ledger(query: WaterfallQuery) -> SqlStatement:
+    """The entries of the owners between the two instants, with what goes from one to another."""
+    params = query.params()
+    mine = f"o.org_id = %(org_id)s AND {meet(query.of_owners, 'q', params, 'end')}"
+    text = f"SELECT o.* FROM {_LEDGER} o WHERE {mine} AND {query.bounds.holds('o.day')} AND {in_span('o')}"
+    return SqlStatement(text, params)
+
+
+_LEDGER = "(SELECT e.* FROM forecast_entries e UNION ALL SELECT e.* FROM forecast_transfers e)"
+
+
+class _Instant(NamedTuple):
+    """How to reach an instant: the sums before the month ``{name}_month``, and the entries ``o`` with ``instants`` (SQL), which are
+    to be added or taken away."""
+
+    sign: int
+    instants: str
+    params: Params
+
+
+def _instant(name: str, at: datetime, today: date) -> _Instant:
+    day = utc(at).date()
+    month = day.replace(day=1)
+    if day.day <= MIDDLE and day < today:
+        first = datetime.combine(month, time(), UTC)
+        instants = f"o.occurred_at >= %({name}_first)s::timestamptz AND o.occurred_at <= %({name})s::timestamptz"
+        return _Instant(1, instants, {f"{name}_month": month, f"{name}_first": first})
+    instants, params = f"o.occurred_at > %({name})s::timestamptz", {f"{name}_month": following(day)}
+    if (after := following(day)) != date.max:
+        instants += f" AND o.occurred_at < %({name}_next)s::timestamptz"
+        params[f"{name}_next"] = datetime.combine(after, time(), UTC)
+    return _Instant(-1, instants, params)
+
+
+def _times(sign: int) -> str:
+    return ", ".join(f"{'-' if sign < 0 else ''}o.{name}" for name in ("unweighted", "weighted", "n"))
+
+
+def _sources(bounds: Bounds) -> dict[str, str]:
+    """Conditions on sums ``o`` (SQL) and where these are: whole months, and the won deals of the months in ``mixed`` by day."""
+    mixed = "o.day = ANY(ARRAY(SELECT m.month FROM mixed m))"
+    return {
+        f"o.grain = 'month' AND {bounds.whole_months('o.day')} AND NOT (o.status = 'won' AND {mixed})": "forecast_owners o",
+        "o.grain = 'day' AND o.day >= m.month AND o.day < (m.month + interval '1 month')::date": "mixed m, forecast_owners o",
+    }
+
+
+def _sums(source: str, where: str) -> str:
+    return f"""
+        SELECT o.day, 'start' AS cause, o.currency, o.status, sum(o.unweighted) AS unweighted, sum(o.weighted) AS weighted,
+            sum(o.n) AS n, o.owner_id
+        FROM {source} WHERE {where} GROUP BY o.day, o.currency, o.status, o.owner_id
+    """
+
+
+def _moved(source: str, where: str) -> str:
+    """Added up before causes become rows, of which there would be many more."""
+    causes = [(cause, *COLUMNS[cause]) for cause in (*CAUSES, *TRANSFERS)]
+    sums = ", ".join(f"sum(o.{name}) AS {name}" for _, *names in causes for name in names)
+    rows = ", ".join(f"('{cause}', x.{unweighted}, x.{weighted})" for cause, unweighted, weighted in causes)
+    return f"""
+        SELECT x.day, v.cause, x.currency, x.status, coalesce(v.unweighted, 0), coalesce(v.weighted, 0), 0 AS n, x.owner_id
+        FROM (
+            SELECT o.day, o.currency, o.status, o.owner_id, {sums}
+            FROM {source} WHERE {where} GROUP BY o.day, o.currency, o.status, o.owner_id
+        ) x CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted)
+        WHERE v.unweighted <> 0 OR v.weighted <> 0
+    """
+
+
+def _entries(where: str, rows: str) -> str:
+    return f"""
+        SELECT o.day, v.cause, o.currency, o.status, v.unweighted, v.weighted, v.n, o.owner_id
+        FROM {_LEDGER} o CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted, n) WHERE {where}
+    """
