@@ -1,12 +1,13 @@
 """The cards that lists embed, kept in the process, so that a page's statement gives ids and looks no names up.
 
-Every answer says how current the org's cards are in its snapshot, and which ones changed since the state that we have. So a page is
-filled with the cards of its own snapshot, or, if that cannot be, asked for again with its cards from the database.
+Every answer says how current the org's cards are in its snapshot. What changed since the state that we have, and what we lack, is
+asked for then. So a page is filled with the cards of its own snapshot, or, if that cannot be, it is asked for again with its cards
+from the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -25,7 +26,7 @@ ORG_BYTES = 2_000
 class Page(Protocol):
     """A page's statement, without or with slots for cards (see ``projections.opportunities.queries.page``)."""
 
-    def __call__(self, *, held: int | None = None) -> SqlStatement: ...
+    def __call__(self, *, slots: bool = False) -> SqlStatement: ...
 
 
 class EmbeddedCards:
@@ -42,11 +43,7 @@ class EmbeddedCards:
 
     async def row(self, reads: ReadPool, identity: Identity, page: Page) -> tuple[Any, ...]:
         """The row of a page, with its items whole. Raises as ``ReadPool.rows``."""
-        statement = page(held=self._of(identity.org_id).position)
-        found = await reads.row(identity, *statement)
-        if "held" not in statement.params:
-            return found
-        items, *others, state = found
+        items, *others, state = await reads.row(identity, *page(slots=True))
         if items is not None and (items := await self._filled(reads, identity, items, state)) is None:
             return await reads.row(identity, *page())
         return items, *others
@@ -54,18 +51,16 @@ class EmbeddedCards:
     async def _filled(self, reads: ReadPool, identity: Identity, items: bytes, state: bytes) -> bytes | None:
         """None if our cards are those of another snapshot."""
         ours = self._of(identity.org_id)
-        if not ours.is_at(state):
-            return None
         whole, missing = ours.fill(items)
-        if not missing:
+        if ours.state == state and not missing:
             return whole
-        then = ours.state
-        state, texts = await reads.row(identity, *cards.of(identity.org_id, missing, ours.position))
+        since = ours.position
+        now, changes, found = await reads.row(identity, *cards.of(identity.org_id, missing, since))
         ours = self._of(identity.org_id)
-        if not ours.is_at(state):
+        if not ours.follow(now, changes.split(SEPARATOR) if changes else [], since):
             return None
-        ours.keep(texts.split(SEPARATOR) if texts else ())
-        if ours.state != then:  # a card changed between the two statements
+        ours.keep(found.split(SEPARATOR) if found else ())
+        if now != state:  # a card changed between the two statements
             return None
         whole, missing = ours.fill(items)
         return None if missing else whole
@@ -125,25 +120,19 @@ class _OrgCards:
             self._cards.older = before._cards
             before._cards.older = {}
 
-    def is_at(self, state: bytes) -> bool:
-        """Come to the state of an answer. False if it is one that we have left behind."""
-        return state == self.state or self._follow(state)
-
-    def _follow(self, state: bytes) -> bool:
-        first, second, *texts = state.split(SEPARATOR)
-        table = first + second
-        changes = [text.split(b" ", 2) for text in texts]
-        newest = int(changes[0][0]) if changes else 0
-        cards = self._cards
-        if table != self._table or (len(changes) == MOST and int(changes[-1][0]) > self.position):
+    def follow(self, state: bytes, changes: Sequence[bytes], since: int) -> bool:
+        """Come to a state, by the newest changes since a position. False if it is one that we have left behind."""
+        table, _, newest = state.rpartition(b" ")
+        position, cards = int(newest), self._cards
+        rows = [text.split(b" ", 2) for text in changes]
+        if table != self._table or since > self.position or (len(rows) == MOST and int(rows[-1][0]) > self.position):
             cards.drop()
-        elif newest < self.position:
+        elif position < self.position:
             return False
-        for _, key, card in changes:
+        for _, key, card in rows:
             if key in cards or cards.older.pop(key, None) is not None:
                 cards.put(key, card)
-        self._table, self.position = table, newest
-        self.state = SEPARATOR.join((first, second, *texts[:1]))
+        self.state, self._table, self.position = state, table, position
         return True
 
     def keep(self, texts: Iterable[bytes]) -> None:

@@ -103,6 +103,8 @@ async def _page(request: Http, query: OpportunityListQuery, at: Page) -> Sequenc
         return row
     page = CountedPage(query, at.limit, at.offset, at.cursor)
     if queries.has_counters(query):
+        if at.cursor:  # who walks on sees each name once
+            return await process.read_pool.row(identity, *page.from_counters())
         return await process.embedded_cards.row(process.read_pool, identity, page.from_counters)
     return await process.keeper.row(identity, page)
 

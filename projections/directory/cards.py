@@ -24,23 +24,21 @@ MOST = 200
 _CARD = "concat_ws(' ', d.id, CASE WHEN d.deleted AND d.kind = 'contact' THEN E'\\x02' ELSE d.card END)"
 
 # The condition on kinds is the index's, to the letter.
+_CURRENT = "d.org_id = %(org_id)s AND d.kind IN ('account', 'contact', 'user') AND d.valid_to = 'infinity'"
+
 STATE = f"""
-    concat_ws(E'\\x01', 'directory'::regclass::oid, pg_postmaster_start_time(), (
-        SELECT string_agg(concat_ws(' ', d.position, {_CARD}), E'\\x01' ORDER BY d.position DESC) FROM (
-            SELECT d.position, d.id, d.kind, d.deleted, d.card FROM directory d
-            WHERE d.org_id = %(org_id)s AND d.kind IN ('account', 'contact', 'user') AND d.valid_to = 'infinity'
-              AND d.position >= %(held)s::bigint
-            ORDER BY d.position DESC LIMIT {MOST}
-        ) d))::varchar
+    concat_ws(' ', 'directory'::regclass::oid, pg_postmaster_start_time(),
+        coalesce((SELECT d.position FROM directory d WHERE {_CURRENT} ORDER BY d.position DESC LIMIT 1), 0))::varchar
 """
-"""SQL of how current an org's cards are in this statement's snapshot.
+"""SQL of how current an org's cards are in this statement's snapshot: what changes with the table or the server, then the position
+of the newest card."""
 
-First what changes with the table or the server, then ``position id card`` of the newest card, and of those that changed since the
-position ``held``.
-"""
-
-_CARDS = f"""
+_CHANGES = f"""
     SELECT {STATE}, (
+        SELECT string_agg(concat_ws(' ', d.position, {_CARD}), E'\\x01' ORDER BY d.position DESC) FROM (
+            SELECT d.position, d.id, d.kind, d.deleted, d.card FROM directory d WHERE {_CURRENT} AND d.position > %(held)s::bigint
+            ORDER BY d.position DESC LIMIT {MOST}
+        ) d)::varchar, (
         SELECT string_agg({_CARD}, E'\\x01') FROM unnest(%(ids)s::uuid[]) AS k (id)
         CROSS JOIN LATERAL (
             SELECT d.* FROM directory d WHERE d.org_id = %(org_id)s AND d.id = k.id AND d.valid_to = 'infinity' OFFSET 0
@@ -49,8 +47,9 @@ _CARDS = f"""
 
 
 def of(org_id: UUID, ids: Sequence[str], held: int) -> SqlStatement:
-    """One row: (``STATE``, ``id card`` of each record that there is, or NULL)."""
-    return SqlStatement(_CARDS, {"org_id": org_id, "ids": list(ids), "held": held}, questions.CARDS)
+    """One row: (``STATE``, ``position id card`` of those that changed after the position ``held``, the newest first, ``id card`` of
+    those asked for). Either is NULL if there are none."""
+    return SqlStatement(_CHANGES, {"org_id": org_id, "ids": list(ids), "held": held}, questions.CARDS)
 
 
 def filled(text: bytes, by_id: Mapping[bytes, bytes]) -> bytes:

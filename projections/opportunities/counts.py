@@ -34,14 +34,14 @@ class CountedPage:
         """One row: position and build that the count holds for, then the columns of the page."""
         return self._page(_total(self.query, figure))
 
-    def from_counters(self, held: int | None = None) -> SqlStatement:
-        """The columns of the page alone, from counters if they know the filters, else counted; ``held`` as in ``queries.page``."""
-        return self._page(None, held)
+    def from_counters(self, *, slots: bool = False) -> SqlStatement:
+        """The columns of the page alone, from counters if they know the filters, else counted; ``slots`` as in ``queries.page``."""
+        return self._page(None, slots=slots)
 
-    def _page(self, total: Total | None, held: int | None = None) -> SqlStatement:
+    def _page(self, total: Total | None, *, slots: bool = False) -> SqlStatement:
         if self.cursor is None:
-            return queries.page(self.query, self.limit, self.offset, total=total, held=held)
-        return queries.cursor_page(self.query, self.limit, self.cursor, total=total, held=held)
+            return queries.page(self.query, self.limit, self.offset, total=total, slots=slots)
+        return queries.cursor_page(self.query, self.limit, self.cursor, total=total, slots=slots)
 
     @staticmethod
     def parts(row: Sequence[Any]) -> tuple[int]:

@@ -41,10 +41,10 @@ def item(shown: str, as_of: datetime | None) -> str:
 
 
 SLOTS = """
-    concat(o.json_until_account, E'\\x01(', o.account_id, ')b', o.json_until_owner, E'\\x01(', o.owner_id, ')b,"stakeholders":[',
-        CASE cardinality(o.stakeholder_ids) WHEN 0 THEN ''
-            ELSE concat(E'\\x01(', array_to_string(o.stakeholder_ids, E')b,\\x01('), ')b') END,
-        ']', o.json_after_stakeholders)
+    o.json_until_account || (E'\\x01(' || o.account_id) || (')b' || o.json_until_owner || E'\\x01(' || o.owner_id)
+    || (')b,"stakeholders":[' || CASE cardinality(o.stakeholder_ids) WHEN 0 THEN ''
+            ELSE E'\\x01(' || array_to_string(o.stakeholder_ids, E')b,\\x01(') || ')b' END || ']')
+    || o.json_after_stakeholders
 """
 """A list item as it stands, without its closing brace, with slots for cards: see ``cards.filled``."""
 

@@ -259,29 +259,30 @@ def page(
     offset: int = 0,
     *,
     total: Total | None = None,
-    held: int | None = None,
+    slots: bool = False,
     found: SqlStatement | None = None,
 ) -> SqlStatement:
     """A page by offset: (items as JSON joined by commas, count). Deep offsets walk only the index (deferred join). Its deals are
     ``found`` already if that is given, as ``source`` is.
 
-    For a reader that has the org's cards up to a position, ``held``, a cheap list of the present has slots for them and one more
-    column: see ``items.SLOTS`` and ``cards.STATE``. Its parameters then have ``held``.
+    For a reader that has the org's cards, a list of the present may have ``slots`` for them (``items.SLOTS``) and one more column,
+    ``cards.STATE``.
     """
     total = total or _total(query)
     found, asked = found or source(query, limit, offset), question(query, offset, total.kept)
     order = order_by(query.keys)
-    shown, state, known = _shown(query, asked, held)
+    shown, state = _shown(query, slots=slots)
     listed = f"string_agg({shown} ORDER BY {order})::varchar"
     text = f"{total.tables} SELECT {total.first}{listed}, {total.counted}{state} FROM {found.text} o"
-    return SqlStatement(text, found.params | total.params | known, asked)
+    return SqlStatement(text, found.params | total.params, asked)
 
 
-def _shown(query: OpportunityListQuery, asked: Question, held: int | None) -> tuple[str, str, dict[str, Any]]:
-    """The items of a page and what is put between them, the column after all others, and its parameters."""
-    if held is None or query.as_of is not None or asked.lane == "dear":
-        return f"{items.item('card', query.as_of)} || '}}', ','", "", {}
-    return f"{items.SLOTS}, '}},'", f", {cards.STATE}", {"held": held}
+def _shown(query: OpportunityListQuery, *, slots: bool) -> tuple[str, str]:
+    """The items of a page and what is put between them, and the column after all others."""
+    if slots:
+        assert query.as_of is None
+        return f"{items.SLOTS}, '}},'", f", {cards.STATE}"
+    return f"{items.item('card', query.as_of)} || '}}', ','", ""
 
 
 def _total(query: OpportunityListQuery) -> Total:
@@ -295,18 +296,18 @@ def cursor_page(
     cursor: str | None,
     *,
     total: Total | None = None,
-    held: int | None = None,
+    slots: bool = False,
     found: SqlStatement | None = None,
 ) -> SqlStatement:
     """A page after a cursor ("" or None for the first): (items, count, cursor of the next page's start or NULL).
 
-    Its cost does not depend on its depth. ``held`` is as in ``page``, for a first page: who walks on sees each card once.
-    ``found`` is as in ``page``, of one more than ``limit``. Raises ``InvalidCursor``.
+    Its cost does not depend on its depth. ``slots`` and ``found`` are as in ``page``, these of one more than ``limit``. Raises
+    ``InvalidCursor``.
     """
     total = total or _total(query)
     found, asked = found or source(query, limit + 1, cursor=cursor), question(query, kept=total.kept)
     order = order_by(query.keys)
-    shown, state, known = _shown(query, asked, None if cursor else held)
+    shown, state = _shown(query, slots=slots)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)
     return SqlStatement(
         f"""
@@ -318,6 +319,6 @@ def cursor_page(
         FROM (SELECT k.*, row_number() OVER (ORDER BY {order_by(query.keys, "k")}) AS rn, count(*) OVER () AS total
               FROM {found.text} k) o
         """,
-        found.params | total.params | known,
+        found.params | total.params,
         asked,
     )
