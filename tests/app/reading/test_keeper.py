@@ -15,7 +15,7 @@ import pytest
 from app.writing.committer import Committer
 from domain import account, opportunity
 from projections import kept, rebuild
-from projections.conditions import Condition
+from projections.conditions import Condition, SqlStatement
 from projections.opportunities import queries
 from projections.opportunities.counts import CountedPage
 from projections.opportunities.queries import OpportunityListQuery
@@ -224,3 +224,13 @@ def check(url: str, company: Company, found: Sequence[tuple[int, int]]) -> None:
         for position, n in set(found):
             row = connection.execute(text, (company.id, position, position)).fetchone()
             assert row == (n,), position
+
+
+def test_the_statement_of_a_list_that_is_asked_for_again_is_made_once() -> None:
+    def asked(stage: str, limit: int = 5) -> SqlStatement:
+        conditions = (Condition("stage", "in", (stage,)),)
+        return CountedPage(OpportunityListQuery(UUID(int=1), conditions), limit).from_counters(slots=True)
+
+    assert asked("proposal") is asked("proposal")
+    assert asked("proposal").params["p0"] != asked("negotiation").params["p0"]
+    assert asked("proposal").text != asked("proposal", 6).text
