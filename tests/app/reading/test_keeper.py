@@ -144,6 +144,22 @@ def test_an_account_that_is_renamed_is_found_by_its_name_of_now(shared_database_
     with_processes(shared_database_url, company, scenario, 1)
 
 
+def test_only_events_of_the_org_are_looked_at(database_url: str) -> None:
+    """Also where the statistics know of no other org."""
+    with closing(Committer(database_url)) as committer, closing(psycopg.connect(database_url, autocommit=True)) as connection:
+        company = Company(committer)
+        committer.run([company.envelope(company.creation()) for _ in range(200)])
+        connection.execute("ANALYZE opportunities_events")
+        connection.execute("SET ROLE opportunities_reader")
+        connection.execute("SELECT set_config('app.org_id', %s, false)", (str(company.id),))
+        query = OpportunityListQuery(company.id, (Condition("currency", "in", ("USD",)),))
+        statement = CountedPage(query, 5).statement(kept.Figure(190, "", (0,)))
+        plan = connection.execute(b"EXPLAIN " + statement.text.encode(), statement.params).fetchall()
+    used = [line for (line,) in plan if " on opportunities_events " in line]
+    assert used
+    assert all("opportunities_events_org_idx" in line for line in used)
+
+
 def test_it_is_computed_once_for_all_who_ask_at_the_same_time(shared_database_url: str, company: Company) -> None:
     company.deal()
     query = OpportunityListQuery(company.id, (Condition("currency", "in", ("USD",)),))
