@@ -11,7 +11,7 @@ from domain.facts import Facts, References
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
-Existing = set[tuple[UUID, str, UUID, str | None]]
+Existing = list[tuple[UUID, str, UUID, str | None]]
 """Org, kind, id and, for a user, role."""
 
 
@@ -28,7 +28,7 @@ def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
             prepare=True,
             binary=True,
         )
-    return lambda: set(cursor.fetchall()) if wanted else set()
+    return lambda: cursor.fetchall() if wanted else []
 
 
 def from_references(found: Existing, org_id: UUID) -> Facts:

@@ -32,7 +32,8 @@ class CommandQueue:
         self._committer = committer
         self._capacity = capacity
         self._queue: deque[_Queued] = deque()
-        self._wake = threading.Condition()
+        self._idle = threading.Lock()  # the thread takes it to wait; the event loop, and nobody else, gives it back
+        self._idle.acquire()
         self._waking = False
         self._closing = False
         self._answered_at = -FRESH_SECONDS
@@ -66,9 +67,8 @@ class CommandQueue:
             return
         assert self._loop is not None
         if self._asked is None or self._asked.done():
-            with self._wake:
-                self._asked = self._loop.create_future()
-                self._wake.notify()
+            self._asked = self._loop.create_future()
+            self._awaken()
         try:
             async with asyncio.timeout(seconds):
                 await asyncio.shield(self._asked)
@@ -77,15 +77,14 @@ class CommandQueue:
 
     async def close(self) -> None:
         """Finish what is queued and stop."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._awaken()
         await asyncio.to_thread(self._thread.join)
 
     def _awaken(self) -> None:
         self._waking = False
-        with self._wake:
-            self._wake.notify()
+        if self._idle.locked():
+            self._idle.release()
 
     def _run(self) -> None:
         try:
@@ -119,12 +118,11 @@ class CommandQueue:
 
     def _next(self) -> list[_Queued] | None:
         """The next batch, empty if only ``ping`` waits; None when closed and drained."""
-        with self._wake:
-            while not self._queue and not self._closing and self._asked is None:
-                self._wake.wait()
-            if self._closing and not self._queue:
-                return None
-            return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        while not self._queue and not self._closing and self._asked is None:
+            self._idle.acquire()
+        if self._closing and not self._queue:
+            return None
+        return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
 
     def _execute(self, batch: list[_Queued]) -> None:
         """Run a batch, and the commands that join it."""

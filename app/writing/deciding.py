@@ -33,7 +33,7 @@ class Decisions:
         self._statements = statements
         self._cached = cached
         self._opening = NOT_OPEN
-        self._existing: decision_facts.Existing = set()
+        self._existing: decision_facts.Existing = []
         self._references: dict[UUID, Facts] = {}
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
@@ -43,7 +43,7 @@ class Decisions:
 
         def receive() -> None:
             load()
-            self._existing |= existing()
+            self._existing += existing()
 
         return receive
 
