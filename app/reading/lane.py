@@ -26,6 +26,8 @@ from projections.questions import LaneName, Question
 
 STEP_ASIDE_SECONDS = 0.05
 """Pause after a statement was cancelled by somebody who needs the tables, so that they can get them."""
+INTERRUPTIONS = 5
+"""How often a question asks again after such a pause: whoever swaps tables cancels more than once until it has them."""
 
 
 class _Bytes(Loader):
@@ -99,7 +101,7 @@ class Lane:
         self, busy: list[ReadConnection], org_id: UUID | None, text: str, params: Mapping[str, Any]
     ) -> list[tuple[Any, ...]]:
         """The rows. A connection whose statement was broken off by a cancellation is put into ``busy``."""
-        cancelled = False
+        cancelled = 0
         while True:
             reader, fresh = await self._take(org_id)
             asked = monotonic()
@@ -113,8 +115,8 @@ class Lane:
             except psycopg.OperationalError as error:
                 if not reader.closed:  # a timeout: the connection is still good
                     self._free.append(reader)
-                    if not cancelled and _was_cancelled(error, monotonic() - asked, self._timeout):
-                        cancelled = True
+                    if cancelled < INTERRUPTIONS and _was_cancelled(error, monotonic() - asked, self._timeout):
+                        cancelled += 1
                         await asyncio.sleep(STEP_ASIDE_SECONDS)
                         continue
                     raise Unavailable(str(error)) from error

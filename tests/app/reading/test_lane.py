@@ -105,6 +105,32 @@ def test_a_caller_who_leaves_while_a_connection_changes_orgs_leaves_it_seeing_no
     reading(shared_database_url, scenario)
 
 
+def test_who_needs_the_tables_may_cancel_a_question_again_and_again(shared_database_url: str) -> None:
+    """As a swap does until it has them; under load it takes more than one try."""
+
+    async def scenario(lane: Lane) -> None:
+        pid = await ask(lane, "SELECT pg_backend_pid()")
+        call = asyncio.create_task(ask(lane, "SELECT pg_sleep(0.5) IS NULL AS swapped"))
+        with psycopg.connect(shared_database_url, autocommit=True) as other:
+
+            def cancelled(last: list[Any]) -> bool:
+                """Cancel the statement if it has begun since the last time."""
+                row = other.execute(
+                    "SELECT query_start, pg_cancel_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid = %s AND state = 'active' AND query LIKE '%%swapped%%' AND query_start > %s",
+                    (pid, last[-1]),
+                ).fetchone()
+                last += [row[0]] if row else []
+                return row is not None
+
+            last: list[Any] = ["-infinity"]
+            for _ in range(3):
+                assert await asyncio.to_thread(wait_until, lambda: cancelled(last), 10)
+        assert await call is False
+
+    reading(shared_database_url, scenario)
+
+
 def test_a_lane_that_closes_ends_what_was_left(shared_database_url: str) -> None:
     async def scenario(lane: Lane) -> None:
         call = asyncio.create_task(ask(lane, "SELECT pg_sleep(60) AS at_the_end"))
