@@ -10,6 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -180,12 +181,24 @@ class _Clients:
 
 def fetch(port: int, data: bytes) -> tuple[int, bytes]:
     """Status and body of a single request."""
+    with client(port) as ask:
+        response = ask(data)
+    return int(response[9:12]), response[response.find(b"\r\n\r\n") + 4 :]
+
+
+@contextmanager
+def client(port: int) -> Iterator[Callable[[bytes], bytes]]:
+    """One connection: a function that sends a request and returns the response."""
     connection = Connection(port, lambda fd, connection: None)
-    try:
+
+    def ask(data: bytes) -> bytes:
         connection.send(data)
         while (response := connection.receive()) is None:
             pass
-        return int(response[9:12]), response[response.find(b"\r\n\r\n") + 4 :]
+        return response
+
+    try:
+        yield ask
     finally:
         connection.close()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal, get_args
 
-from tests.bench import accounting, databases, fairness, live, load, outbound
+from tests.bench import accounting, databases, fairness, live, load, outbound, questions
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -195,6 +195,16 @@ def _fair(verb: str, whose: fairness.Whose) -> Measure:
     )
 
 
+def _questions(group: str) -> tuple[Measure, Measure]:
+    """The slowest question of a group, warm and cold."""
+    _, warm, cold = questions.GROUPS[group]
+    what = f"slowest question of {group}"
+    return (
+        Measure(f"ask-{group}", f"{what}, median", questions.warm(group), None, "", warm, "at most", large=True, rounds=1),
+        Measure(f"ask-{group}-cold", f"{what}, first", questions.cold(group), None, "", cold, "at most", large=True, rounds=1),
+    )
+
+
 MEASURES = (
     _against_peer("list", "page of 50 by stage and close dates", 20, lambda work: work.lists()),
     _against_peer("detail", "one record", 12, lambda work: work.details()),
@@ -272,6 +282,7 @@ MEASURES = (
     ),
     Measure("live-memory", "memory for them", lambda rig: live.of(rig).lived.growth, None, "", 40, "at most", rounds=1),
     Measure("live-memory-left", "… after they have gone", lambda rig: live.of(rig).lived.left, None, "", 15, "at most", rounds=1),
+    *(measure for group in questions.GROUPS for measure in _questions(group)),
     *(_fair(verb, whose) for whose in get_args(fairness.Whose) for verb in ("list", "detail", "forecast", "create")),
     Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
     Measure("relay", "relay of a whole log", lambda rig: outbound.of(rig).relayed.rate, None, "", 5_000, rounds=1),

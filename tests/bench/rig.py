@@ -129,6 +129,21 @@ class Rig:
         return self._workload(databases.at(self.server_url, self.large_name))
 
     @cached_property
+    def written_url(self) -> str:
+        """A copy of the large database, to be written to."""
+        url = databases.copy(self.server_url, self.large_name, "bench_written")
+        self.stack.callback(self._drop, "bench_written")
+        return url
+
+    def _drop(self, name: str) -> None:
+        with databases.connect(self.server_url) as connection:
+            databases.drop(connection, name)
+
+    @cached_property
+    def written_work(self) -> Workload:
+        return self._workload(self.written_url)
+
+    @cached_property
     def raw(self) -> Server:
         return self._start("raw ASGI", servers.asgi("tests.bench.raw_asgi:app", self.logs, {}))
 

@@ -202,6 +202,7 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
     parser = ArgumentParser(prog="make bench", description="Measure the product. See the head of tests/bench/run.py.")
     names = [one.name for one in MEASURES]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"only this measure: {', '.join(names)}")
+    parser.add_argument("--large-only", action="store_true", help="only what needs the large database")
     parser.add_argument("--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each side of a measure in a round")
@@ -215,7 +216,7 @@ def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    measures = [one for one in MEASURES if not options.only or one.name in options.only]
+    measures = [one for one in MEASURES if one.name in (options.only or [one.name]) and (one.large or not options.large_only)]
     options.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:

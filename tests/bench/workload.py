@@ -64,6 +64,7 @@ class Workload:
         self._open: deque[tuple[UUID, str]] = deque(rows)
         current = "FROM directory WHERE valid_to = 'infinity' AND NOT deleted AND kind ="
         self.accounts: list[UUID] = _column(connection, f"SELECT id {current} 'account' ORDER BY id")
+        self.owners: list[UUID] = _column(connection, f"SELECT id {current} 'user' AND role = 'rep' ORDER BY id")
         self._contacts: list[UUID] = _column(connection, f"SELECT id {current} 'contact' ORDER BY id")
         self._random = random
         self._numbers = count(1)
