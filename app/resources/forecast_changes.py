@@ -25,7 +25,7 @@ from projections.conditions import Condition
 from projections.forecast import CAUSES, TRANSFERS, behind, waterfall
 from projections.forecast.behind import UNSCHEDULED, MovedOpportunity
 from projections.forecast.entries import MEMBERSHIPS, WaterfallQuery
-from projections.forecast.limits import MAX_BEHIND, MAX_LISTED
+from projections.forecast.limits import MAX_BEHIND, MAX_LISTED, MAX_MOVED
 from projections.forecast.money import encode
 from projections.forecast.waterfall_types import Waterfall
 
@@ -87,7 +87,10 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
     opt=describe(
         TAG,
         "The opportunities behind what changed in the forecast",
-        description="Each with what it added to a step of a month, in the order of months, causes and ids.",
+        description=(
+            "Each with what it added to a step of a month, in the order of months, causes and ids. To tell the first of them all "
+            f"are ranked, so there may be at most {MAX_MOVED:,} steps of deals between the two instants."
+        ),
         answer=MovedOpportunity,
         table=BEHIND,
         parameters=(

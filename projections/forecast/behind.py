@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from domain.errors import Invalid
 from projections import questions
 from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.current import OWN_CURRENCY
-from projections.forecast.entries import Step, WaterfallQuery, moves, rates
+from projections.forecast.entries import Step, WaterfallQuery, in_span, moves, rates
+from projections.forecast.limits import MAX_MOVED
 from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, shortest
 from projections.forecast.waterfall import entries, value
 
@@ -37,8 +39,8 @@ class MovedOpportunity(Struct):
 
 
 def page(query: WaterfallQuery, month: str | None, cause: Step | None, limit: int, offset: int) -> SqlStatement:
-    """A page for ``answer``: one row (the org's currency, the number of all, what moved). ``month`` is its first day, or
-    ``UNSCHEDULED``."""
+    """A page for ``answer``: one row (the org's currency, the number of all or NULL if too much moved, what moved). ``month`` is
+    its first day, or ``UNSCHEDULED``."""
     source = entries(query)
     params: dict[str, Any] = source.params | {"page_after": offset, "page_last": offset + limit}
     more = "true"
@@ -50,12 +52,13 @@ def page(query: WaterfallQuery, month: str | None, cause: Step | None, limit: in
     elif month:
         params["month"] = month
         more += " AND c.day >= %(month)s::date AND c.day < %(month)s::date + interval '1 month'"
+    all_entries = f"SELECT FROM forecast_entries e WHERE e.org_id = %(org_id)s AND {in_span('e')} LIMIT {MAX_MOVED + 1}"
     text = f"""
-        WITH m AS MATERIALIZED (
+        WITH few AS MATERIALIZED (SELECT count(*) <= {MAX_MOVED} AS few FROM ({all_entries}) e), m AS MATERIALIZED (
             SELECT m.*, dense_rank() OVER (ORDER BY m.month, m.cause, m.opportunity_id) AS place
-            FROM ({moves(query, f"({source.text})", more)}) m
+            FROM ({moves(query, f"({source.text})", more)}) m WHERE (SELECT few.few FROM few)
         )
-        SELECT {OWN_CURRENCY} AS own, (SELECT coalesce(max(m.place), 0) FROM m) AS count, (
+        SELECT {OWN_CURRENCY} AS own, CASE WHEN few.few THEN (SELECT coalesce(max(m.place), 0) FROM m) END AS count, (
             SELECT coalesce(json_agg(json_build_array(
                 s.month, s.cause, s.opportunity_id,
                 (SELECT o.name FROM opportunities o WHERE o.id = s.opportunity_id AND o.valid_to = 'infinity'),
@@ -64,7 +67,7 @@ def page(query: WaterfallQuery, month: str | None, cause: Step | None, limit: in
             FROM (
                 SELECT s.*, {rates(query)} FROM m s WHERE s.place > %(page_after)s::bigint AND s.place <= %(page_last)s::bigint
             ) s
-        ) AS moved
+        ) AS moved FROM few
     """
     return SqlStatement(text, params, questions.WATERFALL_OPPORTUNITIES)
 
@@ -100,8 +103,11 @@ class _Amounts:
 
 def answer(query: WaterfallQuery, row: Sequence[Any]) -> tuple[int, list[MovedOpportunity]]:
     """How many there are and those of the page, from the row of ``page``. One that moved in a currency without a rate, too, is
-    there in each of the two."""
+    there in each of the two. Raises ``Invalid`` if too much moved."""
     own, count, moved = row
+    if count is None:
+        message = f"More than {MAX_MOVED:,} steps lie between the two instants: choose nearer ones."
+        raise Invalid({"from": [message], "to": [message]})
     currencies = Currencies(own, query.currency or own)
     found: dict[tuple[str, Step, str, str], _Amounts] = {}
     for move in _decode(moved):

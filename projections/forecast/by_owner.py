@@ -95,7 +95,7 @@ def _sums(source: str, where: str) -> str:
     return f"""
         SELECT o.day, 'start' AS cause, o.currency, o.status, sum(o.unweighted) AS unweighted, sum(o.weighted) AS weighted,
             sum(o.n) AS n, o.owner_id
-        FROM {source} WHERE {where} GROUP BY o.day, o.currency, o.status, o.owner_id
+        FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status
     """
 
 
@@ -108,7 +108,7 @@ def _moved(source: str, where: str) -> str:
         SELECT x.day, v.cause, x.currency, x.status, coalesce(v.unweighted, 0), coalesce(v.weighted, 0), 0 AS n, x.owner_id
         FROM (
             SELECT o.day, o.currency, o.status, o.owner_id, {sums}
-            FROM {source} WHERE {where} GROUP BY o.day, o.currency, o.status, o.owner_id
+            FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status
         ) x CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted)
         WHERE v.unweighted <> 0 OR v.weighted <> 0
     """

@@ -17,3 +17,5 @@ MAX_BEHIND = 100
 """The most opportunities that a waterfall lists behind one step of one month; ``count`` is the number of all."""
 MAX_LISTED = 5_000
 """The most that it lists in all, the steps of earlier months first."""
+MAX_MOVED = 500_000
+"""The most entries of the ledger between the two instants of a list of opportunities behind a waterfall: it ranks all of them."""

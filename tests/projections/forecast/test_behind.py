@@ -7,10 +7,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.errors import Invalid
 from domain.opportunity.events import Changes, Updated
+from projections.conditions import Condition
 from projections.forecast import CAUSES, behind
 from projections.forecast.behind import MovedOpportunity
 from projections.forecast.entries import WaterfallQuery
@@ -88,3 +91,17 @@ def test_a_waterfall_lists_so_many_in_all_the_earlier_months_first(cursors: Curs
     behind_created = [month["opportunities"]["created"] for month in books.changes(JAN, MAR)["months"]]
     assert [each["count"] for each in behind_created] == [MAX_BEHIND + 1] * months
     assert [len(each["ids"]) for each in behind_created] == [MAX_BEHIND] * (months - 1) + [0]
+
+
+def test_where_too_much_moved_the_two_instants_are_to_be_nearer(cursors: Cursors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behind, "MAX_MOVED", 3)
+    books = Books(cursors)
+    books.record(Happening(n, created(amount=Decimal(n)), JAN) for n in range(3))
+    books.record([Happening(1, Updated(changes=Changes(amount=Decimal(5))), FEB)])
+    assert page(books, WaterfallQuery(books.org_id, JAN.replace(day=1, hour=0), JAN, TODAY))[0] == 3
+    assert page(books, WaterfallQuery(books.org_id, JAN, MAR, TODAY))[0] == 1
+    for conditions in ((), (Condition("probability", "gte", (0,)),)):
+        query = WaterfallQuery(books.org_id, JAN.replace(day=1, hour=0), MAR, TODAY, conditions=conditions)
+        with pytest.raises(Invalid) as error:
+            page(books, query, cause="increased")
+        assert set(error.value.errors) == {"from", "to"}
