@@ -52,13 +52,11 @@ def since(figure: Figure, hangs_on: Collection[Kind], *, as_of: bool = False) ->
     if "account" in hangs_on:
         wrong.append(_renamed(as_of=as_of))
     fits = "".join(f" AND NOT {each}" for each in wrong)
-    # Compared as a pair, so that no plan goes through the events of all orgs.
     return f"""
         since AS MATERIALIZED (
             SELECT e.originator_id AS id, e.originator_version AS version, e.notification_id AS position,
                 split_part(e.topic, '.', 1) AS kind
-            FROM opportunities_events e
-            WHERE e.org_id = %(org_id)s AND (e.org_id, e.notification_id) > (%(org_id)s, %(kept_position)s::bigint)
+            FROM opportunities_events e WHERE e.org_id = %(org_id)s AND e.notification_id > %(kept_position)s::bigint
             ORDER BY e.notification_id LIMIT {figure.most + 1}
         ), holds AS MATERIALIZED (
             SELECT b.built, CASE WHEN b.built = %(kept_built)s::text AND (SELECT count(*) FROM since) <= {figure.most}{fits}
