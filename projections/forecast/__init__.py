@@ -117,7 +117,7 @@ CREATE TABLE forecast_owners (
     period date NOT NULL,
     owner_id uuid NOT NULL,
     {_SUMS_DDL} {_amounts_ddl(AMOUNTS_OF_OWNERS, "numeric")},
-    PRIMARY KEY (org_id, grain, period, owner_id, day, currency, status)
+    PRIMARY KEY (org_id, owner_id, grain, period, day, currency, status)
 ) WITH (fillfactor = 70);
 """
 

@@ -32,8 +32,8 @@ def steps(query: WaterfallQuery) -> SqlStatement:
     text = f"""
         WITH v AS MATERIALIZED (
             SELECT o.id, o.version, o.position, o.valid_from, o.deleted, o.owner_id, {CONTRIBUTION},
-                o.status <> 'lost' AND NOT o.deleted AS counts, {owned} AS owned, {fits} AS fits,
-                o.valid_from <= %(start)s::timestamptz AND {fitted} AS fitted
+                o.status <> 'lost' AND NOT o.deleted AS counts, coalesce({owned}, false) AS owned, coalesce({fits}, false) AS fits,
+                o.valid_from <= %(start)s::timestamptz AND coalesce({fitted}, false) AS fitted
             FROM opportunities o
             WHERE o.org_id = %(org_id)s AND o.valid_to > %(start)s::timestamptz AND o.valid_from <= %(end)s::timestamptz
         ), e AS MATERIALIZED ({_EVENTS})
@@ -45,8 +45,7 @@ def steps(query: WaterfallQuery) -> SqlStatement:
 
 def meet(conditions: Sequence[Condition], name: str, params: dict[str, Any], at: str) -> str:
     """SQL that holds if all conditions do, with the names of accounts at the instant in the parameter ``at``."""
-    found = " AND ".join(to_sql(each, f"{name}{n}", params, at=at) for n, each in enumerate(conditions))
-    return f"coalesce({found}, false)" if found else "true"
+    return " AND ".join(to_sql(each, f"{name}{n}", params, at=at) for n, each in enumerate(conditions)) or "true"
 
 
 # Full joins, because they are never done row by row, as the planner might if it takes the rows for few. So the conditions after
