@@ -17,7 +17,7 @@ from projections.directory import cards
 from projections.directory.cards import MOST, NONE, SEPARATOR, filled
 
 MAX_BYTES = 24 * 1024 * 1024
-"""Of a process: more than the cards of 10,000 accounts and 50,000 contacts."""
+"""Of a process: some 43,000 cards, if all are used evenly."""
 CARD_BYTES = 200
 """What a card takes beside its text: its id, its place in a table, and what Python needs for each."""
 ORG_BYTES = 2_000
