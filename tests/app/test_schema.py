@@ -11,6 +11,7 @@ import pytest
 from tests.support.scenarios import Org
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
+SHORT = 4
 OWN_ACCESS = r"/api/(users|tokens)/\{id\}/"
 """Operations by which it would end its own access; they come last."""
 
@@ -29,8 +30,11 @@ def schemathesis(org: Org, *options: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [SHORT, pytest.param(60, marks=pytest.mark.long)])
 def test_every_operation_answers_as_the_document_says(org: Org, examples: int) -> None:
+    """The short run makes up the same each time. A long one may find what the document cannot say: a text that is too long as it is
+    sent is taken if it is not without the space around it, in NFC."""
     org.opportunity(custom_fields={"competitor": "x"}, stakeholder_ids=[org.contact()["id"]], amount="100")
-    schemathesis(org, "--max-examples", str(examples), "--exclude-path-regex", OWN_ACCESS)
-    schemathesis(org, "--max-examples", str(examples), "--include-path-regex", OWN_ACCESS)
+    chosen = ("--max-examples", str(examples), *(() if examples > SHORT else ("--seed", "1")))
+    schemathesis(org, *chosen, "--exclude-path-regex", OWN_ACCESS)
+    schemathesis(org, *chosen, "--include-path-regex", OWN_ACCESS)
