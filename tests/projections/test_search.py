@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from projections.search import containing, containing_name, like, searchable, words
+from projections.search import containing, containing_name, like, searchable, split, words
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,7 @@ def test_what_is_stored_is_found(phrase: str, *, found: bool) -> None:
     words(phrase, "p", params, str)
     stored = searchable("Acme (Berlin)")
     assert all(fnmatchcase(stored, pattern.replace("%", "*")) for pattern in params.values()) is found
+
+
+def test_a_text_is_split_into_its_words_each_once_in_order() -> None:
+    assert split(" b-c a b-c\n c a") == ["b-c", "a", "c"]

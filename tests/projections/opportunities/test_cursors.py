@@ -13,7 +13,7 @@ import pytest
 
 from projections.conditions import Order, part
 from projections.opportunities import amounts
-from projections.opportunities.cursors import InvalidCursor, after, decode, encode
+from projections.opportunities.cursors import InvalidCursor, after, decode, encode, within
 
 ID = "00000000-0000-0000-0000-000000000007"
 BY_NAME = (Order("name", descending=False), Order("id", descending=False))
@@ -138,3 +138,19 @@ def test_a_page_beyond_the_first_shares_its_statement_with_all_others() -> None:
     assert (part(20, 0, params), params) == ("LIMIT 20", {})
     assert part(20, 40, params) == part(5, 1, {}) == "LIMIT %(limit)s::bigint OFFSET %(offset)s::bigint"
     assert params == {"limit": 20, "offset": 40}
+
+
+@pytest.mark.parametrize(
+    ("field", "descending", "value", "expected"),
+    [
+        ("name", False, "Acme", None),
+        ("close_date", False, date(2026, 3, 1), "o.close_date >= %(k0)s::date"),
+        ("close_date", True, date(2026, 3, 1), "o.close_date <= %(k0)s::date"),
+        ("amount", True, Decimal(1), "o.amount_key <= %(k0)s::bigint"),
+        ("amount", False, Decimal(1), "o.amount_key >= %(k0)s::bigint"),
+        ("amount", True, None, "false"),
+    ],
+)
+def test_where_the_rows_after_a_cursor_begin(field: str, descending: bool, value: Any, expected: str | None) -> None:
+    """Rows without a value come last, so none with one is after a cursor without."""
+    assert within(Order(field, descending), value) == expected
