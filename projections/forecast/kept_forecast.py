@@ -15,6 +15,7 @@ from projections.conditions import SqlStatement
 from projections.forecast import current
 from projections.forecast.current import ForecastQuery
 from projections.forecast.deal_sums import DealSums, contributions, from_deals, grouped
+from projections.forecast.kept_table import Kept
 from projections.kept import Figure
 from projections.opportunities import counts, queries
 from projections.opportunities.queries import OpportunityListQuery
@@ -24,8 +25,8 @@ MOST_ROWS = 10_000
 MOVE = 100
 """Events after a figure's position beyond which its sums are returned, to be kept in place of those before."""
 
-TYPES = {"month": "date", "currency": "text", "status": "text", "period": "int", "grp": "text", "day": "date",
-          "unweighted": "numeric", "weighted": "numeric", "n": "bigint"}  # fmt: skip
+SUMS = Kept("sums", {"month": "date", "currency": "text", "status": "text", "period": "int", "grp": "text", "day": "date",
+                     "unweighted": "numeric", "weighted": "numeric", "n": "bigint"})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,42 +47,39 @@ class KeptForecast:
 
     @staticmethod
     def parts(row: Sequence[Any]) -> tuple[str, ...] | None:
-        arrays = row[-len(TYPES) :]
+        arrays = row[-len(SUMS.columns) :]
         return None if arrays[0] is None else tuple(each.decode() for each in arrays)
 
     @staticmethod
     def answered(row: Sequence[Any]) -> Sequence[Any]:
         """What ``current.forecast`` returns, of a row without position and build."""
-        return row[: len(row) - len(TYPES)]
+        return row[: len(row) - len(SUMS.columns)]
 
     def _computed(self) -> DealSums:
         tables, params, *_ = from_deals(queries.where(self.deals), self.query.bounds, self.query.group_by)
-        return DealSums(f"{tables}, {_to_keep('true')}", params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", _LAST)
+        return DealSums(
+            f"{tables}, {_to_keep('true')}", params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", SUMS.arrays()
+        )
 
     def _brought_up_to_date(self, figure: Figure) -> DealSums:
         bounds, group_by = self.query.bounds, self.query.group_by
         meets = queries.meets(self.deals)
         since = kept.since(figure, [*counts.hangs_on(self.deals), "exchange_rate"], as_of=self.deals.as_of is not None)
         changed = contributions(f"{kept.meeting(meets.text)} WHERE", "c.sign", bounds, group_by)
-        were = ", ".join(f"%(kept_{name})s::{type_}[]" for name, type_ in TYPES.items())
         tables = f"""
             {since}, c (day, currency, status, unweighted, weighted, n, grp) AS ({changed}),
             sums AS MATERIALIZED (
                 SELECT x.month, x.currency, x.status, x.period, x.grp, min(x.day) AS day,
                     sum(x.unweighted) AS unweighted, sum(x.weighted) AS weighted, sum(x.n)::bigint AS n
-                FROM (SELECT * FROM unnest({were}) AS k ({", ".join(TYPES)}) UNION ALL {grouped(bounds, group_by)}) x
+                FROM ({SUMS.given()} UNION ALL {grouped(bounds, group_by)}) x
                 GROUP BY 1, 2, 3, 4, 5 HAVING sum(x.n) <> 0
             ), {_to_keep(f"(SELECT count(*) FROM since) > {MOVE}")}
         """
         params = meets.params | bounds.params() | figure.params()
-        params |= {f"kept_{name}": part for name, part in zip(TYPES, figure.parts, strict=True)}
+        params |= {f"{SUMS.name}_{name}": part for name, part in zip(SUMS.columns, figure.parts, strict=True)}
         first = "(SELECT h.position FROM holds h) AS position, (SELECT h.built FROM holds h) AS built, "
-        return DealSums(tables, params, first, _LAST, questions.FORECAST_KEPT)
+        return DealSums(tables, params, first, SUMS.arrays(), questions.FORECAST_KEPT)
 
 
 def _to_keep(when: str) -> str:
-    columns = ", ".join(f"coalesce(array_agg(s.{name})::text, '{{}}')::varchar AS {name}" for name in TYPES)
-    return f"to_keep AS MATERIALIZED (SELECT {columns} FROM sums s HAVING count(*) <= {MOST_ROWS} AND {when})"
-
-
-_LAST = "".join(f", (SELECT k.{name} FROM to_keep k)" for name in TYPES)
+    return SUMS.to_keep("sums", f"count(*) <= {MOST_ROWS} AND {when}")

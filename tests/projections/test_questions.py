@@ -18,7 +18,7 @@ from projections.forecast import behind, current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
-from projections.forecast.kept_forecast import TYPES, KeptForecast
+from projections.forecast.kept_forecast import SUMS, KeptForecast
 from projections.forecast.kept_groups import KeptGroups
 from projections.forecast.known_groups import WIDTH
 from projections.kept import Figure
@@ -111,7 +111,7 @@ def test_a_forecast_is_cheap_from_sums_that_are_kept() -> None:
         deals = OpportunityListQuery(ORG, (SEARCH,), as_of=as_of)
         asked = KeptForecast(ForecastQuery(ORG, DAY, as_of=as_of, group_by="stage"), deals)
         assert asked.statement(None).question is questions.FORECAST_GROUPED
-        assert asked.statement(Figure(1, "", ("{}",) * len(TYPES))).question is questions.FORECAST_KEPT
+        assert asked.statement(Figure(1, "", ("{}",) * len(SUMS.columns))).question is questions.FORECAST_KEPT
         largest = KeptGroups(ForecastQuery(ORG, DAY, as_of=as_of, group_by="owner"), deals)
         assert largest.statement(None).question is questions.FORECAST_GROUPED
         assert largest.statement(Figure(1, "", ("{}",) * WIDTH)).question is questions.FORECAST_GROUPS_KEPT
