@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres test-clients test-browser check mutants fix bench lock help
+.PHONY: setup run test test-postgres test-kafka test-clients test-browser check mutants fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -21,6 +21,9 @@ test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 
 test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test
 	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.postgres_versions $(ARGS)
+
+test-kafka: .venv/complete ## run what uses Kafka against Apache Kafka, fetched with Maven; VERSIONS="newest oldest", ARGS='-m "kafka and long"'
+	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.kafka_versions $(ARGS)
 
 test-clients: .venv/complete ## generate clients of the API and type-check them, lint its documents; needs node with npm, and fetches packages once
 	@$(PY) -m pytest -m node tests/clients $(ARGS)

@@ -8,12 +8,21 @@ import pytest
 
 from tests.support import kafka, postgres
 from tests.support.commands import company, elsewhere
-from tests.support.kafka import broker, topic_of_a_test
+from tests.support.kafka import broker, embedded_broker, topic_of_a_test
 from tests.support.scenarios import committer, org, other_org, server
 
-__all__ = ["broker", "committer", "company", "elsewhere", "org", "other_org", "server", "topic_of_a_test"]
+__all__ = ["broker", "committer", "company", "elsewhere", "embedded_broker", "org", "other_org", "server", "topic_of_a_test"]
 
-what = pytest.StashKey[str]()
+BROKERS = {"kafka", "broker"}
+"""Fixtures that are of a broker of the run's kind; what starts one otherwise has the mark ``kafka`` itself."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs against a broker, before ``-m`` chooses."""
+    for item in items:
+        if BROKERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

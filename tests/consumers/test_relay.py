@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.dev.kafka import Broker
 from app.process.children import wait_until
 from app.writing.committer import Committer
 from consumers import checkpoints, database, loop, message
@@ -24,7 +23,7 @@ from consumers.relay import Relay
 from consumers.republish import republish
 from domain import account, contact, opportunity, organization
 from tests.support.commands import Company, log
-from tests.support.kafka import at, by_key, delete, messages, published, records, shown, whole
+from tests.support.kafka import Broker, at, by_key, delete, messages, published, records, shown, whole
 
 
 @pytest.fixture

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from app.dev.kafka import Broker
 from app.process.children import wait_until
-from app.process.ports import free_port
 from app.writing.committer import Committer
 from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
 from consumers.webhooks.fan_out import FanOut
 from tests.support.commands import Company, log
-from tests.support.kafka import at, messages, whole
+from tests.support.kafka import at, messages, prepared, whole
 from tests.support.loops import Lines, failures, looping
 from tests.support.proxy import Proxy, proxied
 from tests.support.webhooks import endpoint, execute
+
+pytestmark = pytest.mark.kafka
 
 REQUEST_MS = 2_000
 SECONDS = 3 * REQUEST_MS / 1000 + 5
@@ -48,11 +48,10 @@ def company(database_url: str) -> Iterator[Company]:
 
 @pytest.fixture
 def way(tmp_path: Path) -> Iterator[Way]:
-    broker = Broker(tmp_path)
-    broker.port = free_port()
+    broker = prepared(tmp_path)
     with proxied(f"kafka://{broker.bootstrap_servers}") as proxy:
         broker.advertised = proxy.address
-        assert broker.run()
+        assert broker.run() is not False
         yield Way(proxy, msgspec.structs.replace(at(proxy.address, "events"), request_timeout_ms=REQUEST_MS))
         broker.stop()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from app.process.children import wait_until
 from consumers import kafka as clients
 from consumers import topic
 from consumers.kafka import Admin
@@ -44,7 +45,7 @@ def test_it_is_made_once_as_the_settings_say(kafka: Kafka, admin: Admin) -> None
 def test_one_of_the_same_name_is_another(kafka: Kafka, admin: Admin) -> None:
     first = topic.ensure(admin, kafka, kafka.topic)
     admin.delete_topics([kafka.topic])
-    assert topic.find(admin, kafka.topic) is None
+    assert wait_until(lambda: topic.find(admin, kafka.topic) is None, 10), "a moment after the answer, on Apache Kafka"
     second = topic.ensure(admin, kafka, kafka.topic)
     assert first.id != second.id
     assert not topic.is_there(admin, first)

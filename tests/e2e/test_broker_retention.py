@@ -151,9 +151,9 @@ def write(company: Company) -> None:
 
 
 @pytest.fixture
-def stack(database_url: str, broker: Broker) -> Iterator[Stack]:
+def stack(database_url: str, embedded_broker: Broker) -> Iterator[Stack]:
     with ExitStack() as stack:
-        yield Stack(database_url, broker, stack)
+        yield Stack(database_url, embedded_broker, stack)
 
 
 def test_it_stays_small_however_much_goes_through_it_and_who_reads_on_misses_nothing(stack: Stack) -> None:

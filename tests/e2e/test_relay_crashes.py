@@ -17,7 +17,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from app.dev.kafka import Broker
 from app.dev.postgres import Postgres
 from app.migrations import migrate
 from app.process.children import wait_until
@@ -26,13 +25,13 @@ from app.writing.provisioning import Provisioned, create_org
 from consumers import checkpoints
 from consumers.kafka_settings import Kafka
 from tests.support.commands import log
-from tests.support.kafka import at, has_the_last, settings, whole
+from tests.support.kafka import Broker, at, has_the_last, prepared, settings, whole
 from tests.support.proxy import AtCommit, Proxy, proxied
 from tests.support.server import serving
 from tests.support.webhooks import System, complete, system
 from tests.support.worker import WON, Load, Worker
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka]
 
 CAUGHT_UP_SECONDS = 90
 
@@ -170,7 +169,8 @@ class Everything:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         (folder / "broker").mkdir()
-        self.broker = Broker.start(folder / "broker")
+        self.broker = prepared(folder / "broker")
+        self.broker.run()
         stack.callback(self.broker.stop)
         self.postgres = stack.enter_context(postgres(folder / "data"))
         migrate(self.postgres.url)

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from app.dev.kafka import Broker
 from app.process.children import wait_until
 from consumers.kafka_settings import Kafka
 from domain.webhook_endpoint import EVENT_TYPES
 from tests.support.dev import Dev, ask
-from tests.support.kafka import at, has_the_last, settings, whole
+from tests.support.kafka import Broker, at, has_the_last, settings, whole
 from tests.support.processes import ROOT, opportunities
 from tests.support.proxy import proxied
 from tests.support.receiver import BEHAVIOURS, Received, Writer, receiving, reply
@@ -251,7 +250,7 @@ def test_receivers_that_do_their_worst_keep_nobody_waiting(database_url: str, ka
 def test_a_broker_away_for_a_minute_slows_nobody_down_and_nothing_is_sent_twice(
     database_url: str, broker: Broker, *, silent: bool
 ) -> None:
-    """A silent one answers nobody and comes back as it was; one that is gone comes back empty."""
+    """A silent one answers nobody and comes back as it was; an embedded one that is gone comes back empty."""
     config = at(broker.bootstrap_servers, "opportunities.events")
     assert broker.process is not None
     with system(database_url, config) as it, at_work("webhooks", env=it.env):

@@ -1,6 +1,7 @@
 """The Kafka of a test run, with topics for each test, and brokers that a test may kill.
 
 The run's is that of ``KAFKA_BOOTSTRAP_SERVERS``, else Apache Kafka in a container if an engine answers, else the embedded broker.
+With ``TEST_APACHE_KAFKA``, a version, it is Apache Kafka of that version, and so are the brokers of tests: see ``make test-kafka``.
 Only topics that the run has created are touched.
 """
 
@@ -13,25 +14,50 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 import msgspec
 import pytest
 
-from app.dev.kafka import Broker
+from app.dev import kafka as embedded
 from app.process import children, ports
 from consumers import kafka, message, topic
 from consumers.kafka import Fetched, TopicPartition
 from consumers.kafka_settings import Kafka
 from consumers.message import Message
+from tests.support import apache_kafka_programs
+from tests.support.apache_kafka import FOR_TESTS, Node
+from tests.support.apache_kafka_programs import Absent
 from tests.support.commands import log
 from tests.support.postgres import engine_answers
 
 SERVERS = "TEST_RUN_KAFKA"
-IMAGE = "apache/kafka:4.1.0"
+VERSION = "TEST_APACHE_KAFKA"
+CONTAINED = "4.1.0"
+"""As docker-compose.yml has it."""
 PORT = 9092
 START_SECONDS = 60
 READ_SECONDS = 60
+
+
+class Broker(Protocol):
+    """A broker that a test may kill, embedded or Apache Kafka."""
+
+    port: int
+    advertised: str
+    process: Any
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+
+    def run(self) -> object: ...
+
+    def kill(self) -> None: ...
+
+    def restart(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def start() -> tuple[str, Callable[[], None]]:
@@ -39,25 +65,57 @@ def start() -> tuple[str, Callable[[], None]]:
     if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         os.environ[SERVERS] = given
         return "the one of KAFKA_BOOTSTRAP_SERVERS", lambda: None
-    if engine_answers() and (container := in_container()):
+    chosen = os.environ.get(VERSION)
+    if chosen is not None and is_here(chosen):
+        return started(Path(tempfile.mkdtemp(prefix="opportunities-test-kafka-")), f"Apache Kafka {chosen}")
+    if engine_answers() and (container := in_container(chosen or CONTAINED)):
         return container
-    folder = Path(tempfile.mkdtemp(prefix="opportunities-test-kafka-"))
-    broker = Broker.start(folder)
+    if chosen is not None:
+        apache_kafka_programs.find(chosen)  # raises with what to do
+    return started(Path(tempfile.mkdtemp(prefix="opportunities-test-kafka-")), "an embedded broker")
+
+
+def started(folder: Path, described: str) -> tuple[str, Callable[[], None]]:
+    broker = running(folder)
     os.environ[SERVERS] = broker.bootstrap_servers
 
     def stop() -> None:
         broker.stop()
         shutil.rmtree(folder)
 
-    return "an embedded broker", stop
+    return described, stop
 
 
-def in_container() -> tuple[str, Callable[[], None]] | None:
+def is_here(version: str) -> bool:
+    """Whether Apache Kafka of that version runs without a container; it is fetched if need be."""
+    try:
+        apache_kafka_programs.find(version)
+    except Absent:
+        return False
+    return True
+
+
+def prepared(folder: Path) -> Broker:
+    """A broker of the run's kind with a port, that does not run yet."""
+    if version := os.environ.get(VERSION):
+        return Node(folder, apache_kafka_programs.find(version))
+    broker = embedded.Broker(folder)
+    broker.port = ports.free_port()
+    return broker
+
+
+def running(folder: Path) -> Broker:
+    if version := os.environ.get(VERSION):
+        return Node.start(folder, version)
+    return embedded.Broker.start(folder)
+
+
+def in_container(version: str) -> tuple[str, Callable[[], None]] | None:
     """Apache Kafka in a container, or None where the image is not to be had."""
     from docker.errors import DockerException
     from testcontainers.core.container import DockerContainer
 
-    port = ports.free_port()
+    image, port = f"apache/kafka:{version}", ports.free_port()
     environ = {
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
@@ -67,27 +125,26 @@ def in_container() -> tuple[str, Callable[[], None]] | None:
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-        "KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
-        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+        **{f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in FOR_TESTS.items()},
     }
     try:
-        container = DockerContainer(IMAGE).with_bind_ports(PORT, port)
+        container = DockerContainer(image).with_bind_ports(PORT, port)
         for name, value in environ.items():
             container.with_env(name, value)
         container.start()
     except DockerException:
         return None
     os.environ[SERVERS] = f"localhost:{port}"
-    if not children.wait_until(answers, START_SECONDS):
+    if not children.wait_until(lambda: answers(os.environ[SERVERS]), START_SECONDS):
         container.stop()
-        raise TimeoutError(f"{IMAGE} did not answer in {START_SECONDS} s")
-    return f"{IMAGE} in a container", container.stop
+        raise TimeoutError(f"{image} did not answer in {START_SECONDS} s")
+    return f"{image} in a container", container.stop
 
 
-def answers() -> bool:
+def answers(servers: str) -> bool:
     try:
-        kafka.admin(at(os.environ[SERVERS], "")).close()
+        kafka.admin(at(servers, "")).close()
     except kafka.KafkaError:
         return False
     return True
@@ -121,7 +178,17 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """A broker of this test's own."""
     folder = tmp_path / "broker"
     folder.mkdir()
-    broker = Broker.start(folder)
+    broker = running(folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def embedded_broker(tmp_path: Path) -> Iterator[embedded.Broker]:
+    """The embedded broker, whatever the run's Kafka is."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = embedded.Broker.start(folder)
     yield broker
     broker.stop()
 

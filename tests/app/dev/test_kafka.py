@@ -36,7 +36,8 @@ def topics(broker: Broker) -> list[str]:
         admin.close()
 
 
-def test_a_broker_that_died_comes_back_empty_at_its_address(broker: Broker) -> None:
+def test_a_broker_that_died_comes_back_empty_at_its_address(embedded_broker: Broker) -> None:
+    broker = embedded_broker
     config = at(broker.bootstrap_servers, "events")
     admin = kafka.admin(config)
     topic.ensure(admin, config, "events")
@@ -56,8 +57,9 @@ def test_it_is_found_where_it_was(tmp_path: Path) -> None:
     assert second.bootstrap_servers == first.bootstrap_servers
 
 
-def test_somebody_elses_answer_on_its_port_is_not_taken_for_its_own(broker: Broker) -> None:
+def test_somebody_elses_answer_on_its_port_is_not_taken_for_its_own(embedded_broker: Broker) -> None:
     """The program ends with 0 where its port is taken, and whoever took it answers."""
+    broker = embedded_broker
     broker.stop()
     with socket.create_server(("127.0.0.1", broker.port)):
         with pytest.raises(EmbeddedError, match="does not start again"):
@@ -67,11 +69,11 @@ def test_somebody_elses_answer_on_its_port_is_not_taken_for_its_own(broker: Brok
     assert other.port != broker.port
 
 
-def test_only_loopback_listens(broker: Broker) -> None:
+def test_only_loopback_listens(embedded_broker: Broker) -> None:
     listening = Path("/proc/net/tcp")
     if not listening.exists():
         pytest.skip("there is no /proc")
-    port = f":{broker.port:04X}"
+    port = f":{embedded_broker.port:04X}"
     addresses = {line.split()[1] for line in listening.read_text().splitlines()[1:] if line.split()[1].endswith(port)}
     assert f"0100007F{port}" in addresses
     assert not any(address.startswith("00000000") for address in addresses)

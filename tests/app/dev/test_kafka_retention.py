@@ -16,8 +16,8 @@ from tests.support.kafka import at, reading, records
 
 
 @pytest.fixture
-def config(broker: Broker) -> Kafka:
-    return at(broker.bootstrap_servers, "events")
+def config(embedded_broker: Broker) -> Kafka:
+    return at(embedded_broker.bootstrap_servers, "events")
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from app.dev.kafka import Broker
 from app.process import children
 from consumers import kafka, topic
 from consumers.kafka_settings import Kafka
@@ -30,7 +29,7 @@ from domain.webhook_endpoint import Update, WebhookFilters
 from projections.rebuild import rebuild
 from projections.registry import READ_MODELS
 from tests.support.commands import Company, log
-from tests.support.kafka import at
+from tests.support.kafka import Broker, at
 from tests.support.loops import Lines
 from tests.support.proxy import proxied
 from tests.support.webhooks import endpoint, execute
@@ -317,7 +316,7 @@ def test_a_database_that_goes_away_is_waited_for_and_nothing_is_lost(database_ur
 def test_a_topic_that_was_lost_and_filled_again_sends_nothing_twice_and_nothing_is_missed(
     database_url: str, company: Company, broker: Broker
 ) -> None:
-    """The embedded broker forgets everything when it dies, the group's offsets too."""
+    """The embedded broker forgets everything when it dies, the group's offsets too; Apache Kafka nothing."""
     stream = at(broker.bootstrap_servers, "opportunities.events")
     hooks = endpoint(company, URL)
     consumer = Consumer(database_url, stream)

@@ -1,0 +1,1 @@
+"""What only Apache Kafka itself can show: ``make test-kafka``."""
