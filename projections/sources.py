@@ -20,13 +20,12 @@ class Table(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Conditions on a table: ``ordered`` those that an index in the list's order may check, ``others`` the rest; and SQL that
-    selects the ids of all ``candidates`` to meet these, and what they must still meet."""
+    """Conditions on a table: ``ordered`` those that an index in the list's order may check, ``others`` the rest; and ``found``, a
+    table expression of the rows that meet all of them, with their keys."""
 
     ordered: str
     others: str
-    candidates: str
-    remaining: str
+    found: str
 
 
 def joined(table: Table, candidates: str, condition: str) -> str:
@@ -47,11 +46,10 @@ def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: st
     """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
     number of rows asked for, ``part`` that and where they begin, as SQL."""
     a = table.alias
-    found = joined(table, parts.candidates, f"{parts.ordered} AND {parts.remaining}")
     chosen = f"""
         SELECT n.id, n.version FROM near n WHERE (SELECT d.enough FROM done d)
         UNION ALL
-        SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {found} ORDER BY {order} {part}) f
+        SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {parts.found} ORDER BY {order} {part}) f
         WHERE NOT (SELECT d.enough FROM done d)
     """
     return f"""(

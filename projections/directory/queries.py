@@ -81,7 +81,8 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
     if groups:
         params["groups"] = terms.groups(groups)
         candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
-        parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining) or "true")
+        found = sources.joined(TABLE, candidates, " AND ".join([*ordered, *remaining]))
+        parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
         walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
         source = sources.page(TABLE, parts, walk, order, shown, asked)
         if len(ordered) == 1 and not remaining:

@@ -48,8 +48,10 @@ COLUMNS = {
     "amount": Column("o.amount", "numeric", True, "o.amount_key"),
 }
 ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
-LEAKPROOF = frozenset(COLUMNS) - {"actual_amount"} | {"owner_email"}
-"""Fields whose comparisons row-level security lets an index make."""
+ALONG = frozenset({"id", "owner", "owner_email", "account", "stage", "status", "close_date", "created_at"})
+"""Fields whose comparisons are made while deals are read in the order of a list."""
+SHEET = frozenset(COLUMNS) - {"next_step"} | {"owner_email"}
+"""Fields that the sheet has, which is the index that tells most of all deals."""
 
 
 def to_sql(condition: Condition, name: str, params: dict[str, Any], *, at: str = "as_of", of_few: bool = False) -> str:

@@ -16,7 +16,7 @@ from projections import questions, sources, terms
 from projections.conditions import Condition, Order, SqlStatement, part
 from projections.directory import cards
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, orderings
-from projections.opportunities.conditions import COLUMNS, LEAKPROOF, to_sql
+from projections.opportunities.conditions import ALONG, COLUMNS, SHEET, to_sql
 from projections.opportunities.orderings import order_by
 from projections.questions import Question
 from projections.terms import Group
@@ -213,16 +213,36 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
     asked = "%(limit)s::bigint" if offset else f"{limit:d}"
     through = f"{asked} + %(offset)s::bigint" if offset else asked
     if parts := _parts(query, first, texts, params, None if cursor else through):
-        walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
+        if _asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
+            walk = _sorted(parts.ordered, query, f"LIMIT {sources.WALK}")
+        else:
+            walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
         return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked), params)
     text = " AND ".join([first, *texts])
     if query.as_of is not None:
         found = f"(SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order_by(query.keys)} {shown})"
+    elif _asks_for_order(query) is not None and _is_on_sheet(query):
+        return SqlStatement(_sorted(text, query, shown), params)
     else:
         found = orderings.first(text, query.keys, shown, through, within=within)
     if not offset:
         return SqlStatement(found, params)
     return SqlStatement(sources.versions(TABLE, f"SELECT k.id, k.version FROM {found} k"), params)
+
+
+def _is_on_sheet(query: OpportunityListQuery) -> bool:
+    """Whether the sheet has all that a list of the present filters and orders by."""
+    filtered = all(one.field in SHEET and one.custom_type is None and one.operator != "icontains" for one in query.conditions)
+    return filtered and all(key.field in SHEET for key in query.keys)
+
+
+def _on_sheet(condition: str) -> str:
+    """The deals that meet a condition, from what their rows are not needed for."""
+    return f"(SELECT o.* FROM opportunities o WHERE {condition} OFFSET 0) o"
+
+
+def _sorted(condition: str, query: OpportunityListQuery, part: str) -> str:
+    return sources.versions(TABLE, f"SELECT o.id, o.version FROM {_on_sheet(condition)} ORDER BY {order_by(query.keys)} {part}")
 
 
 def _parts(
@@ -231,26 +251,30 @@ def _parts(
     """How a list is found through an index that does not give its order; None if there is none, or one that does. ``through`` is
     the number of deals up to the page's end, if the first of the list are enough."""
     groups, unsettled = _groups(query)
-    ordered, others, remaining = [first], list[str](), ["true"]
-    amounts = list[str]()
+    ordered, others, remaining, amounts = [first], list[str](), list[str](), list[str]()
     for n, (condition, text) in enumerate(zip(query.conditions, texts, strict=True)):
-        if condition.field == "amount" and query.order[0].field != "amount":
-            amounts.append(text)
-        elif condition.field in LEAKPROOF and condition.operator != "icontains":
+        if condition.operator != "icontains" and condition.field in ALONG | {query.order[0].field}:
             ordered.append(text)
             continue
         others.append(text)
+        if condition.field == "amount":
+            amounts.append(text)
         if n in unsettled:
             remaining.append(text)
     if groups:
         params["groups"] = terms.groups(groups)
-        few = len(ordered) == len(remaining) == 1 and query.order == (Order("created_at", query.keys[0].descending),)
+        few = len(ordered) == 1 and not remaining and query.order == (Order("created_at", query.keys[0].descending),)
         candidates = _candidates(through if few else None, newest=query.keys[0].descending)
-    elif amounts and query.as_of is None:
+    elif query.as_of is not None or not others or (_is_on_sheet(query) and _asks_for_order(query) is not None):
+        return None
+    elif amounts:
         candidates = f"SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {' AND '.join(amounts)} OFFSET 0"
+    elif _is_on_sheet(query):
+        return sources.Parts(" AND ".join(ordered), " AND ".join(others), _on_sheet(" AND ".join(ordered + others)))
     else:
         return None
-    return sources.Parts(" AND ".join(ordered), " AND ".join(others), candidates, " AND ".join(remaining))
+    found = sources.joined(TABLE, candidates, " AND ".join(ordered + remaining))
+    return sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
 
 
 def page(
