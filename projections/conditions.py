@@ -38,6 +38,11 @@ class SqlStatement(NamedTuple):
     params: dict[str, Any]
     question: Question = OTHER
 
+    def renamed(self, prefix: str) -> SqlStatement:
+        """With other names for its parameters, so that it can be part of another statement."""
+        params = {f"{prefix}{name}": value for name, value in self.params.items()}
+        return SqlStatement(self.text.replace("%(", f"%({prefix}"), params, self.question)
+
 
 def part(limit: int, offset: int, params: dict[str, Any]) -> str:
     """SQL for a page of an ordered list.

@@ -26,7 +26,7 @@ from projections.forecast.groups import CARDS, Figures, GroupBy
 from projections.forecast.kept_forecast import KeptForecast
 from projections.forecast.kept_groups import KeptGroups
 from projections.forecast.money import Totals, encode
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 
 PARAMETERS = (*DAYS, "currency", "group_by", "groups_limit", "as_of")
 

@@ -27,11 +27,11 @@ from domain.errors import Errors, Invalid, NotFound
 from domain.text import normal
 from projections.conditions import Operator
 from projections.directory import queries as directory_queries
-from projections.opportunities import cursors, heads, queries
+from projections.opportunities import cursors, heads, list_query, queries
 from projections.opportunities.conditions import COLUMNS, ORDERINGS, Column
 from projections.opportunities.counts import CountedPage
 from projections.opportunities.heads import FirstDeals
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 
 TAG = "Opportunities"
 PATH = "/api/opportunities"
@@ -67,7 +67,7 @@ FILTERS = Filters((*_NAMED, *(_filter(name, column) for name, column in _OTHERS.
 TABLE = ListSpec(
     filters=FILTERS,
     orderings=tuple(sorted(ORDERINGS)),
-    order=queries.DEFAULT_ORDER,
+    order=list_query.DEFAULT_ORDER,
     fields=shown.Opportunity.__struct_fields__,
     cursors=True,
     as_of=True,
@@ -102,7 +102,7 @@ async def _page(request: Http, query: OpportunityListQuery, at: Page) -> Sequenc
         _, _, *row = await process.keeper.row(identity, FirstDeals(query, at.limit, at.offset, at.cursor))
         return row
     page = CountedPage(query, at.limit, at.offset, at.cursor)
-    if queries.has_counters(query):
+    if list_query.has_counters(query):
         if at.cursor:  # who walks on sees each name once
             return await process.read_pool.row(identity, *page.from_counters())
         return await process.embedded_cards.row(process.read_pool, identity, page.from_counters)

@@ -17,8 +17,8 @@ from projections.forecast.current import ForecastQuery
 from projections.forecast.deal_sums import DealSums, contributions, from_deals, grouped
 from projections.forecast.kept_table import Kept
 from projections.kept import Figure
-from projections.opportunities import counts, queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities import counts, list_query
+from projections.opportunities.list_query import OpportunityListQuery
 
 MOST_ROWS = 10_000
 """Sums that are kept of one forecast at most."""
@@ -56,14 +56,14 @@ class KeptForecast:
         return row[: len(row) - len(SUMS.columns)]
 
     def _computed(self) -> DealSums:
-        tables, params, *_ = from_deals(queries.where(self.deals), self.query.bounds, self.query.group_by)
+        tables, params, *_ = from_deals(list_query.where(self.deals), self.query.bounds, self.query.group_by)
         return DealSums(
             f"{tables}, {_to_keep('true')}", params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", SUMS.arrays()
         )
 
     def _brought_up_to_date(self, figure: Figure) -> DealSums:
         bounds, group_by = self.query.bounds, self.query.group_by
-        meets = queries.meets(self.deals)
+        meets = list_query.meets(self.deals)
         since = kept.since(figure, [*counts.hangs_on(self.deals), "exchange_rate"], as_of=self.deals.as_of is not None)
         changed = contributions(f"{kept.meeting(meets.text)} WHERE", "c.sign", bounds, group_by)
         tables = f"""

@@ -21,8 +21,8 @@ from projections.forecast.groups import COLUMNS, PLACED, converted, factors, sho
 from projections.forecast.kept_forecast import MOVE
 from projections.forecast.known_groups import ALL, IN_UNKNOWN, KNOWN, MERGED, OTHERS, REACH, SUM, TABLES, WIDTH, to_keep
 from projections.kept import Figure
-from projections.opportunities import LIVE, counts, queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities import LIVE, counts, list_query
+from projections.opportunities.list_query import OpportunityListQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class KeptGroups:
         return row[: len(row) - WIDTH]
 
     def _computed(self) -> tuple[str, dict[str, Any], str, Any]:
-        asked, where = self.query, queries.where(self.deals)
+        asked, where = self.query, list_query.where(self.deals)
         assert asked.group_by is not None
         deals = contributions(f"opportunities o WHERE {where.text} AND", None, asked.bounds, asked.group_by)
         tables = f"""
@@ -74,7 +74,7 @@ class KeptGroups:
         return tables, params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", questions.FORECAST_GROUPED
 
     def _brought_up_to_date(self, figure: Figure) -> tuple[str, dict[str, Any], str, Any]:
-        asked, meets = self.query, queries.meets(self.deals)
+        asked, meets = self.query, list_query.meets(self.deals)
         assert asked.group_by is not None
         hangs_on = [*counts.hangs_on(self.deals), "exchange_rate", "organization"]
         changed = contributions(f"{kept.meeting(meets.text)} WHERE", "c.sign", asked.bounds, asked.group_by)

@@ -10,8 +10,9 @@ from typing import Any
 from projections import kept
 from projections.conditions import SqlStatement
 from projections.kept import Figure, Kind
-from projections.opportunities import queries
-from projections.opportunities.queries import OpportunityListQuery, Total
+from projections.opportunities import list_query, queries
+from projections.opportunities.list_query import OpportunityListQuery
+from projections.opportunities.queries import Total
 
 HANGS_ON: dict[str, Kind] = {"search": "account", "owner_email": "user"}
 """Filters for which records other than the deals themselves count."""
@@ -65,7 +66,7 @@ def _total(query: OpportunityListQuery, figure: Figure | None) -> Total:
         counting = queries.count(query)
         figures = f"SELECT ({counting.text}) AS n, {kept.POSITION} AS position, {kept.BUILT} AS built"
         return Total(f"WITH figure AS MATERIALIZED ({figures})", _COUNT, counting.params | {"org_id": query.org_id}, _HOLDS)
-    meets = queries.meets(query)
+    meets = list_query.meets(query)
     more = f"(SELECT coalesce(sum(c.sign), 0) FROM {kept.meeting(meets.text)})"
     tables = f"""
         WITH {kept.since(figure, hangs_on(query), as_of=query.as_of is not None)}, figure AS MATERIALIZED (

@@ -11,6 +11,7 @@ from domain.text import folded
 from projections import search
 from projections.conditions import Condition
 from projections.opportunities import terms
+from projections.opportunities.rows import TEXTS
 from projections.terms import Group
 
 
@@ -25,10 +26,9 @@ def by_terms(condition: Condition, org_id: UUID) -> Found | None:
     """None for a condition that terms know nothing of."""
     field, operator, values, custom_type = condition
     if custom_type is not None:
-        key = field.removeprefix("cf_")
-        if operator == "icontains":
-            return _containing(org_id, key, values[0])
-        return _of_value(org_id, key, condition) if operator == "in" else None
+        return _by_value(org_id, field.removeprefix("cf_"), condition)
+    if field in TEXTS:
+        return _by_value(org_id, terms.text_key(field), condition)
     if field == "tags":
         tags = [terms.tag(org_id, value) for value in values]
         return Found([Group([each]) for each in tags] if operator == "all" else [Group(tags)])
@@ -36,6 +36,17 @@ def by_terms(condition: Condition, org_id: UUID) -> Found | None:
         if not (patterns := search.patterns(values[0])):
             return None
         return Found([Group(field=terms.NAME, word=pattern, account=pattern) for pattern in patterns])
+    return None
+
+
+def _by_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
+    match condition.operator:
+        case "icontains":
+            return _containing(org_id, key, condition.values[0])
+        case "in":
+            return _of_value(org_id, key, condition)
+        case "isnull" if not condition.values[0]:
+            return Found([Group([terms.has(org_id, key)])])
     return None
 
 
@@ -61,7 +72,9 @@ def _of_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
         case "date":
             values = tuple(value.isoformat() if isinstance(value, date) else value for value in values)
             return Found([Group([terms.text_value(org_id, key, value) for value in values])])
-    if any(value.startswith(("[", "{")) for value in values):  # a list or an object in its form as text
+    if condition.field not in TEXTS and any(
+        value.startswith(("[", "{")) for value in values
+    ):  # a list or an object in its form as text
         return None
     alternatives = [terms.text_value(org_id, key, value) for value in values]
     alternatives += [terms.boolean_value(org_id, key, value == "true") for value in values if value in ("true", "false")]

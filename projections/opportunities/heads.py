@@ -13,11 +13,12 @@ from typing import Any
 from projections import kept, questions, sources
 from projections.conditions import SqlStatement
 from projections.kept import Figure
-from projections.opportunities import AS_OF, LIVE, cursors, queries
+from projections.opportunities import AS_OF, LIVE, cursors, list_query, queries
 from projections.opportunities.conditions import COLUMNS
 from projections.opportunities.counts import hangs_on
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
-from projections.opportunities.queries import OpportunityListQuery, Total
+from projections.opportunities.queries import Total
 
 REACH = 200
 """Deals from the first one on among which a page must end."""
@@ -72,7 +73,7 @@ class FirstDeals:
 
 def are_kept(query: OpportunityListQuery, limit: int, offset: int, cursor: str | None) -> bool:
     """Whether the page's deals are best had from the first ones of the list."""
-    return not cursor and offset + limit <= REACH and queries.question(query, offset).lane == "dear"
+    return not cursor and offset + limit <= REACH and list_query.question(query, offset).lane == "dear"
 
 
 def _versions(which: str) -> str:
@@ -107,7 +108,7 @@ def _computed(query: OpportunityListQuery) -> Total:
 
 def _brought_up_to_date(query: OpportunityListQuery, figure: Figure, needed: int) -> Total:
     n, head, last = figure.parts
-    meets, params = queries.meets(query), figure.params() | {"kept_n": n, "kept_head": head, "needed": needed}
+    meets, params = list_query.meets(query), figure.params() | {"kept_n": n, "kept_head": head, "needed": needed}
     order, past = order_by(query.keys), query.as_of is not None
     within = ""
     if last is not None and (len(head) + 1) // 37 < n:  # else all deals of the list are known

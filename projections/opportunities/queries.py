@@ -7,24 +7,20 @@ form of the query, so it stays prepared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from projections import questions, sources, terms
-from projections.conditions import Condition, Order, SqlStatement, part
+from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
-from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, orderings
+from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, items, list_query, orderings
 from projections.opportunities.conditions import ALONG, COLUMNS, SHEET, to_sql
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
-from projections.questions import Question
-from projections.terms import Group
 
 TABLE = sources.Table("opportunities", "o")
-
-# Filters for which there are counters.
-_COUNTED = frozenset({"stage", "status", "owner", "owner_email", "close_date"})
 
 
 # Filters that leave so few deals that it is better to look at each of them than for terms.
@@ -42,24 +38,6 @@ class Total(NamedTuple):
     params: dict[str, Any]
     first: str = ""
     kept: int | None = None
-
-
-DEFAULT_ORDER = (Order("created_at", True),)
-
-
-@dataclass(frozen=True, slots=True)
-class OpportunityListQuery:
-    """A list: an org's deals that meet every condition, as of an instant if given."""
-
-    org_id: UUID
-    conditions: tuple[Condition, ...] = ()
-    order: tuple[Order, ...] = DEFAULT_ORDER
-    as_of: datetime | None = None
-
-    @property
-    def keys(self) -> tuple[Order, ...]:
-        """The ordering with the id as its last, unique key."""
-        return (*self.order, Order("id", self.order[-1].descending if self.order else True))
 
 
 _RECORDS = f"""
@@ -84,91 +62,9 @@ def record(org_id: UUID, id_: UUID, as_of: datetime | None = None) -> SqlStateme
     return SqlStatement(text, params | {"as_of": as_of} if as_of else params, questions.RECORD)
 
 
-def where(query: OpportunityListQuery) -> SqlStatement:
-    """The condition on ``opportunities o`` for a list, with its parameters."""
-    params, first = _of_org(query)
-    return SqlStatement(" AND ".join([first, *(to_sql(each, f"p{n}", params) for n, each in enumerate(query.conditions))]), params)
-
-
-def meets(query: OpportunityListQuery) -> SqlStatement:
-    """As ``where``, for few deals, of which the caller knows that they are live, and were at the instant."""
-    params, _ = _of_org(query)
-    texts = [to_sql(each, f"p{n}", params, of_few=True) for n, each in enumerate(query.conditions)]
-    return SqlStatement(" AND ".join(["o.org_id = %(org_id)s", *texts]), params)
-
-
-def _of_org(query: OpportunityListQuery) -> tuple[dict[str, Any], str]:
-    """Parameters and the condition that every list has."""
-    if query.as_of is None:
-        return {"org_id": query.org_id}, f"o.org_id = %(org_id)s AND {LIVE}"
-    return {"org_id": query.org_id, "as_of": query.as_of}, f"o.org_id = %(org_id)s AND {AS_OF}"
-
-
-def _groups(query: OpportunityListQuery) -> tuple[list[Group], list[int]]:
-    """The groups of terms that all deals on a list have, none if there is no way to know, and which conditions, by number, these
-    do not settle."""
-    groups: list[Group] = []
-    unsettled = []
-    for n, condition in enumerate(query.conditions):
-        found = finding.by_terms(condition, query.org_id) if query.as_of is None else None
-        if found is not None:
-            groups += found.groups
-        if found is None or not found.exactly:
-            unsettled.append(n)
-    return groups, unsettled
-
-
-def has_counters(query: OpportunityListQuery) -> bool:
-    """Whether there are counters for the list's filters."""
-    return query.as_of is None and all(
-        condition.field in _COUNTED
-        and condition.custom_type is None
-        and condition.operator != "isnull"
-        and not (condition.field == "close_date" and condition.operator == "in" and len(condition.values) > 1)
-        for condition in query.conditions
-    )
-
-
-def question(query: OpportunityListQuery, offset: int = 0, kept: int | None = None) -> Question:
-    """What kind of question a list is: the first dear thing that it asks for. ``kept`` is its count if that is kept."""
-    if kept is not None and offset < questions.DEEP:
-        if query.as_of is not None and not query.conditions and query.order == DEFAULT_ORDER:
-            return questions.LIST_AS_OF_KEPT
-        groups, unsettled = _groups(query)
-        if groups and not unsettled and kept <= questions.FEW and _asks_for_order(query) is None:
-            return questions.LIST_FEW
-    asked = [_filtered(condition) for condition in query.conditions]
-    if query.as_of is not None:
-        asked.append(questions.LIST_AS_OF)
-    if (ordered := _asks_for_order(query)) is not None:
-        asked.append(ordered)
-    if offset >= questions.DEEP:
-        asked.append(questions.LIST_DEEP)
-    found = questions.LIST
-    for each in asked:
-        if each.lane == "dear":
-            return each
-        if each is not questions.LIST:
-            found = each
-    return found
-
-
-def _asks_for_order(query: OpportunityListQuery) -> Question | None:
-    by_index = not query.order or (len(query.order) == 1 and query.order[0] in questions.LIST_ORDERINGS)
-    return None if by_index else questions.LIST_ORDERED
-
-
-def _filtered(condition: Condition) -> Question:
-    if condition.custom_type is not None:
-        return questions.LIST_CUSTOM_FIELD
-    if condition.field == "search" or condition.operator not in ("icontains", "isnull"):
-        return questions.LIST_FILTERS.get(condition.field, questions.LIST_SCANNED)
-    return questions.LIST_CONTAINS if condition.operator == "icontains" else questions.LIST_SCANNED
-
-
 def count(query: OpportunityListQuery) -> SqlStatement:
     """The exact number of deals on the list: from the counters if they know the filters, else counted."""
-    if not has_counters(query):
+    if not list_query.has_counters(query):
         return _count_each(query)
     params: dict[str, Any] = {"org_id": query.org_id}
     terms = ["o.org_id = %(org_id)s"]
@@ -183,17 +79,30 @@ def count(query: OpportunityListQuery) -> SqlStatement:
 
 
 def _count_each(query: OpportunityListQuery) -> SqlStatement:
-    groups, unsettled = _groups(query)
+    groups, unsettled = list_query.groups_of(query)
+    if len(unsettled) == 1 and (without := _without_value(query, unsettled[0])) is not None:
+        return without
     if groups and not unsettled:
         text = "SELECT count_opportunities_with_terms(%(groups)s::jsonb)"
         return SqlStatement(text, {"groups": terms.groups(groups)})
     if groups and not any(condition.field in _NARROW for condition in query.conditions):
-        params, first = _of_org(query)
+        params, first = list_query.of_org(query)
         remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
         params["groups"] = terms.groups(groups)
         return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, _candidates(None), remaining)}", params)
-    matching = where(query)
+    matching = list_query.where(query)
     return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
+
+
+def _without_value(query: OpportunityListQuery, n: int) -> SqlStatement | None:
+    """The number of deals without a value in a field, that of condition ``n``: all others on the list but those that have one."""
+    condition = query.conditions[n]
+    rest = query.conditions[:n] + query.conditions[n + 1 :]
+    having = replace(query, conditions=(*rest, condition._replace(values=(False,))))
+    if condition.operator != "isnull" or not condition.values[0] or list_query.groups_of(having)[1]:
+        return None
+    counted, less = count(replace(query, conditions=rest)), count(having).renamed("less_")
+    return SqlStatement(f"SELECT ({counted.text}) - ({less.text})", counted.params | less.params)
 
 
 def _candidates(most: str | None, *, newest: bool = True) -> str:
@@ -202,7 +111,7 @@ def _candidates(most: str | None, *, newest: bool = True) -> str:
 
 def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str | None = None) -> SqlStatement:
     """The deals of a page, as a table expression to be named ``o``. Raises ``InvalidCursor``."""
-    params, first = _of_org(query)
+    params, first = list_query.of_org(query)
     within = None
     if cursor:
         last = cursors.decode(cursor, query.keys)
@@ -213,7 +122,7 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
     asked = "%(limit)s::bigint" if offset else f"{limit:d}"
     through = f"{asked} + %(offset)s::bigint" if offset else asked
     if parts := _parts(query, first, texts, params, None if cursor else through):
-        if _asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
+        if list_query.asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
             walk = _sorted(parts.ordered, query, f"LIMIT {sources.WALK}")
         else:
             walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
@@ -221,7 +130,7 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
     text = " AND ".join([first, *texts])
     if query.as_of is not None:
         found = f"(SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order_by(query.keys)} {shown})"
-    elif _asks_for_order(query) is not None and _is_on_sheet(query):
+    elif list_query.asks_for_order(query) is not None and _is_on_sheet(query):
         return SqlStatement(_sorted(text, query, shown), params)
     else:
         found = orderings.first(text, query.keys, shown, through, within=within)
@@ -250,7 +159,7 @@ def _parts(
 ) -> sources.Parts | None:
     """How a list is found through an index that does not give its order; None if there is none, or one that does. ``through`` is
     the number of deals up to the page's end, if the first of the list are enough."""
-    groups, unsettled = _groups(query)
+    groups, unsettled = list_query.groups_of(query)
     ordered, others, remaining, amounts = [first], list[str](), list[str](), list[str]()
     for n, (condition, text) in enumerate(zip(query.conditions, texts, strict=True)):
         if condition.operator != "icontains" and condition.field in ALONG | {query.order[0].field}:
@@ -265,7 +174,7 @@ def _parts(
         params["groups"] = terms.groups(groups)
         few = len(ordered) == 1 and not remaining and query.order == (Order("created_at", query.keys[0].descending),)
         candidates = _candidates(through if few else None, newest=query.keys[0].descending)
-    elif query.as_of is not None or not others or (_is_on_sheet(query) and _asks_for_order(query) is not None):
+    elif query.as_of is not None or not others or (_is_on_sheet(query) and list_query.asks_for_order(query) is not None):
         return None
     elif amounts:
         candidates = f"SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {' AND '.join(amounts)} OFFSET 0"
@@ -293,7 +202,7 @@ def page(
     ``cards.STATE``.
     """
     total = total or _total(query)
-    found, asked = found or source(query, limit, offset), question(query, offset, total.kept)
+    found, asked = found or source(query, limit, offset), list_query.question(query, offset, total.kept)
     order = order_by(query.keys)
     shown, state = _shown(query, slots=slots)
     listed = f"string_agg({shown} ORDER BY {order})::varchar"
@@ -329,7 +238,7 @@ def cursor_page(
     ``InvalidCursor``.
     """
     total = total or _total(query)
-    found, asked = found or source(query, limit + 1, cursor=cursor), question(query, kept=total.kept)
+    found, asked = found or source(query, limit + 1, cursor=cursor), list_query.question(query, kept=total.kept)
     order = order_by(query.keys)
     shown, state = _shown(query, slots=slots)
     keys = ", ".join(f"{COLUMNS[field].sql}::text" for field, _ in query.keys)

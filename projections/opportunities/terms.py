@@ -1,10 +1,11 @@
-"""What deals are found by: tags, values of custom fields, the words of names and of custom fields, and the account."""
+"""What deals are found by: tags, values of custom fields and text fields, the words of these and of names, and the account."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 from uuid import UUID
 
@@ -67,6 +68,16 @@ def unsplit(org_id: UUID, key: str) -> int:
     return term(org_id, "unsplit", key)
 
 
+def has(org_id: UUID, key: str) -> int:
+    """Of a custom field or text field with any value."""
+    return term(org_id, "has", key)
+
+
+def text_key(field: str) -> str:
+    """What stands for a text field in the place of a custom field's key, as none can be."""
+    return f".{field}"
+
+
 def field_of(key: str) -> str:
     """The field of the words of a custom field."""
     return f"cf_{key}"
@@ -96,6 +107,7 @@ def _is_found_as_before(before: State | None, after: State) -> bool:
         and before.account_id == after.account_id
         and before.tags == after.tags
         and before.custom_fields == after.custom_fields
+        and _texts(before) == _texts(after)
     )
 
 
@@ -104,11 +116,22 @@ def _terms(state: State) -> tuple[set[int], list[Word]]:
     words = [terms.named(org_id, NAME, word) for word in folded(state.name).split()]
     numbers = {word.term for word in words}
     numbers.update([tag(org_id, nfc(value)) for value in state.tags])
-    for key, value in state.custom_fields.items():
-        found, new = _of_value(org_id, nfc(key), value)
-        numbers.update(found)
-        words += new
+    values = [(nfc(key), value) for key, value in state.custom_fields.items()]
+    values += [(text_key(name), value) for name, value in zip(rows.TEXTS, _texts(state), strict=True)]
+    for key, value in values:
+        if value is not None:
+            found, new = _of_value(org_id, key, value)
+            numbers.update(found, (has(org_id, key),))
+            words += new
     return numbers, words
+
+
+_text_of = attrgetter(*rows.TEXTS)
+
+
+def _texts(state: State) -> tuple[str | None, ...]:
+    found = _text_of(state)
+    return found if len(rows.TEXTS) > 1 else (found,)
 
 
 Terms = tuple[tuple[int, ...], tuple[Word, ...]]

@@ -16,6 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
 from projections.conditions import Condition, SqlStatement
+from projections.opportunities import list_query
 from projections.opportunities import queries as opportunity_queries
 from tests.bench.loader import loaded
 from tests.bench.workload import Window, windows
@@ -33,7 +34,7 @@ def page(org_id: Any, window: Window) -> SqlStatement:
         Condition("close_date", "gte", (window.first,)),
         Condition("close_date", "lte", (window.last,)),
     )
-    return opportunity_queries.page(opportunity_queries.OpportunityListQuery(org_id, conditions), 50)
+    return opportunity_queries.page(list_query.OpportunityListQuery(org_id, conditions), 50)
 
 
 def main(url: str) -> None:

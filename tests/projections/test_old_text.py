@@ -17,7 +17,8 @@ from domain.event import Meta, Recorded
 from domain.opportunity.events import Changes
 from projections import rebuild
 from projections.conditions import Condition
-from projections.opportunities.queries import OpportunityListQuery, page
+from projections.opportunities.list_query import OpportunityListQuery
+from projections.opportunities.queries import page
 from projections.registry import READ_MODELS
 from tests.support.commands import Company
 

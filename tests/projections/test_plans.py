@@ -23,7 +23,7 @@ from projections.directory.queries import page as directory_page
 from projections.forecast import waterfall
 from projections.forecast.entries import WaterfallQuery
 from projections.opportunities import queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.placeholders import numbered
 from projections.registry import READ_MODELS
 from tests.support import postgres

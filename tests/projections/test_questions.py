@@ -24,7 +24,7 @@ from projections.forecast.known_groups import WIDTH
 from projections.kept import Figure
 from projections.opportunities import queries as opportunities
 from projections.opportunities.counts import CountedPage
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.questions import Question
 
 ORG = UUID(int=1)

@@ -25,8 +25,8 @@ from domain import account, contact, opportunity, user
 from domain.errors import DomainError
 from projections.conditions import Condition, Order
 from projections.directory import cards
-from projections.opportunities import queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities import list_query, queries
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.rebuild import rebuild
 from tests.support.commands import Company
 
@@ -119,7 +119,7 @@ def test_whatever_is_done_each_process_lists_what_the_database_would(shared_data
             records.change()
             for process in random.sample(made, random.randint(0, len(made))):
                 conditions = random.choice(((), (Condition("owner", "in", (random.choice(records.users),)),)))
-                order = random.choice((queries.DEFAULT_ORDER, (Order("updated_at", False),)))
+                order = random.choice((list_query.DEFAULT_ORDER, (Order("updated_at", False),)))
                 query = OpportunityListQuery(company.id, conditions, order)
                 listed = await process.page(identity, query)
                 assert listed == await process.plain(identity, query)

@@ -17,9 +17,9 @@ from app.writing.committer import Committer
 from domain import account, opportunity
 from projections import kept, rebuild
 from projections.conditions import Condition, SqlStatement
-from projections.opportunities import queries
+from projections.opportunities import list_query
 from projections.opportunities.counts import CountedPage
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 from tests.support.commands import Company
 from tests.support.figures import Life, Process, with_processes
 
@@ -47,7 +47,7 @@ async def count(process: Process, query: OpportunityListQuery) -> int:
 
 def counted(url: str, query: OpportunityListQuery) -> int:
     """By looking at every deal."""
-    where = queries.where(query)
+    where = list_query.where(query)
     text = f"SELECT count(*) FROM opportunities o WHERE {where.text}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET ROLE opportunities_reader")

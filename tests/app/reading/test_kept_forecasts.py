@@ -23,8 +23,8 @@ from projections.forecast.groups import CARDS, GroupBy
 from projections.forecast.kept_forecast import KeptForecast
 from projections.forecast.kept_groups import KeptGroups
 from projections.forecast.money import encode
-from projections.opportunities import queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities import list_query
+from projections.opportunities.list_query import OpportunityListQuery
 from tests.support.commands import Company
 from tests.support.figures import Life, Process, with_processes
 
@@ -49,7 +49,7 @@ async def forecast(process: Process, asked: ForecastQuery, conditions: tuple[Con
 
 
 def from_deals(url: str, asked: ForecastQuery, conditions: tuple[Condition, ...]) -> bytes:
-    where = queries.where(OpportunityListQuery(asked.org_id, conditions, as_of=asked.as_of))
+    where = list_query.where(OpportunityListQuery(asked.org_id, conditions, as_of=asked.as_of))
     more = {name: getattr(asked, name) for name in ("bounds", "as_of", "currency", "group_by", "groups_limit")}
     question = ForecastQuery(asked.org_id, asked.today, where=where, **more)
     with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as connection:

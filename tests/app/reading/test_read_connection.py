@@ -17,6 +17,7 @@ from consumers.webhooks import delivery_log
 from projections import exchange_rates
 from projections.conditions import SqlStatement
 from projections.directory import queries as directory_queries
+from projections.opportunities import list_query
 from projections.opportunities import queries as opportunity_queries
 
 
@@ -114,7 +115,7 @@ def test_statements_that_are_used_again_and_again_stay_prepared_whatever_else_is
 def test_a_list_walked_by_page_is_one_statement_however_many_pages_there_are(shared_database_url: str) -> None:
     org_id = UUID(int=1)
     pages: list[Callable[[int], SqlStatement]] = [
-        lambda n: opportunity_queries.page(opportunity_queries.OpportunityListQuery(org_id), 50, 50 * n),
+        lambda n: opportunity_queries.page(list_query.OpportunityListQuery(org_id), 50, 50 * n),
         lambda n: directory_queries.page(directory_queries.DirectoryListQuery(org_id, "account"), 50, 50 * n),
         lambda n: exchange_rates.page(org_id, 50, 50 * n),
         lambda n: delivery_log.page(org_id, org_id, (), 50, 50 * n).rows,

@@ -17,6 +17,7 @@ from app.writing.token_secrets import hashed
 from domain import token, user
 from domain.errors import Unauthenticated
 from projections.directory import queries as directory_queries
+from projections.opportunities import list_query
 from projections.opportunities import queries as opportunity_queries
 from tests.support.commands import Caller, Company
 from tests.support.proxy import proxied
@@ -43,7 +44,7 @@ async def known(reads: ReadPool, caller: Caller) -> Identity:
 
 
 async def names(reads: ReadPool, identity: Identity) -> bytes:
-    items, _ = await reads.row(identity, *opportunity_queries.page(opportunity_queries.OpportunityListQuery(identity.org_id), 50))
+    items, _ = await reads.row(identity, *opportunity_queries.page(list_query.OpportunityListQuery(identity.org_id), 50))
     return items or b""
 
 

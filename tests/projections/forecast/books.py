@@ -25,7 +25,7 @@ from projections.forecast.entries import WaterfallQuery
 from projections.forecast.groups import GroupBy
 from projections.forecast.limits import GROUPS_LIMIT
 from projections.forecast.money import encode
-from projections.opportunities import queries as opportunity_queries
+from projections.opportunities import list_query
 from tests.projections.cursors import Cursors
 
 TODAY = date(2026, 6, 15)
@@ -101,7 +101,7 @@ class Books:
         today: date = TODAY,
         conditions: tuple[Condition, ...] = (),
     ) -> ForecastQuery:
-        where = opportunity_queries.where(opportunity_queries.OpportunityListQuery(self.org_id, conditions, as_of=as_of))
+        where = list_query.where(list_query.OpportunityListQuery(self.org_id, conditions, as_of=as_of))
         return ForecastQuery(
             self.org_id,
             today,

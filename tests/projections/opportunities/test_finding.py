@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -18,8 +18,8 @@ from app.writing.committer import Committer
 from domain import account, opportunity
 from projections import rebuild, sources
 from projections.conditions import Condition, Operator, Order
-from projections.opportunities import cursors, finding, orderings, queries
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities import conditions, cursors, finding, list_query, orderings, queries
+from projections.opportunities.list_query import OpportunityListQuery
 from tests.support.commands import Company
 
 NAMES = ["Renewal 2026", "Söhne (UK)", "Pilot – Rollout", "東京都 rollout", "a b_c%", "Annual", "Acme renewal", "Ключ"]
@@ -37,6 +37,7 @@ FIELDS: list[dict[str, Any]] = [
     {"t": {"rival": "Globex"}, "n": 0.0},
     {"t": "Große Brüder", "n": -0.0},
 ]
+STEPS = [None, "Call Ms Große", "call", "[1]", " ".join(f"w{n}" for n in range(45)) + " call", "true"]
 AMOUNTS = [None, Decimal(0), Decimal("0.01"), Decimal("72.5"), Decimal("999999999999999.99"), Decimal(60_000)]
 
 
@@ -48,7 +49,8 @@ def fill(company: Company) -> None:
     for n in range(44):
         fields: dict[str, Any] = {
             "account_id": accounts[n % 4], "tags": TAGS[n % 6], "custom_fields": FIELDS[n % 11], "amount": AMOUNTS[n % 6],
-            "close_date": date(2026, 1 + n % 12, 1),
+            "close_date": date(2026, 1 + n % 12, 1), "next_step": STEPS[n % 6], "currency": ("USD", "EUR", "CHF")[n % 3],
+            "probability": n % 5 * 10,
         }  # fmt: skip
         company.do(opportunity.Create(name=NAMES[n % 8], **fields))
 
@@ -57,6 +59,7 @@ AMOUNT_BOUNDS: list[tuple[Operator, str]] = [
     ("gte", "72.5"), ("gt", "72.5"), ("lte", "0.0000001"), ("lt", "0"), ("gt", "-1"), ("lte", "-1"),
         ("lt", "999999999999999.99"), ("gte", "1e39"), ("lt", "1e39"), ("in", "72.5"), ("in", "72.50001"), ("in", "-1"),
 ]  # fmt: skip
+PROBABILITIES: list[Operator] = ["gte", "lt"]
 CASES = [
     *(Condition("search", "icontains", (text,)) for text in (
         "renewal", "söhne", "uk", "(", "東", "京都", "b_c", "%", "rollout pilot", "acme corp", "co", "k", "glob ren", "nothing",
@@ -78,7 +81,16 @@ CASES = [
     Condition("cf_d", "in", (date(2026, 6, 30),), "date"),
     *(Condition("cf_m", "in", values, "multiselect") for values in (("x",), ("y", "grün"), ("3",))),
     Condition("cf_n", "gte", (Decimal(72),), "number"),
-    Condition("cf_t", "isnull", (True,), "text"),
+    *(Condition("cf_t", "isnull", (value,), "text") for value in (True, False)),
+    *(Condition("cf_m", "isnull", (value,), "multiselect") for value in (True, False)),
+    *(Condition("next_step", "in", values) for values in (("call",), ("[1]",), ("true", "call"), ("none",))),
+    *(Condition("next_step", "icontains", (text,)) for text in ("call", "ms gro", "GROSSE", "w44", "all", "none")),
+    *(Condition("next_step", "isnull", (value,)) for value in (True, False)),
+    *(Condition("currency", "in", values) for values in (("EUR",), ("EUR", "JPY"), ("JPY",))),
+    *(Condition("probability", operator, (30,)) for operator in PROBABILITIES),
+    Condition("actual_amount", "gte", (Decimal(1),)),
+    Condition("updated_at", "gte", (datetime(2100, 1, 1, tzinfo=UTC),)),
+    Condition("name", "in", ("Annual",)),
     *(Condition("amount", operator, (Decimal(value),)) for operator, value in AMOUNT_BOUNDS),
     Condition("amount", "isnull", (True,)),
 ]  # fmt: skip
@@ -87,12 +99,16 @@ MORE: list[tuple[Condition, ...]] = [
     (Condition("close_date", "gte", (date(2026, 6, 1),)),),
     (Condition("tags", "any", ("red",)),),
     (Condition("amount", "gte", (Decimal(50),)),),
+    (Condition("stage", "in", ("discovery",)),),
+    (Condition("tags", "any", ("red",)), Condition("currency", "in", ("USD", "CHF"))),
 ]
 ORDERS = [
     (Order("created_at", True),),
     (Order("created_at", False),),
     (Order("amount", True), Order("name", False)),
     (Order("close_date", False),),
+    (Order("probability", True), Order("name", False)),
+    (Order("currency", False),),
 ]
 
 
@@ -126,7 +142,7 @@ def listed(connection: psycopg.Connection[Any], query: OpportunityListQuery, lim
 
 def scanned(connection: psycopg.Connection[Any], query: OpportunityListQuery) -> list[UUID]:
     """The ids of the list, in order, by looking at every deal."""
-    matching = queries.where(query)
+    matching = list_query.where(query)
     order = orderings.order_by(query.keys)
     text = f"SELECT o.id FROM opportunities o WHERE {matching.text} ORDER BY {order}"
     return [row[0] for row in connection.execute(text.encode(), matching.params)]
@@ -163,6 +179,29 @@ def check(connection: psycopg.Connection[Any], query: OpportunityListQuery) -> N
 
 def ids(items: str | None) -> list[UUID]:
     return [UUID(item["id"]) for item in json.loads(f"[{items or ''}]")]
+
+
+@pytest.mark.parametrize("field", sorted(conditions.ORDERINGS))
+def test_every_order_is_that_of_all_deals(field: str, filled: Company, shared_database_url: str) -> None:
+    with reading(shared_database_url, filled.id) as connection:
+        for descending in (True, False):
+            for more in ((), MORE[4], (Condition("currency", "in", ("EUR",)),)):
+                check(connection, OpportunityListQuery(filled.id, more, (Order(field, descending),)))
+
+
+def test_the_next_step_is_found_as_it_is_now(database_url: str) -> None:
+    with a_company(database_url) as company, reading(database_url, company.id) as connection:
+        deal = company.deal("Annual", next_step="Call")
+
+        def found(operator: Operator, value: Any) -> int:
+            return listed(connection, OpportunityListQuery(company.id, (Condition("next_step", operator, (value,)),)), 50)[1]
+
+        assert (found("in", "Call"), found("icontains", "ALL"), found("isnull", False), found("isnull", True)) == (1, 1, 1, 0)
+        company.do(opportunity.Update(next_step="Visit"), deal)
+        assert (found("in", "Call"), found("icontains", "sit"), found("isnull", False)) == (0, 1, 1)
+        company.do(opportunity.Update(next_step=None), deal)
+        assert (found("icontains", "sit"), found("isnull", False), found("isnull", True)) == (0, 0, 1)
+        assert rebuild.verify(database_url) == []
 
 
 def test_what_is_changed_is_found_as_it_is_now(database_url: str) -> None:

@@ -22,7 +22,7 @@ from projections.conditions import Condition, Order, SqlStatement
 from projections.kept import Figure
 from projections.opportunities import heads, queries
 from projections.opportunities.heads import FirstDeals
-from projections.opportunities.queries import OpportunityListQuery
+from projections.opportunities.list_query import OpportunityListQuery
 from projections.rebuild import rebuild
 from tests.app.reading.test_keeper import CONDITIONS, INSTANTS
 from tests.support.commands import Company
