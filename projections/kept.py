@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from projections.conditions import SqlStatement
 
 EVENT_SECONDS = 10e-6
 """What an event after a figure's position costs, roughly."""
@@ -42,11 +45,49 @@ class Figure(NamedTuple):
         return max((number for number in MOST if number * EVENT_SECONDS <= self.seconds), default=MOST[0])
 
 
-def since(figure: Figure, hangs_on: Collection[Kind], *, as_of: bool = False) -> str:
+class Total(NamedTuple):
+    """How a page is counted: tables before it, the column of the count, parameters, and columns to come before all others.
+
+    ``kept`` is about how many there are, if that is known.
+    """
+
+    tables: str
+    counted: str
+    params: dict[str, Any]
+    first: str = ""
+    kept: int | None = None
+
+
+def computed(count: SqlStatement, org_id: UUID) -> Total:
+    """Of a count that is to be kept: position and build for which it holds come first."""
+    figures = f"SELECT ({count.text}) AS n, {POSITION} AS position, {BUILT} AS built"
+    return Total(f"WITH figure AS MATERIALIZED ({figures})", _COUNT, count.params | {"org_id": org_id}, _HOLDS)
+
+
+def brought_up_to_date(
+    figure: Figure, meets: SqlStatement, hangs_on: Collection[Kind] = (), *, as_of: bool = False, of: str = "opportunity"
+) -> Total:
+    """Of a kept count, with the condition that versions which count meet."""
+    (n,) = figure.parts
+    more = f"(SELECT coalesce(sum(c.sign), 0) FROM {meeting(meets.text, of)})"
+    tables = f"""
+        WITH {since(figure, hangs_on, as_of=as_of, of=of)}, figure AS MATERIALIZED (
+            SELECT %(kept_n)s::bigint + {more} AS n, h.position, h.built FROM holds h
+        )
+    """
+    return Total(tables, _COUNT, meets.params | figure.params() | {"kept_n": n}, _HOLDS, n)
+
+
+_COUNT = "(SELECT f.n FROM figure f)"
+_HOLDS = "(SELECT f.position FROM figure f), (SELECT f.built FROM figure f), "
+
+
+def since(figure: Figure, hangs_on: Collection[Kind], *, as_of: bool = False, of: str = "opportunity") -> str:
     """Common table expressions, with the ``params`` of a figure and ``org_id``, and ``as_of`` if it is of an instant.
 
     ``holds`` has the position and build to which the figure is brought up to date; no position if it cannot be. ``changed`` are
-    versions of deals: those that count now with ``sign`` 1, those that counted at the figure's position with -1.
+    versions of deals, or ``of`` another kind of records: those that count now with ``sign`` 1, those that counted at the figure's
+    position with -1.
     """
     wrong = [f"EXISTS (SELECT FROM since s WHERE s.kind = '{kind}')" for kind in hangs_on if kind != "account"]
     if "account" in hangs_on:
@@ -64,7 +105,7 @@ def since(figure: Figure, hangs_on: Collection[Kind], *, as_of: bool = False) ->
             FROM (SELECT {BUILT} AS built) b
         ), touched AS MATERIALIZED (
             SELECT s.id, min(s.version) AS first, max(s.version) AS last FROM since s
-            WHERE s.kind = 'opportunity' AND (SELECT h.position FROM holds h) IS NOT NULL GROUP BY s.id
+            WHERE s.kind = '{of}' AND (SELECT h.position FROM holds h) IS NOT NULL GROUP BY s.id
         ), changed AS MATERIALIZED ({_CHANGED_AS_OF if as_of else _CHANGED})
     """
 
@@ -96,10 +137,13 @@ def _renamed(*, as_of: bool) -> str:
     """
 
 
-def meeting(condition: str) -> str:
-    """The changed versions ``c`` that are of live deals ``o`` and meet a condition, as a table expression."""
+def meeting(condition: str, of: str = "opportunity") -> str:
+    """The changed versions ``c`` that are of live deals ``o``, or records ``d`` of another kind, and meet a condition, as a table
+    expression."""
+    table, a = ("opportunities", "o") if of == "opportunity" else ("directory", "d")
     return f"""
         changed c CROSS JOIN LATERAL (
-            SELECT o.* FROM opportunities o WHERE o.id = c.id AND o.version = c.version AND NOT o.deleted AND {condition} OFFSET 0
-        ) o
+            SELECT {a}.* FROM {table} {a}
+            WHERE {a}.id = c.id AND {a}.version = c.version AND NOT {a}.deleted AND {condition} OFFSET 0
+        ) {a}
     """

@@ -11,6 +11,7 @@ from app.http.response import JsonResponse
 from domain.errors import NotFound
 from projections.conditions import Condition
 from projections.directory import queries as directory_queries
+from projections.directory.counts import CountedRecords
 from projections.directory.queries import DirectoryListQuery
 
 
@@ -19,8 +20,11 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     identity = request_context.from_request(request).identity
     asked = await listing.parse(request, table)
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
-    statement = directory_queries.page(query, asked.page.limit, asked.page.offset)
-    items, count = await shared.from_request(request).read_pool.row(identity, *statement)
+    process, at = shared.from_request(request), asked.page
+    if directory_queries.is_counted(query):
+        items, count = await process.keeper.row(identity, CountedRecords(query, at.limit, at.offset))
+    else:
+        items, count = await process.read_pool.row(identity, *directory_queries.page(query, at.limit, at.offset))
     return listing.envelope(request, asked, list_envelope.joined(items), count)
 
 

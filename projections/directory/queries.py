@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from domain.text import folded
 from projections import questions, search, sources, terms
 from projections.conditions import COMPARE, Condition, Order, SqlStatement, part
 from projections.directory.terms import KINDS
+from projections.kept import Total
 from projections.questions import Question
 from projections.terms import Group
 
@@ -55,20 +56,64 @@ class DirectoryListQuery:
     parent_id: UUID | None = None
 
 
-def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement:
-    """A page: (records as JSON joined by commas or NULL, count of all)."""
-    params: dict[str, Any] = {"org_id": query.org_id}
-    ordered = [f"d.org_id = %(org_id)s AND d.kind = '{query.kind}' AND {LIVE}"]
+class _Filters(NamedTuple):
+    """The conditions of a list: ``ordered`` those that an index in its order may check, ``others`` the rest, and what terms do not
+    settle of these."""
+
+    ordered: list[str]
+    others: list[str]
+    remaining: list[str]
+    params: dict[str, Any]
+
+
+def _filters(query: DirectoryListQuery) -> _Filters:
+    found = _Filters([f"d.org_id = %(org_id)s AND d.kind = '{query.kind}' AND {LIVE}"], [], [], {"org_id": query.org_id})
     if query.parent_id is not None:
-        params["parent_id"] = query.parent_id
-        ordered.append("d.parent_id = %(parent_id)s")
-    others: list[str] = []
-    remaining: list[str] = []  # of these, what terms do not settle
+        found.params["parent_id"] = query.parent_id
+        found.ordered.append("d.parent_id = %(parent_id)s")
     for n, condition in enumerate(query.conditions):
-        text = _term(query.kind, condition, f"p{n}", params)
-        (others if condition.field == "search" or condition.operator == "icontains" else ordered).append(text)
+        text = _term(query.kind, condition, f"p{n}", found.params)
+        (found.others if condition.field == "search" or condition.operator == "icontains" else found.ordered).append(text)
         if condition.operator == "icontains":
-            remaining.append(text)
+            found.remaining.append(text)
+    return found
+
+
+def _groups(query: DirectoryListQuery) -> list[Group]:
+    return [group for condition in query.conditions for group in _groups_of(query.kind, condition)]
+
+
+def is_counted(query: DirectoryListQuery) -> bool:
+    """Whether there is no counter for the list, which may be of many records."""
+    return query.kind in KINDS and bool(query.conditions or query.parent_id)
+
+
+def meets(query: DirectoryListQuery) -> SqlStatement:
+    """The condition of a list on records ``d`` of its kind, of which the caller knows that they are live."""
+    filters = _filters(query)
+    return SqlStatement(" AND ".join(["d.org_id = %(org_id)s", *filters.ordered[1:], *filters.others]), filters.params)
+
+
+def count(query: DirectoryListQuery) -> SqlStatement:
+    """The exact number of records on the list."""
+    if query.kind in KINDS and not is_counted(query):
+        total = "SELECT coalesce(sum(c.n), 0)::bigint FROM directory_counts c WHERE c.org_id = %(org_id)s AND c.kind"
+        return SqlStatement(f"{total} = '{query.kind}'", {"org_id": query.org_id})
+    filters, groups = _filters(query), _groups(query)
+    if groups and len(filters.ordered) == 1 and not filters.remaining:
+        return SqlStatement(
+            f"SELECT count_directory_with_terms('{query.kind}', %(groups)s::jsonb)", {"groups": terms.groups(groups)}
+        )
+    where = " AND ".join([*filters.ordered, *filters.others])
+    return SqlStatement(f"SELECT count(*) FROM directory d WHERE {where}", filters.params)
+
+
+def page(query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total | None = None) -> SqlStatement:
+    """A page: (records as JSON joined by commas or NULL, count of all)."""
+    if total is None:
+        counting = count(query)
+        total = Total("", f"({counting.text})", counting.params)
+    ordered, others, remaining, params = _filters(query)
     where = " AND ".join([*ordered, *others])
     order = _order_by(query)
     shown = part(limit, offset, params)
@@ -76,23 +121,16 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0) -> SqlStatement
     asked = "%(limit)s::bigint" if offset else f"{limit:d}"
     if query.order == BACKWARDS:
         source = _backwards(where, order, shown, f"{asked} + %(offset)s::bigint" if offset else asked)
-    total = f"SELECT count(*) FROM directory d WHERE {where}"
-    groups = [group for condition in query.conditions for group in _groups(query.kind, condition)]
-    if groups:
+    if groups := _groups(query):
         params["groups"] = terms.groups(groups)
         candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
         found = sources.joined(TABLE, candidates, " AND ".join([*ordered, *remaining]))
         parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
         walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
         source = sources.page(TABLE, parts, walk, order, shown, asked)
-        if len(ordered) == 1 and not remaining:
-            total = f"SELECT count_directory_with_terms('{query.kind}', %(groups)s::jsonb)"
-    elif query.kind in KINDS and len(ordered) == 1 and not others:
-        total = (
-            f"SELECT coalesce(sum(c.n), 0)::bigint FROM directory_counts c WHERE c.org_id = %(org_id)s AND c.kind = '{query.kind}'"
-        )
-    text = f"SELECT string_agg(d.doc, ',' ORDER BY {order})::varchar, ({total}) FROM {source} d"
-    return SqlStatement(text, params, _question(query))
+    records = f"string_agg(d.doc, ',' ORDER BY {order})::varchar"
+    text = f"{total.tables} SELECT {total.first}{records}, {total.counted} FROM {source} d"
+    return SqlStatement(text, params | total.params, _question(query))
 
 
 def _backwards(condition: str, order: str, shown: str, through: str) -> str:
@@ -112,7 +150,7 @@ def _question(query: DirectoryListQuery) -> Question:
     return questions.DIRECTORY_LISTS.get(query.kind, questions.DIRECTORY)
 
 
-def _groups(kind: str, condition: Condition) -> list[Group]:
+def _groups_of(kind: str, condition: Condition) -> list[Group]:
     """The groups of terms of all records that meet a condition, if terms know anything of it."""
     if kind not in KINDS:
         return []

@@ -9,10 +9,9 @@ from typing import Any
 
 from projections import kept
 from projections.conditions import SqlStatement
-from projections.kept import Figure, Kind
+from projections.kept import Figure, Kind, Total
 from projections.opportunities import list_query, queries
 from projections.opportunities.list_query import OpportunityListQuery
-from projections.opportunities.queries import Total
 
 HANGS_ON: dict[str, Kind] = {"search": "account", "owner_email": "user"}
 """Filters for which records other than the deals themselves count."""
@@ -63,19 +62,5 @@ def hangs_on(query: OpportunityListQuery) -> list[Kind]:
 
 def _total(query: OpportunityListQuery, figure: Figure | None) -> Total:
     if figure is None:
-        counting = queries.count(query)
-        figures = f"SELECT ({counting.text}) AS n, {kept.POSITION} AS position, {kept.BUILT} AS built"
-        return Total(f"WITH figure AS MATERIALIZED ({figures})", _COUNT, counting.params | {"org_id": query.org_id}, _HOLDS)
-    meets = list_query.meets(query)
-    more = f"(SELECT coalesce(sum(c.sign), 0) FROM {kept.meeting(meets.text)})"
-    tables = f"""
-        WITH {kept.since(figure, hangs_on(query), as_of=query.as_of is not None)}, figure AS MATERIALIZED (
-            SELECT %(kept_n)s::bigint + {more} AS n, h.position, h.built FROM holds h
-        )
-    """
-    (n,) = figure.parts
-    return Total(tables, _COUNT, meets.params | figure.params() | {"kept_n": n}, _HOLDS, n)
-
-
-_COUNT = "(SELECT f.n FROM figure f)"
-_HOLDS = "(SELECT f.position FROM figure f), (SELECT f.built FROM figure f), "
+        return kept.computed(queries.count(query), query.org_id)
+    return kept.brought_up_to_date(figure, list_query.meets(query), hangs_on(query), as_of=query.as_of is not None)

@@ -12,13 +12,12 @@ from typing import Any
 
 from projections import kept, questions, sources
 from projections.conditions import SqlStatement
-from projections.kept import Figure
+from projections.kept import Figure, Total
 from projections.opportunities import AS_OF, LIVE, cursors, list_query, queries
 from projections.opportunities.conditions import COLUMNS
 from projections.opportunities.counts import hangs_on
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
-from projections.opportunities.queries import Total
 
 REACH = 200
 """Deals from the first one on among which a page must end."""

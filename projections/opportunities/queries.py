@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from projections import questions, sources, terms
 from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
+from projections.kept import Total
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, items, list_query, orderings
 from projections.opportunities.conditions import ALONG, COLUMNS, SHEET, to_sql
 from projections.opportunities.list_query import OpportunityListQuery
@@ -25,19 +26,6 @@ TABLE = sources.Table("opportunities", "o")
 
 # Filters that leave so few deals that it is better to look at each of them than for terms.
 _NARROW = frozenset({"owner", "owner_email", "account"})
-
-
-class Total(NamedTuple):
-    """How a page is counted: tables before it, the column of the count, parameters, and columns to come before all others.
-
-    ``kept`` is about how many there are, if that is known.
-    """
-
-    tables: str
-    counted: str
-    params: dict[str, Any]
-    first: str = ""
-    kept: int | None = None
 
 
 _RECORDS = f"""

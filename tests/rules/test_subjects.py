@@ -21,6 +21,8 @@ SUBJECTS = {
     "projections/forecast/kept_table.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/known_groups.py": "app/reading/test_kept_forecasts.py",
     "projections/kept.py": "app/reading/test_keeper.py",
+    "projections/directory/counts.py": "app/reading/test_kept_directory.py",
+    "projections/opportunities/list_query.py": "projections/opportunities/test_finding.py",
     "projections/opportunities/counts.py": "app/reading/test_keeper.py",
     "projections/placeholders.py": "app/writing/test_statements.py",
     "app/cli/audit.py": "projections/test_feed.py",
