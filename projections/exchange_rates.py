@@ -73,8 +73,10 @@ class ExchangeRates:
     name = "exchange_rates"
     version = 1
     tables: tuple[str, ...] = ("exchange_rates",)
+    views: tuple[str, ...] = ()
     ddl = DDL
     zero_rows: Mapping[str, str] = {}
+    sums: tuple[str, ...] = ()
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
@@ -96,6 +98,8 @@ class ExchangeRates:
                     )
                 )
         versioned_rows.insert(cursor, "exchange_rates", rows)
+
+    fill = apply
 
 
 def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> SqlStatement:

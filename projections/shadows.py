@@ -16,6 +16,7 @@ from domain import event_store, fold
 from domain.event import Recorded, State
 from domain.fold import Change
 from projections import connections
+from projections.guarding import guard
 from projections.projection import Projection
 
 SCHEMA = "rebuild"
@@ -58,14 +59,14 @@ class Shadows:
         for statement in tables:
             self.control.execute(statement)
         done = self._fold(progress)
+        for sums in (sums for model in self.models for sums in model.sums):
+            self.control.execute(sums.encode(), {"position": self.position})
         for statement in indexes:
             self.control.execute(statement)
         for model in self.models:
+            guard(self.control, SCHEMA, model)
             for table in model.tables:
-                name = sql.Identifier(SCHEMA, table)
-                self.control.execute(sql.SQL("SELECT public.isolate({}::regclass)").format(f"{SCHEMA}.{table}"))
-                self.control.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name))
-                self.control.execute(sql.SQL("ANALYZE {}").format(name))
+                self.control.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, table)))
         with self.control.cursor() as cursor:
             done += self.approach(cursor)
         return done
@@ -180,4 +181,4 @@ def _end(source: Connection[Any], log: Generator[list[Recorded], None, None]) ->
 
 def _write(target: Connection[Any], model: Projection, changes: Sequence[Change]) -> None:
     with target.cursor() as cursor:
-        model.apply(cursor, changes)
+        model.fill(cursor, changes)

@@ -134,8 +134,9 @@ class Swap:
         cursor.execute(f"SELECT pg_cancel_backend(pid) FROM ({_USERS}) u WHERE reader AND ours", {"tables": list(live)})
 
     def _live(self, cursor: psycopg.Cursor[Any]) -> list[str]:
-        """The tables to be replaced; a new read model has none yet."""
-        return [table for model in self._shadows.models for table in model.tables if _exists(cursor, table)]
+        """The tables and views to be replaced, views first; a new read model has none yet."""
+        names = [name for model in self._shadows.models for name in (*model.views, *model.tables)]
+        return [name for name in names if _exists(cursor, name)]
 
     def _swap(self, cursor: psycopg.Cursor[Any], live: Sequence[str], seconds: float) -> None:
         if live:
@@ -148,9 +149,9 @@ class Swap:
         """Swap, with the log and the live tables locked."""
         while self._shadows.catch_up(cursor):
             pass
-        statements = [sql.SQL("DROP TABLE {}").format(_names(live))] if live else []
+        statements = _drop(cursor, live)
         for model in self._shadows.models:
-            shadows = [sql.Identifier(SCHEMA, table) for table in model.tables]
+            shadows = [sql.Identifier(SCHEMA, name) for name in (*model.tables, *model.views)]
             statements += [sql.SQL("ALTER TABLE {} SET SCHEMA public").format(name) for name in shadows]
             statements.append(_VERSION.format(model.name, model.version))
         cursor.execute(sql.SQL("; ").join(statements))
@@ -176,6 +177,20 @@ def _users(cursor: psycopg.Cursor[Any], tables: Sequence[str], *, readers: bool 
         {"tables": list(tables), "readers": readers},
     )
     return dict(cursor.fetchall())
+
+
+def _drop(cursor: psycopg.Cursor[Any], live: Sequence[str]) -> list[sql.Composed]:
+    """Statements that drop views, and then tables. What is a view now may have been a table in an older version."""
+    cursor.execute(
+        """
+        SELECT t FROM unnest(%(live)s::text[]) t JOIN pg_class c ON c.oid = to_regclass('public.' || quote_ident(t))
+        WHERE c.relkind = 'v'
+        """,
+        {"live": list(live)},
+    )
+    views = {name for (name,) in cursor.fetchall()}
+    parts = (("VIEW", [name for name in live if name in views]), ("TABLE", [name for name in live if name not in views]))
+    return [sql.SQL("DROP {} {}").format(sql.SQL(kind), _names(names)) for kind, names in parts if names]
 
 
 def _names(tables: Sequence[str]) -> sql.Composed:

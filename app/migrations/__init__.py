@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from app.migrations import prerequisites
 from app.process.failures import Failure
 from domain import event_store
 from projections import connections, registry
+from projections.guarding import guard
 from projections.projection import Projection
 
 # An arbitrary number, the same in every version: migrators of one database take this lock.
@@ -119,12 +120,9 @@ def _settle(connection: Connection[Any], done: list[str]) -> list[Projection]:
 
 
 def create(connection: Connection[Any], model: Projection) -> None:
-    """Create the tables of a read model in the first schema of the search path, with row-level security and grants."""
+    """Create the tables of a read model, with row-level security and grants."""
     connection.execute(model.ddl.encode())
-    for table in model.tables:
-        name = sql.Identifier(table)
-        connection.execute(sql.SQL("SELECT public.isolate({}::regclass)").format(sql.Literal(table)))
-        connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO opportunities_writer").format(name))
+    guard(connection, "public", model)
 
 
 def _applied(connection: Connection[Any]) -> dict[str, str]:

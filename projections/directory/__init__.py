@@ -221,8 +221,10 @@ class Directory:
     name = "directory"
     version = 4
     tables: tuple[str, ...] = ("directory", "identity_epochs", "directory_counts", *terms.TABLES)
+    views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"directory_counts": "n = 0"}
+    sums: tuple[str, ...] = ()
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         rows: list[_Row] = []
@@ -262,3 +264,5 @@ class Directory:
                 {"rows": encode(list(epochs.values())).decode()},
                 prepare=True,
             )
+
+    fill = apply

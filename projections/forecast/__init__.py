@@ -21,12 +21,13 @@ its event, the contribution as it was goes from the one (``transferred_out``) to
 
 Balances are the running sums of the ledger, by month and by day: the current ones, and by cause what moved in each month in
 which events occurred. Movements are the same sums for each day on which events occurred, and the sums of owners those of each
-owner for each month of events, transfers included. There are no rates here: every sum is in the deals' own currencies.
+owner for each month of events, transfers included. There are no rates here: every sum is in the deals' own currencies. How they are
+kept is in ``folding``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
@@ -53,73 +54,7 @@ COLUMNS: Mapping[Cause | Transfer, tuple[str, str]] = {
 AMOUNTS = tuple(name for cause in CAUSES for name in COLUMNS[cause])
 AMOUNTS_OF_OWNERS = tuple(name for names in COLUMNS.values() for name in names)
 SUMS_OF = {"forecast_balances": AMOUNTS, "forecast_movements": AMOUNTS, "forecast_owners": AMOUNTS_OF_OWNERS}
-"""The tables of sums, and their columns for causes."""
-
-# In balances ``period`` is the month in which events occurred, or 'infinity' for all of them, whose causes are not told apart;
-# ``day`` is a day, or the first of a month by ``grain``. The unscheduled deals are a month and have no days. In movements
-# ``period`` is the day on which events occurred; ``day`` is that of a won deal, because of the rates, and of an open one the
-# first of its month. Sums of owners are by month, those of won deals by day too. A cause is two columns and not a key, because an
-# event often has several for the same deals and day. Of owners, of whom there are many rows, what a cause has not moved is NULL and
-# not zero: so it takes no room, and no time to add up. Programs of versions 1 and 2 of this read model find what they read.
-_SUMS_DDL = """
-    day date NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    unweighted numeric NOT NULL,
-    weighted numeric NOT NULL,
-    n bigint NOT NULL,
-"""
-_ENTRY_DDL = """
-    org_id uuid NOT NULL,
-    opportunity_id uuid NOT NULL,
-    position bigint NOT NULL,
-    occurred_at timestamptz NOT NULL,
-    day date NOT NULL,
-    currency text NOT NULL,
-    status text NOT NULL,
-    cause text NOT NULL,
-    unweighted numeric NOT NULL,
-    weighted numeric NOT NULL,
-    n int NOT NULL,
-    owner_id uuid NOT NULL
-"""
-
-
-def _amounts_ddl(names: Sequence[str], type_: str = "numeric NOT NULL DEFAULT 0") -> str:
-    return ", ".join(f"{name} {type_}" for name in names)
-
-
-DDL = f"""
-CREATE TABLE forecast_entries ({_ENTRY_DDL});
-CREATE INDEX forecast_entries_occurred_at ON forecast_entries (org_id, occurred_at);
-
-CREATE TABLE forecast_transfers ({_ENTRY_DDL});
-CREATE INDEX forecast_transfers_occurred_at ON forecast_transfers (org_id, occurred_at);
-
-CREATE TABLE forecast_balances (
-    org_id uuid NOT NULL,
-    grain text NOT NULL,
-    period date NOT NULL,
-    {_SUMS_DDL} {_amounts_ddl(AMOUNTS)},
-    PRIMARY KEY (org_id, grain, period, day, currency, status)
-) WITH (fillfactor = 70);
-
-CREATE TABLE forecast_movements (
-    org_id uuid NOT NULL,
-    period date NOT NULL,
-    {_SUMS_DDL} {_amounts_ddl(AMOUNTS)},
-    PRIMARY KEY (org_id, period, day, currency, status)
-) WITH (fillfactor = 70);
-
-CREATE TABLE forecast_owners (
-    org_id uuid NOT NULL,
-    grain text NOT NULL,
-    period date NOT NULL,
-    owner_id uuid NOT NULL,
-    {_SUMS_DDL} {_amounts_ddl(AMOUNTS_OF_OWNERS, "numeric")},
-    PRIMARY KEY (org_id, owner_id, grain, period, day, currency, status)
-) WITH (fillfactor = 70);
-"""
+"""The sums, and their columns for causes."""
 
 
 class Posting(NamedTuple):

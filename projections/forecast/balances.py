@@ -95,7 +95,7 @@ def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds) -> 
     Parameters that it needs begin with ``name``. The day of a sum by month is the month's first, whose rates are those of every
     other day of the month.
     """
-    now = _sums("b.period = 'infinity'", bounds)
+    now = _sums("true", bounds, table="forecast_current")
     if at is None:
         return _statement(now, bounds, {})
     if today - utc(at).date() < RECENT:
@@ -148,16 +148,16 @@ def _rows(source: str, where: str, sign: str = "", *, causes: bool = False) -> s
     """
 
 
-def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False) -> list[str]:
+def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False, table: str = "forecast_balances") -> list[str]:
     """SQL for the balances of some periods (SQL): whole months, won deals of the months in ``mixed`` by day, cut months by day."""
     mine = f"b.org_id = %(org_id)s AND {periods}"
     month = f"{mine} AND b.grain = 'month' AND {bounds.whole_months('b.day')}"
     day = f"{mine} AND b.grain = 'day'"
     of_mixed = f"{day} AND b.status = 'won' AND b.day >= m.month AND b.day < (m.month + interval '1 month')::date"
     found = {
-        f"{month} AND NOT (b.status = 'won' AND b.day = ANY(ARRAY(SELECT m.month FROM mixed m)))": "forecast_balances b",
-        of_mixed: "mixed m CROSS JOIN forecast_balances b",
-        **{f"{day} AND {cut}": "forecast_balances b" for cut in bounds.cut_months("b.day")},
+        f"{month} AND NOT (b.status = 'won' AND b.day = ANY(ARRAY(SELECT m.month FROM mixed m)))": f"{table} b",
+        of_mixed: f"mixed m CROSS JOIN {table} b",
+        **{f"{day} AND {cut}": f"{table} b" for cut in bounds.cut_months("b.day")},
     }
     return [_rows(source, where, sign, causes=causes) for where, source in found.items()]
 

@@ -125,10 +125,6 @@ def _unit(currency: str) -> Decimal:
     return ONE.scaleb(-(money.decimals(currency) or 0))
 
 
-def exact_sum(of: Decimal, and_: Decimal) -> Decimal:
-    return _EXACT.add(of, and_)
-
-
 def difference(of: Decimal, and_: Decimal) -> Decimal:
     return _EXACT.subtract(of, and_)
 

@@ -157,8 +157,10 @@ class Opportunities:
     name = "opportunities"
     version = 5
     tables: tuple[str, ...] = ("opportunities", "opportunity_counts", *terms.TABLES)
+    views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
+    sums: tuple[str, ...] = ()
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         found: list[rows.Row] = []
@@ -180,3 +182,5 @@ class Opportunities:
                 {"rows": rows.encode(deltas).decode()},
                 prepare=True,
             )
+
+    fill = apply

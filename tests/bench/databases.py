@@ -80,7 +80,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _refresh(url: str, report: Callable[[str], None]) -> None:
     """Rebuild read models that code of another text has written."""
-    modules = sorted({type(model).__module__ for model in READ_MODELS} | {"projections.forecast.money"})
+    modules = sorted(
+        {type(model).__module__ for model in READ_MODELS} | {f"projections.forecast.{name}" for name in ("folding", "money")}
+    )
     text = "".join(inspect.getsource(importlib.import_module(module)) for module in modules)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     with connect(url) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,9 @@ from projections.conditions import Condition, Order, SqlStatement
 from projections.directory import cards
 from projections.directory.queries import DirectoryListQuery
 from projections.directory.queries import page as directory_page
-from projections.forecast import waterfall
+from projections.forecast import current, waterfall
+from projections.forecast.balances import Bounds
+from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
 from projections.opportunities import queries
 from projections.opportunities.list_query import OpportunityListQuery
@@ -163,6 +166,16 @@ def test_a_waterfall_by_owner_goes_through_each_version_once(fresh: Fresh, condi
     query = WaterfallQuery(fresh.company.id, now - timedelta(days=1), now, now.date(), conditions=conditions, group_by="owner")
     versions = DEALS + DEALS // 2
     assert most_rows(fresh, waterfall.changes(query)) <= 3 * versions
+
+
+@pytest.mark.parametrize("days", [1, 15], ids=["whole months", "a cut month"])
+def test_a_forecast_adds_few_entries_to_the_sums(fresh: Fresh, days: int) -> None:
+    now = datetime.now(UTC)
+    bounds = Bounds(date(2026, 1, days), date(2027, 12, 31))
+    query = ForecastQuery(fresh.company.id, now.date(), bounds)
+    assert most_rows(fresh, current.forecast(query)) <= DEALS // 2
+    past = replace(query, as_of=now)
+    assert most_rows(fresh, current.forecast(past)) <= DEALS // 2
 
 
 @pytest.mark.parametrize("descending", [True, False])

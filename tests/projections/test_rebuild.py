@@ -475,7 +475,7 @@ def test_migrate_rebuilds_read_models_of_an_older_version(company: Company, data
         run(
             database_url,
             f"UPDATE read_models SET version = 0 WHERE name = '{model.name}'",
-            f"DROP TABLE {model.tables[0]}",
+            f"DROP TABLE {model.tables[0]} CASCADE",
             f"CREATE TABLE {model.tables[0]} (of_another_form int)",
         )
         with pytest.raises(SchemaError, match=f"{model.name} is at version 0"):
@@ -516,7 +516,7 @@ def forget(url: str, model: Any) -> None:
     run(
         url,
         f"DELETE FROM read_models WHERE name = '{model.name}'",
-        *(f"DROP TABLE {table}" for table in model.tables),
+        *(f"DROP TABLE {table} CASCADE" for table in model.tables),
     )
 
 

@@ -11,6 +11,7 @@ SUBJECTS = {
     "domain/deal_fields.py": "domain/test_opportunity_changes.py",
     "domain/sql_cursor.py": "domain/test_event_store.py",
     "projections/directory/cards.py": "app/reading/test_embedded_cards.py",
+    "projections/guarding.py": "app/test_isolation.py",
     "projections/directory/terms.py": "projections/test_directory.py",
     "projections/opportunities/items.py": "app/reading/test_embedded_cards.py",
     "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",

@@ -13,6 +13,8 @@ from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid4, uuid5
 
+import psycopg
+
 from domain import exchange_rate, money, organization
 from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
@@ -22,6 +24,7 @@ from projections.forecast import current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
+from projections.forecast.folding import EVERY
 from projections.forecast.groups import GroupBy
 from projections.forecast.limits import GROUPS_LIMIT
 from projections.forecast.money import encode
@@ -55,6 +58,15 @@ def quoted(currency: str, valid_from: str, rate: str, at: datetime) -> Happening
     return Happening(currency, event, at)
 
 
+def skip_to_a_fold(connection: psycopg.Connection[Any], positions: int) -> None:
+    """Leave positions of the log out, so that the forecast's sums are folded with the one that is so many later."""
+    connection.execute(
+        "SELECT setval('opportunities_events_notification_id_seq', (last_value / %(every)s + 2) * %(every)s - %(positions)s)"
+        " FROM opportunities_events_notification_id_seq",
+        {"every": EVERY, "positions": positions},
+    )
+
+
 class Books:
     """An org of its own and everything that has happened in it."""
 
@@ -66,6 +78,7 @@ class Books:
         self.log: list[Recorded] = []
         self.history: list[Change] = []
         self._states: dict[UUID, Any] = {}
+        skip_to_a_fold(self.connection, 4)
         opening = organization.Created(name="Acme", currency=currency)
         cursors.apply([self._change(self.org_id, opening, datetime(2020, 1, 1, tzinfo=UTC))])
 
@@ -82,11 +95,17 @@ class Books:
         before = self._states.get(stream)
         version = before.version + 1 if before else 1
         meta = Meta(org_id=self.org_id, command_id=uuid4(), occurred_at=at, recorded_at=at)
-        recorded = Recorded(stream, version, event, meta, len(self.log) + 1)
+        recorded = Recorded(stream, version, event, meta, self._position())
         self.log.append(recorded)
         (change,) = changes([recorded], self._states)
         self.history.append(change)
         return change
+
+    def _position(self) -> int:
+        """The next one of the log, whose other positions are somebody else's."""
+        row = self.connection.execute("SELECT nextval('opportunities_events_notification_id_seq')").fetchone()
+        assert row is not None
+        return int(row[0])
 
     def question(
         self,

@@ -22,7 +22,6 @@ from projections.forecast.money import (
     contribution,
     difference,
     encode,
-    exact_sum,
     shortest,
 )
 from tests.support.domain import TODAY, created, fold, lost, won
@@ -175,9 +174,3 @@ def test_sums_are_shown_with_the_other_fields_of_their_type() -> None:
         month: str
 
     assert Totals().shown(OfMonth, "USD", month="2026-06").month == "2026-06"
-
-
-def test_a_sum_is_exact_however_long_and_however_far_apart_its_amounts_are() -> None:
-    large, small = Decimal(123456789012345678901234567890), Decimal("0.0000000001")
-    assert exact_sum(large, small) == Decimal("123456789012345678901234567890.0000000001")
-    assert exact_sum(small, -small) == 0

@@ -195,7 +195,13 @@ def test_balances_and_movements_are_the_sums_of_the_ledger(cursors: Cursors, his
     for table, keys, source in (("forecast_balances", "grain, ", balances), ("forecast_movements", "", movements)):
         names = f"{keys}period, day, currency, status, {', '.join((*SUMS, *AMOUNTS))}"
         something = " OR ".join(f"{name} <> 0" for name in (*SUMS, *AMOUNTS))
-        kept = f"SELECT {names} FROM {table} WHERE org_id = %s AND ({something})"
+        added = ", ".join(f"sum({name}) AS {name}" for name in (*SUMS, *AMOUNTS))
+        kept = f"""
+            SELECT {names} FROM (
+                SELECT {keys}period, day, currency, status, {added} FROM {table} WHERE org_id = %s
+                GROUP BY {keys}period, day, currency, status
+            ) k WHERE {something}
+        """
         summed = f"""
             SELECT * FROM (
                 SELECT {keys}period, g.of, currency, status, {", ".join(sums)} FROM forecast_entries e {source} org_id = %s

@@ -1,0 +1,184 @@
+"""When sums are folded, and that nobody sees a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from app.migrations import migrate
+from app.writing.committer import Committer
+from domain import opportunity
+from projections.forecast import SUMS, SUMS_OF
+from projections.forecast.folding import EVERY, OFTEN, TABLES, fold_point
+from projections.rebuild import rebuild, verify
+from tests.projections.forecast.books import skip_to_a_fold
+from tests.support.commands import Company
+
+VIEWS = tuple(SUMS_OF)
+Sums = dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def company(database_url: str) -> Iterator[Company]:
+    with closing(Committer(database_url)) as committer:
+        yield Company(committer)
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+def sums(connection: psycopg.Connection[Any], names: tuple[str, ...] = VIEWS) -> Sums:
+    """All sums, added up by the reader; without those of which nothing is left."""
+    found: Sums = {}
+    for name, view in zip(names, VIEWS, strict=True):
+        keys = ["org_id", "period", "day", "currency", "status"]
+        keys += {"forecast_balances": ["grain"], "forecast_owners": ["grain", "owner_id"]}.get(view, [])
+        amounts = (*SUMS, *SUMS_OF[view])
+        added = ", ".join(f"coalesce(sum({amount}), 0) AS {amount}" for amount in amounts)
+        something = " OR ".join(f"coalesce(sum({amount}), 0) <> 0" for amount in amounts)
+        group = ", ".join(f"{key}::text" for key in keys)
+        asked = f"SELECT {group}, {added} FROM {name} GROUP BY {', '.join(keys)} HAVING {something} ORDER BY {group}"
+        found[view] = connection.execute(asked.encode()).fetchall()
+    return found
+
+
+def point(connection: psycopg.Connection[Any]) -> int | None:
+    row = connection.execute("SELECT position FROM forecast_fold WHERE every = %s", (EVERY,)).fetchone()
+    return row[0] if row else None
+
+
+def beyond(connection: psycopg.Connection[Any], every: int = EVERY) -> int:
+    """How many entries readers add up themselves."""
+    row = connection.execute(
+        "SELECT count(*) FROM forecast_entries WHERE position > coalesce((SELECT position FROM forecast_fold WHERE every = %s), 0)",
+        (every,),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def create(company: Company, deals: int, batch: int) -> None:
+    commands = [company.creation(amount=Decimal(n + 1), close_date=date(2026, 1, 1 + n % 28)) for n in range(deals)]
+    for start in range(0, deals, batch):
+        results = company.committer.run([company.envelope(command) for command in commands[start : start + batch]])
+        assert not [result for result in results if isinstance(result, Exception)]
+
+
+def test_events_fold_up_to_the_last_multiple_among_their_positions() -> None:
+    assert fold_point([9], 10) is None
+    assert fold_point([9, 10, 11], 10) == 10
+    assert fold_point([10, 30, 31], 10) == 30
+    assert fold_point([11, 29], 10) is None, "positions have gaps"
+    assert fold_point([], 10) is None
+
+
+def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection: psycopg.Connection[Any]) -> None:
+    create(company, 3, 1)
+    assert point(connection) is None
+    assert beyond(connection) == 3
+    create(company, 2 * EVERY, 7)
+    row = connection.execute("SELECT max(notification_id) FROM opportunities_events").fetchone()
+    assert row is not None
+    assert point(connection) == row[0] - row[0] % EVERY > EVERY
+    assert beyond(connection) == row[0] % EVERY
+    assert beyond(connection, OFTEN) == row[0] % OFTEN
+    for often, which in ((EVERY, "<"), (OFTEN, "=")):
+        folded = f"SELECT sum(n) FROM forecast_folded_balances WHERE period {which} 'infinity' AND grain = 'month'"
+        assert connection.execute(folded.encode()).fetchone() == (2 * EVERY + 3 - beyond(connection, often),)
+
+
+def test_events_of_other_records_fold_too(company: Company, connection: psycopg.Connection[Any]) -> None:
+    create(company, 1, 1)
+    skip_to_a_fold(connection, 1)
+    company.user("rep")
+    assert beyond(connection) == 0
+
+
+def test_a_reader_of_an_older_snapshot_sees_the_sums_of_that_snapshot(company: Company, database_url: str) -> None:
+    create(company, 5, 5)
+    with psycopg.connect(database_url) as reader, psycopg.connect(database_url, autocommit=True) as other:
+        reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        before = sums(reader)
+        skip_to_a_fold(other, 2)
+        create(company, 4, 1)
+        assert point(other) is not None
+        assert sums(reader) == before
+        assert sums(other) != before
+
+
+def test_what_is_folded_is_what_was_read_before(company: Company, connection: psycopg.Connection[Any]) -> None:
+    create(company, 9, 3)
+    deal = company.deal(amount=Decimal(70), close_date=date(2026, 3, 3))
+    won = opportunity.ChangeStage(stage="won", actual_amount=Decimal(50), actual_close_date=date(2026, 2, 2))
+    company.do(won, deal)
+    company.do(opportunity.Update(owner_id=cast("UUID", company.user("rep").actor.user_id)), deal)
+    before = sums(connection)
+    assert sums(connection, TABLES[1:]) == {view: [] for view in VIEWS}
+    skip_to_a_fold(connection, 1)
+    company.user("rep", "second@acme.example")
+    assert sums(connection) == sums(connection, TABLES[1:]) == before
+
+
+def test_a_transaction_that_fails_folds_nothing(company: Company, connection: psycopg.Connection[Any]) -> None:
+    create(company, 3, 3)
+    before = sums(connection)
+    skip_to_a_fold(connection, 2)
+    connection.execute("ALTER TABLE forecast_fold ADD CONSTRAINT nothing CHECK (position < 0)")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        company.committer.run_as_one([company.envelope(company.creation()) for _ in range(3)])
+    assert (sums(connection), point(connection)) == (before, None)
+
+
+def test_a_rebuild_folds_as_far_as_the_log_says(company: Company, database_url: str) -> None:
+    create(company, EVERY + 9, 20)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        before, to = sums(connection), point(connection)
+        assert to is not None
+        assert verify(database_url) == []
+        rebuild(database_url, ["forecast"])
+        assert (sums(connection), point(connection)) == (before, to)
+        create(company, EVERY, 20)
+        assert point(connection) == to + EVERY
+    assert verify(database_url) == []
+
+
+def test_verify_finds_a_fold_point_that_the_log_does_not_say(company: Company, database_url: str) -> None:
+    create(company, EVERY, 64)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE forecast_fold SET position = position - 1 WHERE every = %s", (EVERY,))
+    assert [difference.table for difference in verify(database_url)] == ["forecast_fold"]
+    rebuild(database_url, ["forecast"])
+    assert verify(database_url) == []
+
+
+def test_the_current_balances_are_those_of_all_periods(company: Company, connection: psycopg.Connection[Any]) -> None:
+    keys = "org_id, grain, period::text, day::text, currency, status, unweighted, weighted, n"
+    for deals in (5, OFTEN, 3):
+        create(company, deals, 7)
+        ours = connection.execute(f"SELECT {keys} FROM forecast_current ORDER BY {keys}".encode()).fetchall()
+        asked = f"SELECT {keys} FROM forecast_balances WHERE period = 'infinity' ORDER BY {keys}"
+        assert ours == connection.execute(asked.encode()).fetchall() != []
+
+
+def test_tables_of_an_older_version_give_way_to_views_of_their_names(company: Company, database_url: str) -> None:
+    create(company, 3, 3)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        before = sums(connection)
+        for view in VIEWS:
+            connection.execute(
+                f"CREATE TABLE old AS SELECT * FROM {view}; DROP VIEW {view}; ALTER TABLE old RENAME TO {view}".encode()
+            )
+        connection.execute("UPDATE read_models SET version = 3 WHERE name = 'forecast'")
+        assert migrate(database_url) == ["rebuilt read model forecast version 4"]
+        assert sums(connection) == before
+    assert verify(database_url) == []
