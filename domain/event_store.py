@@ -33,6 +33,8 @@ ENVIRONMENT = {
     "CREATE_TABLE": "no",
 }
 
+SAMPLE = 200
+"""Events looked at for each bound of a span."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -225,19 +227,44 @@ def committed(cursor: SqlCursor, event: Recorded) -> bool:
     return any(decode(*row).meta.command_id == event.meta.command_id for row in cursor.fetchall())
 
 
-def by_stream(connection: Connection[Any], upto: int, chunk: int) -> Generator[list[Recorded], None, None]:
+class Span(NamedTuple):
+    """The streams whose ids are after ``after`` and up to ``until``; None is no bound."""
+
+    after: UUID | None = None
+    until: UUID | None = None
+
+
+def spans(cursor: SqlCursor, number: int, events: int) -> list[Span]:
+    """All streams in about ``number`` spans of about as many of the log's ``events`` each, by the ids of a sample."""
+    cursor.execute(
+        """
+        SELECT DISTINCT unnest(percentile_disc(%(fractions)s::float8[]) WITHIN GROUP (ORDER BY originator_id))
+        FROM opportunities_events TABLESAMPLE SYSTEM (%(percent)s::float8) ORDER BY 1
+        """,
+        {"fractions": [part / number for part in range(1, number)], "percent": min(100.0, 100 * number * SAMPLE / max(events, 1))},
+    )
+    ids = [id_ for (id_,) in cursor.fetchall() if id_ is not None]
+    return [Span(after, until) for after, until in zip([None, *ids], [*ids, None], strict=True)]
+
+
+def by_stream(connection: Connection[Any], upto: int, chunk: int, span: Span) -> Generator[list[Recorded], None, None]:
     """The log up to a position, stream by stream, in chunks of ``chunk`` events; a stream may span chunks."""
+    bounds = {"upto": upto, "after": span.after, "until": span.until}
+    where = "".join(f" AND {each}" for each, value in zip(_BOUNDS, span, strict=True) if value is not None)
     with connection.cursor(name="log", binary=True) as cursor:
         cursor.itersize = chunk
         cursor.execute(
-            """
+            f"""
             SELECT topic, state, originator_id, originator_version, notification_id
-            FROM opportunities_events WHERE notification_id <= %(upto)s ORDER BY originator_id, originator_version
+            FROM opportunities_events WHERE notification_id <= %(upto)s{where} ORDER BY originator_id, originator_version
             """,
-            {"upto": upto},
+            bounds,
         )
         while rows := cursor.fetchmany(chunk):
             yield [decode(*row) for row in rows]
+
+
+_BOUNDS = "originator_id > %(after)s", "originator_id <= %(until)s"
 
 
 def of(connection: Connection[Any], *, org_id: UUID | None, stream_id: UUID | None, chunk: int) -> Iterator[Recorded]:

@@ -19,6 +19,7 @@ from domain.fold import Change
 from domain.sql_cursor import SqlCursor
 from projections import questions, versioned_rows
 from projections.conditions import SqlStatement, part
+from projections.copies import Copies
 
 # (org, currency) is one stream, so the version tells which of two rates for one day is the later.
 DDL = """
@@ -79,27 +80,32 @@ class ExchangeRates:
     sums: tuple[str, ...] = ()
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        rows: list[_Row] = []
-        for recorded, _, after in batch:
-            if isinstance(quoted := recorded.event, Quoted):
-                at = recorded.meta.occurred_at
-                shown = ExchangeRate(quoted.currency, quoted.valid_from, f"{quoted.rate:f}", at)
-                rows.append(
-                    _Row(
-                        id=after.id,
-                        version=after.version,
-                        org_id=after.org_id,
-                        currency=quoted.currency,
-                        valid_from=quoted.valid_from,
-                        rate=quoted.rate,
-                        occurred_at=at,
-                        position=recorded.position,
-                        doc=encode(shown).decode(),
-                    )
-                )
-        versioned_rows.insert(cursor, "exchange_rates", rows)
+        versioned_rows.insert(cursor, "exchange_rates", _rows(batch))
 
-    fill = apply
+    def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
+        copies.insert("exchange_rates", _rows(batch))
+
+
+def _rows(batch: Sequence[Change]) -> list[_Row]:
+    rows: list[_Row] = []
+    for recorded, _, after in batch:
+        if isinstance(quoted := recorded.event, Quoted):
+            at = recorded.meta.occurred_at
+            shown = ExchangeRate(quoted.currency, quoted.valid_from, f"{quoted.rate:f}", at)
+            rows.append(
+                _Row(
+                    id=after.id,
+                    version=after.version,
+                    org_id=after.org_id,
+                    currency=quoted.currency,
+                    valid_from=quoted.valid_from,
+                    rate=quoted.rate,
+                    occurred_at=at,
+                    position=recorded.position,
+                    doc=encode(shown).decode(),
+                )
+            )
+    return rows
 
 
 def page(org_id: UUID, limit: int, offset: int = 0, currencies: Sequence[str] = ()) -> SqlStatement:

@@ -1,6 +1,6 @@
 """What a read model is: rows derived from the log, which can be rebuilt at any time. It has no facts of its own and no clock.
 
-A projection's tables are written in the transaction that appends the events, and by a rebuild, through the same ``apply``.
+A projection's tables are written in the transaction that appends the events. A rebuild copies the same rows into empty tables.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from domain.fold import Change
 from domain.sql_cursor import SqlCursor
+from projections.copies import Copies
 
 
 class Projection(Protocol):
@@ -18,8 +19,9 @@ class Projection(Protocol):
     ``views`` are over these tables, and stand in ``ddl`` after them. ``zero_rows`` says which rows of a table mean the same as no
     row (a counter at zero), for ``verify``.
 
-    A rebuild fills the tables stream by stream with ``fill``, and then runs the statements ``sums``, in any order, with the
-    ``%(position)s`` of the log up to which it has filled them. What follows in the log comes in its order, with ``apply``.
+    A rebuild fills the tables stream by stream with ``fill``, and then runs the statements ``sums``, which add up rows of several
+    streams: all at once, before there are keys and indexes, with the ``%(position)s`` of the log up to which it has filled. What
+    follows in the log comes in its order, with ``apply``.
     """
 
     name: str
@@ -36,9 +38,9 @@ class Projection(Protocol):
         A batch is a part of the log, in its order.
         """
 
-    def fill(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        """As ``apply``, without what ``sums`` add.
+    def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
+        """Copy the rows that ``apply`` would leave, but for what ``sums`` add, into empty tables.
 
-        A batch has every stream's events in order, and a stream's batches come in order. One stream's events must not change what
-        another's do to the tables.
+        Batches come stream by stream, each stream from its first event on, and one stream's events must not change what another's
+        do to the tables. Several processes fill the same tables, each from streams of its own.
         """

@@ -1,8 +1,8 @@
 """Rebuilds read models from the log beside the live ones and swaps them in while reads and writes go on; verifies them.
 
-A rebuild fills shadow tables in a schema of their own with the same ``apply`` that keeps the live ones, catches up with what was
-appended meanwhile, and swaps under the log's lock. ``verify`` does the same but compares instead. Both refuse to run beside another
-rebuild of the same database.
+A rebuild fills shadow tables in a schema of their own, in several processes, with the rows that ``apply`` keeps in the live ones,
+catches up with what was appended meanwhile, and swaps under the log's lock. ``verify`` does the same but compares instead. Both
+refuse to run beside another rebuild of the same database.
 """
 
 from __future__ import annotations
@@ -16,26 +16,30 @@ from psycopg import Connection
 
 from projections.projection import Projection
 from projections.registry import READ_MODELS
-from projections.shadows import SCHEMA, Difference, Progress, Shadows, connect
-from projections.swap import RebuildError, Swap
+from projections.shadow_schema import SCHEMA, RebuildError, connect
+from projections.shadows import Difference, Progress, Shadows
+from projections.swap import Swap
 
 # Rebuilds of one database take this lock.
 LOCK = 7_240_511_807
 
 
-def rebuild(url: str, names: Iterable[str], progress: Progress = lambda done, total: None) -> int:
-    """Rebuild the named read models; returns the number of events read. Raises ``RebuildError``, ``psycopg.Error``."""
+def rebuild(url: str, names: Iterable[str], progress: Progress = lambda done, total: None, *, workers: int | None = None) -> int:
+    """Rebuild the named read models; returns the number of events read. Raises ``RebuildError``, ``psycopg.Error``.
+
+    Without ``workers`` there are as many as the machine has cores, if the log is long enough.
+    """
     models = _named(names)
     with _shadows(url, models) as shadows:
-        events = shadows.fill(progress)
+        events = shadows.fill(progress, workers)
         Swap(shadows).run()
     return events
 
 
-def verify(url: str, progress: Progress = lambda done, total: None) -> list[Difference]:
+def verify(url: str, progress: Progress = lambda done, total: None, *, workers: int | None = None) -> list[Difference]:
     """The differences between the live read models and freshly built ones, at one position of the log."""
     with _shadows(url, READ_MODELS) as shadows:
-        shadows.fill(progress)
+        shadows.fill(progress, workers)
         return shadows.compare()
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,16 +11,15 @@ import psycopg
 from psycopg import Connection, sql
 
 from domain import event_store, fold
-from domain.event import Recorded, State
 from domain.fold import Change
-from projections import connections
+from projections import shadow_schema
+from projections import workers as filling_workers
+from projections.at_once import run_at_once
+from projections.filling import CHUNK
 from projections.guarding import guard
 from projections.projection import Projection
+from projections.shadow_schema import SCHEMA, Form, connect
 
-SCHEMA = "rebuild"
-CHUNK = 2_000
-STATEMENT_MS = 3_600_000
-"""Building an index of a large table takes long."""
 NEAR = 100
 """Events that are caught up with while writers wait rather than before, because new ones may never stop coming."""
 
@@ -38,13 +35,6 @@ class Difference(NamedTuple):
     rebuilt: list[str]
 
 
-def connect(url: str) -> Connection[Any]:
-    """The connection is closed at the end in any state, so that nobody waits for a silent server to roll back."""
-    connection = connections.connect_patiently(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
-    connection.autocommit = False
-    return connection
-
-
 class Shadows:
     """The shadow tables of some read models, and the position they are at."""
 
@@ -54,53 +44,40 @@ class Shadows:
         self.models = models
         self.position = 0
 
-    def fill(self, progress: Progress) -> int:
-        tables, indexes = _statements(self.models)
-        for statement in tables:
-            self.control.execute(statement)
-        done = self._fold(progress)
-        for sums in (sums for model in self.models for sums in model.sums):
-            self.control.execute(sums.encode(), {"position": self.position})
-        for statement in indexes:
-            self.control.execute(statement)
-        for model in self.models:
-            guard(self.control, SCHEMA, model)
-            for table in model.tables:
-                self.control.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(SCHEMA, table)))
+    def fill(self, progress: Progress, workers: int | None) -> int:
+        """Create the tables and fill them. Returns the number of events read."""
+        form = shadow_schema.create(self.control, self.models)
         with self.control.cursor() as cursor:
-            done += self.approach(cursor)
+            done = self._fill(cursor, form, progress, workers)
+            return done + self.approach(cursor)
+
+    def _fill(self, cursor: psycopg.Cursor[Any], form: Form, progress: Progress, workers: int | None) -> int:
+        self.position = event_store.head(cursor)
+        (total,) = cursor.execute("SELECT count(*) FROM opportunities_events").fetchone() or (0,)
+        workers = workers or filling_workers.number(total)
+        parts = event_store.spans(cursor, filling_workers.spans(total, workers), total)
+        done = 0
+
+        def report(events: int) -> None:
+            nonlocal done
+            done += events
+            progress(done, total)
+
+        filling_workers.fill(self._url, self.models, self.position, parts, workers, report)
+        self._complete(form, workers)
         return done
 
-    def _fold(self, progress: Progress) -> int:
-        """Read the log once, stream by stream, while each read model writes on a connection of its own."""
-        with ExitStack() as stack:
-            source = stack.enter_context(closing(connect(self._url)))
-            source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            total = 0
-            with source.cursor() as cursor:
-                self.position = event_store.head(cursor)
-                cursor.execute("SELECT count(*) FROM opportunities_events")
-                total = (cursor.fetchone() or (0,))[0]
-            targets = [stack.enter_context(closing(connect(self._url))) for _ in self.models]
-            pool = stack.enter_context(ThreadPoolExecutor(len(self.models)))
-            running: list[Future[None]] = []
-            done = 0
-            states: dict[UUID, State] = {}
-            log = event_store.by_stream(source, self.position, CHUNK)
-            stack.callback(_end, source, log)
-            for chunk in log:
-                changes = fold.changes(chunk, states)
-                states = {changes[-1].after.id: changes[-1].after}  # of the stream that may continue in the next chunk
-                for future in running:
-                    future.result()
-                running = [pool.submit(_write, target, model, changes) for target, model in zip(targets, self.models, strict=True)]
-                done += len(chunk)
-                progress(done, total)
-            for future in running:
-                future.result()
-            for target in targets:
-                target.commit()
-            return done
+    def _complete(self, form: Form, workers: int) -> None:
+        """Give full tables all that they lack."""
+        sums = [sql.SQL(text) for model in self.models for text in model.sums]
+        run_at_once(self.control, self._url, workers, sums, {"position": self.position})
+        run_at_once(self.control, self._url, workers, form.indexes)
+        for key in form.keys:
+            self.control.execute(key)
+        for model in self.models:
+            guard(self.control, SCHEMA, model)
+        tables = [sql.Identifier(SCHEMA, table) for model in self.models for table in model.tables]
+        run_at_once(self.control, self._url, workers, [sql.SQL("ANALYZE {}").format(name) for name in tables])
 
     def approach(self, cursor: psycopg.Cursor[Any]) -> int:
         """Apply what was appended, except for what came during the last step. Returns the number of events."""
@@ -157,28 +134,3 @@ def _difference(snapshot: Connection[Any], table: str, nothing: str) -> Differen
     live = [row[0] for row in snapshot.execute(statement.format(name, condition, shadow, condition))]
     rebuilt = [row[0] for row in snapshot.execute(statement.format(shadow, condition, name, condition))]
     return Difference(table, live, rebuilt) if live or rebuilt else None
-
-
-_COMMENT = re.compile(r"--[^\n]*")
-
-
-def _statements(models: Sequence[Projection]) -> tuple[list[bytes], list[bytes]]:
-    """The statements that create the tables, then those that create indexes, which is faster on full tables."""
-    tables: list[bytes] = []
-    indexes: list[bytes] = []
-    for model in models:
-        for statement in _COMMENT.sub("", model.ddl).split(";"):
-            if text := statement.strip():
-                (indexes if re.match(r"CREATE (UNIQUE )?INDEX|SELECT public.index", text) else tables).append(text.encode())
-    return tables, indexes
-
-
-def _end(source: Connection[Any], log: Generator[list[Recorded], None, None]) -> None:
-    """Close the connection first: on one that is open, closing the cursor would ask the server, which may be silent."""
-    source.close()
-    log.close()
-
-
-def _write(target: Connection[Any], model: Projection, changes: Sequence[Change]) -> None:
-    with target.cursor() as cursor:
-        model.fill(cursor, changes)

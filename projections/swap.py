@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 
 from domain import event_store
-from projections.shadows import SCHEMA, STATEMENT_MS, Shadows
+from projections.shadow_schema import SCHEMA, STATEMENT_MS, RebuildError
+from projections.shadows import Shadows
 
 PATIENCE_SECONDS = 120.0
 """How long a swap waits for a moment without long reads."""
@@ -30,10 +31,6 @@ _VERSION = sql.SQL(
     "INSERT INTO read_models (name, version) VALUES ({}, {})"
     " ON CONFLICT (name) DO UPDATE SET version = excluded.version, built_at = clock_timestamp()"
 )
-
-
-class RebuildError(Exception):
-    """A rebuild cannot run; the text says what to do."""
 
 
 class Taken(Exception):

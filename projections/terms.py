@@ -134,3 +134,8 @@ def write_words(cursor: SqlCursor, table: str, new: Iterable[Word]) -> None:
             {"rows": encode(rows).decode()},
             prepare=True,
         )
+
+
+def once(table: str) -> str:
+    """The statement that leaves one row of those that several workers of a rebuild have copied for a word."""
+    return f"DELETE FROM {table} a USING {table} b WHERE a.term = b.term AND a.org_id = b.org_id AND a.ctid > b.ctid"

@@ -14,7 +14,7 @@ from app.process.failures import Failure, Unavailable
 from app.settings import SettingsError
 from consumers.kafka_settings import NoChecksum, is_kafkas, reason
 from domain.errors import DomainError, Invalid
-from projections.swap import RebuildError
+from projections.shadow_schema import RebuildError
 
 FAILED, MISUSED = 1, 2
 

@@ -16,6 +16,10 @@ database_url = click.option("--database-url", metavar="URL", help="Instead of DA
 bootstrap_servers = click.option("--kafka-bootstrap-servers", metavar="HOST:PORT", help="Instead of KAFKA_BOOTSTRAP_SERVERS.")
 org = click.option("--org", "org_id", type=click.UUID, metavar="ID", help="The org's id.")
 
+workers = click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes; as many as there are cores unless the log is short."
+)
+
 
 def load_settings(**overrides: Any) -> Settings:
     from app.settings import load

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from app.cli.options import database_url, migrated_database, progress
+from app.cli.options import database_url, migrated_database, progress, workers
 
 
 @click.command()
 @database_url
-def verify(database_url: str | None) -> None:
+@workers
+def verify(database_url: str | None, workers: int | None) -> None:
     """Compare the live read models with freshly built ones; fails if they differ, and reports how."""
     from app.process import memory
     from app.process.failures import Failure
@@ -18,7 +19,7 @@ def verify(database_url: str | None) -> None:
     url = migrated_database(database_url)
     memory.tune_gc()
     with progress("Verifying") as report:
-        differences = run(url, report)
+        differences = run(url, report, workers=workers)
     for difference in differences:
         for side, rows in (("only in the live one", difference.live), ("only in the rebuilt one", difference.rebuilt)):
             for row in rows:

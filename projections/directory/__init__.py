@@ -22,8 +22,10 @@ from domain.fold import Change
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, nfc
 from projections import versioned_rows
+from projections.copies import Copies
 from projections.directory import terms
 from projections.search import searchable
+from projections.terms import once
 
 DDL = """
 CREATE TABLE directory (
@@ -72,6 +74,18 @@ CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = '
 CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
 
 CREATE TABLE directory_counts (org_id uuid NOT NULL, kind text NOT NULL, n bigint NOT NULL, PRIMARY KEY (org_id, kind));
+"""
+
+IDENTITIES = frozenset({"user", "token", "organization"})
+"""Kinds of records of which every change begins an epoch of identities."""
+COUNT = f"""
+INSERT INTO directory_counts (org_id, kind, n)
+SELECT org_id, kind, count(*) FROM directory
+WHERE valid_to = 'infinity' AND NOT deleted AND kind IN ({", ".join(f"'{kind}'" for kind in sorted(terms.KINDS))}) GROUP BY 1, 2
+"""
+EPOCHS = f"""
+INSERT INTO identity_epochs (org_id, position)
+SELECT org_id, max(position) FROM directory WHERE kind IN ({", ".join(f"'{kind}'" for kind in sorted(IDENTITIES))}) GROUP BY 1
 """
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -224,24 +238,19 @@ class Directory:
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"directory_counts": "n = 0"}
-    sums: tuple[str, ...] = ()
+    sums: tuple[str, ...] = (COUNT, EPOCHS, once("directory_words"))
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        rows: list[_Row] = []
+        rows, versions = _rows(batch)
         epochs: dict[UUID, _Epoch] = {}
-        versions: list[tuple[_Row, str | None]] = []
+        for row in rows:
+            if row.kind in IDENTITIES:
+                epoch = epochs.setdefault(row.org_id, _Epoch(row.org_id, 0))
+                epoch.position = max(epoch.position, row.position)
         counts: Counter[tuple[UUID, str]] = Counter()
-        for recorded, before, after in batch:
-            kind = catalog.kind_of_event(type(recorded.event))
-            if kind in ELSEWHERE:
-                continue
-            rows.append(row := _row(kind, after, recorded.position))
-            if kind in terms.KINDS:
-                versions.append((row, _searched(before)))
-                counts[row.org_id, kind] += _live(after) - _live(before)
-            if kind in ("user", "token", "organization"):
-                epoch = epochs.setdefault(after.org_id, _Epoch(after.org_id, 0))
-                epoch.position = max(epoch.position, recorded.position)  # a rebuild reads stream by stream
+        for _, before, after in batch:
+            if (kind := catalog.kind_of(type(after))) in terms.KINDS:
+                counts[after.org_id, kind] += _live(after) - _live(before)
         versioned_rows.write(cursor, "directory", rows)
         terms.write(cursor, versions)
         if deltas := [_Count(*key, n) for key, n in counts.items() if n]:
@@ -265,4 +274,20 @@ class Directory:
                 prepare=True,
             )
 
-    fill = apply
+    def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
+        rows, versions = _rows(batch)
+        copies.versions("directory", rows)
+        terms.fill(copies, versions)
+
+
+def _rows(batch: Sequence[Change]) -> tuple[list[_Row], list[tuple[_Row, str | None]]]:
+    """The versions; and those of records with terms, each with the searchable text of the live version before it."""
+    rows: list[_Row] = []
+    versions: list[tuple[_Row, str | None]] = []
+    for recorded, before, after in batch:
+        kind = catalog.kind_of_event(type(recorded.event))
+        if kind not in ELSEWHERE:
+            rows.append(row := _row(kind, after, recorded.position))
+            if kind in terms.KINDS:
+                versions.append((row, _searched(before)))
+    return rows, versions

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.sql_cursor import SqlCursor
 from projections import terms
+from projections.copies import Copies
 from projections.search import split
 from projections.terms import Found, Word
 
@@ -48,6 +49,20 @@ class Version(Protocol):
 
 def write(cursor: SqlCursor, versions: Sequence[tuple[Version, str | None]]) -> None:
     """Of rows of the directory, each with the searchable text of the live version before it, if there was one."""
+    found, words = _found(versions)
+    terms.write(cursor, "directory_terms", found, ("deleted", "terms"))
+    terms.write_words(cursor, "directory_words", words)
+
+
+def fill(copies: Copies, versions: Sequence[tuple[Version, str | None]]) -> None:
+    """As ``write``."""
+    found, words = _found(versions)
+    copies.latest("directory_terms", found)
+    copies.words("directory_words", words)
+
+
+def _found(versions: Sequence[tuple[Version, str | None]]) -> tuple[dict[UUID, Found | None], list[Word]]:
+    """The rows that change, by record; and the words in them."""
     found: dict[UUID, Found | None] = {}
     words: list[Word] = []
     for row, before in versions:
@@ -56,5 +71,4 @@ def write(cursor: SqlCursor, versions: Sequence[tuple[Version, str | None]]) -> 
         new = [terms.named(row.org_id, row.kind, word) for word in split(row.search)]
         found[row.id] = Named(row.id, row.org_id, row.created_at, sorted({word.term for word in new}), row.kind, row.deleted)
         words += new
-    terms.write(cursor, "directory_terms", found, ("deleted", "terms"))
-    terms.write_words(cursor, "directory_words", words)
+    return found, words

@@ -187,8 +187,8 @@ CREATE TABLE forecast_fold (
 """
 
 
-def _add(sums: Sums, after: str, upto: str) -> str:
-    """SQL that adds to a table what the entries after a position up to another one (SQL) add up to."""
+def _sum_up(sums: Sums, after: str, upto: str) -> str:
+    """SQL that inserts what the entries after a position up to another one (SQL) add up to."""
     keys = ", ".join(sums.keys)
     parts = " UNION ALL ".join(
         f"SELECT {_keys(sums, part)}, e.cause, e.unweighted, e.weighted, e.n"
@@ -197,8 +197,6 @@ def _add(sums: Sums, after: str, upto: str) -> str:
         for source in sums.sources
     )
     of_causes = "".join(f", {_caused(sums, name)}" for name in sums.amounts)
-    added = ", ".join(f"{name} = b.{name} + excluded.{name}" for name in SUMS)
-    added += "".join(f", {_changed(sums, name)}" for name in sums.amounts)
     return f"""
         INSERT INTO {sums.table} AS b ({", ".join((*sums.keys, *SUMS, *sums.amounts))})
         SELECT {keys}, sum(x.unweighted), sum(x.weighted), sum(x.n)::bigint{of_causes}
@@ -206,8 +204,14 @@ def _add(sums: Sums, after: str, upto: str) -> str:
             SELECT {keys}, p.cause, sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
             FROM ({parts}) p GROUP BY {keys}, p.cause
         ) x GROUP BY {keys}
-        ON CONFLICT ({keys}) DO UPDATE SET {added}
     """
+
+
+def _add(sums: Sums, after: str, upto: str) -> str:
+    """SQL that adds to a table what the entries after a position up to another one (SQL) add up to."""
+    added = ", ".join(f"{name} = b.{name} + excluded.{name}" for name in SUMS)
+    added += "".join(f", {_changed(sums, name)}" for name in sums.amounts)
+    return f"{_sum_up(sums, after, upto)} ON CONFLICT ({', '.join(sums.keys)}) DO UPDATE SET {added}"
 
 
 def _caused(sums: Sums, name: str) -> str:
@@ -222,11 +226,15 @@ def _changed(sums: Sums, name: str) -> str:
     return f"{name} = CASE WHEN excluded.{name} IS NULL THEN b.{name} ELSE nullif(coalesce(b.{name}, 0) + excluded.{name}, 0) END"
 
 
-def _move(every: int, upto: str) -> str:
+def _set(every: int, upto: str) -> str:
     return f"""
-        INSERT INTO forecast_fold AS f (every, position) SELECT {every}, p.position FROM (SELECT {upto} AS position) p
-        WHERE p.position IS NOT NULL ON CONFLICT (every) DO UPDATE SET position = excluded.position
+        INSERT INTO forecast_fold AS f (every, position)
+        SELECT {every}, p.position FROM (SELECT {upto} AS position) p WHERE p.position IS NOT NULL
     """
+
+
+def _move(every: int, upto: str) -> str:
+    return f"{_set(every, upto)} ON CONFLICT (every) DO UPDATE SET position = excluded.position"
 
 
 def _last_multiple(every: int) -> str:
@@ -244,10 +252,10 @@ FOLDS = {
 }
 """Statements that move a fold point to a position, in this order."""
 FOLD_ALL = (
-    *(_add(sums, "0", _last_multiple(sums.every)) for sums in ALL),
-    *(_move(every, _last_multiple(every)) for every in FOLDS),
+    *(_sum_up(sums._replace(parts=(part,)), "0", _last_multiple(sums.every)) for sums in ALL for part in sums.parts),
+    *(_set(every, _last_multiple(every)) for every in FOLDS),
 )
-"""Statements, in any order, that fill empty tables with the sums of the entries of the log up to a position."""
+"""Statements, in any order, that fill empty tables without keys with the sums of the entries of the log up to a position."""
 
 
 def fold(cursor: SqlCursor, positions: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from domain.fold import Change
 from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
 from projections import versioned_rows
+from projections.copies import Copies
 from projections.forecast import INFINITY, Cause, Posting, Transfer, folding, postings, transfers
 from projections.forecast.money import ForecastStatus
 
@@ -69,20 +70,28 @@ class ForecastLedger:
     sums: tuple[str, ...] = folding.FOLD_ALL
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        self.fill(cursor, batch)
-        folding.fold(cursor, [change.recorded.position for change in batch])
-
-    def fill(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        entries: list[_Entry] = []
-        transferred: list[_Entry] = []
-        for change in batch:
-            if isinstance(after := change.after, State):
-                before = cast("State | None", change.before)
-                entries += [_entry(change, after, after.owner_id, each) for each in postings(before, after)]
-                if before is not None and before.owner_id != after.owner_id:
-                    transferred += [_entry(change, after, owner, each) for owner, each in transfers(before, after)]
+        entries, transferred = _posted(batch)
         versioned_rows.insert(cursor, "forecast_entries", entries)
         versioned_rows.insert(cursor, "forecast_transfers", transferred)
+        folding.fold(cursor, [change.recorded.position for change in batch])
+
+    def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
+        entries, transferred = _posted(batch)
+        copies.insert("forecast_entries", entries)
+        copies.insert("forecast_transfers", transferred)
+
+
+def _posted(batch: Sequence[Change]) -> tuple[list[_Entry], list[_Entry]]:
+    """The entries and the transfers of events."""
+    entries: list[_Entry] = []
+    transferred: list[_Entry] = []
+    for change in batch:
+        if isinstance(after := change.after, State):
+            before = cast("State | None", change.before)
+            entries += [_entry(change, after, after.owner_id, each) for each in postings(before, after)]
+            if before is not None and before.owner_id != after.owner_id:
+                transferred += [_entry(change, after, owner, each) for owner, each in transfers(before, after)]
+    return entries, transferred
 
 
 def _entry(change: Change, after: State, owner: UUID, posting: Posting) -> _Entry:

@@ -20,7 +20,9 @@ from domain.fold import Change
 from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
 from projections import versioned_rows
+from projections.copies import Copies
 from projections.opportunities import rows, terms
+from projections.terms import once
 
 # Current rows of live deals: the predicate of the partial indexes, to the letter.
 LIVE = "o.valid_to = 'infinity' AND NOT o.deleted"
@@ -117,6 +119,18 @@ CREATE TABLE opportunity_counts (
 """
 
 
+COUNT = f"""
+INSERT INTO opportunity_counts (org_id, owner_id, close_date, stage, status, n)
+SELECT o.org_id, w.owner_id, d.close_date, o.stage, o.status, sum(o.n)
+FROM (
+    SELECT o.org_id, o.owner_id, coalesce(o.close_date, '{NO_DATE}') AS close_date, o.stage, o.status, count(*) AS n
+    FROM opportunities o WHERE {LIVE} GROUP BY 1, 2, 3, 4, 5
+) o
+CROSS JOIN LATERAL (VALUES (o.owner_id), ('{NOBODY}'::uuid)) w (owner_id)
+CROSS JOIN LATERAL (VALUES (o.close_date), ('{ANY_DATE}'::date)) d (close_date)
+GROUP BY 1, 2, 3, 4, 5
+"""
+
 _Place = tuple[UUID, UUID, str, str, str]
 """Where deals are counted: org, owner, close date, stage and status."""
 
@@ -160,7 +174,7 @@ class Opportunities:
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
-    sums: tuple[str, ...] = ()
+    sums: tuple[str, ...] = (COUNT, once("opportunity_words"))
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         found: list[rows.Row] = []
@@ -183,4 +197,8 @@ class Opportunities:
                 prepare=True,
             )
 
-    fill = apply
+    def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
+        copies.versions(
+            "opportunities", [rows.render(after, recorded.position) for recorded, _, after in batch if isinstance(after, State)]
+        )
+        terms.fill(copies, batch)

@@ -14,6 +14,7 @@ from domain.opportunity.events import State
 from domain.sql_cursor import SqlCursor
 from domain.text import folded, nfc
 from projections import terms
+from projections.copies import Copies
 from projections.opportunities import rows
 from projections.terms import Found, Word, term
 
@@ -84,6 +85,19 @@ def field_of(key: str) -> str:
 
 
 def write(cursor: SqlCursor, batch: Sequence[Change]) -> None:
+    found, words = _found(batch)
+    terms.write(cursor, "opportunity_terms", found, ("account_id", "terms"))
+    terms.write_words(cursor, "opportunity_words", words)
+
+
+def fill(copies: Copies, batch: Sequence[Change]) -> None:
+    found, words = _found(batch)
+    copies.latest("opportunity_terms", found)
+    copies.words("opportunity_words", words)
+
+
+def _found(batch: Sequence[Change]) -> tuple[dict[UUID, Found | None], list[Word]]:
+    """The rows that change, by deal; and the words in them."""
     found: dict[UUID, Found | None] = {}
     words: list[Word] = []
     for _, before, after in batch:
@@ -95,8 +109,7 @@ def write(cursor: SqlCursor, batch: Sequence[Change]) -> None:
         numbers, new = _terms(after)
         found[after.id] = Deal(after.id, after.org_id, after.created_at, sorted(numbers), after.account_id)
         words += new
-    terms.write(cursor, "opportunity_terms", found, ("account_id", "terms"))
-    terms.write_words(cursor, "opportunity_words", words)
+    return found, words
 
 
 def _is_found_as_before(before: State | None, after: State) -> bool:

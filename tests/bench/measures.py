@@ -148,14 +148,14 @@ def _group_by(rig: Rig) -> Sample:
     return Sample(took[len(took) // 2] * 1e3, "ms", took[len(took) // 2] * 1e3, took[-1] * 1e3)
 
 
-def _rebuild(rig: Rig) -> Sample:
+def _rebuild(rig: Rig, *options: str) -> Sample:
     """Events per second of a rebuild of every read model, from the start of the command to its end."""
     with databases.connect(rig.rebuilt_url) as connection:
         row = connection.execute("SELECT count(*) FROM opportunities_events").fetchone()
         assert row is not None
     used, server = resource.getrusage(resource.RUSAGE_CHILDREN), accounting.cpu(rig.running)["PostgreSQL"]
     began = time.perf_counter()
-    done = databases.run("rebuild", "--all", "--database-url", rig.rebuilt_url)
+    done = databases.run("rebuild", "--all", *options, "--database-url", rig.rebuilt_url)
     took = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"the rebuild failed: {done.stderr}")
@@ -285,6 +285,15 @@ MEASURES = (
     *(measure for group in questions.GROUPS for measure in _questions(group)),
     *(_fair(verb, whose) for whose in get_args(fairness.Whose) for verb in ("list", "detail", "forecast", "create")),
     Measure("rebuild", "rebuild of all read models", _rebuild, None, "", 10_000, rounds=3),
+    Measure(
+        "rebuild-workers",
+        "rebuild, a worker for each core",
+        _rebuild,
+        lambda rig: _rebuild(rig, "--workers", "1"),
+        "one worker",
+        1.5,
+        rounds=3,
+    ),
     Measure("relay", "relay of a whole log", lambda rig: outbound.of(rig).relayed.rate, None, "", 5_000, rounds=1),
     Measure(
         "relay-memory",

@@ -23,8 +23,7 @@ from domain import account, opportunity, pipeline, user, webhook_endpoint
 from projections import swap
 from projections.rebuild import LOCK, rebuild, verify
 from projections.registry import READ_MODELS
-from projections.shadows import SCHEMA
-from projections.swap import RebuildError
+from projections.shadow_schema import SCHEMA, RebuildError
 from tests.support import postgres
 from tests.support.commands import Company
 from tests.support.inprocess import InProcess, running

@@ -54,8 +54,8 @@ def held(url: str, lock: int) -> bool:
 
 @pytest.mark.parametrize(
     "point",
-    [b"FETCH FORWARD", b"INSERT INTO", b"SET SCHEMA", b"COMMIT"],
-    ids=["read", "write", "swap", "commit"],
+    [b"FETCH FORWARD", b"COPY ", b"CREATE INDEX", b"SET SCHEMA", b"COMMIT"],
+    ids=["read", "write", "index", "swap", "commit"],
 )
 def test_a_rebuild_that_meets_silence_ends_and_the_next_is_whole(
     database_url: str, proxy: Proxy, company: Company, point: bytes
