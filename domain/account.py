@@ -6,9 +6,10 @@ from typing import Any, assert_never
 
 from msgspec import UNSET, UnsetType, field, structs
 
-from domain import custom_value, event
+from domain import custom_value, event, external_id
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.external_id import ExternalId
 from domain.facts import References
 from domain.fields import CustomFields, Line, limit_errors
 from domain.permissions import require_manager, require_writer
@@ -19,6 +20,7 @@ class Created(event.Event, frozen=True):
     name: str
     domain: str | None = None
     custom_fields: dict[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
 
 
 class Updated(event.Event, frozen=True):
@@ -27,6 +29,7 @@ class Updated(event.Event, frozen=True):
     name: str | UnsetType = UNSET
     domain: str | UnsetType | None = UNSET
     custom_fields: dict[str, Any] | UnsetType = UNSET
+    external_id: str | UnsetType | None = UNSET
 
 
 class Deleted(event.Event, frozen=True):
@@ -37,6 +40,7 @@ class State(event.State, frozen=True):
     name: str
     domain: str | None = None
     custom_fields: dict[str, Any] = field(default_factory=dict)
+    external_id: str | None = None
     deleted: bool = False
 
 
@@ -54,10 +58,17 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     return structs.replace(state, **recorded.updated_fields(), **new)
 
 
-class Create(event.Command, frozen=True):
+class AccountFields(event.Command, frozen=True):
+    """All of an account that a user sets."""
+
     name: Line
     domain: Line | None = None
     custom_fields: CustomFields | None = None
+    external_id: ExternalId | None = None
+
+
+class Create(AccountFields, frozen=True):
+    pass
 
 
 class Update(event.Command, frozen=True):
@@ -66,17 +77,24 @@ class Update(event.Command, frozen=True):
     name: Line | UnsetType = UNSET
     domain: Line | UnsetType | None = UNSET
     custom_fields: CustomFields | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
+
+
+class Replace(AccountFields, frozen=True):
+    """Replaces the whole account (PUT): what is left out is cleared."""
 
 
 class Delete(event.Command, frozen=True):
     pass
 
 
-Command = Create | Update | Delete
+Command = Create | Update | Replace | Delete
 
 
 def references(command: Command) -> References:
-    return References(deals="account") if isinstance(command, Delete) else References()
+    if isinstance(command, Delete):
+        return References(deals="account")
+    return References(external_ids=external_id.named("account", command.external_id))
 
 
 def permit(state: State | None, command: event.Command, context: Context) -> None:
@@ -88,15 +106,18 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This account already exists.")
-        return (Created(**_checked(normalised(event.set_fields(command)), {})),)
+        created = _checked(normalised(event.set_fields(command)), {})
+        external_id.require_free("account", created["external_id"], None, context.facts)
+        return (Created(**created),)
     if state is None or state.deleted:
         raise NotFound("No such account.")
     match command:
         case Update():
-            changes = _checked(event.changed_fields(state, event.set_fields(command)), state.custom_fields)
-            if not changes.get("custom_fields", True):
-                del changes["custom_fields"]
-            return (Updated(**changes),) if changes else ()
+            return _changed(state, event.set_fields(command), context)
+        case Replace():
+            wanted = event.set_fields(command)
+            wanted["custom_fields"] = dict.fromkeys(state.custom_fields) | (wanted["custom_fields"] or {})
+            return _changed(state, wanted, context)
         case Delete():
             if context.facts.deals:
                 raise Conflict(
@@ -109,9 +130,17 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
             assert_never(command)
 
 
+def _changed(state: State, wanted: dict[str, Any], context: Context) -> tuple[event.Event, ...]:
+    changes = _checked(event.changed_fields(state, wanted), state.custom_fields)
+    if not changes.get("custom_fields", True):
+        del changes["custom_fields"]
+    external_id.require_free("account", changes.get("external_id"), state.id, context.facts)
+    return (Updated(**changes),) if changes else ()
+
+
 def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """The values; of the custom fields, those that differ from ``kept``. Raises ``Invalid``."""
-    errors: Errors = limit_errors(values, Create)
+    errors: Errors = limit_errors(values, AccountFields)
     if "custom_fields" in values:
         wanted = dict.fromkeys(kept) if values["custom_fields"] is None else values["custom_fields"]
         values["custom_fields"] = custom_value.checked({}, kept, wanted, errors)

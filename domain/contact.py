@@ -11,9 +11,10 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType, structs
 
-from domain import event
+from domain import event, external_id
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
+from domain.external_id import ExternalId
 from domain.facts import References, to_records
 from domain.fields import Email, Line, limit_errors
 from domain.permissions import require_manager, require_writer
@@ -27,6 +28,7 @@ class Created(event.Event, frozen=True):
     phone: str | None = None
     title: str | None = None
     account_id: UUID | None = None
+    external_id: str | None = None
 
 
 class Updated(event.Event, frozen=True):
@@ -36,6 +38,7 @@ class Updated(event.Event, frozen=True):
     phone: str | UnsetType | None = UNSET
     title: str | UnsetType | None = UNSET
     account_id: UUID | UnsetType | None = UNSET
+    external_id: str | UnsetType | None = UNSET
 
 
 class Deleted(event.Event, frozen=True):
@@ -49,6 +52,7 @@ class State(event.State, frozen=True):
     phone: str | None = None
     title: str | None = None
     account_id: UUID | None = None
+    external_id: str | None = None
     deleted: bool = False
 
 
@@ -63,13 +67,21 @@ def evolve(state: State | None, recorded: event.Recorded) -> State:
     return structs.replace(state, **recorded.updated_fields(), **event.set_fields(happened))
 
 
-class Create(event.Command, frozen=True):
+class ContactFields(event.Command, frozen=True):
+    """All of a contact that a user sets."""
+
     first_name: Line
     last_name: Line
     email: Email | None = None
     phone: Line | None = None
     title: Line | None = None
-    account_id: UUID | None = None
+    account_id: UUID | UnsetType | None = UNSET
+    account_external_id: ExternalId | UnsetType | None = UNSET
+    external_id: ExternalId | None = None
+
+
+class Create(ContactFields, frozen=True):
+    pass
 
 
 class Update(event.Command, frozen=True):
@@ -81,17 +93,29 @@ class Update(event.Command, frozen=True):
     phone: Line | UnsetType | None = UNSET
     title: Line | UnsetType | None = UNSET
     account_id: UUID | UnsetType | None = UNSET
+    account_external_id: ExternalId | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
+
+
+class Replace(ContactFields, frozen=True):
+    """Replaces the whole contact (PUT): what is left out is cleared."""
 
 
 class Delete(event.Command, frozen=True):
     pass
 
 
-Command = Create | Update | Delete
+NAMES = {"account_external_id": "account_id"}
+Command = Create | Update | Replace | Delete
 
 
 def references(command: Command) -> References:
-    return References(deals="stakeholder") if isinstance(command, Delete) else to_records(command.account_id)
+    if isinstance(command, Delete):
+        return References(deals="stakeholder")
+    return References(
+        records=to_records(command.account_id).records,
+        external_ids=external_id.named("account", command.account_external_id) | external_id.named("contact", command.external_id),
+    )
 
 
 def permit(state: State | None, command: event.Command, context: Context) -> None:
@@ -103,16 +127,15 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
     if isinstance(command, Create):
         if state is not None:
             raise Conflict("exists", "This contact already exists.")
-        created = normalised(event.set_fields(command))
-        _require_valid(created, context)
-        return (Created(**created),)
+        wanted = {"account_id": None, **_resolved(command, context)}
+        return (Created(**_checked(normalised(wanted), None, context)),)
     if state is None or state.deleted:
         raise NotFound("No such contact.")
     match command:
         case Update():
-            changes = event.changed_fields(state, event.set_fields(command))
-            _require_valid(changes, context)
-            return (Updated(**changes),) if changes else ()
+            return _changed(state, _resolved(command, context), context)
+        case Replace():
+            return _changed(state, {"account_id": None, **_resolved(command, context)}, context)
         case Delete():
             if context.facts.deals:
                 raise Conflict(
@@ -125,10 +148,27 @@ def decide(state: State | None, command: Command, context: Context) -> tuple[eve
             assert_never(command)
 
 
-def _require_valid(values: dict[str, Any], context: Context) -> None:
-    errors: Errors = limit_errors(values, Create)
+def _resolved(command: ContactFields | Update, context: Context) -> dict[str, Any]:
+    """The values given, with the account's id in the place of its name. Raises ``Invalid``."""
+    wanted, errors = event.set_fields(command), Errors()
+    external_id.resolve(wanted, NAMES, errors, context.facts)
+    if errors:
+        raise Invalid(errors | limit_errors(wanted, ContactFields))
+    return wanted
+
+
+def _changed(state: State, wanted: dict[str, Any], context: Context) -> tuple[event.Event, ...]:
+    changes = _checked(event.changed_fields(state, wanted), state, context)
+    return (Updated(**changes),) if changes else ()
+
+
+def _checked(values: dict[str, Any], state: State | None, context: Context) -> dict[str, Any]:
+    """Raises ``Invalid``, ``Conflict``."""
+    errors: Errors = limit_errors(values, ContactFields)
     account_id = values.get("account_id")
     if account_id is not None and account_id not in context.facts.accounts:
         errors["account_id"] = [f"There is no account {account_id}."]
     if errors:
         raise Invalid(errors)
+    external_id.require_free("contact", values.get("external_id"), state.id if state else None, context.facts)
+    return values

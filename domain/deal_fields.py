@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from domain.fields import CustomFields, Day, Line, Percent, StakeholderIds, Tags, Text
+from domain.external_id import ExternalId, ExternalIds
+from domain.fields import CustomFields, Day, Email, Line, Percent, StakeholderIds, Tags, Text
 
 
 class DealFields(Struct, frozen=True, kw_only=True):
@@ -16,6 +17,7 @@ class DealFields(Struct, frozen=True, kw_only=True):
     probability: Percent | UnsetType | None = UNSET
     close_date: Day | UnsetType | None = UNSET
     next_step: Line | UnsetType | None = UNSET
+    external_id: ExternalId | UnsetType | None = UNSET
     stakeholder_ids: StakeholderIds | UnsetType | None = UNSET
     tags: Tags | UnsetType | None = UNSET
     custom_fields: CustomFields | UnsetType | None = UNSET
@@ -24,6 +26,21 @@ class DealFields(Struct, frozen=True, kw_only=True):
     lost_reason: Text | UnsetType | None = UNSET
 
 
+class NamedStakeholders(DealFields, frozen=True, kw_only=True):
+    """Stakeholders by what other systems call them, instead of ``stakeholder_ids``."""
+
+    stakeholder_external_ids: ExternalIds | UnsetType | None = UNSET
+
+
+class NamedRecords(NamedStakeholders, frozen=True, kw_only=True):
+    """Also account and owner by their names, instead of ``account_id`` and ``owner_id``."""
+
+    account_external_id: ExternalId | UnsetType = UNSET
+    owner_email: Email | UnsetType = UNSET
+
+
+NAMES = {"account_external_id": "account_id", "owner_email": "owner_id", "stakeholder_external_ids": "stakeholder_ids"}
+"""Field with the names of records → field with their ids."""
 CLOSING = ("actual_amount", "actual_close_date", "lost_reason")
 """Only for closed deals, the last one only for lost ones."""
 ALWAYS_SET = ("probability",)

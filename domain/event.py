@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from msgspec import UNSET, Struct
@@ -19,7 +19,12 @@ class Event(Struct, frozen=True, kw_only=True):
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """An intent. A request body decodes straight into one."""
+    """An intent. A request body decodes straight into one.
+
+    ``INSTEAD`` has the fields that are required unless another one is given: field → the other.
+    """
+
+    INSTEAD: ClassVar[Mapping[str, str]] = {}
 
 
 class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Literal
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from domain.facts import Facts, References
+from domain.facts import Facts, Named, References
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
@@ -31,6 +32,33 @@ def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
     return lambda: cursor.fetchall() if wanted else []
 
 
+def named(cursor: SqlCursor, wanted: Collection[tuple[UUID, Named]]) -> Callable[[], list[tuple[UUID, str, str, UUID]]]:
+    """Request the live records with these external ids, by org. Calling the result reads (org, kind, external id, id)."""
+    if wanted:
+        orgs, names = zip(*wanted, strict=True)
+        kinds, texts = zip(*names, strict=True)
+        cursor.execute(_NAMED, {"orgs": list(orgs), "kinds": list(kinds), "texts": list(texts)}, prepare=True, binary=True)
+    return lambda: cursor.fetchall() if wanted else []
+
+
+def by_email(cursor: SqlCursor, wanted: Collection[tuple[UUID, str]]) -> Callable[[], list[tuple[UUID, str, UUID, str]]]:
+    """Request the active users with these addresses, by org. Calling the result reads (org, address, id, role)."""
+    if wanted:
+        orgs, emails = zip(*wanted, strict=True)
+        cursor.execute(_BY_EMAIL, {"orgs": list(orgs), "emails": list(emails)}, prepare=True, binary=True)
+    return lambda: cursor.fetchall() if wanted else []
+
+
+def deals(cursor: SqlCursor, role: Literal["account", "stakeholder"], wanted: Collection[tuple[UUID, UUID]]) -> dict[UUID, int]:
+    """The number of live deals that name each record in this role, by its id; ``wanted`` are orgs and ids."""
+    if not wanted:
+        return {}
+    orgs, ids = zip(*wanted, strict=True)
+    counted = f"SELECT k.id, ({_DEALS[role]}) FROM unnest(%(orgs)b::uuid[], %(ids)b::uuid[]) AS k (org_id, id)"
+    cursor.execute(counted, {"orgs": list(orgs), "ids": list(ids)}, prepare=True, binary=True)
+    return dict(cursor.fetchall())
+
+
 def from_references(found: Existing, org_id: UUID) -> Facts:
     ids: dict[str, set[UUID]] = {"account": set(), "user": set(), "owner": set(), "contact": set()}
     for org, kind, id_, role in found:
@@ -50,9 +78,6 @@ def for_record(cursor: SqlCursor, references: References, org_id: UUID, stream_i
         cursor.execute(_DEAL, {"org_id": org_id, "id": references.opportunity_id})
         if row := cursor.fetchone():
             facts = replace(facts, opportunities=frozenset([row[0]]), owner_id=row[1])
-    if references.deals is not None:
-        cursor.execute(_DEALS[references.deals], {"org_id": org_id, "id": stream_id})
-        facts = replace(facts, deals=_one(cursor))
     if references.stages:
         cursor.execute(_DEALS_BY_STAGE, {"org_id": org_id})
         facts = replace(facts, in_use=dict(cursor.fetchall()))
@@ -74,15 +99,31 @@ def for_record(cursor: SqlCursor, references: References, org_id: UUID, stream_i
 _DEAL = """
     SELECT id, owner_id FROM opportunities WHERE org_id = %(org_id)s AND id = %(id)s AND valid_to = 'infinity' AND NOT deleted
 """
+_NAMED = """
+    SELECT k.org_id, k.kind, k.external_id, d.id
+    FROM unnest(%(orgs)b::uuid[], %(kinds)b::text[], %(texts)b::text[]) AS k (org_id, kind, external_id)
+    JOIN directory d ON d.org_id = k.org_id AND d.kind = k.kind AND d.external_id = k.external_id
+        AND d.valid_to = 'infinity' AND CASE WHEN d.deleted THEN d.id END IS NULL
+    UNION ALL
+    SELECT k.org_id, k.kind, k.external_id, o.id
+    FROM unnest(%(orgs)b::uuid[], %(kinds)b::text[], %(texts)b::text[]) AS k (org_id, kind, external_id)
+    JOIN opportunities o ON k.kind = 'opportunity' AND o.org_id = k.org_id AND o.external_id = k.external_id
+        AND o.valid_to = 'infinity' AND CASE WHEN o.deleted THEN o.id END IS NULL
+"""
+_BY_EMAIL = """
+    SELECT k.org_id, k.email, d.id, d.role FROM unnest(%(orgs)b::uuid[], %(emails)b::text[]) AS k (org_id, email)
+    JOIN directory d ON d.kind = 'user' AND d.lookup = k.email AND d.org_id = k.org_id
+        AND d.valid_to = 'infinity' AND NOT d.deleted AND d.active
+"""
 _DEALS = {
     "account": """
-        SELECT count(*) FROM opportunities
-        WHERE org_id = %(org_id)s AND account_id = %(id)s AND valid_to = 'infinity' AND NOT deleted
+        SELECT count(*) FROM opportunities o
+        WHERE o.org_id = k.org_id AND o.account_id = k.id AND o.valid_to = 'infinity' AND NOT o.deleted
     """,
     "stakeholder": """
-        SELECT count(*) FROM opportunities
-        WHERE org_id = %(org_id)s AND stakeholder_ids @> ARRAY[%(id)s::uuid] AND stakeholder_ids <> '{}'
-          AND valid_to = 'infinity' AND NOT deleted
+        SELECT count(*) FROM opportunities o
+        WHERE o.org_id = k.org_id AND o.stakeholder_ids @> ARRAY[k.id] AND o.stakeholder_ids <> '{}'
+          AND o.valid_to = 'infinity' AND NOT o.deleted
     """,
 }
 _DEALS_BY_STAGE = """

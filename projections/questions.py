@@ -38,6 +38,7 @@ RATES = Question("rates", "cheap")
 LIST = Question("list", "cheap")
 LIST_OWNER = Question("list_owner", "cheap")
 LIST_ACCOUNT = Question("list_account", "cheap")
+LIST_EXTERNAL_ID = Question("list_external_id", "cheap")
 LIST_AS_OF = Question("list_as_of", "dear")
 LIST_SEARCH = Question("list_search", "dear")
 LIST_CONTAINS = Question("list_contains", "dear")
@@ -62,6 +63,7 @@ LIST_FILTERS: Mapping[str, Question] = {
     "owner": LIST_OWNER,
     "owner_email": LIST_OWNER,
     "account": LIST_ACCOUNT,
+    "external_id": LIST_EXTERNAL_ID,
     "search": LIST_SEARCH,
     "tags": LIST_TAGS,
 }

@@ -121,11 +121,11 @@ def decode(raw: bytes, content_type: str | None, cls: type[C], read_only: frozen
         members = _members.decode(raw)
         command = form.decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        check(raw, form.fields, form.known)
+        check(raw, form.fields, form.known, form.instead)
         members, command = _tolerant(raw, form)
     suspicious = form.nested or b"\\u0000" in raw or raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or raw.count(b",") > MANY
     if suspicious or not form.known.issuperset(members) or not _plain_numbers(members, form):
-        check(raw, form.fields, form.known)
+        check(raw, form.fields, form.known, form.instead)
     if form.instants:
         command = _in_utc(command, form)
     if given:

@@ -58,10 +58,10 @@ class _Malformed(Exception):
     pass
 
 
-def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) -> None:
+def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str], instead: Mapping[str, str]) -> None:
     """Raise ``Invalid`` or ``Refused`` with everything that is wrong with a body, if anything is.
 
-    ``known`` are the keys that it may have, including read-only ones, which are ignored.
+    ``known`` are the keys that it may have, including read-only ones, which are ignored. ``instead`` is as in ``Command``.
     """
     body = _loaded(raw)
     if not isinstance(body, dict):
@@ -72,7 +72,7 @@ def check(raw: bytes, fields: Mapping[str, FieldInfo], known: frozenset[str]) ->
     _check_members(body, fields, known, errors)
     for name, field in fields.items():
         if name not in body:
-            if field.required:
+            if field.required or (name in instead and instead[name] not in body):
                 errors.setdefault(name, []).append("This field is required.")
         elif name not in errors:
             _check(body[name], field.type, name, errors)

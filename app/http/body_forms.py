@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,6 +29,7 @@ class BodyForm:
     decimals: tuple[str, ...]
     instants: tuple[str, ...]
     nested: bool
+    instead: Mapping[str, str]
 
 
 @cache
@@ -42,6 +44,7 @@ def form_of(cls: type[Struct], read_only: frozenset[str], given: frozenset[str])
         decimals=tuple(name for name, field in fields.items() if Decimal in bare(field.type)),
         instants=tuple(name for name, field in fields.items() if datetime in bare(field.type)),
         nested=any(_holds_struct(field.type) for field in fields.values()),
+        instead=getattr(cls, "INSTEAD", {}),
     )
 
 

@@ -25,14 +25,18 @@ async def execute(
     stream_id: UUID | None = None,
     kind: str | None = None,
     comment: str | None = None,
+    external_id: str | None = None,
+    create: Command | None = None,
 ) -> Outcome:
-    """Execute a command on a stream, or on a new one. Raises its ``DomainError``, ``Refused``, ``Unavailable``."""
+    """Execute a command on a stream, or on a new one; ``external_id`` and ``create`` are as in ``Envelope``. Raises its
+    ``DomainError``, ``Refused``, ``Unavailable``."""
     await permission.require(request, type(command))
     context = request_context.from_request(request)
     if context.method == "POST" and not command.__struct_fields__:
         await bodies.none(request)
     filters.reject_any(request.scope["query_string"])
     identity = context.identity
+    known = stream_id is not None or external_id is not None
     key = None
     if context.idempotency_key is not None and context.method == "POST":
         fingerprint = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
@@ -45,10 +49,12 @@ async def execute(
             org_id=identity.org_id,
             actor=Actor(identity.user_id, identity.role, identity.email),
             token_id=identity.token_id,
-            expected_versions=None if stream_id is None or context.if_match is None else etag.versions(context.if_match),
+            expected_versions=etag.versions(context.if_match) if known and context.if_match is not None else None,
             idempotency=key,
             request_id=context.request_id,
             comment=comment,
+            external_id=external_id,
+            create=create,
         )
     )
 

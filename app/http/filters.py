@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from app.http.param_types import BOOL, DATE, INSTANT, NUMBER, PHRASE, TEXT, USER, ParamType
+from app.http.param_types import BOOL, DATE, INSTANT, MAX_TEXT, NUMBER, PHRASE, TEXT, USER, ParamType
 from app.http.problems import Refused
 from app.reading.read_pool import Identity
 from domain.custom_field import Type as CustomType
@@ -138,9 +138,12 @@ def _values(texts: Sequence[str], kind: ParamType, operator: Operator) -> tuple[
     elif operator == "icontains":
         kind = PHRASE
     if operator in LISTS and kind.split:
+        whole = {text.strip(): None for text in texts if kind.whole and "," in text and len(text) <= MAX_TEXT}
         texts = [part.strip() for text in texts for part in text.split(",")]
         if len(texts) > MAX_VALUES:
             raise _Bad(f"At most {MAX_VALUES} values; got {len(texts)}.")
+        if whole:
+            texts = [*whole, *filter(None, texts)]
     elif len(texts) > 1:
         raise _Bad("Must be given once.")
     if kind is PHRASE:

@@ -17,8 +17,9 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type of the response body, None if there is none; with ``table``, of the items of a page. ``body`` is the
     command that the request body decodes into, without the fields in ``given``. ``versioned`` responses have an ETag and honour
-    preconditions. ``located`` responses name the created record in ``Location``. ``aliases`` are further paths of the handler,
-    which are not documented. ``errors`` are added to those that every such verb can give.
+    preconditions. An operation that ``creates`` also answers 201, where there was no record. ``located`` responses name the created
+    record in ``Location``. ``aliases`` are further paths of the handler, which are not documented. ``errors`` are added to those
+    that every such verb can give.
     """
 
     tag: str
@@ -37,6 +38,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     media_type: str = "application/json"
     versioned: bool = False
     located: bool = True
+    creates: bool = False
     aliases: frozenset[str] = frozenset()
 
 

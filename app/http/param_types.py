@@ -29,12 +29,14 @@ _BOOL = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class ParamType:
-    """``read`` turns a string into a value or raises ``ValueError``; ``split`` says whether commas separate values."""
+    """``read`` turns a string into a value or raises ``ValueError``; ``split`` says whether commas separate values, and ``whole``
+    whether a text with commas is a value too."""
 
     read: Callable[[str], Any]
     words: str
     schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
     split: bool = True
+    whole: bool = False
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:
@@ -97,6 +99,7 @@ TEXT = ParamType(
     {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
 )
 PHRASE = ParamType(_text, TEXT.words, {"type": "string", "maxLength": MAX_TEXT}, split=False)
+EXTERNAL_ID = ParamType(lambda text: _text(text).strip(), TEXT.words, TEXT.schema, whole=True)
 ID = ParamType(
     lambda text: UUID(_matched(_UUID, text)),
     "Must be an id, such as 0197a3c2-7d1e-7b5a-8c3f-2f1e5d6a7b8c.",

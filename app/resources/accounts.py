@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import delete, get, patch, post
+from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, dispatch, records
+from app.http import bodies, dispatch, external_ids, records
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.list_spec import ListSpec
 from app.http.operations import describe
-from app.http.param_types import INSTANT, PHRASE, TEXT
+from app.http.param_types import EXTERNAL_ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain import account
@@ -27,6 +27,7 @@ TABLE = ListSpec(
     Filters(
         (
             Filter("name", TEXT, ("icontains",), description="Exact name."),
+            Filter("external_id", EXTERNAL_ID, ("isnull",), description="Exactly this; one with commas also as a whole."),
             Filter("search", PHRASE, description="In the name, ignoring case."),
             Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
@@ -74,6 +75,24 @@ async def update_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
+@put(
+    PATH + external_ids.PLACE,
+    opt=describe(
+        TAG,
+        "Create or replace the account with an external id",
+        description="Replaces the live account that has this `external_id`, or else creates one. What is left out is cleared.",
+        parameters=(external_ids.PARAMETER,),
+        body=account.Replace,
+        body_example=EXAMPLE,
+        answer=Account,
+        versioned=True,
+        creates=True,
+    ),
+)
+async def put_account(request: Http) -> JsonResponse:
+    return await external_ids.put(request, account.Replace, account.Create, f"{PATH}/")
+
+
 @delete(
     ONE,
     status_code=200,
@@ -88,5 +107,6 @@ HANDLERS = (
     create_account,
     get_account,
     update_account,
+    put_account,
     delete_account,
 )

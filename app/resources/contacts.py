@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from litestar import delete, get, patch, post
+from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, dispatch, records
+from app.http import bodies, dispatch, external_ids, records
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.list_spec import ListSpec
 from app.http.operations import describe
-from app.http.param_types import EMAIL, ID, INSTANT, PHRASE, TEXT
+from app.http.param_types import EMAIL, EXTERNAL_ID, ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain import contact
@@ -35,6 +35,7 @@ TABLE = ListSpec(
             Filter("account", ID, ("isnull",), description="Of this account."),
             Filter("email", EMAIL, ("isnull",), description="Exact address, ignoring case."),
             Filter("name", TEXT, ("icontains",), description="First and last name."),
+            Filter("external_id", EXTERNAL_ID, ("isnull",), description="Exactly this; one with commas also as a whole."),
             Filter("search", PHRASE, description="In the name or the address, ignoring case."),
             Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
@@ -82,6 +83,24 @@ async def update_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, command, stream_id=id))
 
 
+@put(
+    PATH + external_ids.PLACE,
+    opt=describe(
+        TAG,
+        "Create or replace the contact with an external id",
+        description="Replaces the live contact that has this `external_id`, or else creates one. What is left out is cleared.",
+        parameters=(external_ids.PARAMETER,),
+        body=contact.Replace,
+        body_example=EXAMPLE,
+        answer=Contact,
+        versioned=True,
+        creates=True,
+    ),
+)
+async def put_contact(request: Http) -> JsonResponse:
+    return await external_ids.put(request, contact.Replace, contact.Create, f"{PATH}/")
+
+
 @delete(
     ONE,
     status_code=200,
@@ -96,5 +115,6 @@ HANDLERS = (
     create_contact,
     get_contact,
     update_contact,
+    put_contact,
     delete_contact,
 )

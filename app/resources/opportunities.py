@@ -11,13 +11,13 @@ import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, filters, list_envelope, listing, paging, request_context, shared
+from app.http import bodies, external_ids, filters, list_envelope, listing, paging, request_context, shared
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.list_spec import ListSpec
 from app.http.operations import describe, query
 from app.http.paging import Page
-from app.http.param_types import CURRENCY, DATE, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
+from app.http.param_types import CURRENCY, DATE, EXTERNAL_ID, ID, INSTANT, INTEGER, NUMBER, PHRASE, TEXT, USER, ParamType, choice
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from app.resources import opportunity_examples as examples
@@ -45,6 +45,7 @@ _NAMED = (
     Filter("account", ID, description="By id."),
     Filter("currency", CURRENCY),
     Filter("tags", TEXT, ("all",), bare="any", description="Has any of these."),
+    Filter("external_id", EXTERNAL_ID, ("isnull",), description="Exactly this; one with commas also as a whole."),
     Filter("search", PHRASE, bare="icontains", description=SEARCH),
 )
 _BY_TYPE: dict[str, tuple[ParamType, tuple[Operator, ...]]] = {
@@ -160,6 +161,19 @@ async def replace_opportunity(request: Http, id: FromPath[UUID]) -> JsonResponse
     return answer(await execute(request, command, stream_id=id))
 
 
+@put(
+    PATH + external_ids.PLACE,
+    opt=describe(
+        TAG, "Create or replace the opportunity with an external id", parameters=(external_ids.PARAMETER,),
+        body=opportunity.Replace, body_example=examples.CREATE,
+        answer=shown.OpportunityRecord, answer_example=examples.RECORD, versioned=True, creates=True,
+        description="As a PUT of the live deal that has this `external_id`, or else as a POST.",
+    ),
+)  # fmt: skip
+async def put_opportunity(request: Http) -> JsonResponse:
+    return await external_ids.put(request, opportunity.Replace, opportunity.Create, f"{PATH}/", READ_ONLY)
+
+
 @delete(
     PATH + "/{id:uuid}",
     status_code=200,
@@ -254,6 +268,7 @@ HANDLERS = (
     get_opportunity,
     update_opportunity,
     replace_opportunity,
+    put_opportunity,
     delete_opportunity,
     transition_opportunity,
     restore_opportunity,

@@ -17,6 +17,7 @@ CREATE = {
     "close_date": "2026-06-30",
     "stakeholder_ids": [CONTACT_ID],
     "custom_fields": {"competitor": "incumbent_vendor"},
+    "external_id": "CRM-4711",
 }
 CHANGE_STAGE = {"stage": "negotiation"}
 UPDATE = {"amount": "26000", "custom_fields": {"competitor": None}}
@@ -35,6 +36,7 @@ _ITEM = {
     "created_at": "2026-03-01T10:00:00Z",
     "status": "open",
     "tags": [],
+    "external_id": "CRM-4711",
     "stage_entered_at": "2026-03-04T09:30:00Z",
     "updated_at": "2026-03-04T09:30:00Z",
     "version": 2,
@@ -52,6 +54,7 @@ RECORD = {
             "phone": None,
             "title": "CFO",
             "account_id": ACCOUNT_ID,
+            "external_id": None,
             "created_at": "2026-02-01T10:00:00Z",
             "updated_at": "2026-02-01T10:00:00Z",
             "version": 1,

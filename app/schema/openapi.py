@@ -156,6 +156,8 @@ class _Described:
         return described
 
     def _path_parameters(self) -> Iterable[Json]:
+        if self.route.path_parameters.keys() & {parameter["name"] for parameter in self.operation.parameters}:
+            return
         for name, definition in self.route.path_parameters.items():
             schema = {"type": "string", "format": "uuid"} if definition.type is UUID else {"type": "string", "minLength": 1}
             yield {"name": name, "in": "path", "required": True, "schema": schema}
@@ -199,6 +201,9 @@ class _Described:
                 "schema": {"type": "string"},
             }
         answers = {str(operation.status): {**success, "headers": headers} if headers else success}
+        if operation.creates:
+            located = {"description": "The URL of the record.", "schema": {"type": "string"}}
+            answers["201"] = {**success, "description": "Created", "headers": {**headers, "Location": located}}
         if operation.versioned and self.method == "GET":
             answers["304"] = {"description": "The client has this version of the record."}
         return answers

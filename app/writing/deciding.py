@@ -5,18 +5,19 @@ Everything a decision depends on is read under the log's lock, so it cannot chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from msgspec import structs
 
 from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome
+from app.writing.knowledge import KINDS, Knowledge, references
 from app.writing.statements import StatementBatch
-from domain import catalog, event_store, fold, token
-from domain.errors import NotFound
+from domain import catalog, event_store, fold, opportunity, token
+from domain.errors import NotFound, VersionMismatch
 from domain.event import Recorded, State
-from domain.facts import Facts, References
+from domain.facts import Facts
 from domain.fold import Change
 from projections import decision_facts, registry
 
@@ -33,17 +34,17 @@ class Decisions:
         self._statements = statements
         self._cached = cached
         self._opening = NOT_OPEN
-        self._existing: decision_facts.Existing = []
-        self._references: dict[UUID, Facts] = {}
+        self._knowledge = Knowledge(statements)
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands concern and refer to. Calling the result reads it."""
-        existing = decision_facts.existing(self._statements.cursor(), _referenced(envelopes))
+        look_up = self._knowledge.look_up([one for one in envelopes if one.kind in KINDS])
         load = self._request_states(envelopes)
 
         def receive() -> None:
             load()
-            self._existing += existing()
+            look_up()
+            self._load([id_ for one in envelopes if (id_ := self._holder(one)) is not None])
 
         return receive
 
@@ -53,6 +54,7 @@ class Decisions:
 
     def decide(self, envelope: Envelope) -> Outcome:
         """Decide a command; its events are appended later. Raises ``DomainError``."""
+        envelope = self._addressed(envelope)
         facts = self._facts(envelope)
         outcome = self._decide(envelope, facts)
         if facts.issued_tokens and outcome.status == "changed":
@@ -82,11 +84,15 @@ class Decisions:
         self._pending.clear()
 
     def _request_states(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
-        """Request the events after the cached states of the streams that the commands concern."""
+        """Request the states of the streams that the commands concern."""
         wanted = {envelope.stream_id for envelope in envelopes}
         wanted.update(id_ for one in envelopes for id_ in (one.token_id, one.actor.user_id) if id_)
         for org_id in {one.org_id for one in envelopes}:
             wanted.update(circumstances.policy_streams(org_id))
+        return self._request_streams(wanted)
+
+    def _request_streams(self, wanted: set[UUID]) -> Callable[[], None]:
+        """Request the events of the streams after their cached states."""
         versions: dict[UUID, int] = {}
         for id_ in wanted - self.states.keys():
             versions[id_] = 0
@@ -100,18 +106,41 @@ class Decisions:
 
         return receive
 
+    def _load(self, ids: Iterable[UUID]) -> None:
+        if missing := set(ids) - self.states.keys():
+            self._request_streams(missing)()
+
+    def _holder(self, envelope: Envelope) -> UUID | None:
+        """The live record that a command names by its external id."""
+        if envelope.external_id is None:
+            return None
+        return self._knowledge.holder(envelope.org_id, (envelope.kind, envelope.external_id))
+
+    def _addressed(self, envelope: Envelope) -> Envelope:
+        """The command with the record that it names. Raises ``NotFound``, ``VersionMismatch``."""
+        if envelope.external_id is None:
+            return envelope
+        if (found := self._holder(envelope)) is not None:
+            self._load([found])
+            return structs.replace(envelope, stream_id=found)
+        if envelope.create is None:
+            raise NotFound(f"There is no {envelope.kind} with the external id {envelope.external_id!r}.")
+        if envelope.expected_versions is not None:
+            raise VersionMismatch(f"There is no {envelope.kind} with the external id {envelope.external_id!r} at any version.")
+        return structs.replace(envelope, command=envelope.create)
+
     def _facts(self, envelope: Envelope) -> Facts:
-        """Commands on opportunities run together, and their references were requested before; any other command is the last one so
-        far."""
-        org_id = envelope.org_id
-        if envelope.kind != "opportunity":
+        """Of commands on records with external ids these were requested before; any other command is the last one so far."""
+        if envelope.kind not in KINDS:
             self.append()
-            return decision_facts.for_record(
-                self._statements.cursor(), _references(envelope), org_id, envelope.stream_id, envelope.token_id
-            )
-        if (facts := self._references.get(org_id)) is None:
-            facts = self._references[org_id] = decision_facts.from_references(self._existing, org_id)
-        return facts
+            asked = references(envelope.kind, envelope.command)
+            cursor = self._statements.cursor()
+            return decision_facts.for_record(cursor, asked, envelope.org_id, envelope.stream_id, envelope.token_id)
+        if references(envelope.kind, envelope.command).deals and any(
+            isinstance(one.after, opportunity.State) for one in self._pending
+        ):
+            self.append()  # deals are counted in the read model
+        return self._knowledge.facts(envelope, getattr(self.states.get(envelope.stream_id), "external_id", None))
 
     def _decide(self, envelope: Envelope, facts: Facts) -> Outcome:
         state = self.states.get(envelope.stream_id)
@@ -129,7 +158,11 @@ class Decisions:
             return Outcome("unchanged", envelope.stream_id, version)
         meta = circumstances.meta(envelope, context, self._opening.now)
         recorded = [Recorded(envelope.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)]
-        self._pending += fold.changes(recorded, self.states)
+        changes = fold.changes(recorded, self.states)
+        self._pending += changes
+        if envelope.kind in KINDS:
+            for change in changes:
+                self._knowledge.note(change)
         return Outcome("changed" if state else "created", envelope.stream_id, version + len(events))
 
     def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
@@ -139,14 +172,3 @@ class Decisions:
         self._request_states(further)()
         for one in further:
             self._decide(one, Facts())
-
-
-def _references(envelope: Envelope) -> References:
-    return catalog.AGGREGATES[envelope.kind].module.references(envelope.command)
-
-
-def _referenced(envelopes: Sequence[Envelope]) -> set[UUID]:
-    """The records that commands on opportunities refer to; the actor is the default owner."""
-    ids = {id_ for one in envelopes if one.kind == "opportunity" for id_ in _references(one).records}
-    ids.update(one.actor.user_id for one in envelopes if one.actor.user_id)
-    return ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -19,7 +19,8 @@ class Envelope(Struct, frozen=True):
     """A command on its way. ``expected_versions`` are of an ``If-Match``; ``idempotency`` is a key with the request's fingerprint.
 
     With a ``token_id`` the actor is read again under the lock, so a revoked token or a changed role counts at once. ``occurred_at``
-    dates history (import, demo); it is moved forward if the record already has a later event.
+    dates history (import, demo); it is moved forward if the record already has a later event. With an ``external_id`` the command
+    is for the live record that has it, and not for ``stream_id``; if there is none, ``create`` is given to that stream instead.
     """
 
     kind: str
@@ -34,6 +35,13 @@ class Envelope(Struct, frozen=True):
     comment: str | None = None
     occurred_at: datetime | None = None
     render: bool = True
+    external_id: str | None = None
+    create: Command | None = None
+
+    @property
+    def commands(self) -> Sequence[Command]:
+        """The commands of which one will be given."""
+        return (self.command,) if self.create is None else (self.command, self.create)
 
 
 class Outcome(Struct):

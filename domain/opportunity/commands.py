@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
 from domain import event
-from domain.deal_fields import DealFields
+from domain.deal_fields import NamedRecords, NamedStakeholders
 from domain.fields import Line, Note
 from domain.money import Currency
 
 
-class Create(DealFields, event.Command, frozen=True, kw_only=True):
+class Create(NamedRecords, event.Command, frozen=True, kw_only=True):
     """Defaults: ``currency`` is the org's, ``stage`` the first open one, ``owner_id`` the actor and ``probability`` the stage's."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {"account_id": "account_external_id"}
+
     name: Line
-    account_id: UUID
+    account_id: UUID | UnsetType = UNSET
     currency: Currency | None = None
     stage: str | None = None
     owner_id: UUID | None = None
 
 
-class Update(DealFields, event.Command, frozen=True, kw_only=True):
+class Update(NamedRecords, event.Command, frozen=True, kw_only=True):
     """Changes the fields given (PATCH). null clears a field; ``custom_fields`` merges by key, and null removes a key."""
 
     name: Line | UnsetType = UNSET
@@ -32,18 +36,20 @@ class Update(DealFields, event.Command, frozen=True, kw_only=True):
     owner_id: UUID | UnsetType = UNSET
 
 
-class Replace(DealFields, event.Command, frozen=True, kw_only=True):
+class Replace(NamedRecords, event.Command, frozen=True, kw_only=True):
     """Replaces the whole deal (PUT). What is left out is cleared, and ``currency`` becomes the org's; ``stage``, ``owner_id`` and
     ``probability`` stay."""
 
+    INSTEAD: ClassVar[Mapping[str, str]] = {"account_id": "account_external_id"}
+
     name: Line
-    account_id: UUID
+    account_id: UUID | UnsetType = UNSET
     currency: Currency | None = None
     stage: str | UnsetType = UNSET
     owner_id: UUID | UnsetType = UNSET
 
 
-class ChangeStage(DealFields, event.Command, frozen=True, kw_only=True):
+class ChangeStage(NamedStakeholders, event.Command, frozen=True, kw_only=True):
     """Moves to another stage, with the fields that the stage requires. ``comment`` is recorded with the event."""
 
     stage: str

@@ -9,14 +9,15 @@ again.
 from __future__ import annotations
 
 from typing import Any, assert_never
+from uuid import UUID
 
-from domain import event
+from domain import event, external_id
 from domain.custom_value import is_empty
-from domain.deal_fields import CLEARABLE, CLOSING
+from domain.deal_fields import CLEARABLE, CLOSING, NAMES, NamedStakeholders
 from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
-from domain.facts import References, to_records
-from domain.fields import limit_errors
+from domain.facts import Facts, Named, References
+from domain.fields import REQUIRED, limit_errors
 from domain.opportunity import draft as drafting
 from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.draft import NOTHING, Draft
@@ -32,7 +33,7 @@ from domain.opportunity.events import (
     Updated,
     Won,
 )
-from domain.permissions import require_deal_writer, require_writer
+from domain.permissions import Actor, require_deal_writer, require_writer
 from domain.pipeline import Stage
 from domain.policy import PolicyContext
 
@@ -42,22 +43,44 @@ Command = Create | Update | ChangeStage | Replace | Delete | Restore
 def references(command: Command) -> References:
     match command:
         case Create() | Update() | Replace():
-            return to_records(command.account_id, command.owner_id, *(command.stakeholder_ids or ()))
+            ids = command.account_id, command.owner_id, *(command.stakeholder_ids or ())
+            records = frozenset([id_ for id_ in ids if isinstance(id_, UUID)])
+            return References(
+                records=records,
+                external_ids=_named(command) | external_id.named("account", command.account_external_id),
+                emails=external_id.address(command.owner_email),
+            )
         case ChangeStage():
-            return to_records(*(command.stakeholder_ids or ()))
+            return References(records=frozenset(command.stakeholder_ids or ()), external_ids=_named(command))
+        case Restore():
+            return References(restored=True)
     return References()
+
+
+def _named(command: NamedStakeholders) -> frozenset[Named]:
+    """The external ids of the deal and of its stakeholders."""
+    of_deal = external_id.named("opportunity", command.external_id)
+    return of_deal | external_id.named("contact", *(command.stakeholder_external_ids or ()))
 
 
 def permit(state: State | None, command: event.Command, context: PolicyContext) -> None:
     actor = context.actor
     if isinstance(command, Create):
         require_writer(actor)
-        if actor.role == "rep" and command.owner_id not in (None, actor.user_id):
+        if actor.role == "rep" and not _owned_by(actor, command, context.facts):
             raise Forbidden("A rep may create only deals of their own: leave out owner_id, or ask a manager.")
     elif state is None or (state.deleted and not isinstance(command, Restore)):
         require_writer(actor)
     else:
         require_deal_writer(actor, state.owner_id)
+
+
+def _owned_by(actor: Actor, command: Create, facts: Facts) -> bool:
+    """Whether the deal is to be the actor's."""
+    if isinstance(command.owner_email, str):
+        (email,) = external_id.address(command.owner_email)
+        return command.owner_id is None and facts.by_email.get(email) == actor.user_id
+    return command.owner_id in (None, actor.user_id)
 
 
 def decide(state: State | None, command: Command, context: PolicyContext) -> tuple[event.Event, ...]:
@@ -70,12 +93,12 @@ def decide(state: State | None, command: Command, context: PolicyContext) -> tup
         raise NotFound("No such opportunity.")
     match command:
         case Update():
-            return _changed(Draft(state, event.set_fields(command), context))
+            return _changed(_draft(state, event.set_fields(command), context))
         case ChangeStage():
             wanted = event.set_fields(command)
             if errors := limit_errors({"comment": wanted.pop("comment")}, ChangeStage):
                 raise Invalid(errors)
-            return _changed(Draft(state, wanted, context))
+            return _changed(_draft(state, wanted, context))
         case Replace():
             return _replaced(state, command, context)
         case Delete():
@@ -89,18 +112,28 @@ def decide(state: State | None, command: Command, context: PolicyContext) -> tup
 def _created(command: Create, context: PolicyContext) -> tuple[event.Event, ...]:
     policy = context.policy
     wanted = {name: value for name, value in event.set_fields(command).items() if value is not None}
+    draft = _draft(NOTHING, wanted, context)
     wanted.setdefault("currency", policy.organization.currency)
     wanted.setdefault("stage", policy.pipeline.initial.key)
     wanted.setdefault("owner_id", context.actor.user_id)
-    return _changed(Draft(NOTHING, wanted, context), whole=True)
+    return _changed(draft, whole=True)
 
 
 def _replaced(state: State, command: Replace, context: PolicyContext) -> tuple[event.Event, ...]:
-    wanted = dict.fromkeys(CLEARABLE) | event.set_fields(command)
+    given = event.set_fields(command)
+    draft = _draft(state, given, context)
+    wanted = draft.wanted = dict.fromkeys(CLEARABLE) | given
     if wanted["currency"] is None:
         wanted["currency"] = context.policy.organization.currency
     wanted["custom_fields"] = dict.fromkeys(state.custom_fields) | (wanted["custom_fields"] or {})
-    return _changed(Draft(state, wanted, context), whole=True)
+    return _changed(draft, whole=True)
+
+
+def _draft(state: State, wanted: dict[str, Any], context: PolicyContext) -> Draft:
+    """A change with ids in the place of names."""
+    draft = Draft(state, wanted, context)
+    external_id.resolve(wanted, NAMES, draft.errors, context.facts)
+    return draft
 
 
 def _restored(state: State, context: PolicyContext) -> tuple[event.Event, ...]:
@@ -113,6 +146,7 @@ def _restored(state: State, context: PolicyContext) -> tuple[event.Event, ...]:
             f"The deal was {state.status} in stage {state.stage!r}, which the pipeline no longer has: add it to restore the deal.",
             stage=state.stage,
         )
+    external_id.require_free("opportunity", state.external_id, state.id, context.facts)
     return (Restored(),)
 
 
@@ -133,6 +167,8 @@ def _changed(draft: Draft, *, whole: bool = False) -> tuple[event.Event, ...]:
             _enter(draft, stage)
         drafting.close(draft, stage)
         drafting.set_probability(draft, stage, entering=entering)
+    if whole and not {"account_id", "account_external_id"} & (draft.wanted.keys() | errors.keys()):
+        errors["account_id"] = [REQUIRED]
     drafting.set_references(draft)
     drafting.set_texts_and_dates(draft)
     drafting.set_money(draft)
@@ -142,6 +178,7 @@ def _changed(draft: Draft, *, whole: bool = False) -> tuple[event.Event, ...]:
         _require_fields(draft, stage, entering=entering)
     if errors:
         raise Invalid(errors)
+    external_id.require_free("opportunity", new.get("external_id"), state.id, draft.context.facts)
     return _events(state, stage, new) if new else ()
 
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from domain import custom_value
-from domain.deal_fields import CLOSING
+from domain.deal_fields import CLOSING, NAMES
 from domain.did_you_mean import nearest
 from domain.errors import Errors
 from domain.fields import MAX_STAKEHOLDERS, REQUIRED, checks, tags_error
@@ -25,7 +25,7 @@ from domain.text import normal
 
 _CHECKS = checks(Create)
 _OF_THEIR_OWN = ("currency", "probability", "lost_reason")
-PLAIN = tuple(name for name in _CHECKS if name not in _OF_THEIR_OWN)
+PLAIN = tuple(name for name in _CHECKS if name not in _OF_THEIR_OWN and name not in NAMES)
 """Texts and dates that are kept as given once they pass their checks."""
 
 _NONE = cast("Any", None)

@@ -39,6 +39,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     lost_reason: str | UnsetType | None = UNSET
     lost_reason_code: str | UnsetType | None = UNSET
     next_step: str | UnsetType | None = UNSET
+    external_id: str | UnsetType | None = UNSET
 
 
 class Created(event.Event, frozen=True):
@@ -104,6 +105,7 @@ class State(event.State, frozen=True):
     lost_reason: str | None = None
     lost_reason_code: str | None = None
     next_step: str | None = None
+    external_id: str | None = None
     deleted: bool = False
 
 

@@ -27,6 +27,7 @@ from projections.directory import terms
 from projections.search import searchable
 from projections.terms import once
 
+# Of deleted records several may have the same external id.
 DDL = """
 CREATE TABLE directory (
     id uuid NOT NULL,
@@ -47,6 +48,7 @@ CREATE TABLE directory (
     role text,
     expires_at timestamptz,
     issued_with uuid,
+    external_id text,
     card text NOT NULL,
     doc text NOT NULL,
     search text NOT NULL,
@@ -69,6 +71,8 @@ CREATE INDEX directory_lookup ON directory (kind, lookup)
     WHERE valid_to = 'infinity' AND NOT deleted AND lookup IS NOT NULL;
 CREATE INDEX directory_cards ON directory (org_id, position)
     WHERE valid_to = 'infinity' AND kind IN ('account', 'contact', 'user');
+CREATE UNIQUE INDEX directory_external_id ON directory (org_id, kind, external_id, (CASE WHEN deleted THEN id END))
+    NULLS NOT DISTINCT WHERE valid_to = 'infinity' AND external_id IS NOT NULL;
 CREATE INDEX directory_issued_with ON directory (issued_with) WHERE valid_to = 'infinity' AND issued_with IS NOT NULL;
 
 CREATE TABLE identity_epochs (org_id uuid PRIMARY KEY, position bigint NOT NULL);
@@ -111,6 +115,7 @@ class _Row(Struct):
     role: str | None
     expires_at: datetime | None
     issued_with: UUID | None
+    external_id: str | None
     card: str
     doc: str
     search: str = ""
@@ -178,6 +183,7 @@ def _row(kind: str, state: State, position: int) -> _Row:
         role=None,
         expires_at=None,
         issued_with=None,
+        external_id=getattr(state, "external_id", None),
         card=_card(state),
         doc=document(state),
     )
@@ -233,7 +239,7 @@ class _Count(Struct):
 
 class Directory:
     name = "directory"
-    version = 4
+    version = 5
     tables: tuple[str, ...] = ("directory", "identity_epochs", "directory_counts", *terms.TABLES)
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL

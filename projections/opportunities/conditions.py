@@ -43,14 +43,15 @@ COLUMNS = {
     "name": Column("o.name", "text"),
     "owner": Column("o.owner_id", "uuid"),
     "account": Column("o.account_id", "uuid"),
+    "external_id": Column("o.external_id", "text", nullable=True),
     "updated_at": Column("o.valid_from", "timestamptz"),
     **{field.name: _column(field.name, field.type) for field in structs.fields(Compared)},
     "amount": Column("o.amount", "numeric", True, "o.amount_key"),
 }
-ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account"}
+ORDERINGS = frozenset(COLUMNS) - {"id", "owner", "account", "external_id"}
 ALONG = frozenset({"id", "owner", "owner_email", "account", "stage", "status", "close_date", "created_at"})
 """Fields whose comparisons are made while deals are read in the order of a list."""
-SHEET = frozenset(COLUMNS) - {"next_step"} | {"owner_email"}
+SHEET = frozenset(COLUMNS) - {"next_step", "external_id"} | {"owner_email"}
 """Fields that the sheet has, which is the index that tells most of all deals."""
 
 

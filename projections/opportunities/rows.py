@@ -49,6 +49,7 @@ class AfterStakeholders(Struct):
     lost_reason: str | None
     lost_reason_code: str | None
     next_step: str | None
+    external_id: str | None
     stage_entered_at: datetime
     closed_at: datetime | None
     updated_at: datetime
@@ -90,6 +91,7 @@ class Row(Compared, kw_only=True):
     amount_key: int | None
     account_id: UUID
     owner_id: UUID
+    external_id: str | None
     tags: tuple[str, ...]
     stakeholder_ids: tuple[UUID, ...]
     custom_fields: dict[str, Any]
@@ -142,6 +144,7 @@ def render(state: State, position: int) -> Row:
         amount_key=None if state.amount is None else amounts.key(state.amount),
         account_id=state.account_id,
         owner_id=state.owner_id,
+        external_id=state.external_id,
         tags=state.tags if plain else tuple(map(nfc, state.tags)),
         stakeholder_ids=state.stakeholder_ids,
         custom_fields=state.custom_fields if plain else json_nfc(state.custom_fields),

@@ -80,6 +80,9 @@ TEXTS: list[tuple[str, int, Make]] = [
     ("name", 255, lambda n: deal(name=line(n))),
     ("tags", 64, lambda n: deal(tags=(line(n),))),
     ("next_step", 255, lambda n: deal(next_step=line(n))),
+    ("external_id", 255, lambda n: deal(external_id=line(n))),
+    ("external_id", 255, lambda n: account.Create(name="A", external_id=line(n))),
+    ("external_id", 255, lambda n: contact.Create(first_name="A", last_name="B", external_id=line(n))),
     ("lost_reason", 10_000, lambda n: deal(stage="lost", lost_reason=line(n))),
     ("custom_fields.site", 255, lambda n: deal(custom_fields={"site": line(n)})),
     ("custom_fields.notes", 10_000, lambda n: deal(custom_fields={"notes": line(n)})),
@@ -173,6 +176,7 @@ LISTS: list[tuple[type[Command], str, int]] = [
     *((command, "stakeholder_ids", 100) for command in (opportunity.Create, opportunity.Update, opportunity.Replace)),
     *((command, "tags", 50) for command in (opportunity.Create, opportunity.Update, opportunity.Replace, opportunity.ChangeStage)),
     (opportunity.ChangeStage, "stakeholder_ids", 100),
+    (opportunity.ChangeStage, "stakeholder_external_ids", 100),
     (custom_field.Create, "options", 200),
     (custom_field.Update, "options", 200),
     (webhook_endpoint.Create, "events", 100),
@@ -182,6 +186,7 @@ LISTS: list[tuple[type[Command], str, int]] = [
 ]
 ITEMS: dict[str, Any] = {
     "stakeholder_ids": str(ACCOUNT),
+    "stakeholder_external_ids": "a",
     "tags": "a",
     "options": "a",
     "events": "opportunity.won",
@@ -193,6 +198,7 @@ MAPS: list[tuple[type[Command], str, int]] = [
     (opportunity.ChangeStage, "custom_fields", 100),
     (account.Create, "custom_fields", 100),
     (account.Update, "custom_fields", 100),
+    (account.Replace, "custom_fields", 100),
     (pipeline.Replace, "transitions", 50),
 ]
 

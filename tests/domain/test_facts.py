@@ -62,7 +62,7 @@ def test_every_id_in_a_command_is_among_its_references(command: type[Command]) -
         (opportunity.ChangeStage(stage="won", stakeholder_ids=(JANE,)), References(records=frozenset({JANE}))),
         (opportunity.ChangeStage(stage="won"), References()),
         (opportunity.Delete(), References()),
-        (opportunity.Restore(), References()),
+        (opportunity.Restore(), References(restored=True)),
         (organization.Update(name="Acme"), References()),
         (pipeline.DEFAULT, References(stages=True)),
         (token.Issue(name="CI", user_id=REP, expires_at=NOW), References(records=frozenset({REP}), issued_tokens=True)),

@@ -81,8 +81,8 @@ def test_list(seed: Seed) -> None:
     # Text for text: the order of the keys inside and the decimals of the amount too.
     assert json.dumps({name: item[name] for name in ITEM}) == json.dumps(expected)
     assert list(item)[len(ITEM) :] == [
-        "status", "tags", "actual_amount", "actual_close_date", "lost_reason", "lost_reason_code", "next_step", "stage_entered_at",
-        "closed_at", "updated_at", "version",
+        "status", "tags", "actual_amount", "actual_close_date", "lost_reason", "lost_reason_code", "next_step", "external_id",
+        "stage_entered_at", "closed_at", "updated_at", "version",
     ]  # fmt: skip
 
 

@@ -47,6 +47,8 @@ def listed(*conditions: Condition, **more: Any) -> Question:
         (Condition("close_date", "isnull", (True,)), questions.LIST_SCANNED),
         (Condition("owner", "in", (ORG,)), questions.LIST_OWNER),
         (Condition("account", "in", (ORG,)), questions.LIST_ACCOUNT),
+        (Condition("external_id", "in", ("A1",)), questions.LIST_EXTERNAL_ID),
+        (Condition("external_id", "isnull", (True,)), questions.LIST_SCANNED),
         (Condition("amount", "gte", (Decimal(1),)), questions.LIST_SCANNED),
         (Condition("currency", "in", ("EUR",)), questions.LIST_SCANNED),
         (Condition("created_at", "lt", (NOW,)), questions.LIST_SCANNED),
@@ -145,6 +147,8 @@ def test_what_is_counted_by_scanning_is_dear() -> None:
 
     found = {kind: (lane(kind), lane(kind, SEARCH)) for kind in ("account", "contact", "user")}
     assert found == {"account": ("cheap", "dear"), "contact": ("cheap", "dear"), "user": ("cheap", "cheap")}
+    assert lane("account", Condition("external_id", "in", ("A1",))) == "cheap"
+    assert lane("account", Condition("external_id", "isnull", (True,))) == "dear"
     assert (lane("contact", field="email"), lane("contact", field="email", descending=False)) == ("cheap", "cheap")
     plain = delivery_log.page(ORG, ORG, (), 50, 0)
     assert (plain.rows.question.lane, plain.total.question.lane) == ("cheap", "dear")

@@ -12,7 +12,7 @@ def test_an_account_is_created_read_changed_and_deleted(org: Org) -> None:
     account = made(reply)
     path = f"{PATH}{account['id']}/"
     assert reply.headers["location"] == path
-    assert list(account) == ["id", "name", "domain", "custom_fields", "created_at", "updated_at", "version"]
+    assert list(account) == ["id", "name", "domain", "custom_fields", "external_id", "created_at", "updated_at", "version"]
     assert (account["name"], account["version"]) == ("Acme Corp", 1)
     changed = made(org.admin.patch(path, {"domain": None, "custom_fields": {"n": None, "m": 2}}), 200)
     assert (changed["domain"], changed["custom_fields"], changed["version"]) == (None, {"tier": "gold", "m": 2}, 2)

@@ -20,7 +20,7 @@ NOBODY = "00000000-0000-7000-8000-000000000999"
 def test_an_account_from_its_creation_to_its_end(org: Org) -> None:
     reply = org.admin.post(ACCOUNTS, {"name": " Acme Corp ", "domain": "acme.example", "custom_fields": {"tier": "gold"}})
     account = made(reply)
-    assert list(account) == ["id", "name", "domain", "custom_fields", "created_at", "updated_at", "version"]
+    assert list(account) == ["id", "name", "domain", "custom_fields", "external_id", "created_at", "updated_at", "version"]
     assert (account["name"], account["domain"], account["custom_fields"]) == ("Acme Corp", "acme.example", {"tier": "gold"})
     assert UUID(account["id"]).version == 7
     path = f"{ACCOUNTS}{account['id']}/"
@@ -113,7 +113,7 @@ def test_a_contact_from_its_creation_to_its_end(org: Org) -> None:
     }
     reply = org.admin.post(CONTACTS, body)
     contact = made(reply)
-    assert list(contact) == ["id", *body, "created_at", "updated_at", "version"]
+    assert list(contact) == ["id", *body, "external_id", "created_at", "updated_at", "version"]
     assert {name: contact[name] for name in body} == body
     path = f"{CONTACTS}{contact['id']}/"
     assert reply.headers["location"] == path

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import count
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -18,6 +19,7 @@ from app.settings import Settings
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, raw, refused
 from tests.support.server import Reply
 
+_numbers = count(1)
 DOCUMENT = openapi.document(create_app(Settings(database_url="postgresql://nowhere/none")))
 CLOSED = {"stage": "won", "actual_amount": "1", "actual_close_date": "2026-01-01"}
 
@@ -82,6 +84,9 @@ BODIES: dict[tuple[str, str], Json] = {
     ("post", "/api/opportunities/{id}/activities/"): {"type": "note", "subject": "A"},
     ("post", "/api/accounts/"): {"name": "A"},
     ("post", "/api/contacts/"): {"first_name": "A", "last_name": "B"},
+    ("put", "/api/opportunities/by-external-id/{value}/"): {"name": "A", **CLOSED},
+    ("put", "/api/accounts/by-external-id/{value}/"): {"name": "A"},
+    ("put", "/api/contacts/by-external-id/{value}/"): {"first_name": "A", "last_name": "B"},
     ("post", "/api/users/"): {"email": "someone@yours.com", "name": "A"},
     ("put", "/api/pipeline/"): {
         "stages": [
@@ -122,7 +127,7 @@ def sized(bound: Bound, size: int) -> Any:
         return {f"s{number}" if bound.keys[-1] == "transitions" else f"k{number}": [] for number in range(size)}
     if bound.word.endswith("Items"):
         return ",".join([sample(bound.schema["items"])] * size) if bound.parameter else [item(bound, n) for n in range(size)]
-    if bound.keys[-1] == "email":
+    if bound.keys[-1] in ("email", "owner_email"):
         return f"{'a' * 64}@{'.'.join(['b' * 63] * 4)}"[: size - 4] + ".com" if size > 64 else "x" * size
     return "https://example.com/".ljust(size, "x") if bound.keys[-1] == "url" else "x" * size
 
@@ -170,12 +175,31 @@ class Ground:
             return self.org.admin.get(f"{path}?{urlencode({str(bound.keys[0]): value}, quote_via=quote)}")
         if bound.keys[-1] == "stakeholder_ids":
             value = [self.contact] * size
+        self.name(str(bound.keys[0]), value)
+        if "{value}" in path:
+            path = path.replace(
+                "{value}", quote(value if bound.keys[-1] == "external_id" and value else f"A{next(_numbers)}", safe="")
+            )
         return self.org.admin.request(bound.method.upper(), path, self.body(bound, value))
+
+    def name(self, key: str, value: Any) -> None:
+        """See to it that there is a record of this name, if there can be one."""
+        match key:
+            case "account_external_id":
+                self.org.admin.post("/api/accounts/", {"name": "A", "external_id": value})
+            case "stakeholder_external_ids":
+                for one in value if isinstance(value, list) else [value]:
+                    self.org.admin.post("/api/contacts/", {"first_name": "A", "last_name": "B", "external_id": one})
+            case "owner_email":
+                self.org.admin.post("/api/users/", {"email": value, "name": "A"})
 
     def body(self, bound: Bound, value: Any) -> Json:
         body = deepcopy(BODIES.get((bound.method, bound.path), {}))
-        if bound.path in ("/api/opportunities/", "/api/opportunities/{id}/"):
+        deals = ("/api/opportunities/", "/api/opportunities/{id}/", "/api/opportunities/by-external-id/{value}/")
+        if bound.path in deals and bound.keys[0] != "account_external_id":
             body["account_id"] = self.account
+        if bound.keys[0] == "stakeholder_external_ids":
+            body["stakeholder_external_ids"] = [None]
         if "stage" in body:
             body |= {"lost_reason": LOST, "probability": OPEN}.get(str(bound.keys[0]), {})
         place: Any = body
