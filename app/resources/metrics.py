@@ -5,6 +5,7 @@ With several processes (``PROMETHEUS_MULTIPROC_DIR`` set before start) any of th
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import os
 from ipaddress import ip_address
@@ -18,7 +19,8 @@ from app.http import request_context, shared
 from app.http.operations import describe
 from app.http.problems import CHALLENGE, Refused
 from app.http.request_context import Http
-from app.resources import relay_metrics, webhook_metrics
+from app.reading.read_pool import ReadPool
+from app.resources import relay_metrics, schema_metrics, webhook_metrics
 
 FORWARDED = (
     b"forwarded", b"x-forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-", b"true-client-ip",
@@ -44,9 +46,14 @@ async def get_metrics(request: Http) -> ASGIResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    reads = shared.from_request(request).read_pool
-    body = generate_latest(registry) + await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
-    return ASGIResponse(body=body, media_type=CONTENT_TYPE_LATEST)
+    held = shared.from_request(request)
+    schema, read = await asyncio.gather(schema_metrics.exposition(held.schema), _read(held.read_pool))
+    return ASGIResponse(body=generate_latest(registry) + schema + read, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _read(reads: ReadPool) -> bytes:
+    """What the database says, one question at a time: the others are for requests."""
+    return await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
 
 
 def _admit(request: Http) -> None:

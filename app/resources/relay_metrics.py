@@ -22,6 +22,7 @@ SECONDS = 3.0
 GAUGES = {
     "relay_lag_events": ("events", "Events that the relay still has to publish to Kafka (a million at most)."),
     "relay_lag_seconds": ("seconds", "Age of the oldest of them; 0 if there is none."),
+    "relay_position": ("position", "The last position of the log that the relay has published."),
     "relay_unseen_seconds": ("unseen", "Seconds since a relay was last seen running; it reports every few seconds."),
 }
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psycopg
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from app.http import metrics
@@ -35,7 +36,7 @@ async def exposition(reads: ReadPool) -> bytes:
     try:
         async with asyncio.timeout(SECONDS):
             rows: Any = await reads.gauges(deliveries.GAUGES, {})
-    except (Unavailable, TimeoutError):
+    except (Unavailable, TimeoutError, psycopg.Error):
         return b""
     return metrics.exposition(_families(rows))
 

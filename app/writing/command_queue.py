@@ -17,6 +17,7 @@ from typing import Any
 from app.process.failures import Unavailable
 from app.writing.committer import MAX_BATCH, Committer
 from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.write_metrics import WriteMetrics
 
 CAPACITY = 2_000
 FRESH_SECONDS = 5.0
@@ -32,6 +33,7 @@ class CommandQueue:
         self._committer = committer
         self._capacity = capacity
         self._queue: deque[_Queued] = deque()
+        self._metrics = WriteMetrics(self._queue)
         self._idle = threading.Lock()  # the thread takes it to wait; the event loop, and nobody else, gives it back
         self._idle.acquire()
         self._waking = False
@@ -53,9 +55,11 @@ class CommandQueue:
         """
         assert self._loop is not None
         if self._closing or len(self._queue) >= self._capacity:
+            self._metrics.refused()
             raise Unavailable("Too many writes are waiting.")
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._queue.append((envelope, future))
+        self._metrics.queued()
         if not self._waking:  # once for all commands of this turn of the loop
             self._waking = True
             self._loop.call_soon(self._awaken)

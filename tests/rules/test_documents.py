@@ -25,7 +25,9 @@ from tests.support.sources import modules
 
 README = (ROOT / "README.md").read_text()
 DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+)
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -34,7 +36,7 @@ HEADINGS = ["Context", "Decision", "Measured", "Rejected"]
 
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
-PLACE = re.compile(r"(?:app|consumers|docs|domain|projections|tests|\.github)/[\w./+-]*")
+PLACE = re.compile(r"(?:app|consumers|deploy|docs|domain|projections|tests|\.github)/[\w./+-]*")
 TEST_IN_FILE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from app.main import create_app
+from app.process.children import wait_until
 from app.settings import Settings
+from tests.support.postgres import server_url
 from tests.support.scenarios import Org, errors, made, refused
-from tests.support.server import Client, Server
+from tests.support.server import Client, Server, serving
 
 
 @pytest.fixture
@@ -43,6 +48,23 @@ def test_requests_are_counted_by_route_and_not_by_what_clients_invent(org: Org, 
     assert org.id not in text
     assert 'route="(none)"' in text
     assert nobody.get("/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_a_schema_of_another_version_is_told_and_a_database_that_is_gone_tells_nothing(database_url: str) -> None:
+    """Whatever was found is held to be true for some seconds."""
+    with serving(database_url) as server, Client(server.port, None) as client:
+
+        def told() -> list[str]:
+            return re.findall(r"^schema_current (\S+)$", client.get("/metrics").body.decode(), re.MULTILINE)
+
+        assert told() == ["1.0"]
+        with psycopg.connect(database_url) as connection:
+            connection.execute("UPDATE read_models SET version = version + 1 WHERE name = 'forecast'")
+        assert wait_until(lambda: told() == ["0.0"], 30)
+        with psycopg.connect(server_url(), autocommit=True) as connection:
+            name = sql.Identifier(urlsplit(database_url).path[1:])
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        assert wait_until(lambda: told() == [], 30)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_the_lag_is_told_in_events_and_seconds(database_url: str, kafka: Kafka) 
             behind = metrics(server)
             assert behind["relay_lag_events"] == 3
             assert 0 < behind["relay_lag_seconds"] < 60
+            assert behind["relay_position"] == caught_up["relay_position"] == last
             with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
                 assert checkpoints.load(cursor, checkpoints.RELAY)[0] == last
 
@@ -70,4 +71,5 @@ def test_without_the_database_the_other_metrics_are_there(database_url: str) -> 
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
         with Client(server.port, None) as client:
             reply = client.get("/metrics")
-    assert (reply.status, "http_requests_in_flight" in reply.body.decode()) == (200, True)
+    text = reply.body.decode()
+    assert (reply.status, "http_requests_in_flight" in text, "webhook_deliveries_due" in text) == (200, True, False)

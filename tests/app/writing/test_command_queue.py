@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
 from app.process.children import wait_until
 from app.process.failures import Unavailable
@@ -34,6 +35,10 @@ def test_every_caller_of_the_writer_gets_the_answer_to_its_own_command(company: 
             assert isinstance(answer, Invalid)
 
 
+def measured(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0.0
+
+
 def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_database_url: str, company: Company) -> None:
     def waits_for_the_log() -> bool:
         with psycopg.connect(shared_database_url) as connection:
@@ -54,11 +59,15 @@ def test_a_full_queue_is_unavailable_and_what_is_queued_is_still_done(shared_dat
             calls += [asyncio.create_task(writer.execute(company.envelope(company.creation(f"Deal {n}")))) for n in range(1, 6)]
             rejected, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
             assert {type(call.exception()) for call in rejected} == {Unavailable}
+            assert await asyncio.to_thread(wait_until, lambda: measured("write_commands_waiting") == 3, 30)
+            assert measured("write_commands_refused_total") == refused + 2
             calls[1].cancel()  # a caller that hangs up does not take its command back
         answers = await asyncio.gather(*calls, return_exceptions=True)
         await writer.close()
+        assert await asyncio.to_thread(wait_until, lambda: measured("write_commands_waiting") == 0, 30)
         return list(answers)
 
+    refused = measured("write_commands_refused_total")
     answers = asyncio.run(scenario())
     assert [type(answer) for answer in answers] == [
         Outcome,
