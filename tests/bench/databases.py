@@ -12,6 +12,7 @@ import inspect
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, LiteralString
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import Connection, sql
 
+from projections.at_once import run_at_once
 from projections.registry import READ_MODELS
 from tests.bench import loader
 
@@ -69,8 +71,8 @@ def template(server_url: str, deals: int, report: Callable[[str], None]) -> str:
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
             server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             run("migrate", "--database-url", url).check_returncode()
-    _refresh(url, report)
     loader.load(url, deals, report)
+    _refresh(url, report)
     return name
 
 
@@ -79,24 +81,31 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _refresh(url: str, report: Callable[[str], None]) -> None:
-    """Rebuild read models that code of another text has written."""
+    """Rebuild read models that lack what was loaded, or that code of another text has written."""
     modules = sorted(
         {type(model).__module__ for model in READ_MODELS} | {f"projections.forecast.{name}" for name in ("folding", "money")}
     )
     text = "".join(inspect.getsource(importlib.import_module(module)) for module in modules)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     with connect(url) as connection:
-        connection.execute("CREATE SCHEMA IF NOT EXISTS bench")
         connection.execute("CREATE TABLE IF NOT EXISTS bench.models (fingerprint text)")
-        row = connection.execute("SELECT fingerprint FROM bench.models").fetchone()
-        if row is not None and row[0] != fingerprint:
-            report("rebuilding the read models, whose code has changed")
-            if (done := run("rebuild", "--all", "--database-url", url)).returncode:
-                raise RuntimeError(f"the rebuild failed: {done.stderr}")
-            connection.execute("VACUUM (FREEZE, ANALYZE)")
-        if row is None or row[0] != fingerprint:
-            connection.execute("DELETE FROM bench.models")
-            connection.execute("INSERT INTO bench.models VALUES (%s)", (fingerprint,))
+        if connection.execute("SELECT fingerprint FROM bench.models").fetchone() == (fingerprint,):
+            return
+        report("rebuilding the read models")
+        began = time.monotonic()
+        if (done := run("rebuild", "--all", "--database-url", url)).returncode:
+            raise RuntimeError(f"the rebuild failed: {done.stderr}")
+        report(f"rebuilt in {time.monotonic() - began:,.0f} s")
+        connection.execute("DELETE FROM bench.models")
+        connection.execute("INSERT INTO bench.models VALUES (%s)", (fingerprint,))
+        found = connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relpages DESC"
+        )
+        tables = [sql.Identifier("public", table) for (table,) in found]
+        vacuum = [sql.SQL("VACUUM (FREEZE, ANALYZE) {}").format(table) for table in tables]
+        run_at_once(connection, url, os.cpu_count() or 1, vacuum)
+        connection.execute("CHECKPOINT")
+        report(f"vacuumed after {time.monotonic() - began:,.0f} s")
 
 
 def copy(server_url: str, source: str, name: str) -> str:

@@ -16,7 +16,8 @@ from uuid import UUID
 import psycopg
 
 from tests.bench import load
-from tests.bench.loader import OPEN, Loaded, loaded
+from tests.bench.history import OPEN
+from tests.bench.loader import Loaded, loaded
 
 ROOT = "/api/opportunities/"
 CONNECTIONS = 8
