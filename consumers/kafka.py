@@ -7,17 +7,19 @@ that makes it many times slower.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
 from kafka.errors import KafkaError
+from kafka.net.sasl import get_sasl_mechanism
 from kafka.partitioner import murmur2
 from kafka.record import util
 
+from consumers import kafka_diagnosis
 from consumers.kafka_settings import MAX_MESSAGE_BYTES, Kafka, NoChecksum
 from consumers.message import Headers
 
@@ -28,6 +30,12 @@ LEAVE_MS = 2_000
 LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
 HEARTBEATS_A_SESSION = 6
+
+Client = TypeVar("Client")
+
+
+class Unusable(errors.KafkaConnectionError):  # type: ignore[misc]  # the library has no types
+    """No broker can be used; the reason is a sentence that names the setting."""
 
 
 class Sent(Protocol):
@@ -121,7 +129,7 @@ def producer(config: Kafka) -> Producer:
         "delivery_timeout_ms": config.request_timeout_ms * 2,
         "allow_auto_create_topics": False,
     }
-    return cast("Producer", KafkaProducer(**_options(config), **options))
+    return _connected(config, lambda: cast("Producer", KafkaProducer(**_options(config), **options)))
 
 
 def abandon(producer: Producer) -> None:
@@ -149,7 +157,7 @@ def consumer(config: Kafka, group: str | None = None) -> Consumer:
             "session_timeout_ms": config.session_timeout_ms,
             "heartbeat_interval_ms": config.session_timeout_ms // HEARTBEATS_A_SESSION,
         }
-    return cast("Consumer", KafkaConsumer(**_options(config), **options))
+    return _connected(config, lambda: cast("Consumer", KafkaConsumer(**_options(config), **options)))
 
 
 def leave(consumer: Consumer) -> None:
@@ -162,7 +170,19 @@ def leave(consumer: Consumer) -> None:
 
 
 def admin(config: Kafka) -> Admin:
-    return cast("Admin", KafkaAdminClient(**_options(config)))
+    return _connected(config, lambda: cast("Admin", KafkaAdminClient(**_options(config))))
+
+
+def _connected(config: Kafka, connect: Callable[[], Client]) -> Client:
+    """What ``connect`` makes. Raises ``Unusable`` if it cannot and the reason is found, else what the library raises."""
+    try:
+        return connect()
+    except KafkaError as error:
+        options = _options(config)
+        found = kafka_diagnosis.problem(config, lambda: get_sasl_mechanism(config.mechanism)(**options))
+        if found is None:
+            raise
+        raise Unusable(found) from error
 
 
 @lru_cache(maxsize=10_000)

@@ -65,13 +65,16 @@ class NoChecksum(Exception):
 
 def is_kafkas(error: BaseException) -> bool:
     """Whether an exception is one of the Kafka library's, without importing it."""
-    return type(error).__module__ == "kafka.errors"
+    return any(kind.__module__ == "kafka.errors" for kind in type(error).__mro__)
 
 
 def reason(error: BaseException) -> str:
     """One line for people: the library's errors repeat whole requests and internal names."""
     name = type(error).__name__
-    text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ")[:200].rstrip(".")
+    text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ").rstrip(".")
+    if name == "Unusable":
+        return text
+    text = text[:200]
     if text.startswith("Unable to bootstrap from"):
         servers = re.sub(r"[\[\]']", "", text.removeprefix("Unable to bootstrap from "))
         return f"no broker answers at {servers}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password"
