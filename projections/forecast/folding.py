@@ -15,7 +15,7 @@ from typing import NamedTuple
 from domain.sql_cursor import SqlCursor
 from projections.forecast import AMOUNTS, AMOUNTS_OF_OWNERS, COLUMNS, SUMS
 
-EVERY, OFTEN = 256, 64
+EVERY, OFTEN = 1024, 64
 _LAST = 2**63 - 1
 """Said too, because a range between two bounds is taken for narrow by the planner, and found by its index."""
 
@@ -100,7 +100,7 @@ MOVEMENTS = Sums(
 )
 OWNERS = Sums(
     "forecast_owners",
-    ("org_id", "grain", "period", "owner_id", *_PLACE),
+    ("org_id", "owner_id", "grain", "period", *_PLACE),
     AMOUNTS_OF_OWNERS,
     (
         _part("true", grain="'month'", period=_DURING, owner_id="e.owner_id", day=_MONTH),

@@ -16,6 +16,7 @@ DIGESTS = {
     "0010_webhook_queues": "05d453a09821e4fb",
     "0011_senders_told_later": "1835d80dc925a5be",
     "0012_terms": "55e1d04f92946267",
+    "0013_forecast_views": "7fd8c3c1ef0c3712",
 }
 """By migration, the first half of its file's SHA-256. Add a line for a new file; write a new file instead of changing one."""
 

@@ -86,7 +86,8 @@ def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection
     create(company, 3, 1)
     assert point(connection) is None
     assert beyond(connection) == 3
-    create(company, 2 * EVERY, 7)
+    skip_to_a_fold(connection, 20)
+    create(company, 2 * OFTEN, 7)
     row = connection.execute("SELECT max(notification_id) FROM opportunities_events").fetchone()
     assert row is not None
     assert point(connection) == row[0] - row[0] % EVERY > EVERY
@@ -94,7 +95,7 @@ def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection
     assert beyond(connection, OFTEN) == row[0] % OFTEN
     for often, which in ((EVERY, "<"), (OFTEN, "=")):
         folded = f"SELECT sum(n) FROM forecast_folded_balances WHERE period {which} 'infinity' AND grain = 'month'"
-        assert connection.execute(folded.encode()).fetchone() == (2 * EVERY + 3 - beyond(connection, often),)
+        assert connection.execute(folded.encode()).fetchone() == (2 * OFTEN + 3 - beyond(connection, often),)
 
 
 def test_events_of_other_records_fold_too(company: Company, connection: psycopg.Connection[Any]) -> None:
@@ -140,21 +141,25 @@ def test_a_transaction_that_fails_folds_nothing(company: Company, connection: ps
 
 
 def test_a_rebuild_folds_as_far_as_the_log_says(company: Company, database_url: str) -> None:
-    create(company, EVERY + 9, 20)
+    create(company, 9, 3)
     with psycopg.connect(database_url, autocommit=True) as connection:
+        skip_to_a_fold(connection, 4)
+        create(company, 20, 5)
         before, to = sums(connection), point(connection)
         assert to is not None
         assert verify(database_url) == []
         rebuild(database_url, ["forecast"])
         assert (sums(connection), point(connection)) == (before, to)
-        create(company, EVERY, 20)
-        assert point(connection) == to + EVERY
+        skip_to_a_fold(connection, 4)
+        create(company, 20, 5)
+        assert point(connection) == to + 2 * EVERY
     assert verify(database_url) == []
 
 
 def test_verify_finds_a_fold_point_that_the_log_does_not_say(company: Company, database_url: str) -> None:
-    create(company, EVERY, 64)
     with psycopg.connect(database_url, autocommit=True) as connection:
+        skip_to_a_fold(connection, 4)
+        create(company, 9, 3)
         connection.execute("UPDATE forecast_fold SET position = position - 1 WHERE every = %s", (EVERY,))
     assert [difference.table for difference in verify(database_url)] == ["forecast_fold"]
     rebuild(database_url, ["forecast"])
