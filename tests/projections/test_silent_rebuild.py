@@ -90,3 +90,18 @@ def test_a_verify_that_meets_silence_with_the_log_in_hand_lets_go_of_it(database
     company.deal("Later")
     proxy.silent = False
     assert verify(proxy.url) == []
+
+
+@pytest.mark.long
+def test_a_worker_that_meets_silence_ends_the_rebuild(database_url: str, proxy: Proxy, company: Company) -> None:
+    """A process of its own doubts a silent server after half a minute, as they all do outside of tests; one that begins then
+    cannot connect."""
+    proxy.point = b"COPY "
+    proxy.at_commit.append("silence")
+    with pytest.raises(psycopg.OperationalError) as failed:
+        rebuild(proxy.url, NAMES, workers=2)
+    explained = explain(failed.value)
+    assert explained is not None
+    assert explained[0].startswith("PostgreSQL cannot be used: it does not answer")
+    assert wait_until(lambda: not held(database_url, LOCK), 30)
+    assert verify(database_url) == []

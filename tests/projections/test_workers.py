@@ -93,6 +93,11 @@ def test_many_workers_fill_the_demo(demo_url: str) -> None:
     assert verify(demo_url, workers=1) == []
 
 
+def test_a_short_log_is_for_one_worker_and_a_long_one_for_as_many_as_there_are_cores() -> None:
+    assert workers.number(workers.WORTHWHILE - 1) == 1
+    assert 1 <= workers.number(10**9) <= min(os.cpu_count() or 1, workers.MOST)
+
+
 def test_spans_are_all_streams_each_once_and_about_as_long(demo_url: str) -> None:
     with psycopg.connect(demo_url) as connection, connection.cursor() as cursor:
         head = event_store.head(cursor)
