@@ -1,0 +1,154 @@
+"""The cells of a row as values of fields, by a mapping; what is wrong with them is told by column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from app.importing import date_form, number_form
+from app.importing.date_form import Moment
+from app.importing.faults import Fault
+from app.importing.number_form import Mark
+from app.importing.options import Made, Options, Source, zone
+from app.importing.profile import text_of
+from app.importing.separated import Row
+from domain.custom_field import Definition
+
+_PLACES = re.compile(r"\{([^{}]+)\}")
+TRUE = {"true", "yes", "1", "ja", "oui", "si", "sí", "wahr", "vrai", "y", "x"}
+FALSE = {"false", "no", "0", "nein", "non", "falsch", "faux", "n"}
+Cell = Callable[[Sequence[Any]], Any]
+
+
+class Cells:
+    """Reads the rows of one file. ``row`` goes to one of them; faults of the row gather in ``faults``."""
+
+    def __init__(self, columns: Sequence[str], options: Options) -> None:
+        place = {name: number for number, name in enumerate(columns)}
+        self._sources = {name: _getter(source, place) for name, source in options.mapping.items()}
+        self._names = {name: _title(name, source) for name, source in options.mapping.items()}
+        self._defaults = options.defaults
+        self._values = options.values
+        self._mark: Mark = number_form.mark_of(options.locale)
+        self._order = options.date_order
+        self._zone: tzinfo = zone(options.time_zone) or UTC
+        self._width = len(columns)
+        self.row = Row(0, [])
+        self.faults: list[Fault] = []
+
+    def turn_to(self, row: Row) -> None:
+        self.row, self.faults = row, []
+        if len(row.cells) > self._width:
+            extra = text_of(row.cells[self._width])
+            self.faults.append(Fault.at(row.line, f"Column {self._width + 1}", extra, "There is no header for this value."))
+
+    def has(self, field: str) -> bool:
+        return field in self._sources or field in self._defaults
+
+    def fields(self) -> list[str]:
+        return [*self._sources, *(name for name in self._defaults if name not in self._sources)]
+
+    def raw(self, field: str) -> Any:
+        """The cell, or the default for an empty one; "" if there is neither."""
+        cell = self._sources[field](self.row.cells) if field in self._sources else ""
+        if cell is None or (isinstance(cell, str) and not cell.strip()):
+            return self._defaults.get(field, "")
+        return cell
+
+    def fault(self, field: str, message: str) -> None:
+        column = self._names.get(field, field)
+        self.faults.append(Fault.at(self.row.line, column, text_of(self.raw(field)), message))
+
+    def text(self, field: str) -> str | None:
+        """A text on one line, with what the options say that it means; None if there is none."""
+        text = " ".join(text_of(self.raw(field)).split())
+        meanings = self._values.get(field)
+        if meanings is not None and text in meanings:
+            text = meanings[text].strip()
+        return text or None
+
+    def long_text(self, field: str) -> str | None:
+        return text_of(self.raw(field)) or None
+
+    def words(self, field: str) -> tuple[str, ...]:
+        """The parts of a text that has several, separated by commas or semicolons."""
+        parts = [" ".join(part.split()) for part in re.split(r"[,;]", text_of(self.raw(field)))]
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+    def number(self, field: str) -> Decimal | None:
+        cell = self.raw(field)
+        if isinstance(cell, str) and not cell.strip():
+            return None
+        found = number_form.number(cell, self._mark)
+        if found is None:
+            self.fault(field, f"This is no number with the decimal mark {self._mark!r}.")
+        return found
+
+    def moment(self, field: str) -> Moment | None:
+        cell = self.raw(field)
+        if isinstance(cell, str) and not cell.strip():
+            return None
+        found = date_form.moment(cell, self._order, self._zone, serials=True)
+        if found is None:
+            self.fault(field, f"This is no date, such as 2026-06-30, or {_EXAMPLES[self._order]}.")
+        return found
+
+    def truth(self, field: str) -> bool | None:
+        cell = self.raw(field)
+        if isinstance(cell, bool):
+            return cell
+        word = text_of(cell).lower()
+        if word in TRUE or word in FALSE:
+            return word in TRUE
+        if word:
+            self.fault(field, "This is neither true nor false.")
+        return None
+
+    def custom(self, field: str, definition: Definition | None) -> Any:
+        """The JSON value of a custom field, by the type of its definition."""
+        match definition.type if definition else "textarea":
+            case "number":
+                number = self.number(field)
+                return None if number is None else int(number) if number == number.to_integral_value() else float(number)
+            case "date":
+                moment = self.moment(field)
+                return moment.day.isoformat() if moment else None
+            case "checkbox":
+                return self.truth(field)
+            case "multiselect":
+                return list(self.words(field)) or None
+            case "textarea":
+                return self.long_text(field)
+            case _:
+                return self.text(field)
+
+
+_EXAMPLES: Mapping[str, str] = {"ymd": "2026/6/30", "mdy": "6/30/2026", "dmy": "30/6/2026"}
+
+
+def _getter(source: Source, place: Mapping[str, int]) -> Cell:
+    if isinstance(source, str):
+        number = place[source]
+        return lambda cells: cells[number]
+    if source.template is None:
+        return lambda _: source.value or ""
+    parts = _PLACES.split(source.template)
+
+    def filled(cells: Sequence[Any]) -> str:
+        """Nothing if every column in it is empty."""
+        values = [text_of(cells[place[part]]) for part in parts[1::2]]
+        if not any(values):
+            return ""
+        return "".join(values[number // 2] if number % 2 else part for number, part in enumerate(parts))
+
+    return filled
+
+
+def _title(name: str, source: Source) -> str:
+    if isinstance(source, str):
+        return source
+    assert isinstance(source, Made)
+    return ", ".join(source.columns()) or name

@@ -1,0 +1,33 @@
+"""What is wrong with a file or with a row of it, by line and column, and the bounds of files."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MAX_BYTES = 2 * 1024**3
+MAX_COLUMNS = 1_000
+MAX_CELL = 32 * 1024
+"""Characters of a cell."""
+SHOWN = 100
+"""Characters of a value that a fault repeats."""
+
+
+class Fault(Struct, frozen=True):
+    """``line`` counts from 1, as an editor or a spreadsheet does; 0 is the whole file. ``column`` is the column's name."""
+
+    line: int
+    column: str
+    value: str
+    message: str
+
+    @classmethod
+    def at(cls, line: int, column: str, value: str, message: str) -> Fault:
+        return cls(line, column, value if len(value) <= SHOWN else f"{value[:SHOWN]}…", message)
+
+
+class Unreadable(Exception):
+    """The file cannot be read from this line on."""
+
+    def __init__(self, message: str, line: int = 0, column: str = "") -> None:
+        super().__init__(message)
+        self.fault = Fault(line, column, "", message)
