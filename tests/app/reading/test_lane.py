@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import statistics
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
@@ -225,6 +227,21 @@ def test_who_hangs_up_has_nothing_left_running_or_waiting(orgs: tuple[Server, Or
         assert wait_until(lambda: dear(ours) == (0, 0), 5)
     assert measured(ours, f'http_request_duration_seconds_count{{method="GET",route="{ROUTE}",status="499"}}') == 4
     assert theirs.admin.get(WATERFALL).status == 200
+
+
+def test_a_question_is_gone_within_a_second_after_its_client_hung_up(orgs: tuple[Server, Org, Org], database_url: str) -> None:
+    """Mostly, so that a machine with other work to do does not make it red."""
+    server, ours, _ = orgs
+    took = []
+    with waterfalls_wait(database_url):
+        for _ in range(5):
+            with ExitStack() as stack:
+                send(stack, server, ours.token, WATERFALL)
+                assert wait_until(lambda: held_up(database_url) == 1, 10)
+            began = time.monotonic()
+            assert wait_until(lambda: held_up(database_url) == 0, 10)
+            took.append(time.monotonic() - began)
+    assert statistics.median(took) < 1, took
 
 
 @pytest.mark.parametrize("orgs", [{"OPPORTUNITIES_SHUTDOWN_TIMEOUT_S": "1"}], indirect=True)
