@@ -42,6 +42,13 @@ def versions(table: Table, found: str) -> str:
     return f"(SELECT {a}.* FROM ({found}) k CROSS JOIN LATERAL ({row}) {a})"
 
 
+def current(table: Table, found: str) -> str:
+    """As ``versions``, by the ``id`` alone, of the versions of now: many of which were only passed over have cost no row."""
+    name, a = table
+    row = f"SELECT {a}.* FROM {name} {a} WHERE {a}.id = k.id AND {a}.valid_to = 'infinity' OFFSET 0"
+    return f"(SELECT {a}.* FROM ({found}) k CROSS JOIN LATERAL ({row}) {a})"
+
+
 def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str) -> str:
     """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
     number of rows asked for, ``part`` that and where they begin, as SQL."""

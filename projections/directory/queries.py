@@ -135,6 +135,8 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total
         parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
         walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
         source = sources.page(TABLE, parts, walk, order, shown, asked)
+    if offset:
+        source = sources.current(TABLE, f"SELECT k.id FROM {source} k")
     records = f"string_agg(d.doc, ',' ORDER BY {order})::varchar"
     text = f"{total.tables} SELECT {total.first}{records}, {total.counted} FROM {source} d"
     return SqlStatement(text, params | total.params, _question(query))

@@ -53,6 +53,8 @@ ALONG = frozenset({"id", "owner", "owner_email", "account", "stage", "status", "
 """Fields whose comparisons are made while deals are read in the order of a list."""
 SHEET = frozenset(COLUMNS) - {"next_step", "external_id"} | {"owner_email"}
 """Fields that the sheet has, which is the index that tells most of all deals."""
+PAST_SHEET = SHEET - {"name", "owner_email"}
+"""Fields that the index has that tells most of all versions."""
 
 
 def to_sql(condition: Condition, name: str, params: dict[str, Any], *, at: str = "as_of", of_few: bool = False) -> str:

@@ -17,7 +17,7 @@ from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
 from projections.kept import Total
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, items, list_query, orderings
-from projections.opportunities.conditions import ALONG, COLUMNS, SHEET, to_sql
+from projections.opportunities.conditions import ALONG, COLUMNS, PAST_SHEET, SHEET, to_sql
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
 
@@ -121,21 +121,20 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
             walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
         return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked), params)
     text = " AND ".join([first, *texts])
+    if _is_on_sheet(query) and (query.as_of is not None or list_query.asks_for_order(query) is not None):
+        return SqlStatement(_sorted(text, query, shown), params)
     if query.as_of is not None:
         found = f"(SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order_by(query.keys)} {shown})"
-    elif list_query.asks_for_order(query) is not None and _is_on_sheet(query):
-        return SqlStatement(_sorted(text, query, shown), params)
-    else:
-        found = orderings.first(text, query.keys, shown, through, within=within)
-    if not offset:
-        return SqlStatement(found, params)
-    return SqlStatement(sources.versions(TABLE, f"SELECT k.id, k.version FROM {found} k"), params)
+        return SqlStatement(found if not offset else sources.versions(TABLE, f"SELECT k.id, k.version FROM {found} k"), params)
+    found = orderings.first(text, query.keys, shown, through, within=within)
+    return SqlStatement(found if not offset else sources.current(TABLE, f"SELECT k.id FROM {found} k"), params)
 
 
 def _is_on_sheet(query: OpportunityListQuery) -> bool:
-    """Whether the sheet has all that a list of the present filters and orders by."""
-    filtered = all(one.field in SHEET and one.custom_type is None and one.operator != "icontains" for one in query.conditions)
-    return filtered and all(key.field in SHEET for key in query.keys)
+    """Whether the sheet has all that a list filters and orders by."""
+    sheet = SHEET if query.as_of is None else PAST_SHEET
+    filtered = all(one.field in sheet and one.custom_type is None and one.operator != "icontains" for one in query.conditions)
+    return filtered and all(key.field in sheet for key in query.keys)
 
 
 def _on_sheet(condition: str) -> str:
@@ -144,7 +143,9 @@ def _on_sheet(condition: str) -> str:
 
 
 def _sorted(condition: str, query: OpportunityListQuery, part: str) -> str:
-    return sources.versions(TABLE, f"SELECT o.id, o.version FROM {_on_sheet(condition)} ORDER BY {order_by(query.keys)} {part}")
+    # Of the past, the sheet is in the order of most lists.
+    source = _on_sheet(condition) if query.as_of is None else f"opportunities o WHERE {condition}"
+    return sources.versions(TABLE, f"SELECT o.id, o.version FROM {source} ORDER BY {order_by(query.keys)} {part}")
 
 
 def _by_external_id(query: OpportunityListQuery, texts: Sequence[str]) -> str | None:
