@@ -12,9 +12,10 @@ COPY app app
 COPY consumers consumers
 COPY domain domain
 COPY projections projections
-RUN uv pip install --system --no-deps . && useradd --system opportunities
+RUN uv pip install --system --no-deps . && useradd --system --uid 10001 opportunities
 
-USER opportunities
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001
 EXPOSE 8000
 ENV OPPORTUNITIES_HOST=0.0.0.0
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \

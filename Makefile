@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres test-kafka test-clients test-browser check mutants fix bench lock help
+.PHONY: setup run test test-postgres test-kafka test-clients test-browser test-deploy check mutants fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -30,6 +30,11 @@ test-clients: .venv/complete ## generate clients of the API and type-check them,
 
 test-browser: .venv/complete ## use the API from a page of another origin in a real browser; needs Chromium (Debian: apt-get install chromium)
 	@$(PY) -m pytest -m browser tests/clients $(ARGS)
+
+test-deploy: .venv/complete ## check deploy/ with what reads it: promtool, systemd-analyze, kubectl and Kubernetes' schemas, which it fetches once
+	@$(PY) -c 'import kubernetes_validate' 2>/dev/null \
+		|| $(PY) -m pip install --quiet --disable-pip-version-check 'kubernetes-validate==1.37.0'
+	@$(PY) -m pytest tests/deploy $(ARGS)
 
 check: .venv/complete ## format, lint, types, import layers, dead dependencies, tests
 	@$(BIN)/ruff format --check $(SOURCES)
