@@ -42,10 +42,18 @@ say 'the image: a user without rights, and a root that it need not write'
 docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges opportunities --help >/dev/null
 
 say 'what is killed comes back with what it had'
+# From outside: after `docker kill` Docker takes a container for one that somebody stopped.
 for service in api relay webhooks postgres kafka; do
-    docker kill --signal KILL "$(docker compose ps --quiet $service)" >/dev/null
+    sudo kill -KILL "$(docker inspect --format '{{.State.Pid}}' "$(docker compose ps --quiet $service)")"
 done
-docker compose up --no-build --wait --wait-timeout 300
+end=$((SECONDS + 180))
+for service in api relay webhooks postgres kafka; do
+    id=$(docker compose ps --all --quiet $service)
+    until docker inspect --format '{{.State.Health.Status}} {{.RestartCount}}' "$id" | grep -q '^healthy [1-9]'; do
+        if [ $SECONDS -gt $end ]; then echo "$service did not come back" >&2; exit 1; fi
+        sleep 1
+    done
+done
 [ "$(api "$url/opportunities/$deal/" | field stage)" = won ]
 docker compose exec -T relay opportunities relay --check
 
