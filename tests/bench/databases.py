@@ -57,12 +57,16 @@ def pgbench() -> str:
     return "pgbench"
 
 
+def template_name(deals: int) -> str:
+    return f"{PREFIX}{deals}_v{loader.VERSION}"
+
+
 def template(server_url: str, deals: int, report: Callable[[str], None]) -> str:
     """The name of a database with that many deals, loaded now or before; an interrupted load goes on.
 
     Its events are kept as long as the loader's version is the same; read models of other code are rebuilt from them.
     """
-    name = f"{PREFIX}{deals}_v{loader.VERSION}"
+    name = template_name(deals)
     url = at(server_url, name)
     with connect(server_url) as server:
         for (old,) in server.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (f"{PREFIX}{deals}\\_%",)):

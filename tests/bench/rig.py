@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from tests.bench.workload import CONNECTIONS, ROOT, Workload, windows
 
 GROWTH = 10
 """How many times more deals the large database holds."""
+LONGEST_SECONDS = 60.0
+"""Of a sample, however slow the machine is."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +175,17 @@ class Rig:
     ) -> Sample:
         """The rate of a server under load."""
         roots = {"server": server.pid, "PostgreSQL": self.running["PostgreSQL"]}
-        before = accounting.cpu(roots)
-        result = load.run(server.port, requests, connections=connections, seconds=seconds or self.seconds, expect=expect)
-        after = accounting.cpu(roots)
-        cpu = {name: (after[name] - before[name]) / max(1, result.completed) * 1e6 for name in roots}
-        return Sample(result.rate, "/s", result.p50 * 1e3, result.p99 * 1e3, cpu)
+
+        def take(time: float) -> Sample | None:
+            before = accounting.cpu(roots)
+            result = load.run(server.port, requests, connections=connections, seconds=time, expect=expect)
+            after = accounting.cpu(roots)
+            if not result.latencies:
+                return None
+            cpu = {name: (after[name] - before[name]) / result.completed * 1e6 for name in roots}
+            return Sample(result.rate, "/s", result.p50 * 1e3, result.p99 * 1e3, cpu)
+
+        return long_enough(seconds or self.seconds, take)
 
     def pgbench(self, script: str, connections: int) -> Sample:
         """Transactions per second of pgbench on the database of ours."""
@@ -189,31 +198,60 @@ class Rig:
             f"--file={path}",
             f"--client={connections}",
         ]
-        command += [f"--jobs={servers.WORKERS}", f"--time={max(1, round(self.seconds))}", self.url]
-        before = accounting.cpu(self.running)["PostgreSQL"]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        used = accounting.cpu(self.running)["PostgreSQL"] - before
-        numbers = {line.split(" = ")[0]: line.split(" = ")[1].split()[0] for line in output.splitlines() if " = " in line}
-        rate, p50 = float(numbers["tps"]), float(numbers["latency average"])
-        return Sample(rate, "/s", p50, None, {"PostgreSQL": used / (rate * max(1, round(self.seconds))) * 1e6})
+
+        def take(time: float) -> Sample | None:
+            given = [f"--jobs={servers.WORKERS}", f"--time={round(time)}", self.url]
+            before = accounting.cpu(self.running)["PostgreSQL"]
+            output = subprocess.run([*command, *given], check=True, capture_output=True, text=True).stdout
+            used = accounting.cpu(self.running)["PostgreSQL"] - before
+            return of_pgbench(output, used)
+
+        return long_enough(max(1, self.seconds), take)
 
     def loop(self) -> Sample:
         """Pages per second of the list's SELECT in one bare loop per core."""
         roots = {"PostgreSQL": self.running["PostgreSQL"]} | {f"loop {n}": p.pid for n, p in enumerate(self.loops)}
-        before = accounting.cpu(roots)
-        for process in self.loops:
-            assert process.stdin is not None
-            process.stdin.write(f"{self.seconds}\n")
-            process.stdin.flush()
-        done = 0
-        for process in self.loops:
-            assert process.stdout is not None
-            done += int(process.stdout.readline())
-        after = accounting.cpu(roots)
-        used = {name: (after[name] - before[name]) / done * 1e6 for name in roots}
-        loops = sum(value for name, value in used.items() if name != "PostgreSQL")
-        rate = done / self.seconds
-        return Sample(rate, "/s", 1e3 * len(self.loops) / rate, None, {"loops": loops, "PostgreSQL": used["PostgreSQL"]})
+
+        def take(time: float) -> Sample | None:
+            before = accounting.cpu(roots)
+            for process in self.loops:
+                assert process.stdin is not None
+                process.stdin.write(f"{time}\n")
+                process.stdin.flush()
+            done = 0
+            for process in self.loops:
+                assert process.stdout is not None
+                done += int(process.stdout.readline())
+            after = accounting.cpu(roots)
+            if not done:
+                return None
+            used = {name: (after[name] - before[name]) / done * 1e6 for name in roots}
+            loops = sum(value for name, value in used.items() if name != "PostgreSQL")
+            return Sample(
+                done / time, "/s", 1e3 * len(self.loops) * time / done, None, {"loops": loops, "PostgreSQL": used["PostgreSQL"]}
+            )
+
+        return long_enough(self.seconds, take)
+
+
+def long_enough(seconds: float, take: Callable[[float], Sample | None]) -> Sample:
+    """A sample in which something was done. The time of a sample begins before its clients are connected, and a machine may be so
+    slow that it is over before any of them has an answer: then the next one is given twice as long."""
+    while seconds <= LONGEST_SECONDS:
+        if (sample := take(seconds)) is not None:
+            return sample
+        seconds *= 2
+    raise TimeoutError(f"nothing was done within {seconds / 2:g} s: this machine is too slow, or too busy, to measure on")
+
+
+def of_pgbench(output: str, used: float) -> Sample | None:
+    """What pgbench prints, with the CPU of PostgreSQL; nothing if its time was over before any transaction ended: then it prints
+    no rate."""
+    done = re.search(r"transactions actually processed: (\d+)", output)
+    rate, latency = (re.search(rf"^{name} = ([\d.]+)", output, re.MULTILINE) for name in ("tps", "latency average"))
+    if done is None or not int(done[1]) or rate is None or latency is None:
+        return None
+    return Sample(float(rate[1]), "/s", float(latency[1]), None, {"PostgreSQL": used / int(done[1]) * 1e6})
 
 
 def _missing(theirs: Any, ours: Any, where: str) -> str:

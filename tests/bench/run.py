@@ -18,7 +18,8 @@ for themselves or compare a process with itself; their microseconds are per even
 ``--only``; the lines on closes need the relay's and the webhooks' first, and make them where they are not asked for.
 
 The first run loads 100,000 deals, and 1,000,000 to see growth, through the domain, and keeps them in the data folder
-for the next. The exit code is 1 if a bar is missed.
+for the next; how long all of it will take is said first, and ``--no-large`` does without the large database. On a slow machine a
+sample takes longer until there is something to count. The exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import re
 import signal
 import statistics
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -38,9 +40,9 @@ from itertools import groupby
 from pathlib import Path
 
 from app.dev.postgres import Postgres
-from tests.bench import accounting, databases
+from tests.bench import accounting, databases, expected
 from tests.bench.measures import MEASURES, Measure
-from tests.bench.rig import Rig, Sample
+from tests.bench.rig import GROWTH, Rig, Sample
 
 WARM_UP = 0.3
 TUNING = {"shared_buffers": "2GB", "max_wal_size": "4GB", "random_page_cost": "1.1"}
@@ -202,7 +204,9 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
     parser = ArgumentParser(prog="make bench", description="Measure the product. See the head of tests/bench/run.py.")
     names = [one.name for one in MEASURES]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"only this measure: {', '.join(names)}")
-    parser.add_argument("--large-only", action="store_true", help="only what needs the large database")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--large-only", action="store_true", help="only what needs the large database")
+    sizes.add_argument("--no-large", action="store_true", help="not what needs the large database, which takes long to load")
     parser.add_argument("--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each side of a measure in a round")
@@ -212,18 +216,36 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
     return parser.parse_args(given)
 
 
+def chosen(options: Namespace) -> list[Measure]:
+    sizes = {True, False} - ({False} if options.large_only else set()) - ({True} if options.no_large else set())
+    return [one for one in MEASURES if one.name in (options.only or [one.name]) and one.large in sizes]
+
+
+def _expect(options: Namespace, measures: Sequence[Measure], url: str) -> None:
+    """Say how long it will take, before anything does."""
+    sizes = [options.deals, options.deals * GROWTH] if any(one.large for one in measures) else [options.deals]
+    loading = sum(expected.to_load(url, deals) for deals in sizes)
+    _report(expected.told(measures, options.rounds, options.seconds, options.deals, loading, expected.slowness()))
+
+
 def main(given: Sequence[str] | None = None) -> int:
     options = arguments(given)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    measures = [one for one in MEASURES if one.name in (options.only or [one.name]) and (one.large or not options.large_only)]
+    measures = chosen(options)
+    if not measures:
+        _report("nothing to measure: --only names what --large-only or --no-large leaves out")
+        return 2
     options.data_dir.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
             url = stack.enter_context(postgres(options.database_url, options.data_dir))
+            _expect(options, measures, url)
+            began = time.monotonic()
             rig = Rig(stack, url, options.data_dir, deals=options.deals, seconds=options.seconds, report=_report)
             rig.prepare(large=any(one.large for one in measures))
             rows = measure(rig, measures, options.rounds)
+            _report(f"it took {(time.monotonic() - began) / 60:.0f} minutes")
             print(rig.conditions(), table(rows), memory(rig), sep="\n\n")
             if options.json:
                 options.json.write_text(as_json(rows, rig))
