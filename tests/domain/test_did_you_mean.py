@@ -48,3 +48,9 @@ def test_a_name_that_is_half_another_one_is_near_enough() -> None:
 def test_a_request_is_given_so_many_hints_and_no_more() -> None:
     hints = Hints(["name"])
     assert [hints.meant("nam") for _ in range(11)] == [" Did you mean name?"] * 10 + [""]
+
+
+def test_so_many_characters_of_a_name_are_compared() -> None:
+    within, beyond = ("a" * 63 + end for end in "bc"), ("a" * 64 + end for end in "bc")
+    assert closest("a" * 63 + "b", within) == "a" * 63 + "b"
+    assert closest("a" * 64 + "b", beyond) == "a" * 64 + "c", "they are alike as far as they are compared, and the last one stands"

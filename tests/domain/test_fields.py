@@ -14,8 +14,10 @@ from app.http.body_errors import bare
 from domain import account, activity, contact, opportunity, user
 from domain.catalog import AGGREGATES
 from domain.event import Command
+from domain.exchange_rate import Rate
 from domain.fields import (
     MAX_EMAIL,
+    Percent,
     checks,
     date_error,
     email_error,
@@ -28,6 +30,7 @@ from domain.fields import (
     text,
     text_error,
 )
+from domain.money import Currency
 from domain.text import LINE_PATTERN, normalised
 from tests.support.domain import is_sentence
 
@@ -168,3 +171,15 @@ def test_a_type_without_a_limit_takes_anything_of_it() -> None:
     described = Annotated[str, Meta(description="A text.")]
     for type_ in (str, described, described | None, str | int | None):
         assert limit_errors({"a": "x" * 100_000}, msgspec.defstruct("Free", [("a", type_)])) == {}
+
+
+@pytest.mark.parametrize(
+    ("type_", "schema"),
+    [
+        (Percent, {"type": "integer", "minimum": 0, "maximum": 100}),
+        (Currency, {"type": "string", "pattern": "^[A-Za-z]{3}$"}),
+        (Rate, {"exclusiveMinimum": 0}),
+    ],
+)
+def test_the_schema_of_a_number_or_code_names_its_bounds(type_: Any, schema: dict[str, Any]) -> None:
+    assert json.schema(type_).items() >= schema.items()

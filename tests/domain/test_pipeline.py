@@ -179,3 +179,9 @@ def test_a_probability_that_no_stage_can_have_is_told_once() -> None:
     stages = (*DEFAULT.stages, Stage("x", "X", "won", 101))
     (message,) = Given(by="admin").refused(structs.replace(DEFAULT, stages=stages))["stages.6.probability"]
     assert "from 0 to 100" in message
+
+
+def test_what_closes_a_deal_may_be_required_where_it_is_closed() -> None:
+    closing = ("actual_amount", "actual_close_date", "lost_reason")
+    allowed = {type_: tuple(name for name in names if name in closing) for type_, names in pipeline.REQUIRABLE_BY_TYPE.items()}
+    assert allowed == {"open": (), "won": closing[:2], "lost": closing}
