@@ -59,6 +59,13 @@ def deals(cursor: SqlCursor, role: Literal["account", "stakeholder"], wanted: Co
     return dict(cursor.fetchall())
 
 
+def last_deleted_deal(cursor: SqlCursor, org_id: UUID, external_id: str) -> UUID | None:
+    """The deal with this external id that was deleted last."""
+    cursor.execute(_LAST_DELETED, {"org_id": org_id, "external_id": external_id}, prepare=True, binary=True)
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def from_references(found: Existing, org_id: UUID) -> Facts:
     ids: dict[str, set[UUID]] = {"account": set(), "user": set(), "owner": set(), "contact": set()}
     for org, kind, id_, role in found:
@@ -109,6 +116,11 @@ _NAMED = """
     FROM unnest(%(orgs)b::uuid[], %(kinds)b::text[], %(texts)b::text[]) AS k (org_id, kind, external_id)
     JOIN opportunities o ON k.kind = 'opportunity' AND o.org_id = k.org_id AND o.external_id = k.external_id
         AND o.valid_to = 'infinity' AND CASE WHEN o.deleted THEN o.id END IS NULL
+"""
+_LAST_DELETED = """
+    SELECT id FROM opportunities
+    WHERE org_id = %(org_id)s AND external_id = %(external_id)s AND valid_to = 'infinity' AND deleted
+    ORDER BY valid_from DESC, id DESC LIMIT 1
 """
 _BY_EMAIL = """
     SELECT k.org_id, k.email, d.id, d.role FROM unnest(%(orgs)b::uuid[], %(emails)b::text[]) AS k (org_id, email)

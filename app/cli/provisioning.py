@@ -9,7 +9,8 @@ from uuid import UUID
 
 from app.process.failures import Failure
 from app.writing import provisioning, token_secrets
-from app.writing.committer import Committer, connect
+from app.writing.committer import Committer
+from app.writing.connection import connect
 from domain.permissions import Role
 from projections.directory import credentials
 

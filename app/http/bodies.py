@@ -55,7 +55,7 @@ async def read(request: Http, cls: type[C], read_only: frozenset[str] = frozense
         raw = await sent(request)
         if len(raw) > LARGE:
             reading = partial(decode, raw, content_type, cls, read_only, **given)
-            return await _run_aside(reading)
+            return await run_aside(reading)
         return decode(raw, content_type, cls, read_only, **given)
     except (Invalid, Refused):
         if command is not None:  # only those who may give the command at this moment learn what is wrong with it
@@ -70,7 +70,7 @@ async def sent(request: Http) -> bytes:
         limit = shared.from_request(request).max_body_bytes
         raw = await _received(request, limit)
         if context.content_encoding is not None:
-            raw = await _run_aside(partial(decompression.inflated, raw, context.content_encoding, limit))
+            raw = await run_aside(partial(decompression.inflated, raw, context.content_encoding, limit))
         context.body = raw
     return context.body
 
@@ -97,7 +97,8 @@ def _too_large(limit: int) -> Refused:
     return Refused(413, "too_large", f"The request body is larger than this server accepts: {limit} bytes.")
 
 
-async def _run_aside(work: Callable[[], T]) -> T:
+async def run_aside(work: Callable[[], T]) -> T:
+    """Do it in the thread for large bodies."""
     return await asyncio.get_running_loop().run_in_executor(_aside, work)
 
 

@@ -16,7 +16,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """One verb of one route.
 
     ``answer`` is the type of the response body, None if there is none; with ``table``, of the items of a page. ``body`` is the
-    command that the request body decodes into, without the fields in ``given``. ``versioned`` responses have an ETag and honour
+    command that the request body decodes into, without the fields in ``given``; its schema refers to ``body_types``.
+    ``versioned`` responses have an ETag and honour
     preconditions. An operation that ``creates`` also answers 201, where there was no record. ``located`` responses name the created
     record in ``Location``. ``aliases`` are further paths of the handler, which are not documented. ``errors`` are added to those
     that every such verb can give.
@@ -32,6 +33,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     parameters: tuple[Json, ...] = ()
     body: type[Struct] | None = None
     body_name: str = ""
+    body_types: tuple[type[Struct], ...] = ()
     body_example: Any = None
     given: frozenset[str] = frozenset()
     errors: tuple[int, ...] = ()

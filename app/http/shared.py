@@ -6,16 +6,18 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
+from app.http.bulk_turns import BulkTurns
 from app.http.request_context import Encoded, Http
 from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
+from app.writing.bulk import Executor
 from app.writing.envelope import Envelope, Outcome
 
 
-class Commands(Protocol):
+class Commands(Executor, Protocol):
     """The command queue, as far as callers need it; through it a handler cannot reach the committer."""
 
     async def execute(self, envelope: Envelope) -> Outcome: ...
@@ -46,6 +48,7 @@ class Shared:
     public_url: str
     metrics_token: str
     max_body_bytes: int
+    bulk_turns: BulkTurns = field(default_factory=BulkTurns)
     command_queue: Commands = field(init=False)
     index: bytes = field(init=False)
     openapi: Encoded = field(init=False)

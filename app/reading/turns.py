@@ -18,15 +18,19 @@ Asker = tuple[UUID | None, UUID | None]
 class TooManyWaiting(Exception):
     """A token has as many questions waiting as it may. ``seconds`` is about how long one of them will wait."""
 
-    def __init__(self, number: int, seconds: int) -> None:
-        super().__init__(f"{number} questions of this token that take long are waiting already; wait {seconds} s.")
+    def __init__(self, number: int, seconds: int, what: str) -> None:
+        super().__init__(f"{number} {what} of this token that take long are waiting already; wait {seconds} s.")
         self.seconds = seconds
 
 
 class Turns:
-    """``places`` at once, ``share`` of them for one token, of which ``most`` questions may wait. Each step has a constant cost."""
+    """``places`` at once, ``share`` of them for one token, of which ``most`` questions may wait. Each step has a constant cost.
 
-    def __init__(self, places: int, share: int, most: int | None = None) -> None:
+    ``what`` names the questions.
+    """
+
+    def __init__(self, places: int, share: int, most: int | None = None, what: str = "questions") -> None:
+        self._what = what
         self._free = places
         self._share = share
         self._most = most
@@ -64,7 +68,7 @@ class Turns:
         if queue is None:
             queue = self._queues[who] = OrderedDict()
         elif self._most is not None and len(queue) >= self._most:
-            raise TooManyWaiting(len(queue), max(1, math.ceil(self._seconds * len(queue) / self._share)))
+            raise TooManyWaiting(len(queue), max(1, math.ceil(self._seconds * len(queue) / self._share)), self._what)
         turn = asyncio.get_running_loop().create_future()
         queue[turn] = None
         if self._held.get(who, 0) < self._share:

@@ -7,7 +7,8 @@ from uuid import UUID
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, dispatch, external_ids, records
+from app.http import bodies, bulk, dispatch, external_ids, records
+from app.http.bulk_operations import BulkSpec
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.list_spec import ListSpec
@@ -16,6 +17,7 @@ from app.http.param_types import EXTERNAL_ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain import account
+from domain.event import Command
 from projections.conditions import Order
 
 TAG = "Accounts"
@@ -37,6 +39,13 @@ TABLE = ListSpec(
     order=(Order("created_at", True),),
     fields=Account.__struct_fields__,
 )
+_OPERATIONS: dict[str, type[Command]] = {
+    "create": account.Create,
+    "update": account.Update,
+    "upsert": account.Replace,
+    "delete": account.Delete,
+}
+BULK = BulkSpec("account", _OPERATIONS)
 
 
 @get(PATH, opt=describe(TAG, "List accounts", answer=Account, table=TABLE))
@@ -102,6 +111,11 @@ async def delete_account(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, account.Delete(), stream_id=id), 204)
 
 
+@post(PATH + "/bulk", status_code=200, opt=bulk.described(TAG, BULK, EXAMPLE))
+async def bulk_accounts(request: Http) -> JsonResponse:
+    return await bulk.run(request, BULK)
+
+
 HANDLERS = (
     list_accounts,
     create_account,
@@ -109,4 +123,5 @@ HANDLERS = (
     update_account,
     put_account,
     delete_account,
+    bulk_accounts,
 )

@@ -7,7 +7,8 @@ from uuid import UUID
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, dispatch, external_ids, records
+from app.http import bodies, bulk, dispatch, external_ids, records
+from app.http.bulk_operations import BulkSpec
 from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.list_spec import ListSpec
@@ -16,6 +17,7 @@ from app.http.param_types import EMAIL, EXTERNAL_ID, ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain import contact
+from domain.event import Command
 from projections.conditions import Order
 
 TAG = "Contacts"
@@ -45,6 +47,13 @@ TABLE = ListSpec(
     order=(Order("created_at", True),),
     fields=Contact.__struct_fields__,
 )
+_OPERATIONS: dict[str, type[Command]] = {
+    "create": contact.Create,
+    "update": contact.Update,
+    "upsert": contact.Replace,
+    "delete": contact.Delete,
+}
+BULK = BulkSpec("contact", _OPERATIONS)
 
 
 @get(PATH, opt=describe(TAG, "List contacts", answer=Contact, table=TABLE))
@@ -110,6 +119,11 @@ async def delete_contact(request: Http, id: FromPath[UUID]) -> JsonResponse:
     return dispatch.answer(await dispatch.execute(request, contact.Delete(), stream_id=id), 204)
 
 
+@post(PATH + "/bulk", status_code=200, opt=bulk.described(TAG, BULK, EXAMPLE))
+async def bulk_contacts(request: Http) -> JsonResponse:
+    return await bulk.run(request, BULK)
+
+
 HANDLERS = (
     list_contacts,
     create_contact,
@@ -117,4 +131,5 @@ HANDLERS = (
     update_contact,
     put_contact,
     delete_contact,
+    bulk_contacts,
 )

@@ -11,7 +11,8 @@ import msgspec
 from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
-from app.http import bodies, external_ids, filters, list_envelope, listing, paging, request_context, shared
+from app.http import bodies, bulk, external_ids, filters, list_envelope, listing, paging, request_context, shared
+from app.http.bulk_operations import BulkSpec
 from app.http.dispatch import answer, execute, record
 from app.http.filters import RANGE, Filter, Filters
 from app.http.list_spec import ListSpec
@@ -24,6 +25,7 @@ from app.resources import opportunity_examples as examples
 from app.resources import opportunity_types as shown
 from domain import custom_value, opportunity, pipeline
 from domain.errors import Errors, Invalid, NotFound
+from domain.event import Command
 from domain.text import normal
 from projections.conditions import Operator
 from projections.directory import queries as directory_queries
@@ -76,6 +78,17 @@ TABLE = ListSpec(
 READ_ONLY = frozenset(shown.OpportunityRecord.__struct_fields__) - frozenset(opportunity.Create.__struct_fields__)
 
 AS_OF = query("as_of", "The record as it stood at this instant.", {"type": "string", "format": "date-time"})
+
+
+_OPERATIONS: dict[str, type[Command]] = {
+    "create": opportunity.Create,
+    "update": opportunity.Update,
+    "upsert": opportunity.Replace,
+    "transition": opportunity.ChangeStage,
+    "delete": opportunity.Delete,
+    "restore": opportunity.Restore,
+}
+BULK = BulkSpec("opportunity", _OPERATIONS, READ_ONLY)
 
 
 @get(
@@ -262,6 +275,11 @@ def _as_of(request: Http) -> datetime | None:
     return instant
 
 
+@post(PATH + "/bulk", status_code=200, opt=bulk.described(TAG, BULK, examples.CREATE))
+async def bulk_opportunities(request: Http) -> JsonResponse:
+    return await bulk.run(request, BULK)
+
+
 HANDLERS = (
     list_opportunities,
     create_opportunity,
@@ -273,4 +291,5 @@ HANDLERS = (
     transition_opportunity,
     restore_opportunity,
     list_transitions,
+    bulk_opportunities,
 )

@@ -178,6 +178,8 @@ class _Described:
         operation = self.operation
         assert operation.body is not None
         content: Json = {"schema": self.schemas.of_body(operation.body, operation.given, operation.body_name)}
+        for type_ in operation.body_types:
+            self.schemas.of_body(type_, frozenset(), type_.__name__)
         if operation.body_example is not None:
             content["example"] = operation.body_example
         return {"required": True, "content": {"application/json": content}}

@@ -15,15 +15,16 @@ from time import monotonic
 from typing import Any
 
 from app.process.failures import Unavailable
+from app.writing.bulk import Bulk, BulkOutcome
 from app.writing.committer import MAX_BATCH, Committer
-from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.envelope import Envelope, Outcome
 from app.writing.write_metrics import WriteMetrics
 
 CAPACITY = 2_000
 FRESH_SECONDS = 5.0
 """How long after an answer of the database ``ping`` need not ask it again."""
 
-_Queued = tuple[Envelope, asyncio.Future[Outcome]]
+_Queued = tuple[Envelope | Bulk, asyncio.Future[Any]]
 
 
 class CommandQueue:
@@ -53,12 +54,21 @@ class CommandQueue:
 
         A caller that is cancelled does not take its command back.
         """
+        outcome: Outcome = await self._done(envelope)
+        return outcome
+
+    async def execute_bulk(self, bulk: Bulk) -> BulkOutcome:
+        """As ``execute``, for a call of many commands, which has a transaction of its own between those of others."""
+        outcome: BulkOutcome = await self._done(bulk)
+        return outcome
+
+    async def _done(self, command: Envelope | Bulk) -> Any:
         assert self._loop is not None
         if self._closing or len(self._queue) >= self._capacity:
             self._metrics.refused()
             raise Unavailable("Too many writes are waiting.")
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._queue.append((envelope, future))
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.append((command, future))
         self._metrics.queued()
         if not self._waking:  # once for all commands of this turn of the loop
             self._waking = True
@@ -126,27 +136,37 @@ class CommandQueue:
             self._idle.acquire()
         if self._closing and not self._queue:
             return None
-        return [self._queue.popleft() for _ in range(min(len(self._queue), MAX_BATCH))]
+        batch: list[_Queued] = []
+        while self._queue and len(batch) < MAX_BATCH and isinstance(self._queue[0][0], Envelope):
+            batch.append(self._queue.popleft())
+        return batch or [self._queue.popleft() for _ in range(min(len(self._queue), 1))]  # a call of many goes on its own
 
     def _execute(self, batch: list[_Queued]) -> None:
-        """Run a batch, and the commands that join it."""
+        """Run a batch, and the commands that join it; or a call of many."""
         joined: list[_Queued] = []
 
         def more(room: int) -> list[Envelope]:
-            before = len(joined)
-            while self._queue and len(joined) - before < room and self._queue[0][0].kind == "opportunity":
+            found: list[Envelope] = []
+            while self._queue and len(found) < room:
+                command = self._queue[0][0]
+                if not isinstance(command, Envelope) or command.kind != "opportunity":
+                    break
                 joined.append(self._queue.popleft())
-            return [envelope for envelope, _ in joined[before:]]
+                found.append(command)
+            return found
 
-        results: list[Result]
+        results: list[Any]
         try:
-            results = self._committer.run([envelope for envelope, _ in batch], more)
+            if isinstance(bulk := batch[0][0], Bulk):
+                results = [self._committer.run_bulk(bulk)]
+            else:
+                results = self._committer.run([command for command, _ in batch if isinstance(command, Envelope)], more)
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
             results = [error] * (len(batch) + len(joined))
         self._answered_at = -FRESH_SECONDS if isinstance(results[-1], Unavailable) else monotonic()
         self._settle([*batch, *joined], results)
 
-    def _settle(self, queued: list[_Queued], results: list[Result]) -> None:
+    def _settle(self, queued: list[_Queued], results: list[Any]) -> None:
         assert self._loop is not None
 
         def settle() -> None:

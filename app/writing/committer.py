@@ -20,20 +20,23 @@ import structlog
 
 from app.process.failures import OtherVersion, Unavailable
 from app.writing import responses
+from app.writing.bulk import Answers, Bulk, BulkOutcome
+from app.writing.connection import APPLICATION, connect
 from app.writing.deciding import Decisions
 from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.responses import Repeats
 from app.writing.statements import StatementBatch
+from app.writing.units import Books, NoBooks, Unit, Units
 from domain import event_store
 from domain.event import State
 from domain.fold import Change
 from domain.sql_cursor import SqlCursor
-from projections import connections, registry
-from projections.connections import GONE, Bounded
+from projections import registry
+from projections.connections import GONE
 
-APPLICATION = "opportunities writer"
 MAX_BATCH = 256
 ATTEMPTS = 3
+NO_BOOKS = NoBooks()
 MAX_STATES = 20_000
 MAX_FAULTS = 18
 """Failed transactions before a batch is given up: enough to find two faulty commands among 256."""
@@ -54,24 +57,7 @@ class _Batch:
     results: list[Result] = field(default_factory=list)
     appended: Sequence[Change] = ()
     fault: Exception | None = None
-
-
-def connect(url: str, *, role: connections.Role | None = "writer", statement_timeout_ms: int = 15_000) -> Bounded:
-    """A connection for writing, in autocommit. Raises ``psycopg.OperationalError`` if there is no server."""
-    connection = connections.connect(
-        url,
-        "writer",
-        # Every statement is by key: its plan is the same for all parameters and statistics, and planning costs more. The timeout
-        # frees the log's lock if a writer falls silent in the middle of a transaction. In the middle of a statement it does not
-        # look idle to the server; then the server ends it from PostgreSQL 17 on, and before that whoever waits does.
-        f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
-        f" -c plan_cache_mode=force_generic_plan {connections.BY_KEYS}",
-        statement_timeout_ms=statement_timeout_ms,
-        role=role,
-    )
-    if connection.info.server_version >= 170_000:
-        connection.execute(f"SET transaction_timeout = {2 * statement_timeout_ms}")
-    return connection
+    units: Units | None = None
 
 
 class Committer:
@@ -123,6 +109,23 @@ class Committer:
             raise batch.fault
         return cast("list[Outcome]", batch.results)
 
+    def run_units(self, units: Sequence[Unit], books: Books = NO_BOOKS) -> list[list[Result]]:
+        """Run units of commands on deals, accounts and contacts in one transaction: of a unit with a refusal nothing is done.
+
+        Raises ``Unavailable``, ``Unauthenticated``, ``Forbidden``, or a fault for which all of it was rolled back.
+        """
+        work = Units(units, books)
+        batch = self._durably(work.envelopes, units=work)
+        if batch.fault is not None:
+            raise batch.fault
+        return work.results
+
+    def run_bulk(self, bulk: Bulk) -> BulkOutcome:
+        """As ``run_units``, once for each idempotency key. Raises ``KeyReused`` too."""
+        answers = Answers(bulk)
+        results = self.run_units(bulk.units, answers)
+        return BulkOutcome(results, answers.replayed)
+
     def _apart(self, envelopes: Sequence[Envelope], more: More | None = None) -> list[Result]:
         """Run commands in one transaction; if one makes it fail, in as many as it takes to spare the others, within bounds.
 
@@ -151,14 +154,21 @@ class Committer:
             return results + [fault] * (len(batch.envelopes) + sum(map(len, left)))
         return results
 
-    def _durably(self, envelopes: Sequence[Envelope], more: More | None = None, *, all_or_nothing: bool = False) -> _Batch:
+    def _durably(
+        self,
+        envelopes: Sequence[Envelope],
+        more: More | None = None,
+        *,
+        all_or_nothing: bool = False,
+        units: Units | None = None,
+    ) -> _Batch:
         """One transaction, repeated on a new connection if the old one broke before its commit was certain.
 
         The batch returned includes the commands that joined.
         """
         batch = _Batch(envelopes)
         for attempts_left in reversed(range(ATTEMPTS)):
-            batch = _Batch(batch.envelopes)
+            batch = _Batch(batch.envelopes, units=units)
             try:
                 self._commit(batch, more, all_or_nothing=all_or_nothing)
             except psycopg.Error as error:
@@ -242,7 +252,7 @@ class Committer:
         cursor.execute("BEGIN")
         event_store.lock(cursor)
         found = event_store.committed(cursor, batch.appended[0].recorded)
-        if found:
+        if found and batch.units is None:
             responses.request_bodies(statements, batch.envelopes, batch.results)()
         statements.connection.rollback()
         return found
@@ -269,10 +279,15 @@ class Committer:
             batch.envelopes = [*batch.envelopes, *joining]
             _gather(statements, decisions, repeats, joining)
         decisions.open(_opening(locked))
-        for envelope in batch.envelopes:
-            batch.results.append(_result(envelope, decisions, repeats, raises=all_or_nothing))
-        decisions.append()
-        receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results)
+        if batch.units is not None:
+            batch.units.decide(cursor, decisions)
+            decisions.append()
+            batch.units.finish(cursor)
+            receive_bodies = _nothing
+        else:
+            batch.results = [_result(envelope, decisions, repeats, raises=all_or_nothing) for envelope in batch.envelopes]
+            decisions.append()
+            receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results)
         if any(envelope.idempotency for envelope in batch.envelopes):
             receive_bodies()
             batch.results = responses.keep(cursor, batch.envelopes, batch.results)

@@ -14,7 +14,7 @@ from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome
 from app.writing.knowledge import KINDS, Knowledge, references
 from app.writing.statements import StatementBatch
-from domain import catalog, event_store, fold, opportunity, token
+from domain import catalog, event_store, fold, token
 from domain.errors import NotFound, VersionMismatch
 from domain.event import Recorded, State
 from domain.facts import Facts
@@ -67,10 +67,30 @@ class Decisions:
         context = circumstances.context(envelope, self._facts(envelope), self.states, state, self._opening.now)
         catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
 
+    def require_role(self, envelope: Envelope) -> None:
+        """Raises ``DomainError`` if the role of the sender rules the command out now, for any record."""
+        context = circumstances.context(envelope, Facts(), self.states, None, self._opening.now)
+        catalog.require_role(type(envelope.command), context.actor)
+
+    def mark(self) -> int:
+        """A point to ``go_back`` to, as long as nothing is appended."""
+        return len(self._pending)
+
+    def go_back(self, mark: int) -> None:
+        """Undo what was decided since."""
+        for change in reversed(self._pending[mark:]):
+            if change.before is None:
+                del self.states[change.after.id]
+            else:
+                self.states[change.after.id] = change.before
+            self._knowledge.undo(change)
+        del self._pending[mark:]
+
     def append(self) -> None:
         """Append what was decided, and update the read models."""
         if not self._pending:
             return
+        self._knowledge.appended()
         cursor = self._statements.cursor()
         positions = event_store.append(cursor, [change.recorded for change in self._pending], self._opening)
         self._opening = self._opening._replace(position=self._opening.position + len(positions))
@@ -123,6 +143,11 @@ class Decisions:
         if (found := self._holder(envelope)) is not None:
             self._load([found])
             return structs.replace(envelope, stream_id=found)
+        if references(envelope.kind, envelope.command).restored:
+            found = self._knowledge.last_deleted(envelope.org_id, (envelope.kind, envelope.external_id))
+            if found is not None:
+                self._load([found])
+                return structs.replace(envelope, stream_id=found)
         if envelope.create is None:
             raise NotFound(f"There is no {envelope.kind} with the external id {envelope.external_id!r}.")
         if envelope.expected_versions is not None:
@@ -136,10 +161,6 @@ class Decisions:
             asked = references(envelope.kind, envelope.command)
             cursor = self._statements.cursor()
             return decision_facts.for_record(cursor, asked, envelope.org_id, envelope.stream_id, envelope.token_id)
-        if references(envelope.kind, envelope.command).deals and any(
-            isinstance(one.after, opportunity.State) for one in self._pending
-        ):
-            self.append()  # deals are counted in the read model
         return self._knowledge.facts(envelope, getattr(self.states.get(envelope.stream_id), "external_id", None))
 
     def _decide(self, envelope: Envelope, facts: Facts) -> Outcome:

@@ -21,6 +21,7 @@ class Envelope(Struct, frozen=True):
     With a ``token_id`` the actor is read again under the lock, so a revoked token or a changed role counts at once. ``occurred_at``
     dates history (import, demo); it is moved forward if the record already has a later event. With an ``external_id`` the command
     is for the live record that has it, and not for ``stream_id``; if there is none, ``create`` is given to that stream instead.
+    With a ``ref`` it is for the record of an earlier command of its call, counted from 0.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Envelope(Struct, frozen=True):
     render: bool = True
     external_id: str | None = None
     create: Command | None = None
+    ref: int | None = None
 
     @property
     def commands(self) -> Sequence[Command]:

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from msgspec import structs
 
 from app.writing.envelope import Envelope
 from app.writing.statements import StatementBatch
-from domain import catalog
-from domain.event import Command
+from domain import catalog, opportunity
+from domain.event import Command, State
 from domain.facts import Facts, Named, References
 from domain.fold import Change
 from projections import decision_facts
 
 KINDS = frozenset({"opportunity", "account", "contact"})
 """Records that have external ids."""
+
+
+Role = Literal["account", "stakeholder"]
+"""In which a deal names a record."""
 
 
 @dataclass(slots=True)
@@ -46,8 +50,11 @@ class Knowledge:
     def __init__(self, statements: StatementBatch) -> None:
         self._statements = statements
         self._orgs: dict[UUID, _Org] = {}
+        self._references: dict[int, References] = {}  # by the identity of commands, which live as long as their transaction
         self._asked: set[tuple[UUID, Named]] = set()
         self._deals: dict[UUID, int] = {}
+        self._changed_deals: list[Change] = []
+        self._deleted: dict[tuple[UUID, Named], UUID] = {}
 
     def look_up(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands refer to; the actor is the default owner. Calling the result reads it."""
@@ -56,7 +63,7 @@ class Knowledge:
         emails: set[tuple[UUID, str]] = set()
         for one in envelopes:
             for command in one.commands:
-                asked = references(one.kind, command)
+                asked = self._references[id(command)] = references(one.kind, command)
                 ids |= asked.records
                 names.update((one.org_id, name) for name in asked.external_ids)
                 emails.update((one.org_id, email) for email in asked.emails)
@@ -88,38 +95,66 @@ class Knowledge:
                 self._org(org_id).named[name] = id_
         return self._org(org_id).named.get(name)
 
+    def last_deleted(self, org_id: UUID, name: Named) -> UUID | None:
+        """The deal with an external id that was deleted last."""
+        if (found := self._deleted.get((org_id, name))) is not None:
+            return found
+        return decision_facts.last_deleted_deal(self._statements.cursor(), org_id, name[1])
+
     def facts(self, envelope: Envelope, external_id: str | None) -> Facts:
         """For a command whose record is known and has this external id."""
-        asked = references(envelope.kind, envelope.command)
+        asked = self._references.get(id(envelope.command)) or references(envelope.kind, envelope.command)
         if asked.restored and external_id is not None:
             self.holder(envelope.org_id, (envelope.kind, external_id))
         facts = self._org_facts(envelope.org_id)
         if asked.deals is None:
             return facts
-        if envelope.stream_id not in self._deals:
-            wanted = [(envelope.org_id, envelope.stream_id)]
-            self._deals |= decision_facts.deals(self._statements.cursor(), asked.deals, wanted)
-        return structs.replace(facts, deals=self._deals[envelope.stream_id])
+        return structs.replace(facts, deals=self._count_deals(asked.deals, envelope))
+
+    def _count_deals(self, role: Role, envelope: Envelope) -> int:
+        """The deals that name the record in the read model, and what has been decided since."""
+        id_ = envelope.stream_id
+        if id_ not in self._deals:
+            cursor = self._statements.cursor()
+            self._deals |= decision_facts.deals(cursor, role, [(envelope.org_id, id_)])
+        return self._deals[id_] + sum(_names(one.after, role, id_) - _names(one.before, role, id_) for one in self._changed_deals)
 
     def note(self, change: Change) -> None:
         """Keep up to date with what was decided."""
-        kind, org = catalog.kind_of(type(change.after)), self._org(change.after.org_id)
-        if kind == "opportunity":
-            self._deals.clear()
-        elif change.before is None:
-            self._exists(change.after.org_id, kind, change.after.id)
-        elif getattr(change.after, "deleted", False):
-            (org.accounts if kind == "account" else org.contacts).discard(change.after.id)
+        if isinstance(change.after, opportunity.State):
+            self._changed_deals.append(change)
+            if change.after.deleted and (text := change.after.external_id) is not None:
+                self._deleted[change.after.org_id, ("opportunity", text)] = change.after.id
+        self._move(
+            change.after, _is_live(change.before), _is_live(change.after), _external_id(change.before), _external_id(change.after)
+        )
+
+    def undo(self, change: Change) -> None:
+        """Take back the last change that was noted."""
+        if isinstance(change.after, opportunity.State):
+            self._changed_deals.pop()
+        self._move(
+            change.after, _is_live(change.after), _is_live(change.before), _external_id(change.after), _external_id(change.before)
+        )
+
+    def appended(self) -> None:
+        """What was decided is in the read models now."""
+        self._changed_deals.clear()
+        self._deals.clear()
+
+    def _move(self, record: State, was: bool, is_: bool, old: str | None, new: str | None) -> None:
+        kind, org = catalog.kind_of(type(record)), self._org(record.org_id)
+        if was != is_ and kind != "opportunity":
+            ids = org.accounts if kind == "account" else org.contacts
+            (ids.add if is_ else ids.discard)(record.id)
             org.facts = None
-        old, new = _external_id(change.before), _external_id(change.after)
         if old == new:
             return
-        named = org.named
-        self._asked.update((change.after.org_id, (kind, text)) for text in (old, new) if text is not None)
-        if old is not None and named.get((kind, old)) == change.after.id:
-            del named[kind, old]
+        self._asked.update((record.org_id, (kind, text)) for text in (old, new) if text is not None)
+        if old is not None and org.named.get((kind, old)) == record.id:
+            del org.named[kind, old]
         if new is not None:
-            named[kind, new] = change.after.id
+            org.named[kind, new] = record.id
 
     def _exists(self, org_id: UUID, kind: str, id_: UUID, role: str | None = None) -> None:
         org = self._org(org_id)
@@ -153,6 +188,15 @@ class Knowledge:
         return org.facts
 
 
+def _is_live(state: Any) -> bool:
+    return state is not None and not state.deleted
+
+
 def _external_id(state: Any) -> str | None:
-    """The external id that a live record has, None for what has none."""
-    return None if state is None or getattr(state, "deleted", False) else getattr(state, "external_id", None)
+    """The external id that a live record has."""
+    return state.external_id if _is_live(state) else None
+
+
+def _names(state: Any, role: Role, id_: UUID) -> bool:
+    """Whether a live deal names the record in this role."""
+    return _is_live(state) and (state.account_id == id_ if role == "account" else id_ in state.stakeholder_ids)

@@ -17,7 +17,8 @@ from uuid import UUID
 import psycopg
 from msgspec import Struct
 
-from app.writing import circumstances, committer
+from app.writing import circumstances
+from app.writing import connection as writing_connection
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from app.writing.statements import StatementBatch
@@ -49,7 +50,7 @@ def load(url: str, deals: int, report: Callable[[str], None] = lambda text: None
         blocks = list(missing(history, deals, done))
         if blocks:
             connection.execute("DROP TABLE IF EXISTS bench.models")
-            with closing(committer.connect(url, role=None, statement_timeout_ms=TIMEOUT_MS)) as writing:
+            with closing(writing_connection.connect(url, role=None, statement_timeout_ms=TIMEOUT_MS)) as writing:
                 writing.execute("SET synchronous_commit = off")
                 _append_all(connection, StatementBatch(writing), deals, blocks, report)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal, get_args
 
-from tests.bench import accounting, databases, fairness, live, load, outbound, questions
+from tests.bench import accounting, bulk, databases, fairness, live, load, outbound, questions
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -221,6 +221,15 @@ MEASURES = (
     ),
     _create_limit("create-limit", 128, 0.2),
     _create_limit("create-limit-few", CONNECTIONS, 0.05),
+    Measure(
+        "bulk",
+        f"deals created {bulk.OPERATIONS} in a call",
+        bulk.bulk,
+        bulk.singles,
+        f"one request each, {bulk.SINGLE_CONNECTIONS} connections",
+        3,
+    ),
+    Measure("bulk-beside", "create beside bulk calls, p99", bulk.create_beside, bulk.create_alone, "alone", 100, "at most"),
     Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
     Measure(
         "list-growth",

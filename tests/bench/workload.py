@@ -83,10 +83,10 @@ class Workload:
         first, last = months(self.today, ahead)
         return self.get(f"{ROOT}forecast/?close_date__gte={first}&close_date__lte={last}")
 
-    def creates(self) -> Iterator[bytes]:
+    def deals(self) -> Iterator[dict[str, object]]:
         random = self._random
         for number in self._numbers:
-            body = {
+            yield {
                 "name": f"Bench deal {number}",
                 "account_id": random.choice(self.accounts),
                 "amount": f"{random.randint(1000, 90_000)}.00",
@@ -97,6 +97,9 @@ class Workload:
                 "tags": ["inbound"],
                 "custom_fields": {"competitor": "incumbent_vendor"},
             }
+
+    def creates(self) -> Iterator[bytes]:
+        for body in self.deals():
             yield load.request("POST", ROOT, self.headers, body)
 
     def transitions(self) -> Iterator[bytes]:

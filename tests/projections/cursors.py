@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from app.writing import committer
+from app.writing import connection as writing_connection
 from app.writing.statements import StatementBatch
 from domain.fold import Change
 from projections.projection import Projection
@@ -47,5 +47,5 @@ def cursors_of(way: Way, url: str) -> Iterator[Cursors]:
         if way == "rebuild":
             yield Cursors(connection, None)
             return
-        with closing(committer.connect(url)) as writing:
+        with closing(writing_connection.connect(url)) as writing:
             yield Cursors(connection, StatementBatch(writing))

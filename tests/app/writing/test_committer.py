@@ -17,7 +17,8 @@ from uuid_utils.compat import uuid7
 
 from app.process.children import wait_until
 from app.process.failures import Unavailable
-from app.writing.committer import APPLICATION, MAX_BATCH, MAX_FAULTS, Committer
+from app.writing.committer import MAX_BATCH, MAX_FAULTS, Committer
+from app.writing.connection import APPLICATION
 from app.writing.envelope import Envelope
 from domain import account, contact, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch

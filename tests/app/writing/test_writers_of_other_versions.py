@@ -14,7 +14,8 @@ from uuid_utils.compat import uuid7
 from app.migrations import migrate
 from app.process.children import wait_until
 from app.process.failures import OtherVersion
-from app.writing.committer import APPLICATION, Committer
+from app.writing.committer import Committer
+from app.writing.connection import APPLICATION
 from app.writing.envelope import Result
 from domain import account, event_store
 from domain.event import Meta, Recorded

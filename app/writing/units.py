@@ -1,0 +1,93 @@
+"""Units of commands: each is done entirely or not at all, in one transaction with others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Protocol
+from uuid import UUID
+
+import psycopg
+from msgspec.structs import replace
+
+from app.writing.deciding import Decisions
+from app.writing.envelope import Envelope, Outcome, Result
+from domain.errors import Conflict
+from domain.sql_cursor import SqlCursor
+
+Command = Envelope | Exception
+"""A command, or why there is none: it is its own result."""
+Unit = Sequence[Command]
+
+
+class Books(Protocol):
+    """What is written together with the commands. Both run again if the transaction is repeated after a lost connection."""
+
+    def begin(self, cursor: SqlCursor) -> bool:
+        """Under the log's lock, before any decision; False if there is nothing to do any more."""
+
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+        """After all decisions, before the commit."""
+
+
+class NoBooks:
+    def begin(self, cursor: SqlCursor) -> bool:
+        return True
+
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+        pass
+
+
+class Units:
+    """The units of one transaction. ``results`` are by unit, one for each command."""
+
+    def __init__(self, units: Sequence[Unit], books: Books) -> None:
+        self.units = units
+        self.envelopes = [command for command in chain.from_iterable(units) if isinstance(command, Envelope)]
+        self.results: list[list[Result]] = []
+        self._books = books
+        self._open = False
+
+    def decide(self, cursor: SqlCursor, decisions: Decisions) -> None:
+        """Raises ``Unauthenticated``, ``Forbidden`` for whoever may give no such command."""
+        self.results = []
+        for envelope in self.envelopes[:1]:
+            decisions.require_role(envelope)
+        self._open = self._books.begin(cursor)
+        records: list[UUID | None] = []
+        if self._open:
+            self.results = [_decided(unit, decisions, records) for unit in self.units]
+
+    def finish(self, cursor: SqlCursor) -> None:
+        if self._open:
+            self._books.finish(cursor, self.results)
+
+
+def _decided(unit: Unit, decisions: Decisions, records: list[UUID | None]) -> list[Result]:
+    """Decide the commands of a unit, also those after a refusal; then nothing of the unit remains. ``records`` are those of the
+    commands so far, None for what was refused."""
+    before, first = decisions.mark(), len(records)
+    results: list[Result] = []
+    for command in unit:
+        result = _result(command, decisions, records)
+        results.append(result)
+        records.append(result.stream_id if isinstance(result, Outcome) else None)
+    if any(isinstance(result, Exception) for result in results):
+        decisions.go_back(before)
+        records[first:] = [None] * len(results)
+    return results
+
+
+def _result(command: Command, decisions: Decisions, records: Sequence[UUID | None]) -> Result:
+    if isinstance(command, Exception):
+        return command
+    try:
+        if command.ref is not None:
+            if (found := records[command.ref]) is None:
+                raise Conflict("ref_failed", f"Operation {command.ref}, whose record this is about, was refused.")
+            command = replace(command, stream_id=found)
+        return decisions.decide(command)
+    except psycopg.Error:
+        raise
+    except Exception as error:  # noqa: BLE001 - a refusal, or an internal error that concerns this command alone
+        return error
