@@ -106,7 +106,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = "opportunities.events"
     kafka_partitions: Annotated[int, Meta(description="Partitions of the topic when it is created.", ge=1, le=1000)] = 6
     kafka_replication: Annotated[
-        int, Meta(description="Replicas of the topic when it is created; 0: the cluster's default.", ge=0, le=9)
+        int,
+        Meta(
+            description="Replicas of a topic that is created, from 3 on with `min.insync.replicas=2`; 0: the cluster's default.",
+            ge=0,
+            le=9,
+        ),
     ] = 0
     kafka_retention_hours: Annotated[
         int, Meta(description="How long the topic keeps events, and how far back a lost one is filled again; 0: forever.", ge=0)

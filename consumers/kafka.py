@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
+from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 from kafka.net.sasl import get_sasl_mechanism
 from kafka.partitioner import murmur2
@@ -102,6 +103,8 @@ class Admin(Protocol):
 
     def create_topics(self, new_topics: Mapping[str, Mapping[str, Any]], *, wait_for_metadata: bool = False) -> Any: ...
 
+    def describe_configs(self, config_resources: Sequence[Any], *, config_filter: str) -> dict[str, dict[str, dict[str, Any]]]: ...
+
     def close(self) -> None: ...
 
 
@@ -183,6 +186,13 @@ def _connected(config: Kafka, connect: Callable[[], Client]) -> Client:
         if found is None:
             raise
         raise Unusable(found) from error
+
+
+def properties(admin: Admin, topic: str) -> dict[str, str]:
+    """The properties of a topic, with the cluster's where it has none of its own; none where we may not see them."""
+    described = admin.describe_configs([ConfigResource("topic", topic)], config_filter="all")
+    found = described.get("topic", {}).get(topic, {})
+    return {name: str(property_["value"]) for name, property_ in found.items()}
 
 
 @lru_cache(maxsize=10_000)

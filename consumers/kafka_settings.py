@@ -8,7 +8,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+from consumers.kafka_reasons import ADVICE, MAX_MESSAGE_BYTES
+
+__all__ = ["MAX_MESSAGE_BYTES", "BadTopic", "Kafka", "NoChecksum", "is_kafkas", "problems", "reason", "retention_ms"]
 
 Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -63,6 +65,10 @@ class NoChecksum(Exception):
     """The C checksum cannot be used; says what to do about it."""
 
 
+class BadTopic(Exception):
+    """The topic is set to lose events; says what to do about it."""
+
+
 def is_kafkas(error: BaseException) -> bool:
     """Whether an exception is one of the Kafka library's, without importing it."""
     return any(kind.__module__ == "kafka.errors" for kind in type(error).__mro__)
@@ -74,7 +80,9 @@ def reason(error: BaseException) -> str:
     text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ").rstrip(".")
     if name == "Unusable":
         return text
-    text = text[:200]
+    if advice := ADVICE.get(name):
+        return f"{name}: {advice}"
+    text = "no broker answered in time" if name == "KafkaTimeoutError" and text in ("", "None") else text[:200]
     if text.startswith("Unable to bootstrap from"):
         servers = re.sub(r"[\[\]']", "", text.removeprefix("Unable to bootstrap from "))
         return f"no broker answers at {servers}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password"

@@ -27,7 +27,7 @@ class TopicLost(Exception):
 
 
 class Publisher:
-    """Connects when created, and creates the topic if it does not exist. All methods raise ``KafkaError``."""
+    """Connects when created, and creates the topic if it does not exist. All methods raise ``KafkaError``, and it ``BadTopic``."""
 
     def __init__(self, config: Kafka, name: str) -> None:
         self._admin = kafka.admin(config)
@@ -37,6 +37,7 @@ class Publisher:
         """Seconds to wait for records: longer than the producer's own timeout."""
         try:
             self.topic = topic.ensure(self._admin, config, name)
+            topic.check(self._admin, self.topic)
             self._producer = kafka.producer(config)
         except BaseException:
             self.close()
@@ -79,6 +80,7 @@ class Publisher:
                     if stop is not None and stop.is_set():
                         deadline, stop = min(deadline, now + STOP_SECONDS), None
                     if _is_done(one) or now > deadline:
+                        topic.check_replicas(self._admin, self.topic)
                         raise
                     with suppress(KafkaError):
                         self.check()

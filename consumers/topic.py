@@ -1,6 +1,7 @@
 """A topic: created from the settings, recognized by its id, and read at its ends.
 
-An existing topic is never changed: its partitions, replication and retention are up to its owner.
+An existing topic is never changed: its partitions, replication and retention are up to its owner. But one that is compacted is not
+used.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
 
+from consumers import kafka
 from consumers.kafka import Admin, Consumer, Fetched, Kafka, TopicPartition, errors
-from consumers.kafka_settings import MAX_MESSAGE_BYTES, retention_ms
+from consumers.kafka_settings import MAX_MESSAGE_BYTES, BadTopic, retention_ms
 
 UNKNOWN = frozenset({3, 100})
 """Error codes of a broker for a topic that it does not have, by name or by id."""
 END_SECONDS = 15
+SAFE_REPLICAS = 3
+"""With so many an acknowledged record is on two brokers at least, and one of them may be away."""
 
 
 class Topic(NamedTuple):
@@ -47,16 +51,39 @@ def ensure(admin: Admin, config: Kafka, name: str) -> Topic:
     """The topic of this name, created if it does not exist. Raises ``KafkaError``."""
     if found := find(admin, name):
         return found
-    wanted = {
-        "num_partitions": config.partitions,
-        "replication_factor": config.replication or -1,
-        "configs": {"retention.ms": str(retention_ms(config.retention_hours)), "max.message.bytes": str(MAX_MESSAGE_BYTES)},
-    }
+    configs = {"retention.ms": str(retention_ms(config.retention_hours)), "max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if config.replication >= SAFE_REPLICAS:
+        configs["min.insync.replicas"] = "2"
+    wanted = {"num_partitions": config.partitions, "replication_factor": config.replication or -1, "configs": configs}
     with suppress(errors.TopicAlreadyExistsError):
         admin.create_topics({name: wanted}, wait_for_metadata=True)
     if found := find(admin, name):
         return found
     raise errors.KafkaTimeoutError(f"topic {name} was created but does not exist")
+
+
+def check(admin: Admin, topic: Topic) -> None:
+    """Raises ``BadTopic`` if it is compacted: of each deal it would keep the last event alone."""
+    policy = kafka.properties(admin, topic.name).get("cleanup.policy", "")
+    if "compact" in policy:
+        raise BadTopic(
+            f"The topic {topic.name} has cleanup.policy={policy}, which removes all but the last event of each deal: set it to"
+            " delete, or name another topic with OPPORTUNITIES_KAFKA_TOPIC."
+        )
+
+
+def check_replicas(admin: Admin, topic: Topic) -> None:
+    """Raises ``KafkaError`` if a partition has no leader, or fewer replicas in sync than it must have to take a record.
+
+    A producer retries both until it gives up, and then says only that time has passed.
+    """
+    least = int(kafka.properties(admin, topic.name).get("min.insync.replicas", 1))
+    (described,) = admin.describe_topics([topic.name])
+    for partition in described["partitions"]:
+        if partition["leader_id"] < 0:
+            raise errors.LeaderNotAvailableError(topic.name)
+        if len(partition["isr_nodes"]) < least:
+            raise errors.NotEnoughReplicasError(topic.name)
 
 
 def is_there(admin: Admin, topic: Topic) -> bool:

@@ -12,7 +12,7 @@ import psycopg
 from app.cli.database_errors import FULL, from_database_error
 from app.process.failures import Failure, Unavailable
 from app.settings import SettingsError
-from consumers.kafka_settings import NoChecksum, is_kafkas, reason
+from consumers.kafka_settings import BadTopic, NoChecksum, is_kafkas, reason
 from domain.errors import DomainError, Invalid
 from projections.shadow_schema import RebuildError
 
@@ -28,7 +28,7 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()), FAILED
         case DomainError():
             return error.detail, FAILED
-        case Failure() | RebuildError() | NoChecksum():
+        case Failure() | RebuildError() | NoChecksum() | BadTopic():
             return str(error), FAILED
         case Unavailable():
             return from_database_error(error.__cause__ or error), FAILED

@@ -9,6 +9,7 @@ import pytest
 
 from tests.apache.secured import Secured, secured
 from tests.support import apache_kafka_programs
+from tests.support.apache_kafka import Cluster
 from tests.support.kafka import VERSION, is_here
 
 
@@ -26,3 +27,14 @@ def brokers(tmp_path_factory: pytest.TempPathFactory, apache_version: str) -> It
     """One node with every protocol."""
     with secured(tmp_path_factory.mktemp("secured"), apache_version) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, apache_version: str) -> Iterator[Cluster]:
+    """Three nodes. Who stops one starts it again."""
+    made = Cluster(tmp_path_factory.mktemp("cluster"), apache_version)
+    try:
+        made.run()
+        yield made
+    finally:
+        made.kill()

@@ -6,17 +6,21 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
+from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 from msgspec.structs import replace
 
-from app.cli.explanations import explain
+from app.cli.explanations import describe, explain
 from app.process import ports
 from app.writing.committer import Committer
 from consumers import kafka
 from consumers.kafka import KafkaError
 from consumers.kafka_settings import Kafka
+from consumers.publisher import Publisher
 from consumers.relay import Relay
+from tests.apache.relaying import consuming, flowing
 from tests.apache.secured import MECHANISMS, Secured
 from tests.support.commands import Company
 from tests.support.kafka import delete, whole
@@ -122,3 +126,29 @@ def test_a_broker_that_says_nothing_is_not_accused() -> None:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         line = told(Kafka(bootstrap_servers=address, request_timeout_ms=2_000))
     assert line.endswith(f"{address}: check KAFKA_BOOTSTRAP_SERVERS, and whether it asks for TLS or a password.")
+
+
+def allow(brokers: Secured, kind: ResourceType, name: str) -> None:
+    """Let the guest do everything with what is called so, or begins so."""
+    admin: Any = kafka.admin(brokers.at("CLIENT"))
+    pattern = ResourcePattern(kind, name, ACLResourcePatternType.PREFIXED)
+    admin.create_acls([ACL("User:guest", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern)])
+    admin.close()
+
+
+def test_what_a_user_may_not_do_is_named_and_goes_on_once_it_is_allowed(database_url: str, brokers: Secured) -> None:
+    config = replace(brokers.at("SASL", username="guest", mechanism="PLAIN"), topic="guarded")
+    with pytest.raises(KafkaError) as raised:
+        Publisher(config, config.topic)
+    line = describe(raised.value)
+    assert "let OPPORTUNITIES_KAFKA_USERNAME Create, Describe, Write and Read OPPORTUNITIES_KAFKA_TOPIC" in line
+    with flowing(database_url, config) as flow:
+        flow.until_said("TopicAuthorizationFailed")
+        allow(brokers, ResourceType.TOPIC, "guarded")
+        flow.write()
+        flow.settle()
+        with consuming(database_url, config):
+            assert "Read groups whose name begins with OPPORTUNITIES_KAFKA_TOPIC" in flow.until_said("GroupAuthorizationFailed")
+            allow(brokers, ResourceType.GROUP, "guarded")
+            flow.write()
+            flow.all_queued()
