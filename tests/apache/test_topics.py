@@ -82,7 +82,7 @@ def test_a_record_that_is_too_large_is_told_and_waits_for_the_topic_to_take_it(d
     with flowing(database_url, kafka) as flow:
         flow.write(3)
         assert "max.message.bytes to 8388608" in flow.until_said("MessageSizeTooLarge")
-        assert messages(kafka) == []
+        assert all(told.type == "organization.created" for told in messages(kafka)), "more than the smallest was taken"
         has(admin, kafka, max_message_bytes="8388608")
         flow.settle()
 

@@ -1,7 +1,7 @@
 """What uses Kafka, on Apache Kafka itself instead of the embedded broker: ``make test-kafka``.
 
 ``VERSIONS`` names some: ``newest``, ``oldest``, or a number. Without it that is the newest for everything, and the oldest that we
-support for what is of brokers and topics alone. With ``--fetch`` the programs are fetched and nothing runs.
+support for what is of one broker and topics alone. With ``--fetch`` the programs are fetched and nothing runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.support.postgres import engine_answers
 WORKERS = "2"
 """Each may have a broker of its own at once, of some 400 MiB."""
 CHOSEN = ("-m", "(kafka or apache) and not long")
-FEW = ("-m", "(kafka or apache) and not long and not e2e")
+FEW = ("-m", "(kafka or apache) and not long and not e2e", "--ignore=tests/apache/test_cluster.py")
 
 
 def run(version: str, arguments: Sequence[str]) -> int:
