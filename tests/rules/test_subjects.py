@@ -111,7 +111,6 @@ SUBJECTS = {
     "consumers/checkpoints.py": "consumers/test_relay.py",
     "consumers/database.py": "consumers/test_silent_database.py",
     "consumers/event_reader.py": "consumers/test_relay.py",
-    "consumers/kafka_reasons.py": "apache/test_topics.py",
     "consumers/kafka_wire.py": "consumers/test_kafka_diagnosis.py",
     "consumers/publisher.py": "consumers/test_relay.py",
     "consumers/republish.py": "e2e/test_dev_stream.py",
