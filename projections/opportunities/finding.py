@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec import structs
+
 from domain.text import folded
 from projections import search
 from projections.conditions import Condition
@@ -16,10 +18,14 @@ from projections.terms import Group
 
 
 class Found(NamedTuple):
-    """The groups of terms of all deals that meet a condition; if ``exactly``, of no others."""
+    """The groups of terms of all deals that meet a condition; if ``exactly``, of no others.
+
+    If not, some may be ``certain``: those of the first group do, and none of them is of the second one, whose may.
+    """
 
     groups: list[Group]
     exactly: bool = True
+    certain: tuple[Group, Group] | None = None
 
 
 def by_terms(condition: Condition, org_id: UUID) -> Found | None:
@@ -55,9 +61,11 @@ def _containing(org_id: UUID, key: str, phrase: str) -> Found | None:
     words = dict.fromkeys(folded(phrase).split())
     if not words:
         return None
-    unsplit = terms.unsplit(org_id, key)
-    groups = [Group([unsplit], field=terms.field_of(key), word=f"%{search.like(word)}%") for word in words]
-    return Found(groups, exactly=False)
+    unsplit = Group([terms.unsplit(org_id, key)])
+    split = [Group(field=terms.field_of(key), word=f"%{search.like(word)}%") for word in words]
+    # A single word is in the text if it is in one of its words; of a text that is not split, there are none.
+    certain = (split[0], unsplit) if [folded(phrase)] == list(words) else None
+    return Found([structs.replace(group, terms=unsplit.terms) for group in split], exactly=False, certain=certain)
 
 
 def _of_value(org_id: UUID, key: str, condition: Condition) -> Found | None:

@@ -16,7 +16,7 @@ from projections import questions, sources, terms
 from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
 from projections.kept import Total
-from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, items, list_query, orderings
+from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, list_query, orderings
 from projections.opportunities.conditions import ALONG, COLUMNS, PAST_SHEET, SHEET, to_sql
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
@@ -70,6 +70,8 @@ def _count_each(query: OpportunityListQuery) -> SqlStatement:
     groups, unsettled = list_query.groups_of(query)
     if len(unsettled) == 1 and (without := _without_value(query, unsettled[0])) is not None:
         return without
+    if len(unsettled) == 1 and (certain := _certainly(query, unsettled[0])) is not None:
+        return certain
     if groups and not unsettled:
         text = "SELECT count_opportunities_with_terms(%(groups)s::jsonb)"
         return SqlStatement(text, {"groups": terms.groups(groups)})
@@ -91,6 +93,20 @@ def _without_value(query: OpportunityListQuery, n: int) -> SqlStatement | None:
         return None
     counted, less = count(replace(query, conditions=rest)), count(having).renamed("less_")
     return SqlStatement(f"SELECT ({counted.text}) - ({less.text})", counted.params | less.params)
+
+
+def _certainly(query: OpportunityListQuery, n: int) -> SqlStatement | None:
+    """The number of deals that terms know to meet condition ``n``, and of those others that do."""
+    found = finding.by_terms(query.conditions[n], query.org_id)
+    if found is None or found.certain is None or query.as_of is not None:
+        return None
+    others, _ = list_query.groups_of(replace(query, conditions=query.conditions[:n] + query.conditions[n + 1 :]))
+    params, first = list_query.of_org(query)
+    condition = f"{first} AND {to_sql(query.conditions[n], 'p', params)}"
+    certain, doubtful = (terms.groups([*others, group]) for group in found.certain)
+    doubted = f"SELECT count(*) FROM {sources.joined(TABLE, _candidates(None), condition)}"
+    text = f"SELECT count_opportunities_with_terms(%(certain)s::jsonb) + ({doubted})"
+    return SqlStatement(text, params | {"certain": certain, "groups": doubtful}).renamed("certain_")
 
 
 def _candidates(most: str | None, *, newest: bool = True) -> str:
