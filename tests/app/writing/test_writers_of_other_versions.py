@@ -35,12 +35,12 @@ def company(database_url: str) -> Iterator[Company]:
         (
             "UPDATE read_models SET version = 99 WHERE name = 'forecast'",
             "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
-            "Read model forecast is at version 99, this program's is 3: use the version that migrated the database.",
+            "Read model forecast is at version 99, this program's is 4: use the version that migrated the database.",
         ),
         (
             "UPDATE read_models SET version = 0 WHERE name = 'forecast'",
             "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
-            "Read model forecast is at version 0, this program's is 3: run `opportunities migrate`.",
+            "Read model forecast is at version 0, this program's is 4: run `opportunities migrate`.",
         ),
         (
             "INSERT INTO read_models (name, version) VALUES ('chain', 1)",
@@ -50,7 +50,7 @@ def company(database_url: str) -> Iterator[Company]:
         (
             "DELETE FROM read_models WHERE name = 'forecast'",
             "INSERT INTO read_models (name, version) VALUES ('forecast', 3)",
-            "Read model forecast is at version None, this program's is 3: run `opportunities migrate`.",
+            "Read model forecast is at version None, this program's is 4: run `opportunities migrate`.",
         ),
     ],
     ids=["newer", "older", "unknown", "missing"],
