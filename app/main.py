@@ -23,6 +23,7 @@ from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
 from app.http.schema_check import SchemaCheck
 from app.http.shared import Shared
+from app.http.uploads import Uploads
 from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
@@ -75,6 +76,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         public_url=settings.public_url,
         metrics_token=settings.metrics_token,
         max_body_bytes=settings.max_body_bytes,
+        uploads=Uploads(settings.database_url, settings.statement_timeout_ms),
     )
     app = Application(
         list(routes),

@@ -16,6 +16,7 @@ from app.resources import (
     forecast_changes,
     health,
     history,
+    imports,
     metrics,
     opportunities,
     organization,
@@ -49,6 +50,7 @@ RESOURCES = (
     organization,
     webhooks,
     webhook_deliveries,
+    imports,
     events,
 )
 ROUTES: tuple[Any, ...] = tuple(handler for resource in RESOURCES for handler in resource.HANDLERS)

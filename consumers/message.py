@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from domain import activity, catalog
 from domain.event import Recorded, State
@@ -39,6 +39,7 @@ class Message(Struct, frozen=True, kw_only=True):
     ``data`` has one member, named after the kind of record. It shows the record as the API did right after the event; a deleted one
     as it last was, with ``deleted: true``. ``previous`` has the old value of each field that the event changed, and is empty for a
     creation. ``created_at`` is when the event occurred, ``version`` the record's version. ``actor`` is null for the operator.
+    ``import_id`` is there for imported events, of which endpoints are told unless ``webhooks`` is false.
     """
 
     id: str
@@ -51,6 +52,8 @@ class Message(Struct, frozen=True, kw_only=True):
     actor: Actor | None
     data: dict[str, Raw]
     previous: Raw
+    import_id: UUID | UnsetType = UNSET
+    webhooks: bool | UnsetType = UNSET
 
 
 class Record(NamedTuple):
@@ -96,6 +99,8 @@ def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
         actor=msgspec.json.decode(actor, type=Actor) if actor else None,
         data={kind: Raw(shown)},
         previous=Raw(encode(previous(before, after))),
+        import_id=recorded.meta.import_id or UNSET,
+        webhooks=UNSET if recorded.meta.webhooks else False,
     )
     key = str(after.opportunity_id if isinstance(after, activity.State) else after.id).encode()
     return Record(recorded.position, key, encode(message), headers(message, kind, after.id))

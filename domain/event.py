@@ -31,7 +31,8 @@ class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who recorded an event, when and on whose behalf.
 
     ``occurred_at`` is when it became true, and never decreases along a stream; ``recorded_at`` is when it was appended. They differ
-    only for imported or demo history. After an ambiguous commit, ``command_id`` tells whether it succeeded or conflicted.
+    only for imported or demo history. ``import_id`` is the import that the event is of; without ``webhooks`` no endpoint is told of
+    it. After an ambiguous commit, ``command_id`` tells whether it succeeded or conflicted.
     """
 
     org_id: UUID
@@ -42,6 +43,8 @@ class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_id: UUID | None = None
     request_id: str = ""
     comment: str | None = None
+    import_id: UUID | None = None
+    webhooks: bool = True
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -31,6 +31,7 @@ class HistoryEntry(Struct, frozen=True):
     token_id: UUID | None
     request_id: str | None
     comment: str | None
+    import_id: UUID | None
     changes: dict[str, tuple[Any, Any]]
 
 
@@ -49,6 +50,7 @@ def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> HistoryEntry
         token_id=meta.token_id,
         request_id=meta.request_id or None,
         comment=meta.comment,
+        import_id=meta.import_id,
         changes=difference(before, after),
     )
 

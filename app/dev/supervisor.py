@@ -36,7 +36,7 @@ from app.writing.committer import Committer
 
 LOOK_SECONDS = 0.1
 WORKERS = ("relay", "webhooks")
-"""The verbs that run beside the API."""
+"""The verbs that run beside the API where there is a broker; ``imports`` always does."""
 
 # With these, joining a group of the embedded broker takes less (half the session timeout), and so does reading (the whole wait).
 EMBEDDED_KAFKA = {"OPPORTUNITIES_KAFKA_SESSION_TIMEOUT_MS": "2000", "OPPORTUNITIES_KAFKA_FETCH_WAIT_MS": "50"}
@@ -86,7 +86,7 @@ def run(*, port: int, data_dir: Path, demo: bool, database_url: str | None = Non
         environ["KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers or ""
         api = Api(port, environ)
         look_after("api", api, stack, supervised)
-        workers = {verb: Worker(verb, environ) for verb in (WORKERS if bootstrap_servers else ())}
+        workers = {verb: Worker(verb, environ) for verb in ("imports", *(WORKERS if bootstrap_servers else ()))}
         for verb, worker in workers.items():
             look_after(verb, worker, stack, supervised)
         stack.callback((folder / "dev.json").unlink, missing_ok=True)

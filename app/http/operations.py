@@ -35,6 +35,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     body_name: str = ""
     body_types: tuple[type[Struct], ...] = ()
     body_example: Any = None
+    body_media_type: str = "application/json"
     given: frozenset[str] = frozenset()
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+from psycopg import Cursor
 
 from app.http.bulk_turns import BulkTurns
 from app.http.request_context import Encoded, Http
@@ -15,6 +19,7 @@ from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
 from app.writing.bulk import Executor
 from app.writing.envelope import Envelope, Outcome
+from projections.imports.jobs import Received
 
 
 class Commands(Executor, Protocol):
@@ -23,6 +28,12 @@ class Commands(Executor, Protocol):
     async def execute(self, envelope: Envelope) -> Outcome: ...
 
     async def ping(self, seconds: float) -> None: ...
+
+
+class Receiver(Protocol):
+    """What keeps uploaded files: see ``app.http.uploads``."""
+
+    async def receive(self, request: Http, id_: UUID, begin: Callable[[Cursor[Any]], None]) -> Received: ...
 
 
 class SchemaState(Protocol):
@@ -48,6 +59,7 @@ class Shared:
     public_url: str
     metrics_token: str
     max_body_bytes: int
+    uploads: Receiver
     bulk_turns: BulkTurns = field(default_factory=BulkTurns)
     command_queue: Commands = field(init=False)
     index: bytes = field(init=False)

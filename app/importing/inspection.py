@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, BinaryIO
 
 from msgspec import Struct, structs
 
+from app.importing import deals, directory_rows
+from app.importing.cells import Cells
+from app.importing.faults import Fault
 from app.importing.options import Kind, MatchOn, Options, Source
 from app.importing.presets import DATE_ENTERED, PRESETS, Preset, recognised, suggested
 from app.importing.profile import Column, Profile, profile, text_of
@@ -13,8 +19,18 @@ from app.importing.table import Form, Table, understand
 from app.importing.vocabulary import Vocabulary, outcome_of
 from domain.money import decimals
 
+SHOWN = 5
+"""Rows that are shown as they would become."""
 MAX_VALUES = 200
 """Distinct texts of a field that are listed."""
+
+
+class Preview(Struct, frozen=True):
+    """A row as it would become: the fields of a record, or what is wrong."""
+
+    line: int
+    values: dict[str, Any]
+    faults: tuple[Fault, ...]
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
@@ -28,9 +44,10 @@ class Inspection(Struct, frozen=True, kw_only=True):
     preset: str | None
     options: Options
     texts: dict[str, dict[str, str | None]]
+    preview: tuple[Preview, ...] = ()
 
 
-def inspect(file: BinaryIO, kind: Kind, options: Options, vocabulary: Vocabulary) -> tuple[Table, Inspection]:
+def inspect(file: BinaryIO, kind: Kind, options: Options, vocabulary: Vocabulary, now: datetime) -> tuple[Table, Inspection]:
     """Raises ``Unreadable``. What ``options`` say is kept; what they leave out is suggested."""
     table = understand(file, form_of(options))
     found = profile(table)
@@ -55,7 +72,20 @@ def inspect(file: BinaryIO, kind: Kind, options: Options, vocabulary: Vocabulary
         preset=full.preset,
         options=full,
         texts=texts,
+        preview=tuple(_previews(table, kind, full, vocabulary, now)),
     )
+
+
+def _previews(table: Table, kind: Kind, options: Options, vocabulary: Vocabulary, now: datetime) -> Iterator[Preview]:
+    cells = Cells(table.columns, options)
+    for row in islice(table.rows(), SHOWN):
+        if kind == "opportunities":
+            deal = deals.read(cells, row, vocabulary, now)
+            values = {**deal.values, "account": deal.account, "stage": deal.stage.key, "currency": deal.currency} if deal else {}
+        else:
+            entry = directory_rows.read(kind, cells, row, vocabulary, now)
+            values = entry.values if entry else {}
+        yield Preview(row.line, values, tuple(cells.faults))
 
 
 def form_of(options: Options) -> Form | None:

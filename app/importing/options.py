@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 from app.importing.date_form import Order
 from app.importing.number_form import mark_of
@@ -41,11 +41,12 @@ MATCHES: Mapping[Kind, tuple[MatchOn, ...]] = {
 CUSTOM = re.compile(f"cf_({KEY_PATTERN})")
 ENTERED = re.compile(r"entered:(.{1,64})")
 NAMED_VALUES = ("stage", "owner", "currency", "lost_reason", "status", "role")
+MAX_FIELDS = 1_200
 _PLACES = re.compile(r"\{([^{}]+)\}")
 
 
 class Made(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A value that no column has: ``template`` puts columns together, as in ``{Account} — {Product}``; ``value`` is one for all."""
+    """A value that no column has: ``template`` puts columns together, as ``{Account} — {Product}`` does; ``value`` is for all."""
 
     template: str | None = None
     value: str | None = None
@@ -72,19 +73,19 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ``defaults``: by field, the text for empty cells. ``time_zone`` is that of times without one."""
 
     preset: str | None = None
-    mapping: Annotated[dict[str, Source], Meta(max_length=1_200)] = field(default_factory=dict)
-    values: Annotated[dict[str, dict[str, str]], Meta(max_length=20)] = field(default_factory=dict)
+    mapping: dict[str, Source] = field(default_factory=dict)
+    values: dict[str, dict[str, str]] = field(default_factory=dict)
     match_on: MatchOn = "external_id"
     on_match: OnMatch = "update"
     create_missing: CreateMissing = CreateMissing()
-    defaults: Annotated[dict[str, str], Meta(max_length=100)] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
     webhooks: bool = False
     all_or_nothing: bool = False
     locale: str = "en"
     date_order: Order = "mdy"
     time_zone: str = "UTC"
     encoding: str | None = None
-    separator: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
+    separator: str | None = None
     sheet: str | None = None
     header_row: int | None = None
 
@@ -111,6 +112,10 @@ def errors_of(options: Options, kind: Kind, columns: Collection[str], stages: Co
 
 def _form_errors(options: Options) -> Errors:
     errors: Errors = {}
+    if len(options.mapping) > MAX_FIELDS:
+        errors["mapping"] = [f"At most {MAX_FIELDS} fields; got {len(options.mapping)}."]
+    if options.separator is not None and len(options.separator) != 1:
+        errors["separator"] = ["Must be one character."]
     try:
         mark_of(options.locale)
     except ValueError as error:

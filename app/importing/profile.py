@@ -26,7 +26,7 @@ LOOKED_AT = 5_000
 """Rows of which every cell is looked at; of later ones every twentieth."""
 FOOTER = 12
 """Rows at the end among which what is no row is looked for."""
-_TOTAL = re.compile(r"(grand |sub)?totals?|sum|summe|gesamt(summe)?|total général|totale|totaal|итого|count|average", re.IGNORECASE)
+_TOTAL = re.compile(r"(grand |sub)?totals?|sum|summe|gesamt(summe)?|total général|totale|totaal|итого|count", re.IGNORECASE)
 _TRUTHS = {"true", "false", "yes", "no", "ja", "nein", "oui", "non", "0", "1"}
 
 

@@ -44,7 +44,7 @@ class WebhookRequests:
     async def secret(self, endpoint_id: UUID, generation: int) -> str:
         """The secret as it is shown to an admin, once. Raises ``Unavailable``."""
         if not self._key:
-            self._key = await self._in_transaction(deliveries.key)
+            self._key = await self.in_transaction(deliveries.key)
         return signing.shown(signing.secret(self._key, endpoint_id, generation))
 
     async def check_url(self, url: object) -> None:
@@ -58,7 +58,7 @@ class WebhookRequests:
         """Do ``work`` in one transaction, once per ``Idempotency-Key``. Returns its response, and whether it is a repeat."""
         context = request_context.from_request(request)
         if context.idempotency_key is None:
-            return await self._in_transaction(lambda cursor: (work(cursor)[1], False))
+            return await self.in_transaction(lambda cursor: (work(cursor)[1], False))
         key = Key(context.identity.org_id, context.identity.user_id, idempotency_key.parse(context.idempotency_key))
         fingerprint = idempotency_key.fingerprint(context.method, context.path, await bodies.sent(request))
 
@@ -71,9 +71,9 @@ class WebhookRequests:
             idempotency_records.keep(cursor, {key: Kept(fingerprint, id_, 0, body)})
             return body, False
 
-        return await self._in_transaction(run)
+        return await self.in_transaction(run)
 
-    async def _in_transaction(self, work: Callable[[Cursor[Any]], T]) -> T:
+    async def in_transaction(self, work: Callable[[Cursor[Any]], T]) -> T:
         def run() -> T:
             with (
                 database.connect(self._url, "webhook requests", statement_timeout_ms=self._timeout) as connection,

@@ -113,9 +113,10 @@ def types() -> list[str]:
 def payload_of(kind: str) -> type[Struct]:
     """A type of the message for events of one kind of record."""
     data = msgspec.defstruct(f"{_noun(kind)}Data", [(kind, DATA[kind])])
-    fields = {field.name: field.type for field in msgspec.structs.fields(Message)}
+    fields = {field.name: field.type for field in msgspec.structs.fields(Message) if field.required}
     fields |= {"data": data, "previous": dict[str, Any]}
-    return msgspec.defstruct(f"{_noun(kind)}Message", list(fields.items()))
+    optional = [(field.name, field.type, field.default) for field in msgspec.structs.fields(Message) if not field.required]
+    return msgspec.defstruct(f"{_noun(kind)}Message", [*fields.items(), *optional])
 
 
 def _message(name: str) -> Json:

@@ -55,6 +55,7 @@ TAGS = {
     "Activities": "Calls, emails, meetings, notes and tasks on a deal.",
     "Accounts": "The companies that deals are made with.",
     "Contacts": "People, with or without an account, who can be stakeholders of deals.",
+    "Imports": "Files of other systems: looked at, checked, imported with their history, and undone.",
     "Users": "Who works in the org, and in which role.",
     "Pipeline": "Stages, the moves between them, what each requires, and the reasons for losing.",
     "Custom fields": "The fields that the org adds to its deals.",
@@ -182,7 +183,7 @@ class _Described:
             self.schemas.of_body(type_, frozenset(), type_.__name__)
         if operation.body_example is not None:
             content["example"] = operation.body_example
-        return {"required": True, "content": {"application/json": content}}
+        return {"required": True, "content": {operation.body_media_type: content}}
 
     def _success(self) -> Json:
         operation = self.operation

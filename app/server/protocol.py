@@ -33,6 +33,8 @@ RESERVED_SECONDS = 2.0
 """How long a connection in the reserve may be silent."""
 
 _logger = logging.getLogger("uvicorn.error")
+SLOWEST = 65_536
+"""Bytes a second at which a long body may come."""
 
 
 class Connection(Framing):
@@ -223,7 +225,7 @@ class Connection(Framing):
                 self.transport.close()
         elif self.flow.read_paused:  # the delay is on our side
             self._seen = now
-        elif now - self._began > limit or now - self._seen > limit / 3:
+        elif now - self._began > limit + self._received / SLOWEST or now - self._seen > limit / 3:
             self.refuse(Refused(408, "body_timeout", f"The request's body did not come within {limit:g} seconds."))
 
     def _unread_for_long(self, now: float) -> bool:

@@ -92,4 +92,6 @@ def meta(envelope: Envelope, context: Context, recorded_at: datetime) -> Meta:
         token_id=envelope.token_id,
         request_id=envelope.request_id,
         comment=envelope.comment,
+        import_id=envelope.import_id,
+        webhooks=envelope.webhooks,
     )

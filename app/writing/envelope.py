@@ -38,6 +38,8 @@ class Envelope(Struct, frozen=True):
     render: bool = True
     external_id: str | None = None
     create: Command | None = None
+    import_id: UUID | None = None
+    webhooks: bool = True
     ref: int | None = None
 
     @property

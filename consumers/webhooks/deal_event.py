@@ -51,9 +51,9 @@ def body(message: Message) -> str:
 
 
 def parse(value: bytes | None) -> DealEvent | None:
-    """The event in a record's value, None for one of another type. Raises ``msgspec.DecodeError``."""
+    """The event in a record's value, None for what endpoints are not told of. Raises ``msgspec.DecodeError``."""
     message = decode_message(value or b"")
-    if message.type not in _TYPES:
+    if message.type not in _TYPES or message.webhooks is False:
         return None
     if "opportunity" not in message.data:
         raise msgspec.ValidationError("The data has no opportunity.")

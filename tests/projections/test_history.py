@@ -25,7 +25,7 @@ def told(event: Event, *past: Event, **meta: Any) -> HistoryEntry:
 
 def test_an_entry_says_who_did_what_and_when() -> None:
     later = NOW.replace(hour=11)
-    found = told(ACME, recorded_at=later, token_id=uuid(5), request_id="r1", comment="A good one")
+    found = told(ACME, recorded_at=later, token_id=uuid(5), request_id="r1", import_id=uuid(6), comment="A good one")
     assert structs.replace(found, changes={}) == HistoryEntry(
         position=42,
         type="account.created",
@@ -37,6 +37,7 @@ def test_an_entry_says_who_did_what_and_when() -> None:
         token_id=uuid(5),
         request_id="r1",
         comment="A good one",
+        import_id=uuid(6),
         changes={},
     )
 

@@ -43,7 +43,7 @@ class Read(NamedTuple):
 def read(data: bytes | Path, *, vocabulary: Vocabulary = VOCABULARY, **options: Any) -> Read:
     """A file of deals. Options beside those given are as they are suggested."""
     file = io.BytesIO(data.read_bytes() if isinstance(data, Path) else data)
-    table, inspection = inspect(file, "opportunities", Options(**options), vocabulary)
+    table, inspection = inspect(file, "opportunities", Options(**options), vocabulary, NOW)
     cells = Cells(table.columns, inspection.options)
     rows, _ = split_footer(table.rows(), len(table.columns))
     found: list[Deal] = []

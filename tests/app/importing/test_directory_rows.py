@@ -15,7 +15,7 @@ from tests.app.importing.reading import EXPORTS, NOW, VOCABULARY
 
 
 def read(kind: Kind, data: bytes) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
-    table, inspection = inspect(io.BytesIO(data), kind, Options(), VOCABULARY)
+    table, inspection = inspect(io.BytesIO(data), kind, Options(), VOCABULARY, NOW)
     cells = Cells(table.columns, inspection.options)
     values, faults = [], []
     for row in table.rows():

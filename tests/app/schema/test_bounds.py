@@ -16,6 +16,7 @@ import pytest
 from app.main import create_app
 from app.schema import openapi
 from app.settings import Settings
+from tests.support import imports
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, raw, refused
 from tests.support.server import Reply
 
@@ -167,6 +168,7 @@ class Ground:
             "accounts": self.account,
             "contacts": self.contact,
             "users": org.user()["id"],
+            "imports": made(imports.send(org.admin, b"Name,Account\nA,Acme\n"))["id"],
             "webhooks": made(org.admin.post("/api/webhooks/", BODIES["post", "/api/webhooks/"]))["id"],
         }
 

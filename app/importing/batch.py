@@ -1,0 +1,156 @@
+"""A batch of planned rows on its way into the log: its units, and what is written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from app.importing.faults import SHOWN
+from app.importing.faults import Fault as RowFault
+from app.importing.plan import Planned
+from app.importing.profile import text_of
+from app.process.failures import Unavailable
+from app.writing.committer import Committer
+from app.writing.envelope import Outcome, Result
+from domain.errors import DomainError, Forbidden, Invalid, Unauthenticated
+from domain.sql_cursor import SqlCursor
+from projections.imports import books
+from projections.imports.books import Made
+from projections.imports.jobs import Counts, Fault, Job
+
+log = structlog.get_logger("imports")
+
+
+class Stopped(Exception):
+    """The import is not at work any more, or another worker has moved it on."""
+
+
+class Batch:
+    """The ``Books`` of one transaction: ``last`` is the line that the import is at after it."""
+
+    def __init__(self, job: Job, at: int, last: int, planned: Sequence[Planned], cells: Mapping[int, list[Any]]) -> None:
+        self._job, self._at, self._last, self._cells = job, at, last, cells
+        self.planned = planned
+        self.counts = Counts()
+        self._open = False
+
+    @property
+    def units(self) -> list[Sequence[object]]:
+        return [one.commands for one in self.planned]
+
+    @property
+    def stopped(self) -> bool:
+        return not self._open
+
+    def begin(self, cursor: SqlCursor) -> bool:
+        self._open = books.is_next(cursor, self._job.id, "running", self._at)
+        return self._open
+
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+        faults: list[Fault] = []
+        made: list[Made] = []
+        counted = dict.fromkeys(Counts.__struct_fields__, 0)
+        for planned, found in zip(self.planned, results, strict=True):
+            wrong = [*(_shown(fault) for fault in planned.faults), *_faults(planned, found)]
+            faults += wrong
+            records = [] if wrong else _made(planned, found)
+            made += records
+            if not planned.aside:
+                counted["done"] += 1
+                counted[_outcome(planned, records, failed=bool(wrong))] += 1
+            if planned.remark and not wrong:
+                faults.append(Fault(0, planned.line, "", "", f"Imported. {planned.remark}"))
+        self.counts = Counts(**counted)
+        lines = {
+            planned.line for planned, found in zip(self.planned, results, strict=True) if planned.faults or _faults(planned, found)
+        }
+        books.add_failed(
+            cursor, self._job.org_id, self._job.id, {line: packed(self._cells[line]) for line in lines if line in self._cells}
+        )
+        books.add_faults(cursor, self._job.org_id, self._job.id, faults)
+        books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
+        books.advance(cursor, self._job.id, self._last, self.counts)
+
+
+def _once(made: Sequence[Made]) -> list[Made]:
+    """Records that several rows of a batch made, as the first found them and the last left them."""
+    merged: dict[object, Made] = {}
+    for one in made:
+        first = merged.get(one.id)
+        merged[one.id] = one if first is None else first._replace(version_after=one.version_after)
+    return list(merged.values())
+
+
+def _outcome(planned: Planned, records: Sequence[Made], *, failed: bool) -> str:
+    if failed:
+        return "failed"
+    if planned.skipped or not records:
+        return "skipped"
+    return "created" if records[0].version_before == 0 else "updated"
+
+
+def _made(planned: Planned, results: Sequence[Result]) -> list[Made]:
+    """The records that a row made or changed, each once."""
+    found: dict[object, Made] = {}
+    for command, result in zip(planned.commands, results, strict=True):
+        if not isinstance(result, Outcome) or result.status == "unchanged":
+            continue
+        before = 0 if result.status == "created" else result.version - 1
+        first = found.get(result.stream_id)
+        begun = first.version_before if first else before
+        found[result.stream_id] = Made(command.kind, result.stream_id, planned.line, begun, result.version)
+    return list(found.values())
+
+
+def _faults(planned: Planned, results: Sequence[Result]) -> list[Fault]:
+    return [fault for result in results if isinstance(result, Exception) for fault in explained(planned.line, result)]
+
+
+def explained(line: int, error: Exception) -> list[Fault]:
+    """What a refusal says, by field."""
+    if isinstance(error, Invalid):
+        return [Fault(0, line, path, "", " ".join(messages)) for path, messages in error.errors.items()]
+    if isinstance(error, DomainError):
+        return [Fault(0, line, "", "", error.detail)]
+    log.error("import.row_failed", line=line, exc_info=error)
+    return [Fault(0, line, "", "", "This row cannot be stored.")]
+
+
+def _shown(fault: RowFault) -> Fault:
+    return Fault(0, fault.line, fault.column[:SHOWN], fault.value, fault.message)
+
+
+def packed(cells: Sequence[Any]) -> str:
+    """The cells of a row as JSON, as texts."""
+    return msgspec.json.encode([text_of(cell) for cell in cells]).decode().replace("\\u0000", "�")
+
+
+def commit(
+    committer: Committer, job: Job, at: int, last: int, planned: Sequence[Planned], cells: Mapping[int, list[Any]]
+) -> Counts:
+    """Commit rows in one transaction; if a fault of one stops it, in as many as it takes to tell which.
+
+    Raises ``Stopped``, ``Unavailable``, ``Unauthenticated``, ``Forbidden``.
+    """
+    batch = Batch(job, at, last, planned, cells)
+    try:
+        committer.run_units(batch.units, batch)  # type: ignore[arg-type]
+    except (Unavailable, Unauthenticated, Forbidden):
+        raise
+    except Exception as fault:
+        if len(planned) == 1:
+            log.error("import.row_failed", line=planned[0].line, exc_info=fault)
+            message = "This row cannot be stored."
+            wrong = Planned(planned[0].line, aside=planned[0].aside, faults=[RowFault(planned[0].line, "", "", message)])
+            return commit(committer, job, at, last, [wrong], cells)
+        half = len(planned) // 2
+        middle = max([at, *(one.line for one in planned[:half] if not one.aside)])
+        first = commit(committer, job, at, middle, planned[:half], cells)
+        second = commit(committer, job, middle, last, planned[half:], cells)
+        return Counts(*(getattr(first, name) + getattr(second, name) for name in Counts.__struct_fields__))
+    if batch.stopped:
+        raise Stopped
+    return batch.counts

@@ -1,0 +1,137 @@
+"""The work on an import, in short steps: look at its file, check its rows, write them. A later worker goes on after the last one
+that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+from app.importing import batch, checking, org_vocabulary, senders, stored_history
+from app.importing.deal_plan import DealPlanner
+from app.importing.deals import Deal
+from app.importing.directory_plan import DirectoryPlanner
+from app.importing.faults import Unreadable
+from app.importing.inspection import inspect
+from app.importing.options import Kind
+from app.importing.plan import Planned, in_order
+from app.importing.source import Reader, Source
+from app.importing.vocabulary import Vocabulary
+from app.process.failures import Unavailable
+from app.writing.committer import Committer
+from domain.errors import Forbidden, Unauthenticated
+from projections import clock
+from projections.imports import books, jobs
+from projections.imports.jobs import Counts, Job
+
+
+def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
+    """Look at the file, all of it. Raises ``Unreadable``."""
+    source = Source(connection, job)
+    try:
+        with connection.cursor() as cursor:
+            vocabulary = org_vocabulary.load(cursor, job.org_id)
+            now = clock.ask(cursor)
+        _, found = inspect(source.file(), _kind(job), source.options, vocabulary, now)
+        if not found.rows:
+            raise Unreadable("The file has a header and no row.", found.form.header_row)
+        with connection.transaction(), connection.cursor() as cursor:
+            jobs.inspected(cursor, job.id, msgspec.json.encode(found.options), msgspec.json.encode(found), found.rows)
+    finally:
+        source.close()
+    yield
+
+
+class Run:
+    """A check or a run of the rows of one import."""
+
+    def __init__(self, connection: Connection[Any], committer: Committer, job: Job) -> None:
+        self._connection, self._committer, self.job = connection, committer, job
+        self.source = Source(connection, job)
+        with connection.cursor() as cursor:
+            self.now: datetime = clock.ask(cursor)
+            self.vocabulary: Vocabulary = org_vocabulary.load(cursor, job.org_id)
+            self.sender = senders.of(cursor, job, self.source.options)
+            people = frozenset(one.id for one in self.vocabulary.people)
+            self._rules = checking.Rules(self.now, org_vocabulary.policy(cursor, job.org_id), people)
+        options = self.source.options
+        self._planner: DealPlanner | DirectoryPlanner
+        if job.kind == "opportunities":
+            self._planner = DealPlanner(self.sender, options, self.vocabulary)
+        else:
+            self._planner = DirectoryPlanner(_kind(job), self.sender, options)
+
+    def close(self) -> None:
+        self.source.close()
+
+    def steps(self) -> Iterator[None]:
+        """Raises ``Unreadable``, ``Stopped``, and as ``batch.commit``."""
+        yield from stored_history.read_in(self._connection, self.source, self.vocabulary, self.now)
+        table = self.source.table()
+        reader = Reader(_kind(self.job), table, self.source.options, self.vocabulary, self.now)
+        rows = self.source.rows(table)
+        at = self.job.line
+        while True:
+            good, bad, last = reader.batch(rows)
+            if not good and not bad:
+                return
+            planned = in_order(self._plan(good), bad)
+            counts = self._write(planned, at, last, reader.cells)
+            if counts.failed:
+                self._planner.references.forget()
+            at = last
+            yield
+
+    def _plan(self, good: list[Any]) -> list[Planned]:
+        with self._connection.cursor() as cursor:
+            if isinstance(self._planner, DirectoryPlanner):
+                return self._planner.plan(cursor, good)
+            keys = {key for one in good if isinstance(one, Deal) and (key := one.values.get("external_id"))}
+            return self._planner.plan(cursor, good, stored_history.find(self._connection, self.source, keys))
+
+    def _write(self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]]) -> Counts:
+        if self.job.state == "checking":
+            return self._check(planned, last, cells)
+        if self.job.kind == "users":
+            return self._write_users(planned, at, last, cells)
+        return batch.commit(self._committer, self.job, at, last, planned, cells)
+
+    def _check(self, planned: list[Planned], last: int, cells: Mapping[int, list[Any]]) -> Counts:
+        found = checking.check(self._connection, self._rules, planned)
+        lines = {fault.line for fault in found.faults}
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            if not books.is_still(cursor, self.job.id, "checking"):
+                raise batch.Stopped
+            failed = {line: batch.packed(cells[line]) for line in lines if line in cells}
+            books.add_failed(cursor, self.job.org_id, self.job.id, failed)
+            books.add_faults(cursor, self.job.org_id, self.job.id, found.faults)
+            books.advance(cursor, self.job.id, last, found.counts)
+        return found.counts
+
+    def _write_users(self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]]) -> Counts:
+        """Each in a transaction of its own, as decisions on users are; a row that is done twice changes nothing the second time."""
+        results = [self._committer.run(one.commands) if one.commands else [] for one in planned]
+        if refused := next(
+            (one for found in results for one in found if isinstance(one, Unauthenticated | Forbidden | Unavailable)), None
+        ):
+            raise refused
+        done = batch.Batch(self.job, at, last, planned, cells)
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            if not done.begin(cursor):
+                raise batch.Stopped
+            done.finish(cursor, results)
+        return done.counts
+
+
+def _kind(job: Job) -> Kind:
+    kinds: dict[str, Kind] = {one: one for one in ("opportunities", "accounts", "contacts", "users")}
+    return kinds[job.kind]
+
+
+def settle(connection: Connection[Any], job: Job) -> None:
+    """The rows came to an end."""
+    with connection.transaction(), connection.cursor() as cursor:
+        jobs.settle(cursor, job.id, "ready" if job.state == "checking" else "done")

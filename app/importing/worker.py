@@ -1,0 +1,154 @@
+"""The worker of imports: takes up one after the other, and works on it in short steps. Start several: they share the imports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from threading import Event
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
+from psycopg import Connection
+
+from app.importing import running, undoing
+from app.importing.batch import Stopped
+from app.importing.faults import Fault, Unreadable
+from app.process.failures import Unavailable
+from app.writing.committer import Committer
+from consumers import database
+from domain.errors import DomainError
+from projections.imports import jobs
+from projections.imports.jobs import Job
+
+log = structlog.get_logger("imports")
+
+CHANNEL = "opportunities_imports"
+SWEEP_SECONDS = 600.0
+MAX_PAUSE_SECONDS = 0.5
+INTERNAL = "Internal error: the log of `opportunities imports` says more."
+
+
+class Importer:
+    """A ``loop.Worker``. Between two steps it waits as long as the last one took, so that others get at the log."""
+
+    def __init__(self, url: str, committer: Committer, stop: Event) -> None:
+        self._url, self._committer, self._stop = url, committer, stop
+        self._connection: Connection[Any] | None = None
+        self._job: Job | None = None
+        self._steps: Iterator[None] | None = None
+        self._run: running.Run | None = None
+        self._swept_at = -SWEEP_SECONDS
+
+    def step(self) -> bool:
+        try:
+            return self._step()
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, seconds: float) -> None:
+        assert self._connection is not None
+        for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+            pass
+
+    def close(self) -> None:
+        """Leave the import to whoever takes it up next."""
+        self._end()
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _end(self) -> None:
+        if self._run is not None:
+            self._run.close()
+        self._job, self._steps, self._run = None, None, None
+
+    def _step(self) -> bool:
+        connection = self._connected()
+        try:
+            if self._job is None and not self._take_up(connection):
+                self._sweep(connection)
+                return False
+            assert self._job is not None
+            assert self._steps is not None
+            began = time.monotonic()
+            next(self._steps)
+        except StopIteration:
+            self._release(connection)
+        except Stopped:
+            self._release(connection)
+        except (psycopg.Error, Unavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is of this import, and the others must not wait for it
+            self._fail(connection, error)
+        else:
+            if self._job.state in ("running", "undoing"):
+                self._stop.wait(min(time.monotonic() - began, MAX_PAUSE_SECONDS))
+        return True
+
+    def _connected(self) -> Connection[Any]:
+        if self._connection is None:
+            self._connection = database.connect(self._url, "imports")
+            self._connection.execute(f"LISTEN {CHANNEL}")
+        return self._connection
+
+    def _take_up(self, connection: Connection[Any]) -> bool:
+        with connection.cursor() as cursor:
+            job = jobs.claim(cursor)
+        if job is None:
+            return False
+        self._job = job
+        log.info("import.taken_up", import_id=str(job.id), state=job.state, line=job.line)
+        match job.state:
+            case "inspecting":
+                self._steps = running.inspection(connection, job)
+            case "checking" | "running":
+                self._run = run = running.Run(connection, self._committer, job)
+                self._steps = _with_end(run, connection, job)
+            case "undoing":
+                self._steps = undoing.steps(connection, self._committer, job)
+            case _:  # it has ended since it was seen
+                self._steps = iter(())
+        return True
+
+    def _release(self, connection: Connection[Any]) -> None:
+        assert self._job is not None
+        id_ = self._job.id
+        log.info("import.released", import_id=str(id_))
+        self._end()
+        with connection.cursor() as cursor:
+            jobs.release(cursor, id_)
+
+    def _fail(self, connection: Connection[Any], error: Exception) -> None:
+        """What is wrong with all of the import, for its owner."""
+        assert self._job is not None
+        if isinstance(error, Unreadable):
+            fault = error.fault
+        else:
+            fault = Fault(0, "", "", error.detail if isinstance(error, DomainError) else INTERNAL)
+        expected = isinstance(error, Unreadable | DomainError | FileNotFoundError)
+        log.log(
+            20 if expected else 40,
+            "import.failed",
+            import_id=str(self._job.id),
+            reason=fault.message,
+            exc_info=None if expected else error,
+        )
+        with connection.transaction(), connection.cursor() as cursor:
+            jobs.settle(cursor, self._job.id, "failed", msgspec.json.encode(fault))
+        self._release(connection)
+
+    def _sweep(self, connection: Connection[Any]) -> None:
+        if time.monotonic() - self._swept_at > SWEEP_SECONDS:
+            with connection.transaction(), connection.cursor() as cursor:
+                jobs.sweep(cursor)
+            self._swept_at = time.monotonic()
+
+
+def _with_end(run: running.Run, connection: Connection[Any], job: Job) -> Iterator[None]:
+    yield from run.steps()
+    running.settle(connection, job)
