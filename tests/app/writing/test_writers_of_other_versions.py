@@ -20,7 +20,10 @@ from app.writing.envelope import Result
 from domain import account, event_store
 from domain.event import Meta, Recorded
 from projections import registry
+from projections.forecast.ledger import ForecastLedger
 from tests.support.commands import Company, log, outcome
+
+VERSION = ForecastLedger.version
 
 
 @pytest.fixture
@@ -34,13 +37,13 @@ def company(database_url: str) -> Iterator[Company]:
     [
         (
             "UPDATE read_models SET version = 99 WHERE name = 'forecast'",
-            "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
-            "Read model forecast is at version 99, this program's is 4: use the version that migrated the database.",
+            f"UPDATE read_models SET version = {VERSION} WHERE name = 'forecast'",
+            f"Read model forecast is at version 99, this program's is {VERSION}: use the version that migrated the database.",
         ),
         (
             "UPDATE read_models SET version = 0 WHERE name = 'forecast'",
-            "UPDATE read_models SET version = 3 WHERE name = 'forecast'",
-            "Read model forecast is at version 0, this program's is 4: run `opportunities migrate`.",
+            f"UPDATE read_models SET version = {VERSION} WHERE name = 'forecast'",
+            f"Read model forecast is at version 0, this program's is {VERSION}: run `opportunities migrate`.",
         ),
         (
             "INSERT INTO read_models (name, version) VALUES ('chain', 1)",
@@ -49,8 +52,8 @@ def company(database_url: str) -> Iterator[Company]:
         ),
         (
             "DELETE FROM read_models WHERE name = 'forecast'",
-            "INSERT INTO read_models (name, version) VALUES ('forecast', 3)",
-            "Read model forecast is at version None, this program's is 4: run `opportunities migrate`.",
+            f"INSERT INTO read_models (name, version) VALUES ('forecast', {VERSION})",
+            f"Read model forecast is at version None, this program's is {VERSION}: run `opportunities migrate`.",
         ),
     ],
     ids=["newer", "older", "unknown", "missing"],
