@@ -21,8 +21,8 @@ its event, the contribution as it was goes from the one (``transferred_out``) to
 
 Balances are the running sums of the ledger, by month and by day: the current ones, and by cause what moved in each month in
 which events occurred. Movements are the same sums for each day on which events occurred, and the sums of owners those of each
-owner for each month of events, transfers included. There are no rates here: every sum is in the deals' own currencies. How they are
-kept is in ``folding``.
+owner for each month of events, transfers included; what is owned now are these without months of events and causes. There are no
+rates here: every sum is in the deals' own currencies. How they are kept is in ``folding``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ COLUMNS: Mapping[Cause | Transfer, tuple[str, str]] = {
 """The columns that say how much of a sum is due to each cause."""
 AMOUNTS = tuple(name for cause in CAUSES for name in COLUMNS[cause])
 AMOUNTS_OF_OWNERS = tuple(name for names in COLUMNS.values() for name in names)
-SUMS_OF = {"forecast_balances": AMOUNTS, "forecast_movements": AMOUNTS, "forecast_owners": AMOUNTS_OF_OWNERS}
+SUMS_OF: Mapping[str, tuple[str, ...]] = {
+    "forecast_balances": AMOUNTS,
+    "forecast_movements": AMOUNTS,
+    "forecast_owners": AMOUNTS_OF_OWNERS,
+    "forecast_owned": (),
+}
 """The sums, and their columns for causes."""
 
 

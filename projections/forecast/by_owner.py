@@ -1,22 +1,27 @@
-"""What moved for each owner, and from one to another: SQL over the sums of owners, and over the ledger for the month of an instant.
+"""What each owner has at an instant, what moved for each, and from one to another: SQL over the sums of owners, and over the ledger
+for the month of an instant.
 
 What had happened up to an instant is the sums of whole months of events and what the ledger has of the instant's own month up to
-it; or, where that is less, the sums with this month, without what the ledger has of it after the instant. What moved between two
-instants is the difference.
+it; or, where that is less, the sums with this month, without what the ledger has of it after the instant. The months before a
+recent one are what each owner has now without the months since. What moved between two instants is the difference.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
-from projections.conditions import SqlStatement
-from projections.forecast import CAUSES, COLUMNS, TRANSFERS
+from projections.conditions import Condition, SqlStatement
+from projections.forecast import CAUSES, COLUMNS, SUMS, TRANSFERS
 from projections.forecast.balances import Bounds, months_with_rate_change
 from projections.forecast.entries import WaterfallQuery, in_span
 from projections.forecast.filtered import meet
 from projections.forecast.periods import Params, following, utc
 
+RECENT = timedelta(days=365)
+"""An instant more recent than this is reached backwards from now, an earlier one forwards from zero."""
 MIDDLE = 15
 """Up to this day of a month the ledger is read from the month's first day, after it to the last."""
 
@@ -26,17 +31,38 @@ def answers(query: WaterfallQuery) -> bool:
     return query.filtered and not query.of_others and not query.bounds.cut_months("o.day")
 
 
+def forecasts(conditions: Sequence[Condition], bounds: Bounds, group_by: str | None) -> bool:
+    """Whether these sums answer a forecast, as ``answers`` says."""
+    known = all(each.field in ("owner", "owner_email") for each in conditions)
+    return known and group_by in ("owner", None) and not bounds.cut_months("o.day")
+
+
+def deals(org_id: UUID, conditions: Sequence[Condition], bounds: Bounds, as_of: datetime | None, today: date) -> SqlStatement:
+    """Rows (day, currency, status, unweighted, weighted, n, owner_id) that add up to what the owners have now, or at an instant."""
+    params: Params = {"org_id": org_id} | bounds.params()
+    mine = f"o.org_id = %(org_id)s AND {meet(conditions, 'q', params, 'as_of')}"
+    if as_of is None:
+        parts = _now(mine, bounds)
+    else:
+        at = _instant("at", as_of, today)
+        params |= at.params | {"at": as_of}
+        row = f"('start', {_times(at.sign)})"
+        parts = [*_before(mine, at, bounds), _entries(f"{mine} AND {at.instants} AND {bounds.holds('o.day')}", row)]
+    columns = "c.day, c.currency, c.status, c.unweighted, c.weighted, c.n, c.owner_id"
+    rows = " UNION ALL ".join(parts)
+    return SqlStatement(f"WITH {months_with_rate_change(bounds)} SELECT {columns} FROM ({rows}) c", params)
+
+
 def steps(query: WaterfallQuery) -> SqlStatement:
     """As ``filtered.steps`` without ``opportunity_id``: rows that add up to the steps, some of which take others away again."""
     params = query.params()
     mine = f"o.org_id = %(org_id)s AND {meet(query.of_owners, 'q', params, 'end')}"
     start, end = _instant("start", query.start, query.today), _instant("end", query.end, query.today)
     params |= start.params | end.params
-    before = f"{mine} AND o.period < %(start_month)s::date"
     since = f"{mine} AND o.period >= %(start_month)s::date AND o.period < %(end_month)s::date"
     at_start = f"('start', {_times(start.sign)}), (o.cause, {_times(-start.sign)})"
     parts = [
-        *(_sums(source, f"{before} AND {which}") for which, source in _sources(query.bounds).items()),
+        *_before(mine, start, query.bounds),
         *(_moved(source, f"{since} AND {which}") for which, source in _sources(query.bounds).items()),
         _entries(f"{mine} AND {start.instants} AND {query.bounds.holds('o.day')}", at_start),
         _entries(f"{mine} AND {end.instants} AND {query.bounds.holds('o.day')}", f"(o.cause, {_times(end.sign)})"),
@@ -56,9 +82,11 @@ _LEDGER = "(SELECT e.* FROM forecast_entries e UNION ALL SELECT e.* FROM forecas
 
 
 class _Instant(NamedTuple):
-    """How to reach an instant: the sums before the month ``{name}_month``, and the entries ``o`` with ``instants`` (SQL), which are
-    to be added or taken away."""
+    """How to reach an instant: the sums before the month ``{name}_month``, ``recent`` or not, and the entries ``o`` with
+    ``instants`` (SQL), which are to be added or taken away."""
 
+    name: str
+    recent: bool
     sign: int
     instants: str
     params: Params
@@ -66,35 +94,51 @@ class _Instant(NamedTuple):
 
 def _instant(name: str, at: datetime, today: date) -> _Instant:
     day = utc(at).date()
-    month = day.replace(day=1)
+    month, recent = day.replace(day=1), today - day < RECENT
     if day.day <= MIDDLE and day < today:
         first = datetime.combine(month, time(), UTC)
         instants = f"o.occurred_at >= %({name}_first)s::timestamptz AND o.occurred_at <= %({name})s::timestamptz"
-        return _Instant(1, instants, {f"{name}_month": month, f"{name}_first": first})
+        return _Instant(name, recent, 1, instants, {f"{name}_month": month, f"{name}_first": first})
     instants, params = f"o.occurred_at > %({name})s::timestamptz", {f"{name}_month": following(day)}
     if (after := following(day)) != date.max:
         instants += f" AND o.occurred_at < %({name}_next)s::timestamptz"
         params[f"{name}_next"] = datetime.combine(after, time(), UTC)
-    return _Instant(-1, instants, params)
+    return _Instant(name, recent, -1, instants, params)
 
 
 def _times(sign: int) -> str:
     return ", ".join(f"{'-' if sign < 0 else ''}o.{name}" for name in ("unweighted", "weighted", "n"))
 
 
-def _sources(bounds: Bounds) -> dict[str, str]:
+def _now(mine: str, bounds: Bounds) -> list[str]:
+    """SQL for what each owner has now, in rows as those of ``steps``."""
+    amounts = "o.unweighted, o.weighted, o.n, o.owner_id"
+    return [
+        f"SELECT o.day, 'start' AS cause, o.currency, o.status, {amounts} FROM {source} WHERE {mine} AND {which}"
+        for which, source in _sources(bounds, "forecast_owned").items()
+    ]
+
+
+def _before(mine: str, at: _Instant, bounds: Bounds) -> list[str]:
+    """SQL for what each owner had before the month of an instant."""
+    months = f"{mine} AND o.period {'>=' if at.recent else '<'} %({at.name}_month)s::date"
+    sums = [_sums(source, f"{months} AND {which}", "-" if at.recent else "") for which, source in _sources(bounds).items()]
+    return [*_now(mine, bounds), *sums] if at.recent else sums
+
+
+def _sources(bounds: Bounds, table: str = "forecast_owners") -> dict[str, str]:
     """Conditions on sums ``o`` (SQL) and where these are: whole months, and the won deals of the months in ``mixed`` by day."""
     mixed = "o.day = ANY(ARRAY(SELECT m.month FROM mixed m))"
     return {
-        f"o.grain = 'month' AND {bounds.whole_months('o.day')} AND NOT (o.status = 'won' AND {mixed})": "forecast_owners o",
-        "o.grain = 'day' AND o.day >= m.month AND o.day < (m.month + interval '1 month')::date": "mixed m, forecast_owners o",
+        f"o.grain = 'month' AND {bounds.whole_months('o.day')} AND NOT (o.status = 'won' AND {mixed})": f"{table} o",
+        "o.grain = 'day' AND o.day >= m.month AND o.day < (m.month + interval '1 month')::date": f"mixed m, {table} o",
     }
 
 
-def _sums(source: str, where: str) -> str:
+def _sums(source: str, where: str, sign: str) -> str:
+    sums = ", ".join(f"{sign}sum(o.{name}) AS {name}" for name in SUMS)
     return f"""
-        SELECT o.day, 'start' AS cause, o.currency, o.status, sum(o.unweighted) AS unweighted, sum(o.weighted) AS weighted,
-            sum(o.n) AS n, o.owner_id
+        SELECT o.day, 'start' AS cause, o.currency, o.status, {sums}, o.owner_id
         FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status
     """
 

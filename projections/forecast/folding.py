@@ -109,10 +109,22 @@ OWNERS = Sums(
     ("forecast_entries", "forecast_transfers"),
     sparse=True,
 )
-ALL = (CURRENT, BALANCES, MOVEMENTS, OWNERS)
-TABLES = ("forecast_fold", *(each.table for each in (BALANCES, MOVEMENTS, OWNERS)))
-VIEWS = ("forecast_current", *(each.view for each in (BALANCES, MOVEMENTS, OWNERS)))
-ZERO_ROWS = {each.table: each.nothing for each in (BALANCES, MOVEMENTS, OWNERS)}
+OWNED = Sums(
+    "forecast_owned",
+    ("org_id", "grain", "owner_id", *_PLACE),
+    (),
+    (
+        _part("true", grain="'month'", owner_id="e.owner_id", day=_MONTH),
+        _part(f"{_WON} AND {_SCHEDULED}", grain="'day'", owner_id="e.owner_id", day="e.day"),
+    ),
+    OWNERS.sources,
+)
+"""What the deals of each owner add up to now."""
+ALL = (CURRENT, BALANCES, MOVEMENTS, OWNERS, OWNED)
+_KEPT = (BALANCES, MOVEMENTS, OWNERS, OWNED)
+TABLES = ("forecast_fold", *(each.table for each in _KEPT))
+VIEWS = ("forecast_current", *(each.view for each in _KEPT))
+ZERO_ROWS = {each.table: each.nothing for each in _KEPT}
 _TYPES = {"org_id": "uuid", "owner_id": "uuid", "period": "date", "day": "date"}
 _CAUSE_OF = {name: cause for cause, names in COLUMNS.items() for name in names}
 
@@ -182,8 +194,8 @@ CREATE TABLE forecast_fold (
     position bigint NOT NULL,
     PRIMARY KEY (every)
 );
-{_table(BALANCES)}{_table(MOVEMENTS)}{_table(OWNERS)}
-{_current_view()}{_view(BALANCES, CURRENT)}{_view(MOVEMENTS)}{_view(OWNERS)}
+{_table(BALANCES)}{_table(MOVEMENTS)}{_table(OWNERS)}{_table(OWNED)}
+{_current_view()}{_view(BALANCES, CURRENT)}{_view(MOVEMENTS)}{_view(OWNERS)}{_view(OWNED)}
 """
 
 

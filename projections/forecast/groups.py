@@ -102,6 +102,7 @@ def shown(group_by: GroupBy, as_of: datetime | None, source: str = "p") -> str:
     """
     limit = "%(groups_limit)s::bigint"
     of_group = card("%(as_of)s" if as_of else None) if group_by in CARDS else "to_json(e.grp)::text"
+    places = f"SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3"
     size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
     return f"""
         q AS MATERIALIZED (
@@ -109,10 +110,7 @@ def shown(group_by: GroupBy, as_of: datetime | None, source: str = "p") -> str:
                 p.status, p.by, max(p.amount) AS amount, max(p.place) AS last,
                 sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
             FROM {source} p GROUP BY 1, 2, 3, 4, 5
-        ), cards AS MATERIALIZED (
-            SELECT e.grp, e.place, e.amount, {of_group} AS card
-            FROM (SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3) e
-        ), shown AS MATERIALIZED (
+        ), cards AS MATERIALIZED ({cards(places, of_group)}), shown AS MATERIALIZED (
             SELECT coalesce(max(b.place), 0) AS places
             FROM (SELECT r.place, sum({size}) OVER (ORDER BY r.place) AS bytes FROM cards r) b
             WHERE b.bytes <= {MAX_BYTES - _FIXED_BYTES}
@@ -132,11 +130,19 @@ RANKED = """
     (SELECT coalesce(json_object_agg(x.month, x.n), '{}')::varchar FROM (
         SELECT q.month, max(q.last) - max(shown.places) AS n FROM q CROSS JOIN shown GROUP BY 1
     ) x WHERE x.n > 0) AS others,
-    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM (
-        SELECT DISTINCT cards.grp, cards.card FROM cards CROSS JOIN shown WHERE cards.place <= shown.places
-    ) x) AS cards
+    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM cards x CROSS JOIN shown
+        WHERE x.nth = 1 AND x.place <= shown.places) AS cards
 """
 """Columns: the sums of groups (``_GroupSum``), the number of others by month, the cards by group."""
+
+
+def cards(places: str, of_group: str) -> str:
+    """SQL for the places of groups ``grp``, each with its card, which is looked up once for the group: for its first place, ``nth``
+    1. By window functions too, as ``PLACED``."""
+    return f"""
+        SELECT e.*, max(CASE WHEN e.nth = 1 THEN {of_group} END) OVER (PARTITION BY e.grp) AS card
+        FROM (SELECT x.*, row_number() OVER (PARTITION BY x.grp ORDER BY x.place) AS nth FROM ({places}) x) e
+    """
 
 
 def card(at: str | None) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from projections import kept, questions
 from projections.conditions import SqlStatement
 from projections.forecast import current
+from projections.forecast.computed_sums import computed
 from projections.forecast.current import ForecastQuery
-from projections.forecast.deal_sums import DealSums, contributions, from_deals, grouped
+from projections.forecast.deal_sums import DealSums, contributions, grouped
 from projections.forecast.kept_table import Kept
 from projections.kept import Figure
 from projections.opportunities import counts, list_query
@@ -56,7 +57,7 @@ class KeptForecast:
         return row[: len(row) - len(SUMS.columns)]
 
     def _computed(self) -> DealSums:
-        tables, params, *_ = from_deals(list_query.where(self.deals), self.query.bounds, self.query.group_by)
+        tables, params, *_ = computed(self.query, self.deals)
         return DealSums(
             f"{tables}, {_to_keep('true')}", params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", SUMS.arrays()
         )

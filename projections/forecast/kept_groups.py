@@ -15,6 +15,7 @@ from typing import Any
 from projections import kept, questions
 from projections.conditions import SqlStatement
 from projections.forecast import current
+from projections.forecast.computed_sums import computed
 from projections.forecast.current import ForecastQuery
 from projections.forecast.deal_sums import contributions, grouped
 from projections.forecast.groups import COLUMNS, PLACED, converted, factors, shown
@@ -58,19 +59,19 @@ class KeptGroups:
         return row[: len(row) - WIDTH]
 
     def _computed(self) -> tuple[str, dict[str, Any], str, Any]:
-        asked, where = self.query, list_query.where(self.deals)
+        asked = self.query
         assert asked.group_by is not None
-        deals = contributions(f"opportunities o WHERE {where.text} AND", None, asked.bounds, asked.group_by)
+        sums = computed(asked, self.deals)
         tables = f"""
-            c AS ({deals}), g AS MATERIALIZED ({grouped(asked.bounds, asked.group_by)}),
-            a AS (SELECT x.month, x.currency, x.status, x.period, min(x.day) AS day, {SUM} FROM g x GROUP BY 1, 2, 3, 4),
+            {sums.tables},
+            a AS (SELECT x.month, x.currency, x.status, x.period, min(x.day) AS day, {SUM} FROM sums x GROUP BY 1, 2, 3, 4),
             s AS MATERIALIZED (SELECT a.*, {current.rates(asked)} FROM a), {factors(current.OWN_CURRENCY, asked.currency)},
-            v AS MATERIALIZED ({converted("g")}), {PLACED}, {shown(asked.group_by, asked.as_of)},
+            v AS MATERIALIZED ({converted("sums")}), {PLACED}, {shown(asked.group_by, asked.as_of)},
             rest AS (SELECT v.month, v.status, v.by, v.unweighted, v.weighted, v.n FROM v WHERE false),
             others AS (SELECT v.month, 0::bigint AS groups, 0::numeric AS largest FROM v WHERE false),
             {to_keep(asked.group_by, "true")}
         """
-        params = current.parameters(asked) | where.params | asked.bounds.params()
+        params = current.parameters(asked) | sums.params
         return tables, params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", questions.FORECAST_GROUPED
 
     def _brought_up_to_date(self, figure: Figure) -> tuple[str, dict[str, Any], str, Any]:

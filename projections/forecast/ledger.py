@@ -62,7 +62,7 @@ class _Entry(Struct):
 
 class ForecastLedger:
     name = "forecast"
-    version = 4
+    version = 5
     tables: tuple[str, ...] = ("forecast_entries", "forecast_transfers", *folding.TABLES)
     views: tuple[str, ...] = folding.VIEWS
     ddl = DDL

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from projections.forecast import TRANSFERS
 from projections.forecast.balances import month_start, rate_period
 from projections.forecast.entries import WaterfallQuery, rates
-from projections.forecast.groups import card
+from projections.forecast.groups import card, cards
 from projections.forecast.limits import MAX_BYTES
 
 ALL_MONTHS = "-infinity"
@@ -60,10 +60,12 @@ def tables(query: WaterfallQuery, own: str) -> str:
                     greatest(sum(x.unweighted / x.by), sum(x.unweighted / x.by) FILTER (WHERE x.cause = 'start'), 0) AS amount
                 FROM g x GROUP BY 1, 2
             ) d
-        ), cards AS MATERIALIZED (
-            SELECT e.*, {card("%(end)s::timestamptz")} AS card
-            FROM (SELECT p.month, p.owner_id AS grp, p.place, p.most, p.n FROM p WHERE p.place <= %(groups_limit)s::bigint) e
-        ), shown AS MATERIALIZED ({_shown(query)})
+        ), cards AS MATERIALIZED ({
+        cards(
+            "SELECT p.month, p.owner_id AS grp, p.place, p.most, p.n FROM p WHERE p.place <= %(groups_limit)s::bigint",
+            card("%(end)s::timestamptz"),
+        )
+    }), shown AS MATERIALIZED ({_shown(query)})
     """
 
 
@@ -81,8 +83,8 @@ def _rates(query: WaterfallQuery, own: str) -> str:
         FROM (SELECT s.currency, s.status, s.period, {", ".join(found)} FROM (
             SELECT s.*, {rates(query)} FROM (
                 SELECT d.currency, d.status, d.period, min(d.day) AS day FROM d GROUP BY 1, 2, 3
-            ) s
-        ) s) f
+            ) s OFFSET 0
+        ) s OFFSET 0) f
     """
 
 
@@ -150,9 +152,8 @@ def columns(query: WaterfallQuery) -> str:
 
 
 _CARDS = """
-    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM (
-        SELECT DISTINCT cards.grp, cards.card FROM cards CROSS JOIN shown WHERE cards.place <= shown.places
-    ) x) AS cards
+    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM cards x CROSS JOIN shown
+        WHERE x.nth = 1 AND x.place <= shown.places) AS cards
 """
 
 

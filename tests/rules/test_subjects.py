@@ -16,6 +16,7 @@ SUBJECTS = {
     "projections/opportunities/items.py": "app/reading/test_embedded_cards.py",
     "projections/opportunities/orderings.py": "projections/opportunities/test_finding.py",
     "projections/sources.py": "projections/opportunities/test_finding.py",
+    "projections/forecast/computed_sums.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/deal_sums.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/kept_forecast.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/kept_groups.py": "app/reading/test_kept_forecasts.py",

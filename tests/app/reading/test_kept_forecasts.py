@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from app.writing.committer import Committer
 from domain import account, exchange_rate, opportunity
 from projections import rebuild
 from projections.conditions import Condition
-from projections.forecast import current, kept_forecast, kept_groups, known_groups
+from projections.forecast import by_owner, current, kept_forecast, kept_groups, known_groups
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.groups import CARDS, GroupBy
@@ -66,6 +66,7 @@ def test_a_forecast_from_kept_sums_is_the_one_from_deals(seed: int, database_url
     monkeypatch.setattr(kept_forecast, "MOVE", 8)
     monkeypatch.setattr(kept_groups, "MOVE", 8)
     monkeypatch.setattr(known_groups, "SPARE", {"account": seed, "owner": 2 - seed})
+    monkeypatch.setattr(by_owner, "RECENT", timedelta(days=(365, 60, -1_000_000)[seed]))
     with closing(Committer(database_url)) as committer:
         company = Company(committer)
         life = Life(company, seed)

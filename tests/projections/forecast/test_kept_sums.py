@@ -126,6 +126,7 @@ def added_up(url: str) -> dict[str, Kept]:
                 if grain == "month" or (day and each.status == "won"):
                     place = (grain, on.replace(day=1), owner, day, *key)
                     _add(found["forecast_owners"], place, _amounts(each) | _causes(each))
+                    _add(found["forecast_owned"], (grain, owner, day, *key), _amounts(each))
     return {table: _something(rows) for table, rows in found.items()}
 
 
@@ -150,6 +151,7 @@ def kept(url: str) -> dict[str, Kept]:
             ("forecast_balances", "grain, nullif(period, 'infinity')"),
             ("forecast_movements", "period"),
             ("forecast_owners", "grain, period, owner_id"),
+            ("forecast_owned", "grain, owner_id"),
         ):
             columns = (*SUMS, *SUMS_OF[table])
             sums = ", ".join(f"coalesce(sum({name}), 0)" for name in columns)
