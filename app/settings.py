@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -29,6 +29,10 @@ SHARED = frozenset({"database_url", "kafka_bootstrap_servers"})
 SECRET = frozenset({"metrics_token", "kafka_password"})
 
 _ORIGIN_HOST = re.compile(r"(?!-)[a-z0-9.-]+|\[[0-9a-f:]+\]")
+_DATABASE_HOST = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^:@\[\]]*)(?::([0-9]{0,5}))?")
+_BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})|%00|\s")
+_PASSWORD = re.compile(r"(^[^:/]+://[^:@/?]*):.*@", re.DOTALL)
+_SECRET_PARAMETERS = re.compile(r"((?:password|secret|client_key|server_key)=)[^&]*")
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -41,7 +45,10 @@ class SettingsError(Exception):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    database_url: Annotated[str, Meta(description="The PostgreSQL database, `postgresql://user:password@host:port/name`.")]
+    database_url: Annotated[
+        str,
+        Meta(description="The PostgreSQL database, `postgresql://user:password@host:port/name`; also several hosts or a socket."),
+    ]
     host: Annotated[str, Meta(description="The address the API listens on.", min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(description="The port the API listens on.", ge=1, le=65535)] = 8000
     workers: Annotated[int, Meta(description="API processes; one per core is enough.", ge=1, le=256)] = 1
@@ -246,16 +253,34 @@ def url_error(name: str, value: str | None) -> str | None:
     """Why a URL cannot be used. The message does not repeat a value that may hold a password."""
     if not value:
         return None
+    if name == "database_url":
+        return database_url_error(variable(name), value)
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018  raises on a port that is no number
     except ValueError:
         return f"{variable(name)} is not a URL."
-    if name == "database_url" and parts.scheme not in ("postgresql", "postgres"):
-        return f"{variable(name)} must start with postgresql:// and name a database, such as postgresql://user:password@localhost:5432/opportunities."
-    if name == "public_url" and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return f"{variable(name)} must be an http or https URL, such as https://crm.example.com."
     return None
+
+
+def database_url_error(name: str, value: str) -> str | None:
+    """As libpq reads it: several hosts with a port each, or the folder of a socket."""
+    scheme, _, rest = value.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        return f"{name} must start with postgresql:// and name a database, such as postgresql://user:password@localhost:5432/opportunities."
+    before, at, after = rest.partition("@")
+    hosts = re.split(r"[/?]", after if at and "/" not in before else rest, maxsplit=1)[0]
+    if _BAD_ESCAPE.search(value.strip()) or not all(_is_host(host) for host in hosts.split(",")):
+        escapes = "write @ : / ? # % and space in a password as %40 %3A %2F %3F %23 %25 %20"
+        return f"{name} is not a URL: check host and port, and {escapes}."
+    return None
+
+
+def _is_host(text: str) -> bool:
+    found = _DATABASE_HOST.fullmatch(text)
+    return found is not None and int(found[1] or 0) <= 65535
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -290,11 +315,8 @@ def _is_origin(text: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, place = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{place}"))
+    """The URL for people. Where it is not clear what the password is, too much is hidden rather than too little."""
+    return _SECRET_PARAMETERS.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
 
 
 def variable(name: str) -> str:

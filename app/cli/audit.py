@@ -40,5 +40,5 @@ def audit(database_url: str | None, org_id: UUID | None, record_id: UUID | None)
     """Print the history of a record or of an org, one JSON object per event."""
     if org_id is None and record_id is None:
         raise click.UsageError("Give --record ID or --org ID.")
-    for line in tell(migrated_database(database_url), org_id=org_id, record_id=record_id):
+    for line in tell(migrated_database(database_url, writing=False), org_id=org_id, record_id=record_id):
         click.echo(line)

@@ -70,6 +70,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
             number = connection.info.server_version
             problem = prerequisites.too_old(number)
             yield Finding(problem is None, problem or f"PostgreSQL {number // 10000}.{number % 10000}")
+            prerequisites.check_writable(connection)
             prerequisites.check_owner(connection)
             prerequisites.check(connection)
             off = clock.asked(connection.cursor()).warning()

@@ -27,12 +27,12 @@ def load_settings(**overrides: Any) -> Settings:
     return load(**overrides)
 
 
-def migrated_database(url: str | None) -> str:
-    """The URL of a database with this version's schema. Raises ``SchemaError``, ``psycopg.Error``."""
+def migrated_database(url: str | None, *, writing: bool = True) -> str:
+    """The URL of a database with this version's schema, to write to. Raises ``Unmet``, ``SchemaError``, ``psycopg.Error``."""
     from app import migrations
 
     url = load_settings(database_url=url).database_url
-    migrations.check(url)
+    migrations.check(url, writing=writing)
     return url
 
 

@@ -29,7 +29,7 @@ def run(config: Settings) -> None:
     kafka.quiet(config.log_level)
     kafka.require_checksum()
     cluster = config.kafka()
-    migrations.check(config.database_url)
+    migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()
     relay = Relay(config.database_url, cluster, stop)
     try:

@@ -33,7 +33,7 @@ def run(config: Settings, only: Part | None = None) -> None:
     """Work until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
     start."""
     logs.configure(config.log_level, config.log_format)
-    migrations.check(config.database_url)
+    migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()
     if only == "consumer":
         _consume(consumer(config, stop), stop)

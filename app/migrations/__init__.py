@@ -86,9 +86,12 @@ def migrate(url: str) -> list[str]:
     return done
 
 
-def check(url: str) -> None:
-    """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` if no process can work on it."""
+def check(url: str, *, writing: bool = False) -> None:
+    """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` if no process can work on it, or no ``writing``
+    one."""
     with connections.connect(url, "check", statement_timeout_ms=CHECK_MS) as connection:
+        if writing:
+            prerequisites.check_writable(connection)
         prerequisites.check(connection)
         exists = connection.execute("SELECT to_regclass('public.migrations'), to_regclass('public.read_models')").fetchone()
         if not exists or None in exists:

@@ -19,6 +19,11 @@ ROLES = ("opportunities_writer", "opportunities_reader")
 OLDEST = 15
 """The oldest major version of PostgreSQL that the test suite runs on."""
 
+READ_ONLY = (
+    "PostgreSQL cannot be used: it is read-only, as a standby is: name the primary in DATABASE_URL, or all hosts and"
+    " target_session_attrs=read-write."
+)
+
 
 class Unmet(Failure):
     """What is missing, in a sentence with the remedy."""
@@ -46,6 +51,7 @@ def check(connection: Connection[Any]) -> None:
 def secure(connection: Connection[Any]) -> None:
     """Create and grant the roles that are missing. Raises ``Unmet``, before changing anything, if the user may not."""
     _check_version(connection)
+    check_writable(connection)
     check_owner(connection)
     missing = list(_missing(connection))
     if foreign := [one for one in missing if not one.ours]:
@@ -56,6 +62,17 @@ def secure(connection: Connection[Any]) -> None:
             connection.execute(one.statement)
     if missing := list(_missing(connection)):
         raise Unmet(_remedy(connection, missing))
+
+
+def check_writable(connection: Connection[Any]) -> None:
+    """Raises ``Unmet`` if the server, or the user's default, is read-only."""
+    if read_only(connection):
+        raise Unmet(READ_ONLY)
+
+
+def read_only(connection: Connection[Any]) -> bool:
+    row = connection.execute("SHOW transaction_read_only").fetchone()
+    return row == ("on",)
 
 
 def check_owner(connection: Connection[Any]) -> None:

@@ -10,6 +10,9 @@ from app import settings
 from app.settings import SettingsError, load
 
 URL = "postgresql://user:secret@db:5432/opportunities"
+NO_URL = (
+    "DATABASE_URL is not a URL: check host and port, and write @ : / ? # % and space in a password as %40 %3A %2F %3F %23 %25 %20."
+)
 
 
 def problems(**environ: str) -> list[str]:
@@ -61,7 +64,12 @@ def test_everything_wrong_is_reported_at_once() -> None:
             "/nowhere",
             "OPPORTUNITIES_PORT cannot be read from /nowhere: No such file or directory.",
         ),
-        ("DATABASE_URL", "postgresql://u:secret@db:port/x", "DATABASE_URL is not a URL."),
+        ("DATABASE_URL", "postgresql://u:secret@db:port/x", NO_URL),
+        ("DATABASE_URL", "postgresql://u:secret@db:5432,other:70000/x", NO_URL),
+        ("DATABASE_URL", "postgresql://u:sec/ret@db/x", NO_URL),
+        ("DATABASE_URL", "postgresql://u:sec@ret@db/x", NO_URL),
+        ("DATABASE_URL", "postgresql://u:sec%ret@db/x", NO_URL),
+        ("DATABASE_URL", "postgresql://u:sec ret@db/x", NO_URL),
         (
             "OPPORTUNITIES_TRUSTED_PROXIES",
             "10.0.0.1/8",
@@ -80,6 +88,30 @@ def test_a_missing_database_says_what_it_is() -> None:
 
 def test_a_setting_and_its_file_together_are_refused(tmp_path: Path) -> None:
     assert problems(DATABASE_URL_FILE=str(tmp_path)) == ["DATABASE_URL and DATABASE_URL_FILE are both set: keep one."]
+
+
+@pytest.mark.parametrize("place", ["db", "db:5432", "[::1]:5432", "one:5432,two,[::1]:5433", "%2Frun%2Fpostgresql", "", ":5433"])
+def test_a_database_has_one_host_or_several_or_a_socket(place: str) -> None:
+    url = f"postgresql://u:p%40ss%2F%25@{place}/x?target_session_attrs=read-write"
+    assert load({"DATABASE_URL": url}).redacted()["DATABASE_URL"] == url.replace("p%40ss%2F%25", "***")
+    assert load({"DATABASE_URL": f"postgresql://{place}"}).database_url == f"postgresql://{place}"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:se#cret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:se?cret@h/d", "postgresql://u:***@h/d"),
+        (
+            "postgresql://u@h/d?password=secret&sslpassword=secret&sslmode=require",
+            "postgresql://u@h/d?password=***&sslpassword=***&sslmode=require",
+        ),
+        ("postgresql://u:secret@h/d?application_name=a@b", "postgresql://u:***@b"),
+        ("postgresql://u@h:5432/d?application_name=a@b", "postgresql://u@h:5432/d?application_name=a@b"),
+    ],
+)
+def test_a_password_is_hidden_wherever_it_is_in_the_url(url: str, shown: str) -> None:
+    assert load({"DATABASE_URL": url}).redacted()["DATABASE_URL"] == shown
 
 
 def test_a_password_is_never_shown() -> None:

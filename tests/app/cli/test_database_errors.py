@@ -37,8 +37,13 @@ def test_a_failure_to_connect_has_its_cause(libpqs: str, cause: str) -> None:
         ),
         (
             psycopg.ProgrammingError('invalid connection option "hots"'),
-            'The database URL cannot be read: invalid connection option "hots".',
+            'DATABASE_URL cannot be read: invalid connection option "hots".',
         ),
+        (
+            psycopg.ProgrammingError('invalid percent-encoded token: "se%cret"'),
+            "DATABASE_URL cannot be read: invalid percent-encoded token: a part of it.",
+        ),
+        (errors.ReadOnlySqlTransaction("cannot execute INSERT"), "PostgreSQL cannot be used: it is read-only, as a standby is: "),
         (errors.DeadlockDetected("deadlock detected"), "The database refused: deadlock detected."),
         (
             psycopg.OperationalError("server closed the connection unexpectedly"),

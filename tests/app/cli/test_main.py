@@ -112,8 +112,8 @@ def test_an_older_schema_is_refused_in_a_line(run: Run, database_url: str) -> No
     ("url", "told"),
     [
         ("postgresql://nobody@127.0.0.1:1/x", "nothing listens there: start it, or check host and port"),
-        ("postgresql://nobody@no.such.host.invalid/x", "there is no such host: check the database URL"),
-        ("postgresql://127.0.0.1/x?colour=red", 'The database URL cannot be read: invalid URI query parameter: "colour"'),
+        ("postgresql://nobody@no.such.host.invalid/x", "there is no such host: check DATABASE_URL"),
+        ("postgresql://127.0.0.1/x?colour=red", 'DATABASE_URL cannot be read: invalid URI query parameter: "colour"'),
     ],
 )
 def test_a_server_that_is_not_there_is_told_in_a_line(run: Run, url: str, told: str) -> None:
@@ -131,7 +131,7 @@ def test_a_wrong_database_is_told_in_a_line(run: Run) -> None:
 @pytest.mark.skipif("DATABASE_URL" in os.environ, reason="the server given may ask for no password")
 def test_a_wrong_password_is_told_in_a_line_that_does_not_repeat_it(run: Run) -> None:
     code, _, err = run("migrate", DATABASE_URL=elsewhere(password="mistaken"))
-    told = "PostgreSQL cannot be used: it refuses the user or password: check both in the database URL."
+    told = "PostgreSQL cannot be used: it refuses the user or password: check both in DATABASE_URL."
     assert (code, err) == (1, f"opportunities: {told}\n")
 
 
