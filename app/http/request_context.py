@@ -1,6 +1,5 @@
-"""What is known of a request before its handler runs: its id, its sender, and the few headers that are used.
-
-The headers are read once, in ``app.http.middleware``.
+"""What is known of a request before its handler runs: its id, its sender, and the few headers that are used, which
+``app.http.middleware`` reads once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sums that a forecast of a list's deals is made of when none are kept: of the owners' sums where these do, else of the deals."""
+"""The sums that a forecast of a list's deals is made of when none are kept: those of owners where they do, else the deals."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from domain import catalog, event_store
 from domain.event import Event
@@ -46,13 +47,20 @@ def golden() -> dict[str, list[Event]]:
 RECORDS = golden()
 
 
+def own(event: Event, number: int) -> Event:
+    """The event, with an external id that no other record has."""
+    given = getattr(event, "external_id", None)
+    return structs.replace(event, external_id=f"{given} {number}") if isinstance(given, str) else event
+
+
 @st.composite
 def stories(draw: st.DrawFn) -> list[Happening]:
     """Deals and rates, and among them records of every other kind, each with some of what can happen to it."""
     records: list[Happening] = []
     for number, (first, *later) in enumerate(draw(st.lists(st.sampled_from(list(RECORDS.values())), min_size=1, max_size=6))):
         further = draw(st.lists(st.sampled_from(later), max_size=3)) if later else []
-        records += [Happening(UUID(int=number), event, START + timedelta(days=day)) for day, event in enumerate([first, *further])]
+        events = [own(event, number) for event in (first, *further)]
+        records += [Happening(UUID(int=number), event, START + timedelta(days=day)) for day, event in enumerate(events)]
     return [*records, *draw(histories())]
 
 
