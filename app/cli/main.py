@@ -58,6 +58,7 @@ SUMMARIES = {
     "serve": "Serve the API on a migrated database.",
     "relay": "Publish every event of the log to the Kafka topic.",
     "webhooks": "Fan events of the topic out to webhook endpoints, and send them.",
+    "import": "Import a file of another system.",
     "imports": "Work on imports: look at their files, check them, run and undo them.",
     "stream": "Follow the events on the topic; or publish part of the log again.",
     "migrate": "Bring the database's schema up to date.",
@@ -72,7 +73,8 @@ SUMMARIES = {
 
 
 def verb(name: str) -> click.Command:
-    found: click.Command = getattr(import_module(f"app.cli.{name}"), name)
+    module = "import_file" if name == "import" else name  # a word of Python
+    found: click.Command = getattr(import_module(f"app.cli.{module}"), module)
     return found
 
 

@@ -3,6 +3,7 @@ that was done."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -46,11 +47,12 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
 
 
 class Run:
-    """A check or a run of the rows of one import."""
+    """A check or a run of the rows of one import. ``seconds`` is what the last commit took."""
 
     def __init__(self, connection: Connection[Any], committer: Committer, job: Job) -> None:
         self._connection, self._committer, self.job = connection, committer, job
         self.source = Source(connection, job)
+        self.seconds = 0.0
         with connection.cursor() as cursor:
             self.now: datetime = clock.ask(cursor)
             self.vocabulary: Vocabulary = org_vocabulary.load(cursor, job.org_id)
@@ -97,7 +99,10 @@ class Run:
             return self._check(planned, last, cells)
         if self.job.kind == "users":
             return self._write_users(planned, at, last, cells)
-        return batch.commit(self._committer, self.job, at, last, planned, cells)
+        began = time.monotonic()
+        counts = batch.commit(self._committer, self.job, at, last, planned, cells)
+        self.seconds = time.monotonic() - began
+        return counts
 
     def _check(self, planned: list[Planned], last: int, cells: Mapping[int, list[Any]]) -> Counts:
         found = checking.check(self._connection, self._rules, planned)

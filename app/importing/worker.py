@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from threading import Event
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -20,6 +21,7 @@ from app.process.failures import Unavailable
 from app.writing.committer import Committer
 from consumers import database
 from domain.errors import DomainError
+from projections import connections
 from projections.imports import jobs
 from projections.imports.jobs import Job
 
@@ -32,10 +34,11 @@ INTERNAL = "Internal error: the log of `opportunities imports` says more."
 
 
 class Importer:
-    """A ``loop.Worker``. Between two steps it waits as long as the last one took, so that others get at the log."""
+    """A ``loop.Worker``, for all imports or ``only`` one. After each commit it waits for half as long as that took, so that others
+    get at the log."""
 
-    def __init__(self, url: str, committer: Committer, stop: Event) -> None:
-        self._url, self._committer, self._stop = url, committer, stop
+    def __init__(self, url: str, committer: Committer, stop: Event, *, only: UUID | None = None) -> None:
+        self._url, self._committer, self._stop, self._only = url, committer, stop, only
         self._connection: Connection[Any] | None = None
         self._job: Job | None = None
         self._steps: Iterator[None] | None = None
@@ -87,18 +90,22 @@ class Importer:
             self._fail(connection, error)
         else:
             if self._job.state in ("running", "undoing"):
-                self._stop.wait(min(time.monotonic() - began, MAX_PAUSE_SECONDS))
+                busy = self._run.seconds if self._run is not None else time.monotonic() - began
+                self._stop.wait(min(busy / 2, MAX_PAUSE_SECONDS))
         return True
 
     def _connected(self) -> Connection[Any]:
         if self._connection is None:
-            self._connection = database.connect(self._url, "imports")
+            self._connection = connections.connect(
+                self._url, "imports", connections.BY_KEYS, statement_timeout_ms=database.TIMEOUT_MS, role="writer"
+            )
+            self._connection.prepare_threshold = 0
             self._connection.execute(f"LISTEN {CHANNEL}")
         return self._connection
 
     def _take_up(self, connection: Connection[Any]) -> bool:
         with connection.cursor() as cursor:
-            job = jobs.claim(cursor)
+            job = jobs.claim(cursor, self._only)
         if job is None:
             return False
         self._job = job

@@ -140,3 +140,26 @@ def add_failed(cursor: SqlCursor, org_id: UUID, import_id: UUID, rows: Mapping[i
             """,
             {"id": import_id, "org_id": org_id, "lines": list(rows), "cells": list(rows.values())},
         )
+
+
+def first_faults(cursor: SqlCursor, import_id: UUID, limit: int) -> list[Fault]:
+    cursor.execute(
+        """
+        SELECT file, line, "column", value, message FROM import_faults
+        WHERE import_id = %(id)s ORDER BY file, line, number LIMIT %(limit)s
+        """,
+        {"id": import_id, "limit": limit},
+    )
+    return [Fault(*row) for row in cursor.fetchall()]
+
+
+def problem(cursor: SqlCursor, import_id: UUID) -> Fault:
+    """Why all of an import failed."""
+    cursor.execute(
+        """
+        SELECT 0, coalesce((problem ->> 'line')::bigint, 0), '', '', coalesce(problem ->> 'message', '') FROM imports
+        WHERE id = %(id)s
+        """,
+        {"id": import_id},
+    )
+    return Fault(*(cursor.fetchone() or (0, 0, "", "", "")))

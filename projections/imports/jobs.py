@@ -95,11 +95,11 @@ def wake(cursor: Cursor[Any]) -> None:
     cursor.execute("SELECT pg_notify('opportunities_imports', '')")
 
 
-def claim(cursor: Cursor[Any]) -> Job | None:
-    """An import that waits for a worker, which is ours as long as this connection lasts."""
+def claim(cursor: Cursor[Any], only: UUID | None = None) -> Job | None:
+    """An import that waits for a worker, or this one; it is ours as long as this connection lasts."""
     cursor.execute(
-        f"SELECT {_JOB} FROM imports WHERE state = ANY(%s) ORDER BY updated_at LIMIT 100",
-        (list(AT_WORK),),
+        f"SELECT {_JOB} FROM imports WHERE state = ANY(%s) AND id = coalesce(%s, id) ORDER BY updated_at LIMIT 100",
+        (list(AT_WORK), only),
     )
     for row in cursor.fetchall():
         cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s::text, 7240511809))", (str(row[0]),))

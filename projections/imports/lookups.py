@@ -59,13 +59,14 @@ def by_email(cursor: Cursor[Any], org_id: UUID, kind: str, addresses: Collection
 
 
 def deals(cursor: Cursor[Any], org_id: UUID, wanted: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
-    """Deals by account and name, the oldest of several."""
+    """Deals by account and name, one of several. It is asked in the order of the index: see ``decision_facts``."""
     cursor.execute(
         """
         SELECT k.account_id, k.name, o.id FROM unnest(%(accounts)s::uuid[], %(names)s::text[]) AS k (account_id, name)
         CROSS JOIN LATERAL (
-            SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND o.account_id = k.account_id AND o.name = k.name
-                AND o.valid_to = 'infinity' AND NOT o.deleted ORDER BY o.created_at, o.id LIMIT 1) o
+            SELECT o.id FROM opportunities o
+            WHERE o.org_id = %(org_id)s AND o.account_id >= k.account_id AND o.account_id <= k.account_id AND o.name = k.name
+                AND o.valid_to = 'infinity' AND NOT o.deleted ORDER BY o.account_id LIMIT 1) o
         """,
         {"org_id": org_id, "accounts": [id_ for id_, _ in wanted], "names": [name for _, name in wanted]},
     )

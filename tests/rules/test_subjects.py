@@ -152,7 +152,7 @@ SUBJECTS = {
     "projections/shadows.py": "projections/test_rebuild.py",
     "projections/swap.py": "projections/test_rebuild.py",
     "projections/versioned_rows.py": "projections/test_rebuild.py",
-    "app/cli/imports.py": "e2e/test_dev.py",
+    "app/cli/imports.py": "app/cli/test_import_file.py",
     "app/http/uploads.py": "app/importing/test_imports.py",
     "app/importing/batch.py": "app/importing/test_imports.py",
     "app/importing/checking.py": "app/importing/test_imports.py",
@@ -177,6 +177,7 @@ SUBJECTS = {
     "app/importing/restoring.py": "app/importing/test_imports.py",
     "app/importing/senders.py": "app/importing/test_imports.py",
     "projections/imports/shown.py": "app/importing/test_imports.py",
+    "app/cli/import_work.py": "app/cli/test_import_file.py",
 }
 """By module without a file of its own: where its behaviour is tested."""
 

@@ -1,0 +1,83 @@
+"""``opportunities import`` and the worker ``opportunities imports``: the engine of imports from the command line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from app.process import children
+from tests.app.importing.reading import EXPORTS
+from tests.support.imports import PATH, send
+from tests.support.processes import ROOT
+from tests.support.scenarios import Json, Org, made
+
+HUBSPOT = EXPORTS / "hubspot"
+
+
+def run(url: str, *arguments: str) -> tuple[int, Json, str]:
+    command = [sys.executable, "-m", "app.cli", "import", *arguments, "--database-url", url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=90)
+    lines = done.stdout.splitlines()
+    return done.returncode, json.loads(lines[-1]) if lines else {}, done.stderr
+
+
+def test_a_file_is_imported_with_its_history_and_taken_back(org: Org, shared_database_url: str, tmp_path: Path) -> None:
+    email = made(org.admin.get("/api/users/me/"), 200)["email"]
+    here = ("--org", org.id, "--as", email)
+    code, found, _ = run(shared_database_url, str(HUBSPOT / "companies.csv"), "--kind", "accounts", *here)
+    assert (code, found["state"], found["created"]) == (0, "done", 10)
+    mapping = tmp_path / "mapping.json"
+    mapping.write_text(json.dumps({"values": {"owner": dict.fromkeys(["Rita Lang", "Tom Okafor", "Zoë Brandt", "Li Wei"], email)}}))
+    deals = [str(HUBSPOT / "deals.csv"), "--history", str(HUBSPOT / "deal-stage-history.csv"), "--mapping", str(mapping), *here]
+    code, found, said = run(shared_database_url, *deals, "--dry-run")
+    assert (code, found["state"], found["created"], said, org.listed("")["count"]) == (0, "ready", 60, "", 0)
+    code, found, _ = run(shared_database_url, *deals)
+    assert (code, found["created"], org.listed("")["count"]) == (0, 60, 60)
+    code, undone, _ = run(shared_database_url, "--org", org.id, "--as", email, "--undo", found["id"])
+    assert (code, undone["state"], org.listed("")["count"]) == (0, "undone", 0)
+
+
+def test_what_is_wrong_is_said_by_line(org: Org, shared_database_url: str, tmp_path: Path) -> None:
+    email = made(org.admin.get("/api/users/me/"), 200)["email"]
+    file = tmp_path / "deals.csv"
+    file.write_text("Name,Account,Amount\nA,Acme,lots\n")
+    code, found, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)
+    assert (code, found["failed"]) == (0, 1)
+    assert "line 2: Amount: lots: This is no number" in said
+    file.write_text("")
+    code, _, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)
+    assert (code, "The file is empty." in said) == (1, True)
+    assert run(shared_database_url, str(file), "--org", org.id, "--as", "nobody@example.com")[0] == 1
+
+
+def test_kill_9_of_the_worker_leaves_every_row_done_once(org: Org, shared_database_url: str) -> None:
+    lines = "".join(f"Deal {number},Account {number % 7},E{number},100,2026-01-01,2026-02-01,won\n" for number in range(1_500))
+    data = f"Name,Account,External id,Amount,Created,Closed at,Stage\n{lines}".encode()
+    found = made(send(org.admin, data))
+    command = [sys.executable, "-m", "app.cli", "imports", "--database-url", shared_database_url]
+
+    def shown() -> Json:
+        return made(org.admin.get(f"{PATH}{found['id']}/"), 200)
+
+    started = False
+    for number in range(20):
+        worker = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            assert children.wait_until(lambda: shown()["state"] != "inspecting", 60)
+            if not started:
+                made(org.admin.post(f"{PATH}{found['id']}/start/"), 202)
+                started = True
+            before = shown()["done"]
+            assert children.wait_until(lambda: shown()["done"] > before or shown()["state"] == "done", 60)  # noqa: B023
+        finally:
+            worker.send_signal(signal.SIGKILL if number < 4 else signal.SIGTERM)
+            worker.wait()
+        if number >= 4 and shown()["state"] == "done":
+            break
+    done = shown()
+    assert (done["state"], done["created"], done["failed"], done["done"]) == ("done", 1_500, 0, 1_500)
+    assert org.listed("status=won")["count"] == org.listed("")["count"] == 1_500
+    assert org.listed("", "/api/accounts/")["count"] == 7
