@@ -60,12 +60,10 @@ Source = str | Made
 
 
 class CreateMissing(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which records and names a row may create."""
+    """Which records a row may create."""
 
     accounts: bool = True
     contacts: bool = True
-    tags: bool = True
-    custom_fields: bool = False
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,7 +78,6 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     create_missing: CreateMissing = CreateMissing()
     defaults: dict[str, str] = field(default_factory=dict)
     webhooks: bool = False
-    all_or_nothing: bool = False
     locale: str = "en"
     date_order: Order = "mdy"
     time_zone: str = "UTC"
