@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from psycopg import Cursor
 from uuid_utils.compat import uuid7
 
-from app.http import bodies, filters, listing, paging, request_context, shared
+from app.http import bodies, filters, idempotency_key, listing, paging, request_context, shared
 from app.http.filters import Filters
 from app.http.list_spec import ListSpec
 from app.http.operations import describe, query
@@ -78,6 +78,8 @@ async def list_imports(request: Http) -> JsonResponse:
 )
 async def create_import(request: Http) -> JsonResponse:
     filters.reject_any(request.scope["query_string"])
+    if (key := request_context.from_request(request).idempotency_key) is not None:
+        idempotency_key.parse(key)  # the file itself is what tells a repeated request
     identity = _require(request, "opportunities")
     id_ = uuid7()
 

@@ -137,7 +137,7 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main.run(arguments)
         out, err = capfd.readouterr()
-        assert "s3" not in out + err
+        assert not [part for part in ("s3 ", "s3%20", "cr@t", "cr%40t") if part in out + err]
         return code, out, err
 
     return call
