@@ -19,7 +19,7 @@ log = structlog.get_logger("imports")
 def run(config: Settings) -> None:
     """Work on imports until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``psycopg.Error`` if it cannot start."""
     logs.configure(config.log_level, config.log_format)
-    migrations.check(config.database_url)
+    migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()
     committer = Committer(config.database_url, statement_timeout_ms=config.statement_timeout_ms)
     importer = Importer(config.database_url, committer, stop)

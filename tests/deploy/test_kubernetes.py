@@ -86,6 +86,7 @@ def test_pods_run_verbs_and_settings_that_exist() -> None:
         "opportunities-api": ["serve"],
         "opportunities-relay": ["relay"],
         "opportunities-webhooks": ["webhooks"],
+        "opportunities-imports": ["imports"],
         "opportunities-migrate": ["migrate"],
     }
     for pod in PODS.values():

@@ -104,6 +104,7 @@ def test_containers_start_in_order_and_are_watched() -> None:
     assert services["postgres"]["image"].startswith("postgres:18")
     assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert services["api"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+    assert services["imports"]["depends_on"] == services["api"]["depends_on"]
     assert services["kafka"]["image"].startswith("apache/kafka:4.")
     for name in ("relay", "webhooks"):
         assert services[name]["depends_on"] == {
@@ -115,7 +116,7 @@ def test_containers_start_in_order_and_are_watched() -> None:
         assert services[name]["healthcheck"]["test"][0] == "CMD"
 
 
-OURS = ("migrate", "api", "relay", "webhooks")
+OURS = ("migrate", "api", "relay", "webhooks", "imports")
 KAFKA_SETTINGS = {
     "KAFKA_NODE_ID", "KAFKA_PROCESS_ROLES", "KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
     "KAFKA_INTER_BROKER_LISTENER_NAME", "KAFKA_CONTROLLER_LISTENER_NAMES", "KAFKA_CONTROLLER_QUORUM_VOTERS", "KAFKA_LOG_DIRS",
@@ -186,7 +187,7 @@ def test_containers_come_back_and_are_given_the_time_to_stop() -> None:
         }, name  # fmt: skip
         assert service["healthcheck"].keys() <= {"test", "interval", "timeout", "retries", "start_period", "disable"}, name
         assert service.get("restart") == (None if name == "migrate" else "unless-stopped")
-        if name in ("api", "relay", "webhooks"):
+        if name in ("api", "relay", "webhooks", "imports"):
             given = int(service["stop_grace_period"].removesuffix("s"))
             assert given > settings.load({"DATABASE_URL": "postgresql://nowhere/none"}).shutdown_timeout_s
 
