@@ -96,12 +96,14 @@ def _row(cause: str, at: str, sign: str = "", n: str = "0") -> str:
     """
 
 
-# The start is valued at its own rates, steps at these or at those of the end, and the rest is what the rates did.
+# The start is valued at its own rates, steps at these or at those of the end, and the rest is what the rates did. Deals whose start
+# has no rate are counted there all the same: a month with nothing but deals without an amount is shown too.
 _VALUED = f"""
     {_row("s.cause", "end", n="s.n")} AND s.as_end AND s.cause <> 'start'
     UNION ALL {_row("s.cause", "start", n="s.n")} AND (NOT s.as_end OR s.cause = 'start') AND s.start_known
     UNION ALL {_row("'rate_change'", "end")} AND s.differs AND (NOT s.as_end OR s.cause = 'start')
     UNION ALL {_row("'rate_change'", "start", "-")} AND s.differs AND (NOT s.as_end OR s.cause = 'start') AND s.start_known
+    UNION ALL SELECT s.month, s.owner_id, 'start', 1, 0, 0, s.n FROM s WHERE s.end_known AND s.cause = 'start' AND NOT s.start_known
 """
 
 

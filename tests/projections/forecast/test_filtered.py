@@ -18,7 +18,7 @@ from projections.forecast import CAUSES, TRANSFERS
 from projections.forecast.entries import MEMBERSHIPS
 from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
 from tests.projections.cursors import Cursors
-from tests.projections.forecast.books import Books, Happening, Row, created, exact
+from tests.projections.forecast.books import Books, Happening, Row, created, exact, quoted
 from tests.projections.forecast.test_properties import histories, moments, relaxed, spans
 
 ANN, BEN = UUID(int=1), UUID(int=2)
@@ -295,3 +295,13 @@ def test_an_answer_by_owner_is_never_larger_than_it_may_be(books: Books) -> None
             assert len(part["groups"]) + part["others"]["groups"] == MAX_GROUPS
             assert sum(group["unweighted"]["end"] for group in (*part["groups"], part["others"])) == part["unweighted"]["end"]
         assert len({len(part["groups"]) for part in (answer["total"], *answer["months"])}) == 1
+
+
+def test_a_month_of_deals_without_an_amount_is_shown_by_owner_too_where_the_start_has_no_rate(books: Books) -> None:
+    created_at, start, end = (datetime(2025, 12, day, tzinfo=UTC) for day in (2, 14, 31))
+    books.record([
+        Happening(1, created(amount=None, currency="EUR", close_date=date(2026, 1, 1)), created_at),
+        quoted("EUR", "2025-12-20", "1.1", created_at),
+    ])  # fmt: skip
+    plain, grouped = books.changes(start, end), books.changes(start, end, group_by="owner")
+    assert [month["month"] for month in plain["months"]] == [month["month"] for month in grouped["months"]] == ["2026-01"]
