@@ -68,8 +68,11 @@ class Publisher:
         ]
 
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
-        """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying."""
-        deadline = time.monotonic() + self._patience
+        """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying.
+
+        Brokers that once leave a question unanswered are asked no more: each further one would take them ten seconds to leave.
+        """
+        deadline, answering = time.monotonic() + self._patience, True
         for one in sent:
             while True:
                 try:
@@ -80,10 +83,11 @@ class Publisher:
                     if stop is not None and stop.is_set():
                         deadline, stop = min(deadline, now + STOP_SECONDS), None
                     if _is_done(one) or now > deadline:
-                        topic.check_replicas(self._admin, self.topic)
+                        if answering:
+                            topic.check_replicas(self._admin, self.topic)
                         raise
-                    with suppress(KafkaError):
-                        self.check()
+                    if answering:
+                        answering = self._is_answered()
 
     def check(self) -> None:
         """Check now and then that the topic is still the same. Raises ``TopicLost``."""
@@ -91,6 +95,14 @@ class Publisher:
             if not topic.is_there(self._admin, self.topic):
                 raise TopicLost(self.topic.name)
             self._checked = time.monotonic()
+
+    def _is_answered(self) -> bool:
+        """As ``check``; False if no broker answers."""
+        try:
+            self.check()
+        except KafkaError:
+            return False
+        return True
 
     def close(self) -> None:
         """Close it without trying again to deliver what has not arrived."""
