@@ -35,27 +35,27 @@ class Batch:
         self._job, self._at, self._last, self._cells = job, at, last, cells
         self.planned = planned
         self.counts = Counts()
-        self._open = False
+        self.open = False
+        """Whether the import was still at work when the transaction began."""
 
     @property
     def units(self) -> list[Sequence[object]]:
         return [one.commands for one in self.planned]
 
-    @property
-    def stopped(self) -> bool:
-        return not self._open
-
     def begin(self, cursor: SqlCursor) -> bool:
-        self._open = books.is_next(cursor, self._job.id, "running", self._at)
-        return self._open
+        self.open = books.is_next(cursor, self._job.id, "running", self._at)
+        return self.open
 
     def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
         faults: list[Fault] = []
         made: list[Made] = []
+        failed: dict[int, str] = {}
         counted = dict.fromkeys(Counts.__struct_fields__, 0)
         for planned, found in zip(self.planned, results, strict=True):
             wrong = [*(_shown(fault) for fault in planned.faults), *_faults(planned, found)]
             faults += wrong
+            if wrong and planned.line in self._cells:
+                failed[planned.line] = packed(self._cells[planned.line])
             records = [] if wrong else _made(planned, found)
             made += records
             if not planned.aside:
@@ -64,12 +64,7 @@ class Batch:
             if planned.remark and not wrong:
                 faults.append(Fault(0, planned.line, "", "", f"Imported. {planned.remark}"))
         self.counts = Counts(**counted)
-        lines = {
-            planned.line for planned, found in zip(self.planned, results, strict=True) if planned.faults or _faults(planned, found)
-        }
-        books.add_failed(
-            cursor, self._job.org_id, self._job.id, {line: packed(self._cells[line]) for line in lines if line in self._cells}
-        )
+        books.add_failed(cursor, self._job.org_id, self._job.id, failed)
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
         books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
         books.advance(cursor, self._job.id, self._last, self.counts)
@@ -151,6 +146,6 @@ def commit(
         first = commit(committer, job, at, middle, planned[:half], cells)
         second = commit(committer, job, middle, last, planned[half:], cells)
         return Counts(*(getattr(first, name) + getattr(second, name) for name in Counts.__struct_fields__))
-    if batch.stopped:
+    if not batch.open:
         raise Stopped
     return batch.counts
