@@ -70,7 +70,8 @@ class Publisher:
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
         """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying.
 
-        Brokers that once leave a question unanswered are asked no more: each further one would take them ten seconds to leave.
+        Brokers that once leave a question unanswered are asked no more: each further one would take some ten seconds. Those that
+        refuse are asked again, as while a topic is being deleted.
         """
         deadline, answering = time.monotonic() + self._patience, True
         for one in sent:
@@ -97,11 +98,12 @@ class Publisher:
             self._checked = time.monotonic()
 
     def _is_answered(self) -> bool:
-        """As ``check``; False if no broker answers."""
+        """As ``check``; False if no broker answered, which is known by the time it took: the errors are the same."""
+        began = time.monotonic()
         try:
             self.check()
         except KafkaError:
-            return False
+            return time.monotonic() - began < CHECK_SECONDS
         return True
 
     def close(self) -> None:

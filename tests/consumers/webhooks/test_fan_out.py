@@ -63,7 +63,7 @@ class Consumer:
     """A consumer that is driven step by step. An error of a step is as good as a step without one: the next begins anew."""
 
     def __init__(self, url: str, stream: Kafka, **options: Any) -> None:
-        self.url = url
+        self.url, self.stream = url, stream
         self.worker = FanOut(url, stream, threading.Event(), **{"keep": KEEP, **options})
         self.faults: list[str] = []
 
@@ -81,15 +81,27 @@ class Consumer:
 
         assert children.wait_until(done, seconds), self.faults
 
-    def until_caught_up(self, position: int | None = None, seconds: float = 40) -> None:
-        """Until every event about a deal, up to a position, was taken."""
-        wanted = position or max(one.position for one in log(self.url) if isinstance(one.event, opportunity.OpportunityEvent))
+    def until_caught_up(self, seconds: float = 40) -> None:
+        """Until every event about a deal was taken, from whichever partition it is on."""
+        last: dict[str, int] = {}
+        partitions = self.partitions()
+        for one in log(self.url):
+            if isinstance(one.event, opportunity.OpportunityEvent):
+                last[f"{fan_out.CHECKPOINT}/{kafka.partition_of(str(one.stream_id).encode(), partitions)}"] = one.position
 
         def done() -> bool:
-            found = execute(self.url, "SELECT max(position) FROM checkpoints WHERE name LIKE 'webhooks/%%'")
-            return found[0][0] is not None and found[0][0] >= wanted
+            found = dict(execute(self.url, "SELECT name, position FROM checkpoints WHERE name = ANY(%s)", list(last)))
+            return all(found.get(name, 0) >= position for name, position in last.items())
 
         self.until(done, seconds)
+
+    def partitions(self) -> int:
+        """A topic that was lost may come again with another number."""
+        admin = kafka.admin(self.stream)
+        try:
+            return topic.ensure(admin, self.stream, self.stream.topic).partitions
+        finally:
+            admin.close()
 
 
 @pytest.fixture
