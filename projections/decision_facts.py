@@ -49,14 +49,16 @@ def by_email(cursor: SqlCursor, wanted: Collection[tuple[UUID, str]]) -> Callabl
     return lambda: cursor.fetchall() if wanted else []
 
 
-def deals(cursor: SqlCursor, role: Literal["account", "stakeholder"], wanted: Collection[tuple[UUID, UUID]]) -> dict[UUID, int]:
-    """The number of live deals that name each record in this role, by its id; ``wanted`` are orgs and ids."""
-    if not wanted:
-        return {}
-    orgs, ids = zip(*wanted, strict=True)
-    counted = f"SELECT k.id, ({_DEALS[role]}) FROM unnest(%(orgs)b::uuid[], %(ids)b::uuid[]) AS k (org_id, id)"
-    cursor.execute(counted, {"orgs": list(orgs), "ids": list(ids)}, prepare=True, binary=True)
-    return dict(cursor.fetchall())
+def deals(
+    cursor: SqlCursor, role: Literal["account", "stakeholder"], wanted: Collection[tuple[UUID, UUID]]
+) -> Callable[[], dict[UUID, int]]:
+    """Request the number of live deals that name each record in this role; ``wanted`` are orgs and ids. Calling the result reads
+    it, by id."""
+    if wanted:
+        orgs, ids = zip(*wanted, strict=True)
+        counted = f"SELECT k.id, ({_DEALS[role]}) FROM unnest(%(orgs)b::uuid[], %(ids)b::uuid[]) AS k (org_id, id)"
+        cursor.execute(counted, {"orgs": list(orgs), "ids": list(ids)}, prepare=True, binary=True)
+    return lambda: dict(cursor.fetchall()) if wanted else {}
 
 
 def last_deleted_deal(cursor: SqlCursor, org_id: UUID, external_id: str) -> UUID | None:

@@ -15,6 +15,7 @@ from app.cli.import_work import Import, receive, user_of
 from app.cli.options import database_url, migrated_database, show
 from app.importing.options import MATCHES, Options
 from app.importing.presets import PRESETS
+from app.process import memory
 from app.process.failures import Failure
 from consumers import database
 from projections.imports.jobs import Job
@@ -64,6 +65,7 @@ def _report(one: Import, job: Job) -> None:
 @click.option("--undo", type=click.UUID, metavar="ID", help="Take an import back.")
 def import_file(**given: Any) -> None:
     """Import a file of another system into an org."""
+    memory.tune_gc()
     with _connected(given["database_url"]) as (url, connection):
         user_id = user_of(connection, given["org_id"], given["email"]) if given["email"] else None
         if (known := given["undo"] or given["resume"]) is not None:

@@ -9,6 +9,7 @@ from app import logs, migrations
 from app.cli.explanations import describe
 from app.cli.options import database_url, load_settings
 from app.importing.worker import Importer
+from app.process import memory
 from app.settings import Settings
 from app.writing.committer import Committer
 from consumers import loop
@@ -18,6 +19,7 @@ log = structlog.get_logger("imports")
 
 def run(config: Settings) -> None:
     """Work on imports until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``psycopg.Error`` if it cannot start."""
+    memory.tune_gc()
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()

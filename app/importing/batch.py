@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -29,10 +29,19 @@ class Stopped(Exception):
 
 
 class Batch:
-    """The ``Books`` of one transaction: ``last`` is the line that the import is at after it."""
+    """The ``Books`` of one transaction: ``last`` is the line that the import is at after it. ``decided`` is called when nothing is
+    left to do but for PostgreSQL."""
 
-    def __init__(self, job: Job, at: int, last: int, planned: Sequence[Planned], cells: Mapping[int, list[Any]]) -> None:
-        self._job, self._at, self._last, self._cells = job, at, last, cells
+    def __init__(
+        self,
+        job: Job,
+        at: int,
+        last: int,
+        planned: Sequence[Planned],
+        cells: Mapping[int, list[Any]],
+        decided: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._job, self._at, self._last, self._cells, self._decided = job, at, last, cells, decided
         self.planned = planned
         self.counts = Counts()
         self.open = False
@@ -68,6 +77,7 @@ class Batch:
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
         books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
         books.advance(cursor, self._job.id, self._last, self.counts)
+        self._decided()
 
 
 def _once(made: Sequence[Made]) -> list[Made]:
@@ -124,13 +134,19 @@ def packed(cells: Sequence[Any]) -> str:
 
 
 def commit(
-    committer: Committer, job: Job, at: int, last: int, planned: Sequence[Planned], cells: Mapping[int, list[Any]]
+    committer: Committer,
+    job: Job,
+    at: int,
+    last: int,
+    planned: Sequence[Planned],
+    cells: Mapping[int, list[Any]],
+    decided: Callable[[], None] = lambda: None,
 ) -> Counts:
     """Commit rows in one transaction; if a fault of one stops it, in as many as it takes to tell which.
 
     Raises ``Stopped``, ``Unavailable``, ``Unauthenticated``, ``Forbidden``.
     """
-    batch = Batch(job, at, last, planned, cells)
+    batch = Batch(job, at, last, planned, cells, decided)
     try:
         committer.run_units(batch.units, batch)  # type: ignore[arg-type]
     except (Unavailable, Unauthenticated, Forbidden):
@@ -142,10 +158,18 @@ def commit(
             wrong = Planned(planned[0].line, aside=planned[0].aside, faults=[RowFault(planned[0].line, "", "", message)])
             return commit(committer, job, at, last, [wrong], cells)
         half = len(planned) // 2
-        middle = max([at, *(one.line for one in planned[:half] if not one.aside)])
+        middle = last_line(at, planned[:half])
         first = commit(committer, job, at, middle, planned[:half], cells)
-        second = commit(committer, job, middle, last, planned[half:], cells)
-        return Counts(*(getattr(first, name) + getattr(second, name) for name in Counts.__struct_fields__))
+        return added(first, commit(committer, job, middle, last, planned[half:], cells))
     if not batch.open:
         raise Stopped
     return batch.counts
+
+
+def last_line(at: int, planned: Sequence[Planned]) -> int:
+    """Where an import is after these rows."""
+    return max([at, *(one.line for one in planned if not one.aside)])
+
+
+def added(first: Counts, second: Counts) -> Counts:
+    return Counts(*(getattr(first, name) + getattr(second, name) for name in Counts.__struct_fields__))

@@ -23,12 +23,19 @@ from projections.imports import lookups
 
 
 class DealPlanner:
-    """Plans batches of one import. Deals that an earlier row of the batch creates are known to later ones."""
+    """Plans batches of one import. Deals that an earlier row creates, in this batch or in the one before, which may not be
+    committed yet, are known to later ones."""
 
     def __init__(self, sender: Sender, options: Options, vocabulary: Vocabulary) -> None:
         self._sender, self._options = sender, options
         self._stages = vocabulary.by_key()
         self.references = References(sender, options.create_missing)
+        self._created_before: dict[Any, UUID] = {}
+
+    def forget(self) -> None:
+        """What was planned last may not have been done."""
+        self.references.forget()
+        self._created_before = {}
 
     def plan(self, cursor: Cursor[Any], deals: Sequence[Deal], histories: Mapping[str, Sequence[Entry]]) -> list[Planned]:
         """The rows in order, after what they need to be created first."""
@@ -38,7 +45,8 @@ class DealPlanner:
         pairs = [(id_, deal) for deal, id_ in found if isinstance(id_, UUID)]
         wanted = [(id_, " ".join(names(name))) for id_, deal in pairs for name in deal.contacts]
         self.references.look_up_contacts(cursor, wanted)
-        known = self._known(cursor, pairs)
+        known = self._created_before | self._known(cursor, pairs)
+        self._created_before = {}
         planned = [
             failing(deal.line, [id_]) if isinstance(id_, Fault) else self._deal(deal, id_, known, histories) for deal, id_ in found
         ]
@@ -77,7 +85,7 @@ class DealPlanner:
         ids = timeline.ids(account_id, deal.owner_id, [one for one in people if one is not None])
         if id_ is not None:
             return Planned(deal.line, [self._sender.envelope("opportunity", id_, timeline.changes(deal, ids))])
-        known[key] = new = uuid7()
+        known[key] = self._created_before[key] = new = uuid7()
         return self._created(deal, new, ids, histories.get(deal.values.get("external_id", ""), ()))
 
     def _created(self, deal: Deal, id_: UUID, ids: Mapping[str, Any], history: Sequence[Entry]) -> Planned:

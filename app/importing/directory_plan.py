@@ -24,15 +24,23 @@ KINDS = {"accounts": "account", "contacts": "contact", "users": "user"}
 
 
 class DirectoryPlanner:
-    """Plans batches of one import. Records that an earlier row of the batch creates are known to later ones."""
+    """Plans batches of one import. Records that an earlier row creates, in this batch or in the one before, which may not be
+    committed yet, are known to later ones."""
 
     def __init__(self, kind: Kind, sender: Sender, options: Options) -> None:
         self._kind, self._sender, self._options = KINDS[kind], sender, options
         self.references = References(sender, options.create_missing)
+        self._created_before: dict[str, list[UUID]] = {}
+
+    def forget(self) -> None:
+        """What was planned last may not have been done."""
+        self.references.forget()
+        self._created_before = {}
 
     def plan(self, cursor: Cursor[Any], entries: Sequence[Entry]) -> list[Planned]:
         self.references.look_up(cursor, [entry.account for entry in entries if entry.account])
-        known = self._known(cursor, [key for entry in entries if (key := self._key(entry)) is not None])
+        known = self._created_before | self._known(cursor, [key for entry in entries if (key := self._key(entry)) is not None])
+        self._created_before = {}
         rows = [self._entry(entry, known) for entry in entries]
         return [*self.references.planned, *rows]
 
@@ -79,7 +87,7 @@ class DirectoryPlanner:
             return Planned(entry.line, [self._sender.envelope(self._kind, found[0], _change(self._kind, values))])
         id_ = uuid7()
         if key is not None:
-            known[key] = [id_]
+            known[key] = self._created_before[key] = [id_]
         return Planned(entry.line, self._created(id_, values, at))
 
     def _account(self, entry: Entry) -> UUID | None:

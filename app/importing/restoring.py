@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
-
-from domain import account, contact, event_store, fold, opportunity, user
+from domain import account, contact, fold, opportunity, user
 from domain.errors import DomainError, VersionMismatch
-from domain.event import Command, State
+from domain.event import Command, Recorded, State
 
 CHANGED = "Something else changed this record since; it was left as it is."
 
@@ -31,15 +30,13 @@ def deletion(kind: str) -> Command:
     return commands[kind]
 
 
-def versions(connection: Connection[Any], id_: UUID, version: int) -> tuple[State | None, State]:
-    """A record as it was at a version, None for version 0, and as it is."""
-    with connection.cursor() as cursor:
-        events = event_store.load(cursor, {id_: 0})
+def states(events: Sequence[Recorded], versions: Mapping[UUID, int]) -> dict[UUID, tuple[State | None, State]]:
+    """Records by their events: each as it was at its version, None for version 0, and as it is."""
     then: dict[UUID, State] = {}
     now: dict[UUID, State] = {}
-    fold.changes([one for one in events if one.version <= version], then)
+    fold.changes([one for one in events if one.version <= versions[one.stream_id]], then)
     fold.changes(events, now)
-    return then.get(id_), now[id_]
+    return {id_: (then.get(id_), now[id_]) for id_ in versions}
 
 
 def back(state: State, now: State) -> Command:

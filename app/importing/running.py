@@ -4,26 +4,26 @@ that was done."""
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
 
-from app.importing import batch, checking, org_vocabulary, senders, stored_history
+from app.importing import apart, batch, checking, org_vocabulary, senders, stored_history
+from app.importing.ahead import Ahead
 from app.importing.deal_plan import DealPlanner
 from app.importing.deals import Deal
 from app.importing.directory_plan import DirectoryPlanner
 from app.importing.faults import Unreadable
 from app.importing.inspection import inspect
 from app.importing.options import Kind
+from app.importing.pace import Pace
 from app.importing.plan import Planned, in_order
 from app.importing.source import Reader, Source
 from app.importing.vocabulary import Vocabulary
-from app.process.failures import Unavailable
 from app.writing.committer import Committer
-from domain.errors import Forbidden, Unauthenticated
 from projections import clock
 from projections.imports import books, jobs
 from projections.imports.jobs import Counts, Job
@@ -46,6 +46,16 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
     yield
 
 
+class _Rows(NamedTuple):
+    """A batch: its rows as they are planned, up to a line. ``good`` are those that can be planned again."""
+
+    good: list[Any]
+    bad: list[Planned]
+    last: int
+    cells: Mapping[int, list[Any]]
+    planned: list[Planned]
+
+
 class Run:
     """A check or a run of the rows of one import. ``seconds`` is what the last commit took."""
 
@@ -65,27 +75,37 @@ class Run:
             self._planner = DealPlanner(self.sender, options, self.vocabulary)
         else:
             self._planner = DirectoryPlanner(_kind(job), self.sender, options)
+        self._pace = Pace(committer)
+        self._ahead: Ahead[_Rows] = Ahead(self._next_rows)
+        self._refused = False
 
     def close(self) -> None:
+        self._ahead.close()
         self.source.close()
 
     def steps(self) -> Iterator[None]:
         """Raises ``Unreadable``, ``Stopped``, and as ``batch.commit``."""
         yield from stored_history.read_in(self._connection, self.source, self.vocabulary, self.now)
         table = self.source.table()
-        reader = Reader(_kind(self.job), table, self.source.options, self.vocabulary, self.now)
-        rows = self.source.rows(table)
+        self._reader = Reader(_kind(self.job), table, self.source.options, self.vocabulary, self.now)
+        self._rows = self.source.rows(table)
         at = self.job.line
         while True:
-            good, bad, last = reader.batch(rows)
-            if not good and not bad:
+            rows = self._ahead.take()
+            if not rows.good and not rows.bad:
                 return
-            planned = in_order(self._plan(good), bad)
-            counts = self._write(planned, at, last, reader.cells)
-            if counts.failed:
-                self._planner.references.forget()
-            at = last
-            yield
+            if self._refused:  # what was planned meanwhile may refer to it
+                self._planner.forget()
+                rows = rows._replace(planned=in_order(self._plan(rows.good), rows.bad))
+            self._refused = False
+            for planned, last, ends in self._parts(rows, at):
+                self._write(planned, at, last, rows.cells, self._ahead.begin if ends else _nothing)
+                at = last
+                yield
+
+    def _next_rows(self) -> _Rows:
+        good, bad, last = self._reader.batch(self._rows)
+        return _Rows(good, bad, last, self._reader.cells, in_order(self._plan(good), bad))
 
     def _plan(self, good: list[Any]) -> list[Planned]:
         with self._connection.cursor() as cursor:
@@ -94,15 +114,30 @@ class Run:
             keys = {key for one in good if isinstance(one, Deal) and (key := one.values.get("external_id"))}
             return self._planner.plan(cursor, good, stored_history.find(self._connection, self.source, keys))
 
-    def _write(self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]]) -> Counts:
+    def _parts(self, rows: _Rows, at: int) -> Iterator[tuple[list[Planned], int, bool]]:
+        """What goes into a transaction each, with its last line, and whether it is the last one."""
+        rest = rows.planned
+        while rest:
+            size = self._pace.size if self.job.state == "running" else len(rest)
+            part, rest = rest[:size], rest[size:]
+            at = batch.last_line(at, part) if rest else rows.last
+            yield part, at, not rest
+
+    def _write(
+        self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]], decided: Callable[[], None]
+    ) -> None:
         if self.job.state == "checking":
-            return self._check(planned, last, cells)
-        if self.job.kind == "users":
-            return self._write_users(planned, at, last, cells)
-        began = time.monotonic()
-        counts = batch.commit(self._committer, self.job, at, last, planned, cells)
-        self.seconds = time.monotonic() - began
-        return counts
+            counts = self._check(planned, last, cells)
+        elif self.job.kind == "users":
+            users = batch.Batch(self.job, at, last, planned, cells)
+            apart.commit(self._committer, self._connection, [one.commands for one in planned], users)
+            counts = users.counts
+        else:
+            began = time.monotonic()
+            counts = batch.commit(self._committer, self.job, at, last, planned, cells, decided)
+            self.seconds = time.monotonic() - began
+            self._pace.done(len(planned))
+        self._refused |= counts.failed > sum(1 for one in planned if one.faults)
 
     def _check(self, planned: list[Planned], last: int, cells: Mapping[int, list[Any]]) -> Counts:
         found = checking.check(self._connection, self._rules, planned)
@@ -116,19 +151,9 @@ class Run:
             books.advance(cursor, self.job.id, last, found.counts)
         return found.counts
 
-    def _write_users(self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]]) -> Counts:
-        """Each in a transaction of its own, as decisions on users are; a row that is done twice changes nothing the second time."""
-        results = [self._committer.run(one.commands) if one.commands else [] for one in planned]
-        if refused := next(
-            (one for found in results for one in found if isinstance(one, Unauthenticated | Forbidden | Unavailable)), None
-        ):
-            raise refused
-        done = batch.Batch(self.job, at, last, planned, cells)
-        with self._connection.transaction(), self._connection.cursor() as cursor:
-            if not done.begin(cursor):
-                raise batch.Stopped
-            done.finish(cursor, results)
-        return done.counts
+
+def _nothing() -> None:
+    pass
 
 
 def _kind(job: Job) -> Kind:

@@ -26,7 +26,7 @@ from app.importing.vocabulary import Vocabulary
 from projections.imports.files import PART, StoredFile
 from projections.imports.jobs import Job
 
-ROWS = 100
+ROWS = 400
 """Rows of a batch."""
 
 

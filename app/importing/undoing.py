@@ -3,63 +3,105 @@ somebody changed since is left, and listed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
 
-from app.importing import restoring, senders
+from app.importing import apart, restoring, senders
+from app.importing.ahead import Ahead
 from app.importing.batch import Stopped
 from app.importing.options import Options
-from app.importing.plan import Sender
+from app.importing.pace import Pace
 from app.writing.committer import Committer
 from app.writing.envelope import Envelope, Outcome, Result
+from domain import event_store
+from domain.event import State
 from domain.sql_cursor import SqlCursor
 from projections.imports import books, jobs
 from projections.imports.books import Made
 from projections.imports.jobs import Counts, Fault, Job
 
-RECORDS = 200
+RECORDS = 400
+"""Looked at together."""
 
 
-def steps(connection: Connection[Any], committer: Committer, job: Job) -> Iterator[None]:
-    """Raises ``Stopped``, and as ``Committer.run_units``."""
-    with connection.cursor() as cursor:
-        sender = senders.of(cursor, job, msgspec.json.decode(job.options, type=Options))
-    while True:
+class _Records(NamedTuple):
+    """Records with their numbers, and the commands that undo each."""
+
+    made: list[tuple[int, Made]]
+    units: list[list[Envelope]]
+
+
+class Undo:
+    """The work on one import. Close it after use, before the connection is used otherwise."""
+
+    def __init__(self, connection: Connection[Any], committer: Committer, job: Job) -> None:
+        self._connection, self._committer, self._job = connection, committer, job
         with connection.cursor() as cursor:
-            records = books.last_records(cursor, job.id, 2**62, RECORDS)
-        if not records:
-            break
-        made = [one for _, one in records]
-        units = [_unit(connection, sender, one) for one in made]
-        undo = _Undo(job, made, min(number for number, _ in records))
+            self._sender = senders.of(cursor, job, msgspec.json.decode(job.options, type=Options))
+        self._pace = Pace(committer)
+        self._ahead: Ahead[_Records] = Ahead(self._next_records)
+        self._before = 2**62
+        self.seconds = 0.0
+        """What the last commit took."""
+
+    def close(self) -> None:
+        self._ahead.close()
+
+    def steps(self) -> Iterator[None]:
+        """Raises ``Stopped``, and as ``Committer.run_units``."""
+        while (records := self._ahead.take()).made:
+            while records.made:
+                size = self._pace.size
+                records = self._undo(
+                    _Records(records.made[:size], records.units[:size]), _Records(records.made[size:], records.units[size:])
+                )
+                yield
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            jobs.settle(cursor, self._job.id, "undone")
+
+    def _undo(self, now: _Records, rest: _Records) -> _Records:
+        """Undo some; what is left to do."""
+        made = [one for _, one in now.made]
+        undo = _Undone(self._job, made, now.made[-1][0], _nothing if rest.made else self._ahead.begin)
         if made[0].kind == "user":
-            _apart(committer, connection, units, undo)
-        else:
-            committer.run_units(units, undo)
-            if not undo.open:
-                raise Stopped
-        yield
-    with connection.transaction(), connection.cursor() as cursor:
-        jobs.settle(cursor, job.id, "undone")
-
-
-def _apart(committer: Committer, connection: Connection[Any], units: Sequence[Sequence[Envelope]], undo: _Undo) -> None:
-    """Commands on users are committed one by one."""
-    results = [committer.run(unit) if unit else [] for unit in units]
-    with connection.transaction(), connection.cursor() as cursor:
-        if not undo.begin(cursor):
+            apart.commit(self._committer, self._connection, now.units, undo)
+            return rest
+        began = time.monotonic()
+        self._committer.run_units(now.units, undo)
+        if not undo.open:
             raise Stopped
-        undo.finish(cursor, results)
+        self.seconds = time.monotonic() - began
+        self._pace.done(len(made))
+        return rest
+
+    def _next_records(self) -> _Records:
+        with self._connection.cursor() as cursor:
+            found = books.last_records(cursor, self._job.id, self._before, RECORDS)
+            events = event_store.load(cursor, {one.id: 0 for _, one in found})
+        if found:
+            self._before = found[-1][0]
+        states = restoring.states(events, {one.id: one.version_before for _, one in found})
+        return _Records(found, [self._unit(one, *states[one.id]) for _, one in found])
+
+    def _unit(self, made: Made, then: State | None, now: State) -> list[Envelope]:
+        """The command that undoes what the import did to a record, if it still is at the version that the import left."""
+        command = restoring.deletion(made.kind) if then is None else restoring.back(then, now)
+        return [self._sender.envelope(made.kind, made.id, command, expected_versions=(made.version_after,))]
 
 
-class _Undo:
+def _nothing() -> None:
+    pass
+
+
+class _Undone:
     """The ``Books`` of a batch: records that are dealt with are forgotten, those that were left are listed."""
 
-    def __init__(self, job: Job, made: Sequence[Made], first: int) -> None:
-        self._job, self._made, self._first = job, made, first
+    def __init__(self, job: Job, made: Sequence[Made], first: int, decided: Callable[[], None]) -> None:
+        self._job, self._made, self._first, self._decided = job, made, first, decided
         self.open = False
 
     def begin(self, cursor: SqlCursor) -> bool:
@@ -76,10 +118,4 @@ class _Undo:
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
         books.remove_records(cursor, self._job.id, self._first)
         books.advance(cursor, self._job.id, self._job.line, Counts(done=-undone))
-
-
-def _unit(connection: Connection[Any], sender: Sender, made: Made) -> list[Envelope]:
-    """The command that undoes what the import did to a record, if it still is at the version that the import left."""
-    then, now = restoring.versions(connection, made.id, made.version_before)
-    command = restoring.deletion(made.kind) if then is None else restoring.back(then, now)
-    return [sender.envelope(made.kind, made.id, command, expected_versions=(made.version_after,))]
+        self._decided()

@@ -14,9 +14,10 @@ import psycopg
 import structlog
 from psycopg import Connection
 
-from app.importing import running, undoing
+from app.importing import running
 from app.importing.batch import Stopped
 from app.importing.faults import Fault, Unreadable
+from app.importing.undoing import Undo
 from app.process.failures import Unavailable
 from app.writing.committer import Committer
 from consumers import database
@@ -34,15 +35,15 @@ INTERNAL = "Internal error: the log of `opportunities imports` says more."
 
 
 class Importer:
-    """A ``loop.Worker``, for all imports or ``only`` one. After each commit it waits for half as long as that took, so that others
-    get at the log."""
+    """A ``loop.Worker``, for all imports or ``only`` one. Where others write too, it waits after each commit for half as long as
+    that took, so that they get at the log."""
 
     def __init__(self, url: str, committer: Committer, stop: Event, *, only: UUID | None = None) -> None:
         self._url, self._committer, self._stop, self._only = url, committer, stop, only
         self._connection: Connection[Any] | None = None
         self._job: Job | None = None
         self._steps: Iterator[None] | None = None
-        self._run: running.Run | None = None
+        self._run: running.Run | Undo | None = None
         self._swept_at = -SWEEP_SECONDS
 
     def step(self) -> bool:
@@ -78,7 +79,6 @@ class Importer:
                 return False
             assert self._job is not None
             assert self._steps is not None
-            began = time.monotonic()
             next(self._steps)
         except StopIteration:
             self._release(connection)
@@ -89,9 +89,9 @@ class Importer:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is of this import, and the others must not wait for it
             self._fail(connection, error)
         else:
-            if self._job.state in ("running", "undoing"):
-                busy = self._run.seconds if self._run is not None else time.monotonic() - began
-                self._stop.wait(min(busy / 2, MAX_PAUSE_SECONDS))
+            if self._job.state in ("running", "undoing") and not self._committer.alone:
+                assert self._run is not None
+                self._stop.wait(min(self._run.seconds / 2, MAX_PAUSE_SECONDS))
         return True
 
     def _connected(self) -> Connection[Any]:
@@ -117,7 +117,8 @@ class Importer:
                 self._run = run = running.Run(connection, self._committer, job)
                 self._steps = _with_end(run, connection, job)
             case "undoing":
-                self._steps = undoing.steps(connection, self._committer, job)
+                self._run = undo = Undo(connection, self._committer, job)
+                self._steps = undo.steps()
             case _:  # it has ended since it was seen
                 self._steps = iter(())
         return True
@@ -133,6 +134,8 @@ class Importer:
     def _fail(self, connection: Connection[Any], error: Exception) -> None:
         """What is wrong with all of the import, for its owner."""
         assert self._job is not None
+        if self._run is not None:
+            self._run.close()
         if isinstance(error, Unreadable):
             fault = error.fault
         else:

@@ -9,9 +9,9 @@ it runs the batch again. ``deciding`` decides and appends, ``responses`` renders
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from time import monotonic
 from typing import cast
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from app.writing import responses
 from app.writing.bulk import Answers, Bulk, BulkOutcome
 from app.writing.connection import APPLICATION, connect
 from app.writing.deciding import Decisions
-from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.envelope import Envelope, Outcome, Result, by_transaction
 from app.writing.responses import Repeats
 from app.writing.statements import StatementBatch
 from app.writing.units import Books, NoBooks, Unit, Units
@@ -61,13 +61,20 @@ class _Batch:
 
 
 class Committer:
-    """Not thread-safe: one caller at a time."""
+    """Not thread-safe: one caller at a time.
+
+    ``alone`` says whether nobody else has appended between the last two transactions, ``held`` how many seconds the last one kept
+    the log to itself.
+    """
 
     def __init__(self, url: str, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
         self._timeout = statement_timeout_ms
         self._statements: StatementBatch | None = None
         self._cache: OrderedDict[UUID, State] = OrderedDict()
+        self._next_position = 0
+        self.alone = False
+        self.held = 0.0
 
     def close(self) -> None:
         if self._statements is not None:
@@ -82,7 +89,7 @@ class Committer:
         all commands from there on.
         """
         results: list[Result] = []
-        batches = list(_batches(envelopes))
+        batches = list(by_transaction(envelopes, MAX_BATCH))
         for batch in batches:
             results += self._apart(batch, more if batch is batches[-1] and batch[0].kind == "opportunity" else None)
             if isinstance(results[-1], Unavailable):
@@ -278,7 +285,9 @@ class Committer:
             # Commands that came while we waited for the lock need not wait for the next transaction.
             batch.envelopes = [*batch.envelopes, *joining]
             _gather(statements, decisions, repeats, joining)
-        decisions.open(_opening(locked))
+        began, opening = monotonic(), _opening(locked)
+        self.alone = opening.position == self._next_position
+        decisions.open(opening)
         if batch.units is not None:
             batch.units.decide(cursor, decisions)
             decisions.append()
@@ -294,6 +303,7 @@ class Committer:
             receive_bodies = _nothing
         cursor.execute("COMMIT", prepare=False)
         statements.flush()
+        self._next_position, self.held = decisions.next_position, monotonic() - began
         statements.remembered.keep()
         receive_bodies()
         self._remember(decisions.states)
@@ -338,12 +348,3 @@ def _unavailable(error: psycopg.Error) -> Unavailable:
 
 def _nothing() -> None:
     """The bodies are already there."""
-
-
-def _batches(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:
-    """Group commands by transaction."""
-    for together, group in groupby(envelopes, key=lambda envelope: envelope.kind == "opportunity"):
-        members = list(group)
-        size = MAX_BATCH if together else 1
-        for start in range(0, len(members), size):
-            yield members[start : start + size]

@@ -21,6 +21,8 @@ from domain.facts import Facts
 from domain.fold import Change
 from projections import decision_facts, registry
 
+MUCH = 128
+"""Events with which PostgreSQL may begin: with fewer, what each statement costs by itself counts."""
 NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
 
 
@@ -51,6 +53,11 @@ class Decisions:
     def open(self, opening: event_store.Opening) -> None:
         """Call it with the log's lock, before the first decision."""
         self._opening = opening
+
+    @property
+    def next_position(self) -> int:
+        """That of the next event, after what is appended."""
+        return self._opening.position
 
     def decide(self, envelope: Envelope) -> Outcome:
         """Decide a command; its events are appended later. Raises ``DomainError``."""
@@ -85,6 +92,12 @@ class Decisions:
                 self.states[change.after.id] = change.before
             self._knowledge.undo(change)
         del self._pending[mark:]
+
+    def append_much(self) -> None:
+        """Append what was decided if that is much, and let PostgreSQL begin with it, while the rest is decided."""
+        if len(self._pending) >= MUCH:
+            self.append()
+            self._statements.send()
 
     def append(self) -> None:
         """Append what was decided, and update the read models."""

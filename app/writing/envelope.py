@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Literal
 from uuid import UUID
 
@@ -59,3 +60,12 @@ class Outcome(Struct):
 
 
 Result = Outcome | Exception
+
+
+def by_transaction(envelopes: Sequence[Envelope], most: int) -> Iterator[list[Envelope]]:
+    """Group commands by transaction: adjacent ones on opportunities, ``most`` at a time, every other by itself."""
+    for together, group in groupby(envelopes, key=lambda envelope: envelope.kind == "opportunity"):
+        members = list(group)
+        size = most if together else 1
+        for start in range(0, len(members), size):
+            yield members[start : start + size]

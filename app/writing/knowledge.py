@@ -61,12 +61,15 @@ class Knowledge:
         ids = {one.actor.user_id for one in envelopes if one.actor.user_id and one.kind == "opportunity"}
         names: set[tuple[UUID, Named]] = set()
         emails: set[tuple[UUID, str]] = set()
+        counted: dict[Role, set[tuple[UUID, UUID]]] = {"account": set(), "stakeholder": set()}
         for one in envelopes:
             for command in one.commands:
                 asked = self._references[id(command)] = references(one.kind, command)
                 ids |= asked.records
                 names.update((one.org_id, name) for name in asked.external_ids)
                 emails.update((one.org_id, email) for email in asked.emails)
+                if asked.deals is not None and one.external_id is None and one.ref is None:
+                    counted[asked.deals].add((one.org_id, one.stream_id))
             if one.external_id is not None:
                 names.add((one.org_id, (one.kind, one.external_id)))
         new = names - self._asked
@@ -74,6 +77,7 @@ class Knowledge:
         existing = decision_facts.existing(self._statements.cursor(), ids)
         named = decision_facts.named(self._statements.cursor(), new)
         by_email = decision_facts.by_email(self._statements.cursor(), emails)
+        deals = [decision_facts.deals(self._statements.cursor(), role, ids) for role, ids in counted.items()]
 
         def receive() -> None:
             for org_id, kind, id_, role in existing():
@@ -84,6 +88,8 @@ class Knowledge:
             for org_id, email, id_, role in by_email():
                 self._exists(org_id, "user", id_, role)
                 self._org(org_id).by_email[email] = id_
+            for found in deals:
+                self._deals |= found()
 
         return receive
 
@@ -116,7 +122,7 @@ class Knowledge:
         id_ = envelope.stream_id
         if id_ not in self._deals:
             cursor = self._statements.cursor()
-            self._deals |= decision_facts.deals(cursor, role, [(envelope.org_id, id_)])
+            self._deals |= decision_facts.deals(cursor, role, [(envelope.org_id, id_)])()
         return self._deals[id_] + sum(_names(one.after, role, id_) - _names(one.before, role, id_) for one in self._changed_deals)
 
     def note(self, change: Change) -> None:

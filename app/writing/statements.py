@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, Self
 from uuid import UUID
@@ -73,14 +74,20 @@ class StatementBatch:
         self._transformer = Transformer(connection)
         self._names: dict[_Prepared, bytes] = {}
         self._asked: list[_Asked] = []
+        self._awaited: list[tuple[_Asked, bool]] = []
+        """What was sent, and whether it was to prepare the statement."""
+        self._new_names: dict[_Prepared, bytes] = {}
         self.remembered = Remembered()
 
     def cursor(self) -> BatchedStatement:
         return BatchedStatement(self)
 
     def discard(self) -> None:
-        """Drop the statements that were not sent."""
+        """Drop the statements that were not sent, and the connection if any was and has no result yet."""
         self._asked.clear()
+        if self._awaited:
+            self._awaited, self._new_names = [], {}
+            self.connection.close()
 
     def ask(
         self, cursor: BatchedStatement, query: str, params: Mapping[str, Param] | None, rows: pq.Format, *, prepare: bool
@@ -107,6 +114,17 @@ class StatementBatch:
         data = dumper.dump(value)
         return None if data is None else bytes(data), dumper.oid, dumper.format
 
+    def send(self) -> None:
+        """Send the statements and do not wait: PostgreSQL works on them until ``flush``, which has the results of all.
+
+        Raises ``OperationalError``, and closes the connection, if they cannot be sent.
+        """
+        asked, self._asked = self._asked, []
+        if asked:
+            with self._closing():
+                self._put(self.connection.pgconn, asked)
+                self._send(self.connection.pgconn)
+
     def flush(self) -> None:
         """Send the statements, and wait for all results.
 
@@ -114,37 +132,49 @@ class StatementBatch:
         unknown what the server did, and the connection is closed.
         """
         asked, self._asked = self._asked, []
-        if not asked:
+        if not asked and not self._awaited:
             return
-        try:
+        with self._closing():
             failure = self._flush(self.connection.pgconn, asked)
-        except BaseException:
-            self.connection.close()
-            raise
         if failure is not None:
             raise errors.error_from_result(failure)
 
-    def _flush(self, pgconn: PGconn, asked: Sequence[_Asked]) -> PGresult | None:
-        """The first failure, if there was one."""
-        pgconn.enter_pipeline_mode()
-        names = dict[_Prepared, bytes]()
-        awaited: list[tuple[_Asked, bool]] = []
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Close the connection at an exception."""
+        try:
+            yield
+        except BaseException:
+            self._awaited, self._new_names = [], {}
+            self.connection.close()
+            raise
+
+    def _put(self, pgconn: PGconn, asked: Sequence[_Asked]) -> None:
+        if not self._awaited:
+            pgconn.enter_pipeline_mode()
+        names = self._new_names
         for one in asked:
             if one.prepare:
                 name = self._names.get(one.prepared) or names.get(one.prepared)
                 if name is None:
                     name = names[one.prepared] = b"burst_%d" % (len(self._names) + len(names))
                     pgconn.send_prepare(name, one.text, one.types)
-                    awaited.append((one, True))
+                    self._awaited.append((one, True))
                 pgconn.send_query_prepared(name, one.params, one.formats, one.rows)
             else:
                 pgconn.send_query_params(one.text, one.params, one.types, one.formats, one.rows)
-            awaited.append((one, False))
+            self._awaited.append((one, False))
+
+    def _flush(self, pgconn: PGconn, asked: Sequence[_Asked]) -> PGresult | None:
+        """The first failure, if there was one."""
+        self._put(pgconn, asked)
         pgconn.pipeline_sync()
         self._send(pgconn)
         failure: PGresult | None = None
         readable = select.poll()
         readable.register(pgconn.socket, select.POLLIN)
+        names, self._new_names = self._new_names, {}
+        awaited, self._awaited = self._awaited, []
         for one, preparing in awaited:
             result = self._next(pgconn, readable)
             if result is None or self._next(pgconn, readable) is not None:

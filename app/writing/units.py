@@ -56,7 +56,9 @@ class Units:
         self._open = self._books.begin(cursor)
         records: list[UUID | None] = []
         if self._open:
-            self.results = [_decided(unit, decisions, records) for unit in self.units]
+            for unit in self.units:
+                self.results.append(_decided(unit, decisions, records))
+                decisions.append_much()
 
     def finish(self, cursor: SqlCursor) -> None:
         if self._open:

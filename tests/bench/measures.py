@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal, get_args
 
-from tests.bench import accounting, bulk, databases, fairness, live, load, outbound, questions
+from tests.bench import accounting, bulk, databases, fairness, imports, live, load, outbound, questions
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -205,6 +205,7 @@ def _questions(group: str) -> tuple[Measure, Measure]:
     )
 
 
+SINGLES = f"one request each, {bulk.SINGLE_CONNECTIONS} connections"
 MEASURES = (
     _against_peer("list", "page of 50 by stage and close dates", 20, lambda work: work.lists()),
     _against_peer("detail", "one record", 12, lambda work: work.details()),
@@ -221,15 +222,12 @@ MEASURES = (
     ),
     _create_limit("create-limit", 128, 0.2),
     _create_limit("create-limit-few", CONNECTIONS, 0.05),
-    Measure(
-        "bulk",
-        f"deals created {bulk.OPERATIONS} in a call",
-        bulk.bulk,
-        bulk.singles,
-        f"one request each, {bulk.SINGLE_CONNECTIONS} connections",
-        3,
-    ),
-    Measure("bulk-beside", "create beside bulk calls, p99", bulk.create_beside, bulk.create_alone, "alone", 100, "at most"),
+    Measure("bulk", f"deals created {bulk.OPERATIONS} in a call", bulk.bulk, bulk.singles, SINGLES, 3),
+    Measure("bulk-beside", "create beside bulk calls, p99", bulk.create_beside, bulk.create_alone, "alone", 3, "at most"),
+    Measure("import", "deals imported, two events each", imports.imported, bulk.singles, SINGLES, 2.5),
+    Measure("undo", "… and undone", imports.undone, bulk.singles, SINGLES, 2.5),
+    Measure("import-beside", "create beside an import, p99", imports.create_beside, bulk.create_alone, "alone", 3, "at most"),
+    Measure("import-list", "list right after an import, p99", imports.list_after, imports.lists, "before", 2, "at most"),
     Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
     Measure(
         "list-growth",

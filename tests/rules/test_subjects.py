@@ -154,6 +154,8 @@ SUBJECTS = {
     "projections/versioned_rows.py": "projections/test_rebuild.py",
     "app/cli/imports.py": "app/cli/test_import_file.py",
     "app/http/uploads.py": "app/importing/test_imports.py",
+    "app/importing/ahead.py": "app/importing/test_imports.py",
+    "app/importing/apart.py": "app/importing/test_imports.py",
     "app/importing/batch.py": "app/importing/test_imports.py",
     "app/importing/checking.py": "app/importing/test_imports.py",
     "app/importing/deal_plan.py": "app/importing/test_imports.py",

@@ -126,7 +126,7 @@ def test_a_worker_that_is_gone_is_followed_by_one_that_goes_on_where_it_was(org:
         work.importer.step()
     work.importer.close()
     with working(work.url) as next_one:
-        assert made(org.admin.get(f"{PATH}{found['id']}/"), 200)["done"] == 300
+        assert 0 < made(org.admin.get(f"{PATH}{found['id']}/"), 200)["done"] < 450
         next_one.all()
     done = made(org.admin.get(f"{PATH}{found['id']}/"), 200)
     assert (done["state"], counts(done)) == ("done", (450, 0, 0, 0))

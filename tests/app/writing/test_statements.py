@@ -41,6 +41,32 @@ def test_nothing_is_sent_before_an_answer_is_asked_for_and_then_all_of_it_in_ord
     assert rows(statements) == [(1, "one!")]
 
 
+def test_what_is_sent_early_has_its_answers_together_with_the_rest(statements: StatementBatch) -> None:
+    first, second = statements.cursor(), statements.cursor()
+    first.execute("INSERT INTO notes VALUES (%(n)s, %(text)s) RETURNING n", {"n": 1, "text": "one"}, prepare=True)
+    statements.send()
+    statements.send()
+    second.execute("INSERT INTO notes VALUES (%(n)s, %(text)s) RETURNING n", {"n": 2, "text": "two"}, prepare=True)
+    assert (second.fetchall(), first.fetchall()) == ([(2,)], [(1,)])
+    assert rows(statements) == [(1, "one"), (2, "two")]
+
+
+def test_an_error_of_what_was_sent_early_is_raised_at_the_end_and_nothing_after_it_is_done(statements: StatementBatch) -> None:
+    statements.cursor().execute("SELECT 1/0")
+    statements.send()
+    statements.cursor().execute("INSERT INTO notes VALUES (1, 'one')")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        statements.flush()
+    assert rows(statements) == []
+
+
+def test_a_connection_with_answers_under_way_is_not_used_again(statements: StatementBatch) -> None:
+    statements.cursor().execute("INSERT INTO notes VALUES (1, 'one')")
+    statements.send()
+    statements.discard()
+    assert statements.connection.closed
+
+
 def test_a_cursor_answers_what_it_was_asked_last(statements: StatementBatch) -> None:
     cursor = statements.cursor()
     for number in range(3):

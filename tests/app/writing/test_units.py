@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.writing.committer import Committer
+from app.writing.deciding import MUCH
 from app.writing.envelope import Envelope, Outcome, Result
 from domain import account, contact, opportunity, token
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
@@ -157,3 +158,28 @@ def test_the_events_of_units_stand_in_their_order(company: Company, shared_datab
     order = [recorded.stream_id for recorded in log(shared_database_url) if recorded.stream_id in set(made)]
     assert order == made
     assert isinstance(company.committer.run_units([[replace(units[0][0])]])[0][0], Conflict)
+
+
+def test_of_many_units_those_refused_leave_nothing_wherever_they_are(company: Company, shared_database_url: str) -> None:
+    wanted = [f"Deal {n:03}" if n % 50 else "" for n in range(2 * MUCH)]
+    units = [
+        [company.envelope(company.creation(name or "Spoilt")), *([] if name else [company.envelope(company.creation(""))])]
+        for name in wanted
+    ]
+    notes = Notes(company)
+    results = company.committer.run_units(units, notes)
+    assert [all(isinstance(one, Outcome) for one in unit) for unit in results] == [bool(name) for name in wanted]
+    assert named(shared_database_url, company) == [name for name in wanted if name]
+    assert notes.noted(shared_database_url) == sum(map(len, units)) - wanted.count("")
+
+
+def test_a_committer_knows_whether_others_wrote_since_its_last_transaction(company: Company, shared_database_url: str) -> None:
+    units = [[company.envelope(company.creation("A"))]]
+    with closing(Committer(shared_database_url)) as committer:
+        committer.run_units(units)
+        committer.run_units([[company.envelope(company.creation("B"))]])
+        alone = [committer.alone]
+        company.deal("C")
+        committer.run_units([[company.envelope(company.creation("D"))]])
+        assert [*alone, committer.alone] == [True, False]
+        assert committer.held > 0
