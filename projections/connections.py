@@ -7,10 +7,10 @@ it likes has no deadline: while we wait, another connection asks whether the ser
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from time import monotonic
-from typing import Any, Literal, LiteralString, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection, OperationalError
@@ -18,18 +18,23 @@ from psycopg import AsyncConnection, Connection, OperationalError
 T = TypeVar("T")
 
 Role = Literal["reader", "writer"]
-_SET_ROLE: dict[Role, LiteralString] = {
-    "reader": "SET ROLE opportunities_reader",
-    "writer": "SET ROLE opportunities_writer",
-}
-THROUGH_INDEXES = "-c enable_seqscan=off -c enable_bitmapscan=off"
-"""Options for questions that an index answers in order: without statistics, the planner takes a table for small and sorts it."""
-BY_KEYS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-"""Options for statements that find rows by their keys: a plan made while a table is small stays while it grows."""
+Settings = Mapping[str, str | int]
+"""Settings of a session. They are set once it is open: a pooler refuses or ignores those that come with the start of one."""
+THROUGH_INDEXES: Settings = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
+"""For questions that an index answers in order: without statistics, the planner takes a table for small and sorts it."""
+BY_KEYS: Settings = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For statements that find rows by their keys: a plan made while a table is small stays while it grows."""
 ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 """Options by which our side notices a dead peer."""
-SERVER_ALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-"""Options for the server's side."""
+COMMON: Settings = {
+    "search_path": "public",
+    "timezone": "UTC",
+    "jit": "off",
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+}
+_SET = "SELECT set_config(name, value, false) FROM unnest(%(names)s::text[], %(values)s::text[]) AS settings (name, value)"
 ASK_SECONDS = 10.0
 """After how long without an answer a patient connection asks, again and again."""
 DOUBTS = 2
@@ -113,53 +118,69 @@ class AsyncBounded(AsyncConnection[Any]):
             raise
 
 
-def connect(url: str, name: str, options: str = "", *, statement_timeout_ms: int, role: Role | None = None) -> Bounded:
+def connect(
+    url: str, name: str, settings: Mapping[str, str | int] = {}, *, statement_timeout_ms: int, role: Role | None = None
+) -> Bounded:
     """A connection in autocommit, with the rights of a role or of the user. Raises ``psycopg.OperationalError`` if there is no
     server."""
-    connection: Bounded = Bounded.connect(url, **_given(name, options, statement_timeout_ms))
-    connection.patience = seconds(statement_timeout_ms)
-    if role:
-        try:
-            connection.execute(_SET_ROLE[role])
-        except BaseException:
-            connection.close()
-            raise
+    connection = connect_plainly(url, name, statement_timeout_ms=statement_timeout_ms)
+    try:
+        connection.execute(_SET, _settings(settings, statement_timeout_ms, role))
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def connect_patiently(url: str, name: str, options: str = "", *, statement_timeout_ms: int = 0) -> Patient:
+def connect_plainly(url: str, name: str, *, statement_timeout_ms: int) -> Bounded:
+    """As ``connect``, in a session as the server gives it: nothing is set, but we do not wait longer either."""
+    connection: Bounded = Bounded.connect(url, **_given(name, statement_timeout_ms))
+    connection.patience = seconds(statement_timeout_ms)
+    return connection
+
+
+def connect_patiently(url: str, name: str, settings: Mapping[str, str | int] = {}, *, statement_timeout_ms: int = 0) -> Patient:
     """As ``connect``, for statements that may take hours, or any time."""
-    connection: Patient = Patient.connect(url, **{**_given(name, options, statement_timeout_ms), "connect_timeout": 5})
+    connection: Patient = Patient.connect(url, **{**_given(name, statement_timeout_ms), "connect_timeout": 5})
     connection.patience, connection.url = ASK_SECONDS, url
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
     assert row is not None
     connection.pid = row[0]
+    connection.execute(_SET, _settings(settings, statement_timeout_ms))
     with suppress(psycopg.DataError):  # a server on Windows cannot
         connection.execute(f"SET client_connection_check_interval = {CLIENT_CHECK_MS}")
     return connection
 
 
-async def connect_async(url: str, name: str, options: str = "", *, statement_timeout_ms: int, role: Role) -> AsyncBounded:
+async def connect_async(
+    url: str, name: str, settings: Mapping[str, str | int] = {}, *, statement_timeout_ms: int, role: Role
+) -> AsyncBounded:
     """As ``connect``."""
-    connection: AsyncBounded = await AsyncBounded.connect(url, **_given(name, options, statement_timeout_ms))
+    connection: AsyncBounded = await AsyncBounded.connect(url, **_given(name, statement_timeout_ms))
     connection.patience = seconds(statement_timeout_ms)
     try:
-        await connection.execute(_SET_ROLE[role])
+        await connection.execute(_SET, _settings(settings, statement_timeout_ms, role))
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-def _given(name: str, options: str, statement_timeout_ms: int) -> dict[str, Any]:
-    common = f"-c statement_timeout={statement_timeout_ms} -c search_path=public -c timezone=UTC -c jit=off {SERVER_ALIVE}"
+def _given(name: str, statement_timeout_ms: int) -> dict[str, Any]:
     return {
         "autocommit": True,
         "connect_timeout": connect_seconds(statement_timeout_ms),
         "application_name": f"opportunities {name}",
-        "options": f"{common} {options}",
         **ALIVE,
     }
+
+
+def _settings(settings: Settings, statement_timeout_ms: int, role: Role | None = None) -> dict[str, list[str]]:
+    """The parameters of ``_SET``: the role comes last, because it may set less."""
+    chosen: dict[str, str | int] = {**COMMON, "statement_timeout": statement_timeout_ms, **settings}
+    if role:
+        chosen["role"] = f"opportunities_{role}"
+    return {"names": list(chosen), "values": [str(value) for value in chosen.values()]}
 
 
 def _within(

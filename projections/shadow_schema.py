@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
 def connect(url: str) -> Connection[Any]:
     """The connection is closed at the end in any state, so that nobody waits for a silent server to roll back."""
-    connection = connect_patiently(url, "rebuild", f"-c search_path={SCHEMA},public", statement_timeout_ms=STATEMENT_MS)
+    connection = connect_patiently(url, "rebuild", {"search_path": f"{SCHEMA},public"}, statement_timeout_ms=STATEMENT_MS)
     connection.autocommit = False
     return connection
 

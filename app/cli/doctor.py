@@ -16,7 +16,7 @@ from app import migrations, settings
 from app.cli import explanations
 from app.cli.options import database_url
 from app.dev import postgres_binaries
-from app.migrations import prerequisites
+from app.migrations import pooling, prerequisites
 from app.process import ports
 from projections import clock, connections
 
@@ -66,6 +66,7 @@ def database(database_url: str | None) -> Iterator[Finding]:
     problem = ports.bind_problem(config.host, config.port)
     yield Finding(problem is None, problem or f"{config.host} port {config.port} is free")
     try:
+        pooling.check(config.database_url)
         with connections.connect(config.database_url, "doctor", statement_timeout_ms=migrations.CHECK_MS) as connection:
             number = connection.info.server_version
             problem = prerequisites.too_old(number)

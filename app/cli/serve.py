@@ -28,7 +28,7 @@ log = structlog.get_logger("serve")
 def run(config: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises ``SchemaError``, ``Failure``, ``psycopg.Error`` if it cannot start."""
     logs.configure(config.log_level, config.log_format)
-    migrations.check(config.database_url)
+    migrations.check(config.database_url, writing=True)
     if problem := ports.bind_problem(config.host, config.port):
         raise Failure(problem)
     # uvicorn raises the signal that ended it again once it is done; we exit by ourselves, with 0.

@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from app.migrations import prerequisites
+from app.migrations import pooling, prerequisites
 from app.process.failures import Failure
 from domain import event_store
 from projections import connections, registry
@@ -62,6 +62,7 @@ def migrate(url: str) -> list[str]:
     write until the new tables are swapped in, and no longer.
     """
     done: list[str] = []
+    pooling.check(url)
     with connections.connect_patiently(url, "migrate") as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         prerequisites.secure(connection)
@@ -89,6 +90,8 @@ def migrate(url: str) -> list[str]:
 def check(url: str, *, writing: bool = False) -> None:
     """Raises ``SchemaError`` unless the schema is exactly this version's, ``Unmet`` if no process can work on it, or no ``writing``
     one."""
+    if writing:
+        pooling.check(url)
     with connections.connect(url, "check", statement_timeout_ms=CHECK_MS) as connection:
         if writing:
             prerequisites.check_writable(connection)

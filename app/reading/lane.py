@@ -45,7 +45,7 @@ class Lane:
         self._turns = turns
         self._clock = clock
         self._timeout = timeout_ms
-        self._options = connections.THROUGH_INDEXES if name == "cheap" else ""
+        self._settings = connections.THROUGH_INDEXES if name == "cheap" else {}
         self._free: list[ReadConnection] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._metrics = LaneMetrics(name)
@@ -145,7 +145,7 @@ class Lane:
     async def _open(self) -> ReadConnection:
         try:
             connection = await connections.connect_async(
-                self._url, "reader", self._options, statement_timeout_ms=self._timeout, role="reader"
+                self._url, "reader", self._settings, statement_timeout_ms=self._timeout, role="reader"
             )
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error

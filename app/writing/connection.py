@@ -16,8 +16,11 @@ def connect(url: str, *, role: connections.Role | None = "writer", statement_tim
         # Every statement is by key: its plan is the same for all parameters and statistics, and planning costs more. The timeout
         # frees the log's lock if a writer falls silent in the middle of a transaction. In the middle of a statement it does not
         # look idle to the server; then the server ends it from PostgreSQL 17 on, and before that whoever waits does.
-        f"-c idle_in_transaction_session_timeout={statement_timeout_ms}"
-        f" -c plan_cache_mode=force_generic_plan {connections.BY_KEYS}",
+        {
+            "idle_in_transaction_session_timeout": statement_timeout_ms,
+            "plan_cache_mode": "force_generic_plan",
+            **connections.BY_KEYS,
+        },
         statement_timeout_ms=statement_timeout_ms,
         role=role,
     )

@@ -273,7 +273,7 @@ class Sender:
         if self._connection is None:
             # Always plan by the index: the queue is empty one moment and long the next, so statistics mislead.
             connection = await connections.connect_async(
-                self._url, "sender", "-c enable_seqscan=off", statement_timeout_ms=self._timeout, role="writer"
+                self._url, "sender", {"enable_seqscan": "off"}, statement_timeout_ms=self._timeout, role="writer"
             )
             try:
                 await self._prepare(connection)

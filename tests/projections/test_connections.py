@@ -68,7 +68,7 @@ def test_a_connection_that_lost_something_is_given_up_though_others_work(proxy: 
 
 
 def test_who_listens_for_longer_than_a_statement_may_take_is_not_taken_for_silent(shared_database_url: str) -> None:
-    with connections.connect(shared_database_url, "test", "", statement_timeout_ms=200) as connection:
+    with connections.connect(shared_database_url, "test", statement_timeout_ms=200) as connection:
         connection.execute("LISTEN nothing")
         assert list(connection.notifies(timeout=1)) == []
         assert connection.execute("SELECT 1").fetchone() == (1,)

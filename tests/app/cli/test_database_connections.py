@@ -232,7 +232,9 @@ def places(servers: Servers) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["standby", "read_only"])
-@pytest.mark.parametrize("verb", [["org", "create", "--name", "A", "--admin-email", "a@a.example"], ["migrate"], ["relay"]])
+@pytest.mark.parametrize(
+    "verb", [["org", "create", "--name", "A", "--admin-email", "a@a.example"], ["migrate"], ["relay"], ["serve"]]
+)
 def test_a_read_only_server_is_told_in_a_line_before_a_write(servers: Servers, run: Run, name: str, verb: list[str]) -> None:
     told = refusal(run(*verb, "--database-url", servers.url(f"localhost:{getattr(servers, name).port}")))
     assert told.startswith("it is read-only, as a standby is: name the primary in DATABASE_URL")

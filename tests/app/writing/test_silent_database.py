@@ -113,7 +113,7 @@ def test_readiness_asks_the_writer_too(process: InProcess, proxy: Proxy, monkeyp
 
 
 def test_who_listens_and_whatever_else_asks_gives_up_a_silent_connection(proxy: Proxy) -> None:
-    connection = connections.connect(proxy.url, "test", "", statement_timeout_ms=500)
+    connection = connections.connect(proxy.url, "test", statement_timeout_ms=500)
     proxy.silent = True
     with pytest.raises(Silent):
         connection.execute("SELECT 1")
@@ -131,7 +131,7 @@ def test_who_listens_and_whatever_else_asks_gives_up_a_silent_connection(proxy: 
 
 
 def test_a_statement_longer_than_the_timeout_is_ended_by_the_server_and_the_connection_goes_on(shared_database_url: str) -> None:
-    with connections.connect(shared_database_url, "test", "", statement_timeout_ms=500) as connection:
+    with connections.connect(shared_database_url, "test", statement_timeout_ms=500) as connection:
         with pytest.raises(psycopg.errors.QueryCanceled):
             connection.execute("SELECT pg_sleep(5)")
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -20,7 +20,7 @@ IDS = [UUID(int=1), UUID(int=2**128 - 1)]
 
 @pytest.fixture
 def statements(shared_database_url: str) -> Iterator[StatementBatch]:
-    with connections.connect(shared_database_url, "test", "", statement_timeout_ms=15_000) as connection:
+    with connections.connect(shared_database_url, "test", statement_timeout_ms=15_000) as connection:
         connection.execute("CREATE TEMP TABLE notes (n bigint PRIMARY KEY, text text)")
         yield StatementBatch(connection)
 
