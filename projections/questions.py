@@ -54,6 +54,8 @@ LIST_AS_OF_KEPT = Question("list_as_of_kept", "cheap")
 LIST_FEW = Question("list_few", "cheap")
 # With its first deals kept, it costs what has changed since.
 LIST_KEPT = Question("list_kept", "cheap")
+# With its anchor kept, it costs what has changed since, and at most so many deals to pass over.
+LIST_DEEP_KEPT = Question("list_deep_kept", "cheap")
 FEW = 1_000
 
 LIST_FILTERS: Mapping[str, Question] = {

@@ -10,8 +10,10 @@ from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain.errors import NotFound
 from projections.conditions import Condition
+from projections.directory import deep
 from projections.directory import queries as directory_queries
 from projections.directory.counts import CountedRecords
+from projections.directory.deep import DeepRecords
 from projections.directory.queries import DirectoryListQuery
 
 
@@ -21,7 +23,9 @@ async def page(request: Http, kind: str, table: ListSpec, *conditions: Condition
     asked = await listing.parse(request, table)
     query = DirectoryListQuery(identity.org_id, kind, (*asked.conditions, *conditions), asked.order, parent_id)
     process, at = shared.from_request(request), asked.page
-    if directory_queries.is_counted(query):
+    if deep.is_deep(query, at.offset):
+        _, _, items, count = await process.keeper.row(identity, DeepRecords(query, at.limit, at.offset))
+    elif directory_queries.is_counted(query):
         items, count = await process.keeper.row(identity, CountedRecords(query, at.limit, at.offset))
     else:
         items, count = await process.read_pool.row(identity, *directory_queries.page(query, at.limit, at.offset))

@@ -29,9 +29,10 @@ from domain.event import Command
 from domain.text import normal
 from projections.conditions import Operator
 from projections.directory import queries as directory_queries
-from projections.opportunities import cursors, heads, list_query, queries
+from projections.opportunities import cursors, deep, heads, list_query, queries
 from projections.opportunities.conditions import COLUMNS, ORDERINGS, Column
 from projections.opportunities.counts import CountedPage
+from projections.opportunities.deep import DeepPage
 from projections.opportunities.heads import FirstDeals
 from projections.opportunities.list_query import OpportunityListQuery
 
@@ -114,6 +115,9 @@ async def _page(request: Http, query: OpportunityListQuery, at: Page) -> Sequenc
     process, identity = shared.from_request(request), request_context.from_request(request).identity
     if heads.are_kept(query, at.limit, at.offset, at.cursor):
         _, _, *row = await process.keeper.row(identity, FirstDeals(query, at.limit, at.offset, at.cursor))
+        return row
+    if not at.cursor and deep.is_deep(query, at.offset):
+        _, _, *row = await process.keeper.row(identity, DeepPage(query, at.limit, at.offset))
         return row
     page = CountedPage(query, at.limit, at.offset, at.cursor)
     if list_query.has_counters(query):

@@ -111,14 +111,24 @@ def count(query: DirectoryListQuery) -> SqlStatement:
     return SqlStatement(f"SELECT count(*) FROM directory d WHERE {where}", filters.params)
 
 
-def page(query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total | None = None) -> SqlStatement:
-    """A page: (records as JSON joined by commas or NULL, count of all)."""
+def page(
+    query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total | None = None, found: SqlStatement | None = None
+) -> SqlStatement:
+    """A page: (records as JSON joined by commas or NULL, count of all). Its records are ``found`` already if that is given."""
     if total is None:
         counting = count(query)
         total = Total("", f"({counting.text})", counting.params)
+    found = found or _source(query, limit, offset)
+    records = f"string_agg(d.doc, ',' ORDER BY {order_by(query)})::varchar"
+    text = f"{total.tables} SELECT {total.first}{records}, {total.counted} FROM {found.text} d"
+    return SqlStatement(text, found.params | total.params, _question(query))
+
+
+def _source(query: DirectoryListQuery, limit: int, offset: int) -> SqlStatement:
+    """The records of a page, as a table expression to be named ``d``."""
     ordered, others, remaining, params = _filters(query)
     where = " AND ".join([*ordered, *others])
-    order = _order_by(query)
+    order = order_by(query)
     shown = part(limit, offset, params)
     asked = "%(limit)s::bigint" if offset else f"{limit:d}"
     source = f"(SELECT d.* FROM directory d WHERE {where} ORDER BY {order} {shown})"
@@ -137,9 +147,7 @@ def page(query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total
         source = sources.page(TABLE, parts, walk, order, shown, asked)
     if offset:
         source = sources.current(TABLE, f"SELECT k.id FROM {source} k")
-    records = f"string_agg(d.doc, ',' ORDER BY {order})::varchar"
-    text = f"{total.tables} SELECT {total.first}{records}, {total.counted} FROM {source} d"
-    return SqlStatement(text, params | total.params, _question(query))
+    return SqlStatement(source, params)
 
 
 def _backwards(condition: str, order: str, shown: str, through: str) -> str:
@@ -234,16 +242,16 @@ def custom_types(document: bytes) -> dict[str, custom_field.Type | None]:
     return {each.key: each.type if each.filterable else None for each in _definitions.decode(document)}
 
 
-def _column(kind: str, field: str) -> tuple[str, str]:
+def column_of(kind: str, field: str) -> tuple[str, str]:
     """The column of a field and its type. Activities alone are sorted by another instant than that of their creation."""
     return COLUMNS["occurred_at"] if field == "created_at" and kind != "activity" else COLUMNS[field]
 
 
-def _order_by(query: DirectoryListQuery) -> str:
+def order_by(query: DirectoryListQuery) -> str:
     parts = []
     for field, descending in (*query.order, Order("id", query.order[-1].descending)):
         nulls = " NULLS LAST" if field in NULLABLE else ""
-        parts.append(f"{_column(query.kind, field)[0]} {'DESC' if descending else 'ASC'}{nulls}")
+        parts.append(f"{column_of(query.kind, field)[0]} {'DESC' if descending else 'ASC'}{nulls}")
     return ", ".join(parts)
 
 
@@ -251,7 +259,7 @@ def _term(kind: str, condition: Condition, name: str, params: dict[str, Any]) ->
     field, operator, values, _ = condition
     if field == "search":
         return search.words(values[0], name, params, lambda pattern: f"d.search LIKE {pattern}")
-    column, type_ = _column(kind, field)
+    column, type_ = column_of(kind, field)
     if operator == "icontains":
         params[name] = search.containing_name(values[0])
         return f"split_part(d.search, E'\\n', 1) LIKE %({name})s"

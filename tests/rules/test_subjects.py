@@ -11,6 +11,8 @@ SUBJECTS = {
     "domain/deal_fields.py": "domain/test_opportunity_changes.py",
     "domain/sql_cursor.py": "domain/test_event_store.py",
     "projections/directory/cards.py": "app/reading/test_embedded_cards.py",
+    "projections/directory/deep.py": "projections/test_anchors.py",
+    "projections/opportunities/deep.py": "projections/test_anchors.py",
     "projections/guarding.py": "app/test_isolation.py",
     "projections/directory/terms.py": "projections/test_directory.py",
     "projections/opportunities/items.py": "app/reading/test_embedded_cards.py",
