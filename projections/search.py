@@ -16,6 +16,7 @@ from domain.text import folded
 SHORT = 2
 """Words of at most so many characters match only at the beginning of words."""
 
+_run = re.compile(r"\w+")
 _inner = re.compile(r"(?<=[^\w\s])\w+")
 
 
@@ -43,8 +44,23 @@ def words(phrase: str, name: str, params: dict[str, Any], holds: Callable[[str],
 
 def patterns(phrase: str) -> list[str]:
     """For every word of a phrase the pattern that finds it in a searchable text, or in a searchable word of one."""
-    words = dict.fromkeys(folded(phrase).split())
-    return [f"% {like(word)}%" if _begins(word) else f"%{like(word)}%" for word in words]
+    return [pattern(word) for word in words_of(phrase)]
+
+
+def words_of(phrase: str) -> list[str]:
+    """The words of a phrase, each once."""
+    return list(dict.fromkeys(folded(phrase).split()))
+
+
+def pattern(word: str) -> str:
+    """The pattern of one word, see ``patterns``."""
+    return f"% {like(word)}%" if _begins(word) else f"%{like(word)}%"
+
+
+def runs(word: str) -> list[str]:
+    """The longest parts of a folded word that have no signs in them. A word without signs is found in a word with signs just if it
+    is found in one of these."""
+    return _run.findall(word)
 
 
 def containing(phrase: str) -> str:

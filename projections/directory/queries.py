@@ -14,9 +14,9 @@ from uuid import UUID
 import msgspec
 
 from domain import custom_field
-from domain.text import folded
 from projections import questions, search, sources, terms
 from projections.conditions import COMPARE, Condition, Order, SqlStatement, part
+from projections.directory import terms as terms_of
 from projections.directory.terms import KINDS
 from projections.kept import Total
 from projections.questions import Question
@@ -177,9 +177,10 @@ def _groups_of(kind: str, condition: Condition) -> list[Group]:
     if kind not in KINDS:
         return []
     if condition.field == "search":
-        return [Group(field=kind, word=pattern) for pattern in search.patterns(condition.values[0])]
+        return [Group(field=terms_of.field(kind, word), word=search.pattern(word)) for word in search.words_of(condition.values[0])]
     if condition.operator == "icontains":
-        return [Group(field=kind, word=f"%{search.like(word)}%") for word in folded(condition.values[0]).split()]
+        words = search.words_of(condition.values[0])
+        return [Group(field=terms_of.field(kind, word), word=f"%{search.like(word)}%") for word in words]
     return []
 
 

@@ -1,4 +1,8 @@
-"""What accounts and contacts are found by: the words of their names, and of contacts' email addresses."""
+"""What accounts and contacts are found by: the words of their names, and of contacts' email addresses.
+
+Addresses are as many as contacts, and a name is in many of them. So of contacts a word with signs is found in a field of its own,
+and every part of it without signs in that of other words: what has no signs is looked for there alone, among far fewer words.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from uuid import UUID
 from domain.sql_cursor import SqlCursor
 from projections import terms
 from projections.copies import Copies
-from projections.search import split
+from projections.search import runs, split
 from projections.terms import Found, Word
 
 DDL = f"""
@@ -61,6 +65,16 @@ def fill(copies: Copies, versions: Sequence[tuple[Version, str | None]]) -> None
     copies.words("directory_words", words)
 
 
+def field(kind: str, word: str) -> str:
+    """Where words are, of records of a kind, that this folded word may be found in."""
+    return kind if kind == "account" or runs(word) == [word] else f"{kind} with signs"
+
+
+def _words(row: Version) -> list[str]:
+    words = split(row.search)
+    return words if row.kind == "account" else list(dict.fromkeys([*words, *(part for word in words for part in runs(word))]))
+
+
 def _found(versions: Sequence[tuple[Version, str | None]]) -> tuple[dict[UUID, Found | None], list[Word]]:
     """The rows that change, by record; and the words in them."""
     found: dict[UUID, Found | None] = {}
@@ -68,7 +82,7 @@ def _found(versions: Sequence[tuple[Version, str | None]]) -> tuple[dict[UUID, F
     for row, before in versions:
         if row.kind not in KINDS or (row.search == before and not row.deleted):
             continue
-        new = [terms.named(row.org_id, row.kind, word) for word in split(row.search)]
+        new = [terms.named(row.org_id, field(row.kind, word), word) for word in _words(row)]
         found[row.id] = Named(row.id, row.org_id, row.created_at, sorted({word.term for word in new}), row.kind, row.deleted)
         words += new
     return found, words
