@@ -15,7 +15,7 @@ from projections.opportunities.list_query import OpportunityListQuery
 def computed(asked: ForecastQuery, deals: OpportunityListQuery) -> DealSums:
     bounds, group_by = asked.bounds, asked.group_by
     if not by_owner.forecasts(deals.conditions, bounds, group_by):
-        return from_deals(list_query.where(deals), bounds, group_by)
+        return from_deals(list_query.among(deals), bounds, group_by)
     owned = by_owner.deals(deals.org_id, deals.conditions, bounds, deals.as_of, asked.today)
     return _from_owners(owned, bounds, group_by)
 

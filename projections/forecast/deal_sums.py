@@ -32,9 +32,14 @@ class DealSums(NamedTuple):
     question: Question | None = None
 
 
+# Added up before they are multiplied, and before it is asked which month a day is in, because there are far fewer sums than deals.
+_BY_DAY = frozenset({None, "stage", "tag"})
+
+
 def from_deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> DealSums:
     """``where`` is the condition on ``opportunities o``."""
-    deals = contributions(f"opportunities o WHERE {where.text} AND", None, bounds, group_by)
+    source = f"opportunities o WHERE {where.text} AND"
+    deals = _by_day(source, bounds, group_by) if group_by in _BY_DAY else contributions(source, None, bounds, group_by)
     return DealSums(f"c AS ({deals}), sums AS MATERIALIZED ({grouped(bounds, group_by)})", where.params | bounds.params())
 
 
@@ -49,13 +54,32 @@ def contributions(source: str, sign: str | None, bounds: Bounds, group_by: Group
     """
 
 
+def _by_day(source: str, bounds: Bounds, group_by: GroupBy | None) -> str:
+    """What the deals of a day contribute, that are alike in all else."""
+    group = COLUMNS[group_by] if group_by else "NULL::text"
+    open_ = "o.status = 'open'"
+    return f"""
+        SELECT b.day, b.currency, b.status, b.amount AS unweighted,
+            CASE b.status WHEN 'open' THEN b.amount * b.probability * 0.01 ELSE b.amount END AS weighted, b.n, b.grp
+        FROM (
+            SELECT x.day, x.currency, x.status, x.probability, x.grp, coalesce(sum(x.amount), 0) AS amount, count(*) AS n FROM (
+                SELECT coalesce(CASE WHEN {open_} THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
+                    o.currency, o.status, CASE WHEN {open_} THEN o.probability END AS probability,
+                    CASE WHEN {open_} THEN o.amount ELSE o.actual_amount END AS amount, {group} AS grp
+                FROM {source} o.status IN ('open', 'won')
+            ) x WHERE {bounds.holds("x.day")} GROUP BY 1, 2, 3, 4, 5
+        ) b
+    """
+
+
 def grouped(bounds: Bounds, group_by: GroupBy | None, source: str = "c") -> str:
     """From deals, the sums of each group, and for tags also those of all deals, with no group."""
     period = f"coalesce({rate_period('c.status', 'c.day', bounds)}, -1)"
     keys = f"{month_start('c.day')} AS month, c.currency, c.status, {period} AS period"
     if group_by != "tag":
         return f"SELECT {keys}, c.grp, {SUMS} FROM {source} c GROUP BY 1, 2, 3, 4, 5"
-    each = f"{source} c CROSS JOIN LATERAL unnest(CASE WHEN c.grp = '{{}}' THEN ARRAY['{NO_TAG}'] ELSE c.grp END) AS t (grp)"
+    tags = f"CASE WHEN c.grp = '' THEN ARRAY['{NO_TAG}'] ELSE string_to_array(c.grp, E'\\n') END"
+    each = f"{source} c CROSS JOIN LATERAL unnest({tags}) AS t (grp)"
     return f"""
         SELECT {keys}, t.grp, {SUMS} FROM {each} GROUP BY 1, 2, 3, 4, 5
         UNION ALL SELECT {keys}, NULL, {SUMS} FROM {source} c GROUP BY 1, 2, 3, 4

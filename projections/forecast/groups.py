@@ -20,13 +20,14 @@ from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
 from projections.forecast.money import ONE, Factor, ForecastStatus, Sums, Totals
 
 GroupBy = Literal["owner", "stage", "account", "tag"]
+_OF_ROW = "SELECT array_to_string(t.tags, E'\\n') FROM opportunities t WHERE t.id = o.id AND t.version = o.version"
 COLUMNS: Mapping[GroupBy, str] = {
     "owner": "o.owner_id",
     "stage": "o.stage",
     "account": "o.account_id",
-    "tag": "o.tags",
+    "tag": f"CASE WHEN o.sheet_tags IS NULL THEN ({_OF_ROW}) ELSE o.sheet_tags END",
 }
-"""SQL for the group of a deal ``o``; for tags, the groups."""
+"""SQL for the group of a deal ``o``; for tags, a line for each group."""
 CARDS = frozenset({"owner", "account"})
 """Groups that are records, and are shown as lists embed them."""
 NO_TAG = ""

@@ -68,6 +68,8 @@ CREATE TABLE opportunities (
     stage_entered_at timestamptz NOT NULL,
     closed_at timestamptz,
     tags text[] NOT NULL,
+    -- The tags for the sheet, a line each, or NULL if they are too long for it.
+    sheet_tags text,
     stakeholder_ids uuid[] NOT NULL,
     custom_fields jsonb NOT NULL,
     -- Parts of one JSON object, none of which is JSON by itself. A list item is json_until_account, the account, json_until_owner,
@@ -93,7 +95,7 @@ CREATE INDEX opportunities_owner_created_at ON opportunities (org_id, owner_id, 
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_account ON opportunities (org_id, account_id)
     INCLUDE (id, version, owner_id, name, stage, status, amount, amount_key, currency, probability, close_date, actual_amount,
-        actual_close_date, created_at, valid_from, stage_entered_at, closed_at)
+        actual_close_date, created_at, valid_from, stage_entered_at, closed_at, sheet_tags)
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE INDEX opportunities_stakeholders ON opportunities USING gin (stakeholder_ids)
     WHERE valid_to = 'infinity' AND NOT deleted AND stakeholder_ids <> '{}';
@@ -175,7 +177,7 @@ def _counts(moved: Mapping[_Place, int]) -> list[_Count]:
 
 class Opportunities:
     name = "opportunities"
-    version = 7
+    version = 8
     tables: tuple[str, ...] = ("opportunities", "opportunity_counts", *terms.TABLES)
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL

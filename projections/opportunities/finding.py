@@ -13,6 +13,8 @@ from domain.text import folded
 from projections import search
 from projections.conditions import Condition
 from projections.opportunities import terms
+from projections.opportunities.numbers import number_value
+from projections.opportunities.ranges import Numbers
 from projections.opportunities.rows import TEXTS
 from projections.terms import Group
 
@@ -51,6 +53,8 @@ def _by_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
             return _containing(org_id, key, condition.values[0])
         case "in":
             return _of_value(org_id, key, condition)
+        case "gte" | "gt" | "lte" | "lt" if condition.custom_type == "number":
+            return _beyond(Numbers(org_id, key), condition)
         case "isnull" if not condition.values[0]:
             return Found([Group([terms.has(org_id, key)])])
     return None
@@ -68,11 +72,19 @@ def _containing(org_id: UUID, key: str, phrase: str) -> Found | None:
     return Found([structs.replace(group, terms=unsplit.terms) for group in split], exactly=False, certain=certain)
 
 
+def _beyond(numbers: Numbers, condition: Condition) -> Found:
+    above, inclusive = condition.operator in ("gte", "gt"), condition.operator in ("gte", "lte")
+    certain, doubtful = numbers.beyond(Decimal(condition.values[0]), above=above, inclusive=inclusive)
+    if not doubtful:
+        return Found([Group(certain)])
+    return Found([Group([*certain, *doubtful])], exactly=False, certain=(Group(certain), Group(doubtful)))
+
+
 def _of_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
     values = condition.values
     match condition.custom_type:
         case "number":
-            return Found([Group([terms.number_value(org_id, key, Decimal(value)) for value in values])])
+            return Found([Group([number_value(org_id, key, Decimal(value)) for value in values])])
         case "checkbox":
             return Found([Group([terms.boolean_value(org_id, key, value) for value in values])])
         case "multiselect":

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from projections import questions
+from projections import questions, terms
 from projections.conditions import Condition, Order, SqlStatement
 from projections.opportunities import AS_OF, LIVE, finding
 from projections.opportunities.conditions import to_sql
@@ -40,6 +40,19 @@ def where(query: OpportunityListQuery) -> SqlStatement:
     """The condition on ``opportunities o`` for a list, with its parameters."""
     params, first = of_org(query)
     return SqlStatement(" AND ".join([first, *(to_sql(each, f"p{n}", params) for n, each in enumerate(query.conditions))]), params)
+
+
+def among(query: OpportunityListQuery) -> SqlStatement:
+    """As ``where``, for a look at all deals: what terms find are ids, so that the sheet has what is needed to compare."""
+    groups, unsettled = groups_of(query)
+    if not groups:
+        return where(query)
+    params, first = of_org(query)
+    params["groups"] = terms.groups(groups)
+    # Inside of an expression it is not joined with, but hashed.
+    found = "coalesce(o.id IN (SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true) t (id)), false)"
+    rest = (to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)
+    return SqlStatement(" AND ".join([first, found, *rest]), params)
 
 
 def meets(query: OpportunityListQuery) -> SqlStatement:

@@ -25,6 +25,8 @@ from projections.opportunities import amounts
 from projections.search import searchable
 
 T = TypeVar("T", bound=Struct)
+MOST_ON_SHEET = 200
+"""Characters of the tags of a deal that the sheet has, an index whose entries may not be large."""
 
 
 class UntilOwner(Struct):
@@ -93,6 +95,7 @@ class Row(Compared, kw_only=True):
     owner_id: UUID
     external_id: str | None
     tags: tuple[str, ...]
+    sheet_tags: str | None
     stakeholder_ids: tuple[UUID, ...]
     custom_fields: dict[str, Any]
     json_until_account: str
@@ -131,6 +134,7 @@ def render(state: State, position: int) -> Row:
         further.actual_amount = quantized(further.actual_amount, state.currency)
     after_stakeholders = _members(further)
     plain = after_stakeholders.isascii()
+    tags = state.tags if plain else tuple(map(nfc, state.tags))
     return Row(
         *_compared(state),
         id=state.id,
@@ -145,7 +149,8 @@ def render(state: State, position: int) -> Row:
         account_id=state.account_id,
         owner_id=state.owner_id,
         external_id=state.external_id,
-        tags=state.tags if plain else tuple(map(nfc, state.tags)),
+        tags=tags,
+        sheet_tags="\n".join(tags) if sum(map(len, tags)) <= MOST_ON_SHEET else None,
         stakeholder_ids=state.stakeholder_ids,
         custom_fields=state.custom_fields if plain else json_nfc(state.custom_fields),
         json_until_account=f'{{"id":"{state.id}","name":{encode(state.name).decode()},"account":',

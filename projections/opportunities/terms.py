@@ -16,6 +16,8 @@ from domain.text import folded, nfc
 from projections import terms
 from projections.copies import Copies
 from projections.opportunities import rows
+from projections.opportunities.numbers import number_value
+from projections.opportunities.ranges import Numbers
 from projections.terms import Found, Word, term
 
 DDL = f"""
@@ -48,11 +50,6 @@ def tag(org_id: UUID, value: str) -> int:
 def text_value(org_id: UUID, key: str, text: str) -> int:
     """Of a custom field with this text, or with the number that has this text."""
     return term(org_id, f"={key}", text)
-
-
-def number_value(org_id: UUID, key: str, number: Decimal) -> int:
-    plain = format(number, "f") if number else "0"
-    return term(org_id, f"#{key}", plain.rstrip("0").rstrip(".") if "." in plain else plain)
 
 
 def boolean_value(org_id: UUID, key: str, value: bool) -> int:
@@ -173,7 +170,8 @@ def _of_scalar(org_id: UUID, key: str, value: bool | float | Decimal) -> Terms:
     exact = Decimal(rows.encode(value).decode().strip('"'))
     text = format(exact or abs(exact), "f")  # as the database shows it
     number = text_value(org_id, key, text)
-    return (number_value(org_id, key, exact), number), (Word(org_id, field_of(key), text, number),)
+    found = (number_value(org_id, key, exact), number, *Numbers(org_id, key).terms(exact))
+    return found, (Word(org_id, field_of(key), text, number),)
 
 
 @lru_cache(maxsize=5_000)

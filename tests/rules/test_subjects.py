@@ -12,6 +12,7 @@ SUBJECTS = {
     "domain/sql_cursor.py": "domain/test_event_store.py",
     "projections/directory/cards.py": "app/reading/test_embedded_cards.py",
     "projections/directory/deep.py": "projections/test_anchors.py",
+    "projections/opportunities/numbers.py": "projections/opportunities/test_terms.py",
     "projections/opportunities/deep.py": "projections/test_anchors.py",
     "projections/guarding.py": "app/test_isolation.py",
     "projections/directory/terms.py": "projections/test_directory.py",

@@ -59,6 +59,9 @@ AMOUNT_BOUNDS: list[tuple[Operator, str]] = [
     ("gte", "72.5"), ("gt", "72.5"), ("lte", "0.0000001"), ("lt", "0"), ("gt", "-1"), ("lte", "-1"),
         ("lt", "999999999999999.99"), ("gte", "1e39"), ("lt", "1e39"), ("in", "72.5"), ("in", "72.50001"), ("in", "-1"),
 ]  # fmt: skip
+NUMBER_BOUNDS: list[tuple[Operator, str]] = [
+    ("gte", "72"), ("gt", "72"), ("lt", "72.0001"), ("lte", "-0.5"), ("lt", "0"), ("gte", "0"), ("gt", "1e22"), ("lt", "1e23"),
+]  # fmt: skip
 PROBABILITIES: list[Operator] = ["gte", "lt"]
 CASES = [
     *(Condition("search", "icontains", (text,)) for text in (
@@ -80,7 +83,7 @@ CASES = [
     *(Condition("cf_c", "in", (value,), "checkbox") for value in (True, False)),
     Condition("cf_d", "in", (date(2026, 6, 30),), "date"),
     *(Condition("cf_m", "in", values, "multiselect") for values in (("x",), ("y", "grün"), ("3",))),
-    Condition("cf_n", "gte", (Decimal(72),), "number"),
+    *(Condition("cf_n", operator, (Decimal(value),), "number") for operator, value in NUMBER_BOUNDS),
     *(Condition("cf_t", "isnull", (value,), "text") for value in (True, False)),
     *(Condition("cf_m", "isnull", (value,), "multiselect") for value in (True, False)),
     *(Condition("next_step", "in", values) for values in (("call",), ("[1]",), ("true", "call"), ("none",))),
@@ -275,7 +278,7 @@ def test_the_index_of_words_can_be_missed(database_url: str) -> None:
 def test_which_conditions_terms_can_answer() -> None:
     org_id = UUID(int=1)
     assert finding.by_terms(Condition("stage", "in", ("won",)), org_id) is None
-    assert finding.by_terms(Condition("cf_n", "gte", (Decimal(1),), "number"), org_id) is None
+    assert finding.by_terms(Condition("cf_d", "gte", (date(2026, 1, 1),), "date"), org_id) is None
     assert finding.by_terms(Condition("cf_t", "in", ("[1]",), "text"), org_id) is None
     found = finding.by_terms(Condition("cf_t", "icontains", ("a b",), "text"), org_id)
     assert found is not None

@@ -10,6 +10,7 @@ import pytest
 
 from projections import terms as shared
 from projections.opportunities import terms
+from projections.opportunities.numbers import number_value
 
 ORG, OTHER = UUID(int=1), UUID(int=2)
 
@@ -23,7 +24,7 @@ def of(value: Any) -> dict[int, str | None]:
     ("one", "other"), [(72, 72.0), (72, Decimal("72.00")), (0, -0.0), (10**22, 1e22), (-0.5, Decimal("-0.50"))]
 )
 def test_equal_numbers_have_the_same_term(one: Any, other: Any) -> None:
-    number = terms.number_value(ORG, "k", Decimal(str(other)))
+    number = number_value(ORG, "k", Decimal(str(other)))
     assert number in of(one)
     assert number in of(other)
 
