@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
 
 from app.http import bodies, bulk_operations, filters, idempotency_key, permission, problems, request_context, shared
-from app.http.bulk_operations import BulkSpec, Mode
+from app.http.bulk_call import BulkAnswer, Call, Counts
+from app.http.bulk_operations import BulkSpec
 from app.http.operations import Json, describe
-from app.http.problems import Refused
 from app.http.request_context import Http, RequestContext
 from app.http.response import JsonResponse
-from app.writing.bulk import MAX_OPERATIONS, Bulk, Results
-from app.writing.envelope import Envelope, Outcome
-from domain.errors import Conflict, DomainError
+from app.writing.bulk import MAX_OPERATIONS, PART
+from app.writing.envelope import Envelope
+from domain.errors import Conflict
 from domain.event import Command
 from domain.permissions import Actor
 from projections.idempotency_records import Key
-
-
-class ItemResult(Struct, kw_only=True):
-    """What became of an operation: ``status`` is that of the single request; ``code``, ``detail`` and ``errors`` are those of its
-    problem."""
-
-    index: int
-    status: int
-    id: UUID | UnsetType = UNSET
-    version: int | UnsetType = UNSET
-    code: str | UnsetType = UNSET
-    detail: str | UnsetType = UNSET
-    errors: dict[str, list[str]] | UnsetType = UNSET
-
-
-class Counts(Struct):
-    """How many operations had each result."""
-
-    created: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    failed: int = 0
-
-
-class BulkAnswer(Struct):
-    """The results in the order of the operations."""
-
-    results: list[ItemResult]
-    counts: Counts
-
 
 _NOTHING = Command()
 
@@ -65,9 +30,11 @@ def described(tag: str, spec: BulkSpec, data: Json) -> Json:
         tag,
         f"Do many operations on {nouns}",
         description=(
-            f"At most {MAX_OPERATIONS} operations, in order and in one transaction, each by the rules of its single request:"
-            " `create` is a POST, `update` a PATCH, `upsert` a PUT by external id. `independent` does what can be done; `atomic`"
-            " does all or, with a 409 that lists every failure, nothing. An `Idempotency-Key` covers the whole call."
+            f"At most {MAX_OPERATIONS} operations in order, each by the rules of its single request: `create` is a POST, `update` a"
+            " PATCH, `upsert` a PUT by external id. `independent` does what can be done,"
+            f" {PART} in a transaction, with the writes of others in between; `atomic` does all in one transaction or, with"
+            " a 409 that lists every failure, nothing. An `Idempotency-Key` covers the whole call, which goes on where it was if it"
+            " is sent again."
         ),
         body=bulk_operations.body_type(spec),
         body_name=f"{spec.kind.title()}Bulk",
@@ -88,14 +55,11 @@ async def run(request: Http, spec: BulkSpec) -> JsonResponse:
         owner = Key(identity.org_id, identity.user_id, idempotency_key.parse(context.idempotency_key))
         key = owner, idempotency_key.fingerprint(context.method, context.path, raw)
     parse = partial(bulk_operations.parse, raw, context.content_type, spec, _sample(spec, context))
-    call = _Call(*await bodies.run_aside(parse), spec.operations["delete"])
-    outcome = await process.bulk_turns.run(process.command_queue, identity, Bulk(call.units, call.kept, key))
-    if outcome.replayed is not None:
-        return JsonResponse(outcome.replayed, headers=[(b"idempotent-replayed", b"true")])
-    for result in chain.from_iterable(outcome.results):
-        if isinstance(result, Exception) and not isinstance(result, DomainError | Refused):
-            problems.report(result, context.path, context.request_id)
-    answer = call.answer(outcome.results)
+    report = partial(problems.report, path=context.path, request_id=context.request_id)
+    call = Call(*await bodies.run_aside(parse), spec.operations["delete"], key, report)
+    answer = await process.bulk_turns.run(identity, partial(call.run, process.command_queue.execute_bulk))
+    if isinstance(answer, str):
+        return JsonResponse(answer, headers=[(b"idempotent-replayed", b"true")])
     if call.mode == "atomic" and answer.counts.failed:
         raise _failed(answer)
     return JsonResponse(msgspec.json.encode(answer))
@@ -114,44 +78,6 @@ def _sample(spec: BulkSpec, context: RequestContext) -> Envelope:
         request_id=context.request_id,
         render=False,
     )
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A call as it was read: the commands, or why there is none, and the command that deletes."""
-
-    mode: Mode
-    commands: Sequence[Envelope | Exception]
-    delete: type[Command]
-
-    @property
-    def units(self) -> Sequence[Sequence[Envelope | Exception]]:
-        return [self.commands] if self.mode == "atomic" else [[command] for command in self.commands]
-
-    def kept(self, results: Results) -> str | None:
-        """The response to keep under an idempotency key. A refused call can be sent again, as any refused request."""
-        answer = self.answer(results)
-        return None if self.mode == "atomic" and answer.counts.failed else msgspec.json.encode(answer).decode()
-
-    def answer(self, results: Results) -> BulkAnswer:
-        answer = BulkAnswer([], Counts())
-        counts = answer.counts
-        for index, (command, result) in enumerate(zip(self.commands, chain.from_iterable(results), strict=True)):
-            if not isinstance(result, Outcome):
-                answer.results.append(_refused(index, result))
-                counts.failed += 1
-                continue
-            deleted = isinstance(command, Envelope) and isinstance(command.command, self.delete)
-            status = 201 if result.status == "created" else 204 if deleted else 200
-            answer.results.append(ItemResult(index=index, status=status, id=result.stream_id, version=result.version))
-            setattr(counts, result.status, getattr(counts, result.status) + 1)
-        return answer
-
-
-def _refused(index: int, error: Exception) -> ItemResult:
-    problem = problems.from_exception(error)
-    errors = {name: list(messages) for name, messages in problem.errors.items()} if problem.errors else UNSET
-    return ItemResult(index=index, status=problem.status, code=problem.code, detail=problem.detail, errors=errors)
 
 
 def _failed(answer: BulkAnswer) -> Conflict:

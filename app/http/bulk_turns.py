@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import TypeVar
 
 from app.reading.read_pool import Identity
 from app.reading.turns import Turns
-from app.writing.bulk import Bulk, BulkOutcome, Executor
 
 MAX_WAITING = 32
 """Calls of one token that may wait in a process."""
+
+
+T = TypeVar("T")
 
 
 class BulkTurns:
     def __init__(self) -> None:
         self._turns = Turns(1, 1, MAX_WAITING, "bulk calls")
 
-    async def run(self, queue: Executor, identity: Identity, bulk: Bulk) -> BulkOutcome:
-        """Raises ``TooManyWaiting``, and as ``execute_bulk``."""
+    async def run(self, identity: Identity, call: Callable[[], Awaitable[T]]) -> T:
+        """Raises ``TooManyWaiting``, and as the call."""
         who = identity.org_id, identity.token_id
         if not self._turns.take(who):
             await self._turns.wait(who)
         started = monotonic()
         try:
-            return await queue.execute_bulk(bulk)
+            return await call()
         finally:
             self._turns.give_back(who, monotonic() - started)

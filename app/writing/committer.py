@@ -116,12 +116,12 @@ class Committer:
             raise batch.fault
         return cast("list[Outcome]", batch.results)
 
-    def run_units(self, units: Sequence[Unit], books: Books = NO_BOOKS) -> list[list[Result]]:
+    def run_units(self, units: Sequence[Unit], books: Books = NO_BOOKS, records: Sequence[UUID | None] = ()) -> list[list[Result]]:
         """Run units of commands on deals, accounts and contacts in one transaction: of a unit with a refusal nothing is done.
 
         Raises ``Unavailable``, ``Unauthenticated``, ``Forbidden``, or a fault for which all of it was rolled back.
         """
-        work = Units(units, books)
+        work = Units(units, books, records)
         batch = self._durably(work.envelopes, units=work)
         if batch.fault is not None:
             raise batch.fault
@@ -130,8 +130,8 @@ class Committer:
     def run_bulk(self, bulk: Bulk) -> BulkOutcome:
         """As ``run_units``, once for each idempotency key. Raises ``KeyReused`` too."""
         answers = Answers(bulk)
-        results = self.run_units(bulk.units, answers)
-        return BulkOutcome(results, answers.replayed)
+        results = self.run_units(bulk.units, answers, bulk.records)
+        return BulkOutcome(results, answers.replayed, answers.resumed)
 
     def _apart(self, envelopes: Sequence[Envelope], more: More | None = None) -> list[Result]:
         """Run commands in one transaction; if one makes it fail, in as many as it takes to spare the others, within bounds.

@@ -39,11 +39,13 @@ class NoBooks:
 
 
 class Units:
-    """The units of one transaction. ``results`` are by unit, one for each command."""
+    """The units of one transaction. ``results`` are by unit, one for each command. ``records`` are those of the commands before
+    them, to which a ``ref`` may point."""
 
-    def __init__(self, units: Sequence[Unit], books: Books) -> None:
-        self.units = units
-        self.envelopes = [command for command in chain.from_iterable(units) if isinstance(command, Envelope)]
+    def __init__(self, units: Sequence[Unit], books: Books, records: Sequence[UUID | None] = ()) -> None:
+        self.units = [[_resolved(command, records) for command in unit] for unit in units] if records else units
+        self._records = records
+        self.envelopes = [command for command in chain.from_iterable(self.units) if isinstance(command, Envelope)]
         self.results: list[list[Result]] = []
         self._books = books
         self._open = False
@@ -54,7 +56,7 @@ class Units:
         for envelope in self.envelopes[:1]:
             decisions.require_role(envelope)
         self._open = self._books.begin(cursor)
-        records: list[UUID | None] = []
+        records = list(self._records)
         if self._open:
             for unit in self.units:
                 self.results.append(_decided(unit, decisions, records))
@@ -63,6 +65,14 @@ class Units:
     def finish(self, cursor: SqlCursor) -> None:
         if self._open:
             self._books.finish(cursor, self.results)
+
+
+def _resolved(command: Command, records: Sequence[UUID | None]) -> Command:
+    """The command for the record of an earlier transaction, if it is for one."""
+    if isinstance(command, Envelope) and command.ref is not None and command.ref < len(records):
+        found = records[command.ref]
+        return command if found is None else replace(command, stream_id=found, ref=None)
+    return command
 
 
 def _decided(unit: Unit, decisions: Decisions, records: list[UUID | None]) -> list[Result]:
