@@ -12,8 +12,8 @@ from domain.facts import Facts, Named, References
 from domain.sql_cursor import SqlCursor
 from domain.text import caseless, normal
 
-Existing = list[tuple[UUID, str, UUID, str | None]]
-"""Org, kind, id and, for a user, role."""
+Existing = list[tuple[UUID, str, UUID, str | None, str]]
+"""Org, kind, id, for a user its role, and the JSON of the record as others embed it, of a contact all of it."""
 
 
 def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
@@ -22,7 +22,7 @@ def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
     if wanted:
         cursor.execute(
             """
-            SELECT org_id, kind, id, role FROM directory
+            SELECT org_id, kind, id, role, CASE kind WHEN 'contact' THEN doc ELSE card END FROM directory
             WHERE id = ANY(%(ids)b::uuid[]) AND valid_to = 'infinity' AND NOT deleted AND active
             """,
             {"ids": wanted},
@@ -70,7 +70,7 @@ def last_deleted_deal(cursor: SqlCursor, org_id: UUID, external_id: str) -> UUID
 
 def from_references(found: Existing, org_id: UUID) -> Facts:
     ids: dict[str, set[UUID]] = {"account": set(), "user": set(), "owner": set(), "contact": set()}
-    for org, kind, id_, role in found:
+    for org, kind, id_, role, _ in found:
         if org == org_id and kind in ids:
             ids[kind].add(id_)
             if kind == "user" and role != "read_only":

@@ -36,6 +36,12 @@ class _Closed(Struct):
 
 def write(cursor: SqlCursor, table: str, rows: Sequence[Version]) -> None:
     """Write versions, each record's in order, and end the validity of those before them."""
+    close(cursor, table, rows)
+    insert(cursor, table, rows)
+
+
+def close(cursor: SqlCursor, table: str, rows: Sequence[Version]) -> None:
+    """End the validity of the versions before those to be written, which are each record's in order."""
     last: dict[UUID, Version] = {}
     closed: list[_Closed] = []
     for row in rows:
@@ -54,7 +60,6 @@ def write(cursor: SqlCursor, table: str, rows: Sequence[Version]) -> None:
             {"closed": encode(closed).decode()},
             prepare=True,
         )
-    insert(cursor, table, rows)
 
 
 def insert(cursor: SqlCursor, table: str, rows: Sequence[Any]) -> None:

@@ -274,7 +274,7 @@ class Committer:
     def _commit(self, batch: _Batch, more: More | None, *, all_or_nothing: bool) -> None:
         """Run one transaction to the end. Statements whose rows come later have a cursor of their own."""
         statements = self._open()
-        statements.remembered.begin()
+        statements.begin()
         cursor, locked = statements.cursor(), statements.cursor()
         cursor.execute("BEGIN", prepare=False)
         event_store.lock(locked)
@@ -296,6 +296,7 @@ class Committer:
         else:
             batch.results = [_result(envelope, decisions, repeats, raises=all_or_nothing) for envelope in batch.envelopes]
             decisions.append()
+            responses.render_created(statements.written, batch.envelopes, batch.results, decisions.states)
             receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results)
         if any(envelope.idempotency for envelope in batch.envelopes):
             receive_bodies()

@@ -80,8 +80,10 @@ class Knowledge:
         deals = [decision_facts.deals(self._statements.cursor(), role, ids) for role, ids in counted.items()]
 
         def receive() -> None:
-            for org_id, kind, id_, role in existing():
+            cards = self._statements.written.cards
+            for org_id, kind, id_, role, card in existing():
                 self._exists(org_id, kind, id_, role)
+                cards[id_] = card
             for org_id, kind, text, id_ in named():
                 self._exists(org_id, kind, id_)
                 self._org(org_id).named[kind, text] = id_

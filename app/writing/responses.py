@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from msgspec.structs import replace
 
+from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.statements import BatchedStatement, StatementBatch
+from domain import custom_field
+from domain.event import State
 from domain.sql_cursor import SqlCursor
-from projections import command_responses, idempotency_records
+from projections import command_responses, directory, idempotency_records
 from projections.idempotency_records import Kept, Key
+from projections.opportunities.written import Written
 
 
 class Repeats:
@@ -47,12 +51,28 @@ class Repeats:
             self._found[key] = envelope.idempotency[1], outcome
 
 
+def render_created(
+    written: Written, envelopes: Sequence[Envelope], results: Sequence[Result], states: Mapping[UUID, State]
+) -> None:
+    """Fill in the bodies of deals that were created, as far as all of them is known, in a transaction of deals alone."""
+    if any(envelope.kind != "opportunity" for envelope in envelopes):
+        return
+    definitions: dict[UUID, str] = {}
+    for envelope, result in zip(envelopes, results, strict=True):
+        if not envelope.render or not isinstance(result, Outcome) or result.replayed or result.status != "created":
+            continue
+        if (found := definitions.get(envelope.org_id)) is None:
+            state = states.get(circumstances.policy_streams(envelope.org_id)[-1])
+            found = definitions[envelope.org_id] = directory.document(state) if state else "[]"
+        result.body = written.response(result.stream_id, result.version, found) or ""
+
+
 def request_bodies(statements: StatementBatch, envelopes: Sequence[Envelope], results: Sequence[Result]) -> Callable[[], None]:
-    """Request the bodies; calling the result fills them in. Each shows its record as that command left it, whatever a later one of
+    """Request the bodies that are missing; calling the result fills them in. Each shows its record as that command left it, whatever a later one of
     the batch did."""
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
     for envelope, result in zip(envelopes, results, strict=True):
-        if envelope.render and isinstance(result, Outcome) and not result.replayed:
+        if envelope.render and isinstance(result, Outcome) and not result.replayed and not result.body:
             wanted.setdefault(envelope.kind, {}).setdefault((result.stream_id, result.version), []).append(result)
     asked: list[tuple[BatchedStatement, dict[tuple[UUID, int], list[Outcome]]]] = []
     for kind, outcomes in wanted.items():

@@ -21,6 +21,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from domain.sql_cursor import Param
 from projections.connections import Bounded, Silent
+from projections.opportunities.written import Written
 from projections.placeholders import numbered
 from projections.terms import Remembered
 
@@ -78,6 +79,12 @@ class StatementBatch:
         """What was sent, and whether it was to prepare the statement."""
         self._new_names: dict[_Prepared, bytes] = {}
         self.remembered = Remembered()
+        self.written = Written()
+
+    def begin(self) -> None:
+        """Call it when a transaction begins."""
+        self.remembered.begin()
+        self.written.begin()
 
     def cursor(self) -> BatchedStatement:
         return BatchedStatement(self)
@@ -214,7 +221,7 @@ class BatchedStatement:
 
     def __init__(self, statements: StatementBatch) -> None:
         self._statements = statements
-        self.remembered = statements.remembered
+        self.remembered, self.written = statements.remembered, statements.written
         self._rows: Iterator[tuple[Any, ...]] | None = None
         self.answer: PGresult | None = None
 

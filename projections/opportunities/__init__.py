@@ -7,14 +7,8 @@ owners and contacts are not in the rows: they are joined when read, so a rename 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
-from functools import cache
-from typing import cast
 from uuid import UUID
-
-from msgspec import Struct
 
 from domain.fold import Change
 from domain.opportunity.events import State
@@ -127,52 +121,32 @@ CREATE TABLE opportunity_counts (
 """
 
 
-COUNT = f"""
-INSERT INTO opportunity_counts (org_id, owner_id, close_date, stage, status, n)
-SELECT o.org_id, w.owner_id, d.close_date, o.stage, o.status, sum(o.n)
-FROM (
-    SELECT o.org_id, o.owner_id, coalesce(o.close_date, '{NO_DATE}') AS close_date, o.stage, o.status, count(*) AS n
-    FROM opportunities o WHERE {LIVE} GROUP BY 1, 2, 3, 4, 5
-) o
-CROSS JOIN LATERAL (VALUES (o.owner_id), ('{NOBODY}'::uuid)) w (owner_id)
-CROSS JOIN LATERAL (VALUES (o.close_date), ('{ANY_DATE}'::date)) d (close_date)
-GROUP BY 1, 2, 3, 4, 5
+def _counted(deals: str) -> str:
+    """SQL for what numbers of deals add to the counts: by owner and of anybody, by close date and of any."""
+    return f"""
+        SELECT o.org_id, w.owner_id, d.close_date, o.stage, o.status, sum(o.n)
+        FROM ({deals}) o
+        CROSS JOIN LATERAL (VALUES (o.owner_id), ('{NOBODY}'::uuid)) w (owner_id)
+        CROSS JOIN LATERAL (VALUES (o.close_date), ('{ANY_DATE}'::date)) d (close_date)
+        GROUP BY 1, 2, 3, 4, 5
+    """
+
+
+_COLUMNS = f"o.org_id, o.owner_id, coalesce(o.close_date, '{NO_DATE}') AS close_date, o.stage, o.status"
+_ALL = f"SELECT {_COLUMNS}, count(*) AS n FROM opportunities o WHERE {LIVE} GROUP BY 1, 2, 3, 4, 5"
+# Of each record the version before its first one here is the one that was counted: the statement does not see what it inserts.
+_MOVED = f"""
+    SELECT {_COLUMNS}, 1 AS n FROM written o WHERE {LIVE}
+    UNION ALL
+    SELECT {_COLUMNS}, -1 FROM written w JOIN opportunities o ON o.id = w.id AND o.version = w.version - 1 WHERE NOT o.deleted
 """
-
-_Place = tuple[UUID, UUID, str, str, str]
-"""Where deals are counted: org, owner, close date, stage and status."""
-
-
-class _Count(Struct):
-    org_id: UUID
-    owner_id: UUID
-    close_date: str
-    stage: str
-    status: str
-    n: int
-
-
-@cache
-def _day(value: date | None) -> str:
-    return NO_DATE if value is None else value.isoformat()
-
-
-def _count(moved: Counter[_Place], state: State | None, sign: int) -> None:
-    if state is not None and not state.deleted:
-        moved[state.org_id, state.owner_id, _day(state.close_date), state.stage, state.status] += sign
-
-
-def _counts(moved: Mapping[_Place, int]) -> list[_Count]:
-    """What is to be added to the counts: by owner and of anybody, by close date and of any."""
-    # Hashing a UUID costs more than all else here, so the inner keys have none.
-    counts: dict[tuple[UUID, UUID], Counter[tuple[str, str, str]]] = {}
-    for (org_id, owner_id, close_date, stage, status), n in moved.items():
-        if n:
-            for owner in (NOBODY, owner_id):
-                of_owner = counts.setdefault((org_id, owner), Counter())
-                for day in (ANY_DATE, close_date):
-                    of_owner[day, stage, status] += n
-    return [_Count(*key, *place, n) for key, of_owner in counts.items() for place, n in of_owner.items() if n]
+_WRITE = f"""
+WITH written AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::opportunities, %(rows)s::json)),
+    inserted AS (INSERT INTO opportunities SELECT * FROM written)
+INSERT INTO opportunity_counts AS c (org_id, owner_id, close_date, stage, status, n) {_counted(_MOVED)} HAVING sum(o.n) <> 0
+ON CONFLICT (org_id, owner_id, stage, status, close_date) DO UPDATE SET n = c.n + excluded.n
+"""
+_COUNT = f"INSERT INTO opportunity_counts (org_id, owner_id, close_date, stage, status, n) {_counted(_ALL)}"
 
 
 class Opportunities:
@@ -182,28 +156,17 @@ class Opportunities:
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL
     zero_rows: Mapping[str, str] = {"opportunity_counts": "n = 0"}
-    sums: tuple[str, ...] = (COUNT, once("opportunity_words"))
+    sums: tuple[str, ...] = (_COUNT, once("opportunity_words"))
 
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
-        found: list[rows.Row] = []
-        moved: Counter[_Place] = Counter()
-        for recorded, before, after in batch:
-            if isinstance(after, State):
-                found.append(rows.render(after, recorded.position))
-                _count(moved, cast("State | None", before), -1)
-                _count(moved, after, +1)
-        versioned_rows.write(cursor, "opportunities", found)
+        found = [rows.render(after, recorded.position) for recorded, _, after in batch if isinstance(after, State)]
+        if not found:
+            return
+        versioned_rows.close(cursor, "opportunities", found)
+        cursor.execute(_WRITE, {"rows": versioned_rows.encode(found).decode()}, prepare=True)
+        if written := getattr(cursor, "written", None):
+            written.rows.update(((row.id, row.version), row) for row in found)
         terms.write(cursor, batch)
-        if deltas := _counts(moved):
-            cursor.execute(
-                """
-                INSERT INTO opportunity_counts AS c
-                SELECT * FROM json_populate_recordset(NULL::opportunity_counts, %(rows)s::json)
-                ON CONFLICT (org_id, owner_id, stage, status, close_date) DO UPDATE SET n = c.n + excluded.n
-                """,
-                {"rows": rows.encode(deltas).decode()},
-                prepare=True,
-            )
 
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         copies.versions(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from projections.opportunities.rows import Row
+
 MAX_ACTIVITIES = 50
 
 
@@ -66,3 +68,12 @@ def record(as_of: datetime | None) -> str:
             SELECT d.doc FROM directory d WHERE d.org_id = o.org_id AND d.kind = 'custom_field' AND {valid}), '[]')
         || o.json_detail || '}}'
     """
+
+
+def created(row: Row, account: str, owner: str, stakeholders: str, definitions: str) -> str:
+    """What ``record`` gives for a deal that was just created, from the JSON of what it embeds: it has no activities."""
+    return (
+        f'{row.json_until_account}{account}{row.json_until_owner}{owner},"stakeholders":[{stakeholders}]{row.json_after_stakeholders}'
+        f',"activities":[],"activities_url":"/api/opportunities/{row.id}/activities/","custom_field_definitions":{definitions}'
+        f"{row.json_detail}}}"
+    )
