@@ -23,6 +23,8 @@ _inner = re.compile(r"(?<=[^\w\s])\w+")
 def searchable(name: str, more: str = "") -> str:
     """A name as stored for searching: folded, with a second line for the words that begin inside others and for further text."""
     first, second = _folded(name), _folded(more)
+    if not second and first.replace(" ", "").isalnum():  # no word begins inside another; most names are so
+        return f" {first}"
     inner = _inner.findall(first) + _inner.findall(second)
     rest = " ".join([second, *inner] if second else inner)
     return f" {first}\n {rest}" if rest else f" {first}"

@@ -124,7 +124,7 @@ def write(cursor: SqlCursor, table: str, found: Mapping[UUID, Found | None], cha
 
 def write_words(cursor: SqlCursor, table: str, new: Iterable[Word]) -> None:
     """Add the words that the table does not have. None is ever removed: a word that no record has any more finds nothing."""
-    rows = list(dict.fromkeys(new))
+    rows = list({word.term: word for word in new}.values())
     if remembered := getattr(cursor, "remembered", None):
         rows = remembered.unknown(rows)
     if rows:

@@ -29,6 +29,13 @@ MOST_ON_SHEET = 200
 """Characters of the tags of a deal that the sheet has, an index whose entries may not be large."""
 
 
+class UntilAccount(Struct):
+    """What a list item shows before the account."""
+
+    id: UUID
+    name: str
+
+
 class UntilOwner(Struct):
     """What a list item shows between the account and the owner."""
 
@@ -153,7 +160,7 @@ def render(state: State, position: int) -> Row:
         sheet_tags="\n".join(tags) if sum(map(len, tags)) <= MOST_ON_SHEET else None,
         stakeholder_ids=state.stakeholder_ids,
         custom_fields=state.custom_fields if plain else json_nfc(state.custom_fields),
-        json_until_account=f'{{"id":"{state.id}","name":{encode(state.name).decode()},"account":',
+        json_until_account=f'{{{_members(UntilAccount(state.id, state.name))},"account":',
         json_until_owner=f',{_members(shown)},"owner":',
         json_after_stakeholders=f",{after_stakeholders}",
         json_detail=f",{_members(_detail(state))}",
