@@ -260,7 +260,7 @@ class Committer:
         event_store.lock(cursor)
         found = event_store.committed(cursor, batch.appended[0].recorded)
         if found and batch.units is None:
-            responses.request_bodies(statements, batch.envelopes, batch.results)()
+            responses.request_bodies(statements, batch.envelopes, batch.results, {})()
         statements.connection.rollback()
         return found
 
@@ -296,8 +296,7 @@ class Committer:
         else:
             batch.results = [_result(envelope, decisions, repeats, raises=all_or_nothing) for envelope in batch.envelopes]
             decisions.append()
-            responses.render_created(statements.written, batch.envelopes, batch.results, decisions.states)
-            receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results)
+            receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results, decisions.states)
         if any(envelope.idempotency for envelope in batch.envelopes):
             receive_bodies()
             batch.results = responses.keep(cursor, batch.envelopes, batch.results)

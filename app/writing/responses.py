@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.statements import BatchedStatement, StatementBatch
-from domain import custom_field
 from domain.event import State
 from domain.sql_cursor import SqlCursor
 from projections import command_responses, directory, idempotency_records
@@ -51,7 +50,7 @@ class Repeats:
             self._found[key] = envelope.idempotency[1], outcome
 
 
-def render_created(
+def _render_created(
     written: Written, envelopes: Sequence[Envelope], results: Sequence[Result], states: Mapping[UUID, State]
 ) -> None:
     """Fill in the bodies of deals that were created, as far as all of them is known, in a transaction of deals alone."""
@@ -67,9 +66,12 @@ def render_created(
         result.body = written.response(result.stream_id, result.version, found) or ""
 
 
-def request_bodies(statements: StatementBatch, envelopes: Sequence[Envelope], results: Sequence[Result]) -> Callable[[], None]:
-    """Request the bodies that are missing; calling the result fills them in. Each shows its record as that command left it, whatever a later one of
-    the batch did."""
+def request_bodies(
+    statements: StatementBatch, envelopes: Sequence[Envelope], results: Sequence[Result], states: Mapping[UUID, State]
+) -> Callable[[], None]:
+    """Fill in the bodies that are known, and request the others; calling the result fills these in. Each shows its record as that
+    command left it, whatever a later one of the batch did."""
+    _render_created(statements.written, envelopes, results, states)
     wanted: dict[str, dict[tuple[UUID, int], list[Outcome]]] = {}
     for envelope, result in zip(envelopes, results, strict=True):
         if envelope.render and isinstance(result, Outcome) and not result.replayed and not result.body:
