@@ -203,6 +203,7 @@ class Committer:
             if batch.appended and self._was_committed(batch):
                 return False
         except psycopg.Error as again:
+            self._reset()
             batch.fault = _unavailable(again)
             return False
         # After silence, another try would take as long and fail too.
