@@ -206,8 +206,7 @@ class Committer:
             self._reset()
             batch.fault = _unavailable(again)
             return False
-        # After silence, another try would take as long and fail too.
-        if not attempts_left or (isinstance(error, GONE) and not batch.appended):
+        if not attempts_left or (isinstance(error, GONE) and not batch.appended):  # after silence, it would take as long and fail
             batch.fault = _unavailable(error)
         return batch.fault is None
 
