@@ -11,6 +11,7 @@ from domain.fold import Change
 from projections import before, questions
 from projections.conditions import SqlStatement
 from projections.history import HistoryEntry, entry
+from projections.imports import spans
 
 HEAD = "SELECT NULL::uuid, coalesce(max(notification_id), 0) FROM opportunities_events"
 BEYOND = "SELECT org_id, max(notification_id) FROM opportunities_events WHERE notification_id > %(position)s GROUP BY org_id"
@@ -22,13 +23,14 @@ MAX_SIZE = 8 * 1024 * 1024
 _EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
 
 
-def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_SIZE) -> SqlStatement:
-    """The next events of an org after a position: (how many were found, then columns for ``changes``), the first ones up to roughly
-    ``size`` bytes, or a larger one alone."""
+def page(org_id: UUID, after: int, limit: int, *, admin: bool, import_id: UUID | None = None, size: int = MAX_SIZE) -> SqlStatement:
+    """The next events of an org, or of one of its imports, after a position: (how many were found, then columns for ``changes``),
+    the first ones up to roughly ``size`` bytes, or a larger one alone."""
     hidden = "" if admin else " AND split_part(topic, '.', 1) <> ALL(%(hidden)s)"
+    source = f"({spans.EVENTS}) imported" if import_id is not None else "opportunities_events"
     text = f"""
         WITH e AS MATERIALIZED (
-            SELECT * FROM opportunities_events
+            SELECT * FROM {source}
             WHERE org_id = %(org_id)s AND notification_id > %(after)s{hidden} ORDER BY notification_id LIMIT %(limit)s::int
         ), sized AS MATERIALIZED (
             SELECT e.*, count(*) OVER () AS found, coalesce(sum(octet_length(e.state) + {before.size("e")}) OVER (
@@ -37,6 +39,8 @@ def page(org_id: UUID, after: int, limit: int, *, admin: bool, size: int = MAX_S
         SELECT e.found, {_EVENT} FROM sized e WHERE e.preceding < %(size)s ORDER BY e.notification_id
     """
     params: dict[str, Any] = {"org_id": org_id, "after": after, "limit": limit, "size": size}
+    if import_id is not None:
+        params["import_id"] = import_id
     return SqlStatement(text, params if admin else {**params, "hidden": sorted(catalog.FOR_ADMINS)}, questions.FEED)
 
 

@@ -43,6 +43,7 @@ LIST_AS_OF = Question("list_as_of", "dear")
 LIST_SEARCH = Question("list_search", "dear")
 LIST_CONTAINS = Question("list_contains", "dear")
 LIST_TAGS = Question("list_tags", "dear")
+LIST_IMPORT = Question("list_import", "dear")
 LIST_CUSTOM_FIELD = Question("list_custom_field", "dear")
 LIST_SCANNED = Question("list_scanned", "dear")
 LIST_ORDERED = Question("list_ordered", "dear")
@@ -68,6 +69,7 @@ LIST_FILTERS: Mapping[str, Question] = {
     "external_id": LIST_EXTERNAL_ID,
     "search": LIST_SEARCH,
     "tags": LIST_TAGS,
+    "import": LIST_IMPORT,
 }
 """By field, compared in any way but ``isnull`` and ``icontains``; every other filter is ``LIST_SCANNED``."""
 LIST_ORDERINGS = frozenset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from app.process import memory
 from app.process.failures import Failure
 from consumers import database
 from projections.imports.jobs import Job
+
+ROWS_FAILED = 3
+"""The exit code of an import or a check of which some rows failed."""
 
 
 def _options(mapping: Path | None, preset: str | None, webhooks: bool) -> Options:
@@ -48,6 +52,8 @@ def _report(one: Import, job: Job) -> None:
     show({"id": str(job.id), "state": job.state, "rows": job.rows, **msgspec.to_builtins(job.counts)})
     if job.state == "failed":
         raise Failure(f"The import failed: {one.problem()}")
+    if job.counts.failed:
+        sys.exit(ROWS_FAILED)
 
 
 @click.command(name="import")
@@ -64,7 +70,7 @@ def _report(one: Import, job: Job) -> None:
 @click.option("--resume", type=click.UUID, metavar="ID", help="Go on with an import that was interrupted.")
 @click.option("--undo", type=click.UUID, metavar="ID", help="Take an import back.")
 def import_file(**given: Any) -> None:
-    """Import a file of another system into an org."""
+    """Import a file of another system into an org. Its exit code is 3 if some rows failed, which are listed."""
     memory.tune_gc()
     with _connected(given["database_url"]) as (url, connection):
         user_id = user_of(connection, given["org_id"], given["email"]) if given["email"] else None

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 
 from app.importing.batch import Stopped
 from app.process.failures import Unavailable
 from app.writing.committer import Committer
-from app.writing.envelope import Envelope
+from app.writing.envelope import Envelope, Outcome
 from app.writing.units import Books
 from domain.errors import Forbidden, Unauthenticated
+from projections.imports import spans
+from projections.imports.jobs import Job
 
 
-def commit(committer: Committer, connection: Connection[Any], units: Sequence[Sequence[Envelope]], books: Books) -> None:
+def commit(committer: Committer, connection: Connection[Any], job: Job, units: Sequence[Sequence[Envelope]], books: Books) -> None:
     """Of what is done twice, because the books were not written, the second time changes nothing.
 
     Raises ``Stopped``, ``Unavailable``, ``Unauthenticated``, ``Forbidden``.
@@ -27,4 +30,10 @@ def commit(committer: Committer, connection: Connection[Any], units: Sequence[Se
     with connection.transaction(), connection.cursor() as cursor:
         if not books.begin(cursor):
             raise Stopped
-        books.finish(cursor, results)
+        books.finish(cursor, results, None)
+        for position in spans.positions(cursor, [_version(one) for found in results for one in found if isinstance(one, Outcome)]):
+            spans.add(cursor, job.org_id, job.id, position, position)
+
+
+def _version(outcome: Outcome) -> tuple[UUID, int]:
+    return outcome.stream_id, outcome.version if outcome.status != "unchanged" else 0

@@ -15,9 +15,10 @@ from app.importing.profile import text_of
 from app.process.failures import Unavailable
 from app.writing.committer import Committer
 from app.writing.envelope import Outcome, Result
+from app.writing.units import Span
 from domain.errors import DomainError, Forbidden, Invalid, Unauthenticated
 from domain.sql_cursor import SqlCursor
-from projections.imports import books
+from projections.imports import books, spans
 from projections.imports.books import Made
 from projections.imports.jobs import Counts, Fault, Job
 
@@ -55,7 +56,7 @@ class Batch:
         self.open = books.is_next(cursor, self._job.id, "running", self._at)
         return self.open
 
-    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
         faults: list[Fault] = []
         made: list[Made] = []
         failed: dict[int, str] = {}
@@ -77,6 +78,8 @@ class Batch:
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
         books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
         books.advance(cursor, self._job.id, self._last, self.counts)
+        if span is not None:
+            spans.add(cursor, self._job.org_id, self._job.id, *span)
         self._decided()
 
 

@@ -45,12 +45,31 @@ class DealPlanner:
         pairs = [(id_, deal) for deal, id_ in found if isinstance(id_, UUID)]
         wanted = [(id_, " ".join(names(name))) for id_, deal in pairs for name in deal.contacts]
         self.references.look_up_contacts(cursor, wanted)
+        unknown = self._unknown_tags(cursor, deals)
         known = self._created_before | self._known(cursor, pairs)
         self._created_before = {}
-        planned = [
-            failing(deal.line, [id_]) if isinstance(id_, Fault) else self._deal(deal, id_, known, histories) for deal, id_ in found
-        ]
+        planned = []
+        for deal, id_ in found:
+            fault = id_ if isinstance(id_, Fault) else unknown.get(deal.line)
+            if fault is None:
+                assert isinstance(id_, UUID)
+                planned.append(self._deal(deal, id_, known, histories))
+            else:
+                planned.append(failing(deal.line, [fault]))
         return [*self.references.planned, *planned]
+
+    def _unknown_tags(self, cursor: Cursor[Any], deals: Sequence[Deal]) -> dict[int, Fault]:
+        """What is wrong with deals that have new tags, by line, if none may be new."""
+        if self._options.create_missing.tags:
+            return {}
+        there = lookups.tags(cursor, self._sender.org_id, {normal(tag) for deal in deals for tag in deal.values.get("tags", ())})
+        unknown = "No deal has this tag: correct it, or set create_missing.tags."
+        return {
+            deal.line: Fault.at(deal.line, "tags", tag, unknown)
+            for deal in deals
+            for tag in deal.values.get("tags", ())
+            if normal(tag) not in there
+        }
 
     def _account(self, deal: Deal) -> UUID | Fault:
         named = deal.account or AccountName(None, None)

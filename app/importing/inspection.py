@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from msgspec import Struct, structs
 
-from app.importing import deals, directory_rows
+from app.importing import deals, directory_rows, new_fields
 from app.importing.cells import Cells
 from app.importing.faults import Fault
 from app.importing.options import Kind, MatchOn, Options, Source
@@ -52,7 +52,9 @@ def inspect(file: BinaryIO, kind: Kind, options: Options, vocabulary: Vocabulary
     table = understand(file, form_of(options))
     found = profile(table)
     preset = PRESETS[options.preset] if options.preset in PRESETS else recognised(kind, table.columns)
-    mapping = options.mapping or _mapping(kind, found, preset, vocabulary)
+    mapping = dict(options.mapping) or _mapping(kind, found, preset, vocabulary)
+    if options.create_missing.custom_fields and kind in ("opportunities", "accounts"):
+        mapping |= new_fields.mapped(mapping, found.columns)
     texts = _texts(mapping, found, options, preset, vocabulary)
     full = structs.replace(
         options,

@@ -60,15 +60,18 @@ Source = str | Made
 
 
 class CreateMissing(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which records a row may create."""
+    """What a row may create: records, tags that no deal has, and custom fields of the columns that give nothing else."""
 
     accounts: bool = True
     contacts: bool = True
+    tags: bool = True
+    custom_fields: bool = False
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``values``: by field, text in the file → key of a stage, email or id of a user, and so on; "" makes nothing of a text.
-    ``defaults``: by field, the text for empty cells. ``time_zone`` is that of times without one."""
+    ``defaults``: by field, the text for empty cells. ``time_zone`` is that of times without one. With ``all_or_nothing``, a row
+    that fails ends the import, and what was done is undone."""
 
     preset: str | None = None
     mapping: dict[str, Source] = field(default_factory=dict)
@@ -78,6 +81,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     create_missing: CreateMissing = CreateMissing()
     defaults: dict[str, str] = field(default_factory=dict)
     webhooks: bool = False
+    all_or_nothing: bool = False
     locale: str = "en"
     date_order: Order = "mdy"
     time_zone: str = "UTC"

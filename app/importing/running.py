@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from app.importing import apart, batch, checking, org_vocabulary, senders, stored_history
+from app.importing import apart, batch, checking, new_fields, org_vocabulary, senders, stored_history
 from app.importing.ahead import Ahead
 from app.importing.deal_plan import DealPlanner
 from app.importing.deals import Deal
@@ -26,7 +26,7 @@ from app.importing.vocabulary import Vocabulary
 from app.writing.committer import Committer
 from projections import clock
 from projections.imports import books, jobs
-from projections.imports.jobs import Counts, Job
+from projections.imports.jobs import Counts, Fault, Job
 
 
 def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
@@ -63,13 +63,15 @@ class Run:
         self._connection, self._committer, self.job = connection, committer, job
         self.source = Source(connection, job)
         self.seconds = 0.0
+        options = self.source.options
         with connection.cursor() as cursor:
             self.now: datetime = clock.ask(cursor)
+            self.sender = senders.of(cursor, job, options)
+            if job.state == "running" and job.kind == "opportunities" and options.create_missing.custom_fields:
+                new_fields.create(cursor, committer, job, self.sender, options.mapping)
             self.vocabulary: Vocabulary = org_vocabulary.load(cursor, job.org_id)
-            self.sender = senders.of(cursor, job, self.source.options)
             people = frozenset(one.id for one in self.vocabulary.people)
             self._rules = checking.Rules(self.now, org_vocabulary.policy(cursor, job.org_id), people)
-        options = self.source.options
         self._planner: DealPlanner | DirectoryPlanner
         if job.kind == "opportunities":
             self._planner = DealPlanner(self.sender, options, self.vocabulary)
@@ -130,14 +132,25 @@ class Run:
             counts = self._check(planned, last, cells)
         elif self.job.kind == "users":
             users = batch.Batch(self.job, at, last, planned, cells)
-            apart.commit(self._committer, self._connection, [one.commands for one in planned], users)
+            apart.commit(self._committer, self._connection, self.job, [one.commands for one in planned], users)
             counts = users.counts
         else:
             began = time.monotonic()
             counts = batch.commit(self._committer, self.job, at, last, planned, cells, decided)
             self.seconds = time.monotonic() - began
             self._pace.done(len(planned))
+        if counts.failed and self.source.options.all_or_nothing and self.job.state == "running":
+            self._turn_back(next(one.line for one in planned if not one.aside))
         self._refused |= counts.failed > sum(1 for one in planned if one.faults)
+
+    def _turn_back(self, line: int) -> None:
+        """A row failed of an import that is all or nothing. Raises ``Stopped``."""
+        fault = Fault(
+            0, line, "", "", "Some rows failed, which `rows` has, and the import is all or nothing: nothing was imported."
+        )
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            jobs.turn_back(cursor, self.job.id, msgspec.json.encode(fault))
+        raise batch.Stopped
 
     def _check(self, planned: list[Planned], last: int, cells: Mapping[int, list[Any]]) -> Counts:
         found = checking.check(self._connection, self._rules, planned)

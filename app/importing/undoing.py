@@ -16,11 +16,12 @@ from app.importing.batch import Stopped
 from app.importing.options import Options
 from app.importing.pace import Pace
 from app.writing.committer import Committer
-from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.envelope import Envelope, Result
+from app.writing.units import Span
 from domain import event_store
 from domain.event import State
 from domain.sql_cursor import SqlCursor
-from projections.imports import books, jobs
+from projections.imports import books, jobs, spans
 from projections.imports.books import Made
 from projections.imports.jobs import Counts, Fault, Job
 
@@ -61,14 +62,14 @@ class Undo:
                 )
                 yield
         with self._connection.transaction(), self._connection.cursor() as cursor:
-            jobs.settle(cursor, self._job.id, "undone")
+            jobs.undone(cursor, self._job.id)
 
     def _undo(self, now: _Records, rest: _Records) -> _Records:
         """Undo some; what is left to do."""
         made = [one for _, one in now.made]
-        undo = _Undone(self._job, made, now.made[-1][0], _nothing if rest.made else self._ahead.begin)
+        undo = _Undone(self._job, now.made, _nothing if rest.made else self._ahead.begin)
         if made[0].kind == "user":
-            apart.commit(self._committer, self._connection, now.units, undo)
+            apart.commit(self._committer, self._connection, self._job, now.units, undo)
             return rest
         began = time.monotonic()
         self._committer.run_units(now.units, undo)
@@ -98,24 +99,27 @@ def _nothing() -> None:
 
 
 class _Undone:
-    """The ``Books`` of a batch: records that are dealt with are forgotten, those that were left are listed."""
+    """The ``Books`` of a batch: records that are undone are forgotten, those that were left are listed."""
 
-    def __init__(self, job: Job, made: Sequence[Made], first: int, decided: Callable[[], None]) -> None:
-        self._job, self._made, self._first, self._decided = job, made, first, decided
+    def __init__(self, job: Job, made: Sequence[tuple[int, Made]], decided: Callable[[], None]) -> None:
+        self._job, self._made, self._decided = job, made, decided
         self.open = False
 
     def begin(self, cursor: SqlCursor) -> bool:
         self.open = books.is_still(cursor, self._job.id, "undoing")
         return self.open
 
-    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
-        faults = []
-        for made, found in zip(self._made, results, strict=True):
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
+        faults, undone = [], []
+        for (number, made), found in zip(self._made, results, strict=True):
             error = next((result for result in found if isinstance(result, Exception)), None)
-            if error is not None:
+            if error is None:
+                undone.append(number)
+            else:
                 faults.append(Fault(0, made.line, made.kind, str(made.id), restoring.words(error)))
-        undone = sum(1 for found in results if found and isinstance(found[0], Outcome))
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
-        books.remove_records(cursor, self._job.id, self._first)
-        books.advance(cursor, self._job.id, self._job.line, Counts(done=-undone))
+        books.remove_records(cursor, self._job.id, undone)
+        books.advance(cursor, self._job.id, self._job.line, Counts(done=-len(undone)))
+        if span is not None:
+            spans.add(cursor, self._job.org_id, self._job.id, *span)
         self._decided()

@@ -13,7 +13,7 @@ from app.http.filters import RANGE, Filter, Filters
 from app.http.json_schema import shown
 from app.http.list_spec import ListSpec
 from app.http.operations import describe
-from app.http.param_types import EXTERNAL_ID, INSTANT, PHRASE, TEXT
+from app.http.param_types import EXTERNAL_ID, ID, INSTANT, PHRASE, TEXT
 from app.http.request_context import Http
 from app.http.response import JsonResponse
 from domain import account
@@ -33,6 +33,7 @@ TABLE = ListSpec(
             Filter("search", PHRASE, description="In the name, ignoring case."),
             Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
+            Filter("import", ID, description="Created or changed by this import."),
         )
     ),
     orderings=("name", "created_at", "updated_at"),

@@ -41,6 +41,7 @@ TABLE = ListSpec(
             Filter("search", PHRASE, description="In the name or the address, ignoring case."),
             Filter("created_at", INSTANT, RANGE, description="When it was created."),
             Filter("updated_at", INSTANT, RANGE, description="When it last changed."),
+            Filter("import", ID, description="Created or changed by this import."),
         )
     ),
     orderings=("name", "last_name", "email", "created_at", "updated_at"),

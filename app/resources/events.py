@@ -6,6 +6,7 @@ Positions have gaps and never change: continue after the last one seen.
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import msgspec
 from litestar import get
@@ -13,6 +14,7 @@ from litestar.response.base import ASGIResponse
 
 from app.http import filters, list_envelope, paging, request_context, shared
 from app.http.operations import describe, query
+from app.http.param_types import ID
 from app.http.problems import Refused
 from app.http.request_context import Http
 from app.http.response import JsonResponse
@@ -28,7 +30,7 @@ TAG = "Events"
 LIMIT = 100
 MAX_LIMIT = 500
 MAX_POSITION = 2**62
-PARAMETERS = ("after", "limit")
+PARAMETERS = ("after", "limit", "import")
 SLICE = 50
 """Events rendered before other requests get their turn."""
 EVENT_STREAM = "text/event-stream"
@@ -59,30 +61,36 @@ class EventPage(msgspec.Struct, frozen=True):
                 "The largest number of events; a page of large ones has fewer.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": LIMIT},
             ),
+            query(
+                "import",
+                "Only events of this import, those of its undo too; not of a stream.",
+                {"type": "string", "format": "uuid"},
+            ),
         ),
     ),
 )
 async def list_events(request: Http) -> ASGIResponse:
     context = request_context.from_request(request)
     streaming = EVENT_STREAM in request.headers.get("accept", "")
-    after, limit = _asked(request, streaming)
+    after, limit, import_id = _asked(request, streaming)
     if streaming:
         return _stream(request, after)
     # One more than requested tells whether there is a next page.
-    found, entries = await _beyond(request, after, limit + 1)
+    found, entries = await _beyond(request, after, limit + 1, import_id)
     following = None
     entries = entries[:limit]
     if found > len(entries):
+        of_import = f"&import={import_id}" if import_id else ""
         base = list_envelope.base_url(context, shared.from_request(request).public_url)
-        following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}"
+        following = f"{base}/api/events/?after={entries[-1].position}&limit={limit}{of_import}"
     return JsonResponse(msgspec.json.encode(EventPage(entries, following)))
 
 
-async def _beyond(request: Http, after: int, limit: int) -> tuple[int, list[HistoryEntry]]:
+async def _beyond(request: Http, after: int, limit: int, import_id: UUID | None) -> tuple[int, list[HistoryEntry]]:
     """How many events were found, and those that fit on the page."""
     identity = request_context.from_request(request).identity
     rows = await shared.from_request(request).read_pool.rows(
-        identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin")
+        identity, *feed.page(identity.org_id, after, limit, admin=identity.role == "admin", import_id=import_id)
     )
     changes: list[Change] = []
     for start in range(0, len(rows), SLICE):
@@ -106,7 +114,7 @@ def _stream(request: Http, after: int) -> EventStream:
     return EventStream(live_feed, identity, after)
 
 
-def _asked(request: Http, streaming: bool) -> tuple[int, int]:
+def _asked(request: Http, streaming: bool) -> tuple[int, int, UUID | None]:
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(request.scope["query_string"]), PARAMETERS, errors)
     hints = Hints(PARAMETERS)
@@ -116,9 +124,22 @@ def _asked(request: Http, streaming: bool) -> tuple[int, int]:
     limit = paging.parse_number(taken, "limit", LIMIT, 1, MAX_LIMIT, errors)
     if streaming and (last := request.headers.get("last-event-id")):
         after = paging.parse_number({"Last-Event-ID": last}, "Last-Event-ID", 0, 0, MAX_POSITION, errors)
+    import_id = _import(taken, streaming, errors)
     if errors:
         raise Invalid(errors)
-    return after, limit
+    return after, limit, import_id
+
+
+def _import(taken: dict[str, str], streaming: bool, errors: Errors) -> UUID | None:
+    if "import" not in taken:
+        return None
+    if streaming:
+        errors["import"] = ["A stream has the events of the whole org: their import_id says of which import they are."]
+    try:
+        return ID.read(taken["import"])  # type: ignore[no-any-return]
+    except ValueError:
+        errors["import"] = [ID.words]
+    return None
 
 
 HANDLERS = (list_events,)

@@ -35,7 +35,7 @@ BOUNDS = (
 )
 
 # The forecast chooses a deal's day itself, and ``currency`` is the one it is shown in.
-DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency")), custom=True)
+DEALS = Filters(tuple(each for each in FILTERS.filters if each.name not in ("close_date", "currency", "import")), custom=True)
 
 
 def group_by(what: Sequence[str]) -> tuple[Json, ...]:

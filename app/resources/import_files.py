@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast, get_args
 from uuid import UUID
@@ -17,8 +15,10 @@ from litestar.types import Receive, Scope, Send
 from app.http import filters, request_context, shared
 from app.http.operations import describe
 from app.http.request_context import Http
+from app.importing.failed_rows import FailedRows
 from app.importing.options import Kind, Options
 from app.importing.presets import PRESETS
+from app.importing.table import Form
 from domain.did_you_mean import nearest
 from domain.errors import Errors, Invalid, NotFound
 from projections.directory import queries as directory_queries
@@ -118,13 +118,27 @@ async def get_import_file(request: Http, id: FromPath[UUID]) -> ASGIResponse:
     opt=describe(
         TAG,
         "The failed rows of an import",
-        description="As CSV with the columns of the file and `import_error`, to be corrected and imported again.",
+        description="In the format of the file (of a workbook, as CSV) with one more column, `import_error`: correct them and"
+        " import them again.",
         media_type="text/csv",
     ),
 )
 async def get_failed_rows(request: Http, id: FromPath[UUID]) -> ASGIResponse:
     found = await _found(request, id)
-    return _Download(_failed(request, found), f"failed-{found.files[0].name.rpartition('.')[0]}.csv", b"text/csv; charset=utf-8")
+    inspection = found.inspection and msgspec.json.decode(found.inspection, type=_Inspected)
+    columns = [column.name for column in inspection.columns] if inspection else []
+    written = FailedRows(inspection.form if inspection else None, columns)
+    name = f"failed-{found.files[0].name.rpartition('.')[0]}.{written.extension}"
+    return _Download(_failed(request, found, written), name, f"{written.media_type}; charset={written.charset}".encode())
+
+
+class _Column(msgspec.Struct):
+    name: str
+
+
+class _Inspected(msgspec.Struct):
+    form: Form
+    columns: list[_Column]
 
 
 async def _found(request: Http, id_: UUID) -> Shown:
@@ -148,21 +162,14 @@ async def _parts(request: Http, found: Shown) -> AsyncIterator[bytes]:
 FAILED_PAGE = 500
 
 
-async def _failed(request: Http, found: Shown) -> AsyncIterator[bytes]:
+async def _failed(request: Http, found: Shown, written: FailedRows) -> AsyncIterator[bytes]:
     """The rows as they were kept when they failed, some at a time."""
     identity, pool = request_context.from_request(request).identity, shared.from_request(request).read_pool
-    columns = [column["name"] for column in msgspec.json.decode(found.inspection)["columns"]] if found.inspection else []
-    yield _line([*columns, "import_error"])
+    yield written.head()
     after = 0
     while rows := await pool.rows(identity, *imports_shown.failed(identity.org_id, found.id, after, FAILED_PAGE)):
-        yield b"".join(_line([*(msgspec.json.decode(cells) if cells else []), message]) for _, cells, message in rows)
+        yield b"".join(written.row(msgspec.json.decode(cells) if cells else [], message) for _, cells, message in rows)
         after = rows[-1][0]
-
-
-def _line(cells: list[Any]) -> bytes:
-    file = io.StringIO(newline="")
-    csv.writer(file).writerow(cells)
-    return file.getvalue().encode()
 
 
 class _Download(ASGIResponse):

@@ -202,7 +202,7 @@ def _start(cursor: Cursor[Any], job: Job, request: Http, *, dry_run: bool, force
     fingerprint = digest.digest()
     if not dry_run and not force and (first := jobs.same(cursor, identity.org_id, job.id, fingerprint)):
         raise Conflict("imported", f"The same file was imported with the same mapping: {first}. Send force=true.", first=str(first))
-    if dry_run or job.state in ("ready", "undone"):
+    if dry_run or job.state in ("ready", "undone") or not job.line:
         jobs.start_over(cursor, job.id)
     state: jobs.State = "checking" if dry_run else "running"
     jobs.begin(

@@ -50,6 +50,7 @@ _NAMED = (
     Filter("tags", TEXT, ("all",), bare="any", description="Has any of these."),
     Filter("external_id", EXTERNAL_ID, ("isnull",), description="Exactly this; one with commas also as a whole."),
     Filter("search", PHRASE, bare="icontains", description=SEARCH),
+    Filter("import", ID, description="Created or changed by this import."),
 )
 _BY_TYPE: dict[str, tuple[ParamType, tuple[Operator, ...]]] = {
     "text": (TEXT, ("icontains",)),

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.writing.envelope import Result
-from app.writing.units import Unit
+from app.writing.units import Span, Unit
 from domain.sql_cursor import SqlCursor
 from projections import idempotency_records
 from projections.idempotency_records import Kept, Key
@@ -75,7 +75,7 @@ class Answers:
             self.replayed = found.body
         return False
 
-    def finish(self, cursor: SqlCursor, results: Results) -> None:
+    def finish(self, cursor: SqlCursor, results: Results, span: Span | None) -> None:
         if self._bulk.idempotency is not None and (body := self._bulk.render(results)) is not None:
             key, fingerprint = self._bulk.idempotency
             done = 0 if self._bulk.ends else -len(self._bulk.records) - sum(map(len, results))

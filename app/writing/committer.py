@@ -291,7 +291,7 @@ class Committer:
         if batch.units is not None:
             batch.units.decide(cursor, decisions)
             decisions.append()
-            batch.units.finish(cursor)
+            batch.units.finish(cursor, decisions.appended)
             receive_bodies = _nothing
         else:
             batch.results = [_result(envelope, decisions, repeats, raises=all_or_nothing) for envelope in batch.envelopes]

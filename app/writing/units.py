@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import psycopg
@@ -13,11 +13,19 @@ from msgspec.structs import replace
 from app.writing.deciding import Decisions
 from app.writing.envelope import Envelope, Outcome, Result
 from domain.errors import Conflict
+from domain.fold import Change
 from domain.sql_cursor import SqlCursor
 
 Command = Envelope | Exception
 """A command, or why there is none: it is its own result."""
 Unit = Sequence[Command]
+
+
+class Span(NamedTuple):
+    """The positions of the first and of the last event."""
+
+    beginning: int
+    ending: int
 
 
 class Books(Protocol):
@@ -26,15 +34,15 @@ class Books(Protocol):
     def begin(self, cursor: SqlCursor) -> bool:
         """Under the log's lock, before any decision; False if there is nothing to do any more."""
 
-    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
-        """After all decisions, before the commit."""
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
+        """After all decisions, before the commit. ``span`` is where the events are, None if there are none."""
 
 
 class NoBooks:
     def begin(self, cursor: SqlCursor) -> bool:
         return True
 
-    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
         pass
 
 
@@ -62,9 +70,10 @@ class Units:
                 self.results.append(_decided(unit, decisions, records))
                 decisions.append_much()
 
-    def finish(self, cursor: SqlCursor) -> None:
+    def finish(self, cursor: SqlCursor, appended: Sequence[Change]) -> None:
+        span = Span(appended[0].recorded.position, appended[-1].recorded.position) if appended else None
         if self._open:
-            self._books.finish(cursor, self.results)
+            self._books.finish(cursor, self.results, span)
 
 
 def _resolved(command: Command, records: Sequence[UUID | None]) -> Command:

@@ -74,7 +74,9 @@ def _filters(query: DirectoryListQuery) -> _Filters:
         found.ordered.append("d.parent_id = %(parent_id)s")
     for n, condition in enumerate(query.conditions):
         text = _term(query.kind, condition, f"p{n}", found.params)
-        (found.others if condition.field == "search" or condition.operator == "icontains" else found.ordered).append(text)
+        (found.others if condition.field in ("search", "import") or condition.operator == "icontains" else found.ordered).append(
+            text
+        )
         if condition.operator == "icontains":
             found.remaining.append(text)
     return found
@@ -260,6 +262,10 @@ def _term(kind: str, condition: Condition, name: str, params: dict[str, Any]) ->
     field, operator, values, _ = condition
     if field == "search":
         return search.words(values[0], name, params, lambda pattern: f"d.search LIKE {pattern}")
+    if field == "import":
+        params[name] = list(values)
+        imported = "SELECT r.id FROM import_records r WHERE r.org_id = %(org_id)s AND r.import_id"
+        return f"d.id IN ({imported} = ANY(%({name})s::uuid[]))"
     column, type_ = column_of(kind, field)
     if operator == "icontains":
         params[name] = search.containing_name(values[0])

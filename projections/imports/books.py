@@ -114,11 +114,11 @@ def last_records(cursor: SqlCursor, import_id: UUID, before: int, limit: int) ->
     return [(number, Made(*made)) for number, *made in cursor.fetchall()]
 
 
-def remove_records(cursor: SqlCursor, import_id: UUID, from_number: int) -> None:
-    """They are undone, or left as they are."""
+def remove_records(cursor: SqlCursor, import_id: UUID, numbers: Sequence[int]) -> None:
+    """They are undone."""
     cursor.execute(
-        "DELETE FROM import_records WHERE import_id = %(id)b AND number >= %(number)b::bigint",
-        {"id": import_id, "number": from_number},
+        "DELETE FROM import_records WHERE import_id = %(id)b AND number = ANY(%(numbers)b::bigint[])",
+        {"id": import_id, "numbers": list(numbers)},
     )
 
 

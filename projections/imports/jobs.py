@@ -155,6 +155,12 @@ def inspected(cursor: Cursor[Any], id_: UUID, options: bytes, inspection: bytes,
     )
 
 
+def inspection(cursor: Cursor[Any], id_: UUID) -> str | None:
+    """What was seen in the file, JSON."""
+    row = cursor.execute("SELECT inspection::text FROM imports WHERE id = %s", (id_,)).fetchone()
+    return row[0] if row else None
+
+
 def set_options(cursor: Cursor[Any], id_: UUID, options: bytes) -> None:
     """New options, for which the file is looked at again."""
     cursor.execute(
@@ -214,6 +220,30 @@ def settle(cursor: Cursor[Any], id_: UUID, state: State, problem: bytes | None =
         WHERE id = %(id)s AND state = ANY(%(at_work)s)
         """,
         {"id": id_, "state": state, "problem": problem.decode() if problem else None, "at_work": list(AT_WORK)},
+    )
+
+
+def turn_back(cursor: Cursor[Any], id_: UUID, problem: bytes) -> None:
+    """Undo an import that is all or nothing, because of a problem."""
+    cursor.execute(
+        """
+        UPDATE imports SET state = 'undoing', problem = %s::jsonb, updated_at = clock_timestamp()
+        WHERE id = %s AND state = 'running'
+        """,
+        (problem.decode(), id_),
+    )
+    wake(cursor)
+
+
+def undone(cursor: Cursor[Any], id_: UUID) -> None:
+    """All is undone; if that was because of a problem, the import failed, and begins again when it is started."""
+    cursor.execute(
+        """
+        UPDATE imports SET state = CASE WHEN problem IS NULL THEN 'undone' ELSE 'failed' END,
+            line = CASE WHEN problem IS NULL THEN line ELSE 0 END, finished_at = clock_timestamp(), updated_at = clock_timestamp()
+        WHERE id = %s AND state = 'undoing'
+        """,
+        (id_,),
     )
 
 

@@ -10,7 +10,9 @@ from psycopg import Cursor
 
 from domain import event_store, fold
 from domain.event import State
+from domain.text import nfc
 from projections import decision_facts
+from projections.opportunities import terms
 
 
 def by_external_id(cursor: Cursor[Any], org_id: UUID, kind: str, texts: Collection[str]) -> dict[str, UUID]:
@@ -71,6 +73,19 @@ def deals(cursor: Cursor[Any], org_id: UUID, wanted: Collection[tuple[UUID, str]
         {"org_id": org_id, "accounts": [id_ for id_, _ in wanted], "names": [name for _, name in wanted]},
     )
     return {(account_id, name): id_ for account_id, name, id_ in cursor.fetchall()}
+
+
+def tags(cursor: Cursor[Any], org_id: UUID, texts: Collection[str]) -> set[str]:
+    """Those that live deals have."""
+    by_term = {terms.tag(org_id, nfc(text)): text for text in texts}
+    cursor.execute(
+        """
+        SELECT k.term FROM unnest(%(terms)s::bigint[]) AS k (term)
+        WHERE EXISTS (SELECT FROM opportunity_terms t WHERE t.org_id = %(org_id)s AND t.terms @> ARRAY[k.term])
+        """,
+        {"org_id": org_id, "terms": list(by_term)},
+    )
+    return {by_term[term] for (term,) in cursor.fetchall()}
 
 
 def people(cursor: Cursor[Any], org_id: UUID) -> list[tuple[UUID, str, str]]:

@@ -71,6 +71,8 @@ def to_sql(condition: Condition, name: str, params: dict[str, Any], *, at: str =
     if field == "tags":
         params[name] = list(values)
         return f"o.tags {'@>' if operator == 'all' else '&&'} %({name})s::text[]"
+    if field == "import":
+        return _import_to_sql(values, name, params, of_few=of_few)
     if field == "owner_email":
         return _owner_to_sql(values, name, params)
     if field == "search":
@@ -112,6 +114,19 @@ def _owner_to_sql(values: tuple[Any, ...], name: str, params: dict[str, Any]) ->
         return f"o.owner_id = ({users} AND d.lookup = %({name})s LIMIT 1)"
     params[name] = list(values)
     return f"o.owner_id IN ({users} AND (d.lookup = ANY(%({name})s::text[]) OR d.id::text = ANY(%({name})s::text[])))"
+
+
+def _import_to_sql(values: tuple[Any, ...], name: str, params: dict[str, Any], *, of_few: bool) -> str:
+    """Deals that imports created or changed."""
+    params[name] = list(values)
+    if of_few:
+        return f"EXISTS (SELECT FROM import_records r WHERE r.import_id = ANY(%({name})s::uuid[]) AND r.id = o.id)"
+    return f"o.id IN ({imported(name)})"
+
+
+def imported(name: str) -> str:
+    """SQL for the ids of the records of the imports in a parameter."""
+    return f"SELECT DISTINCT r.id FROM import_records r WHERE r.org_id = %(org_id)s AND r.import_id = ANY(%({name})s::uuid[])"
 
 
 def _key_to_sql(key: str, operator: str, values: tuple[Any, ...], name: str, params: dict[str, Any]) -> str:

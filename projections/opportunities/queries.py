@@ -17,7 +17,7 @@ from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
 from projections.kept import Total
 from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, list_query, orderings
-from projections.opportunities.conditions import ALONG, COLUMNS, PAST_SHEET, SHEET, to_sql
+from projections.opportunities.conditions import ALONG, COLUMNS, PAST_SHEET, SHEET, imported, to_sql
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
 
@@ -80,8 +80,19 @@ def _count_each(query: OpportunityListQuery) -> SqlStatement:
         remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
         params["groups"] = terms.groups(groups)
         return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, _candidates(None), remaining)}", params)
+    imports = [n for n, condition in enumerate(query.conditions) if condition.field == "import"]
+    if imports and query.as_of is None:
+        return _count_imported(query, imports[0])
     matching = list_query.where(query)
     return SqlStatement(f"SELECT count(*) FROM opportunities o WHERE {matching.text}", matching.params)
+
+
+def _count_imported(query: OpportunityListQuery, n: int) -> SqlStatement:
+    """The number of deals of the imports of condition ``n``, each looked up: it follows their size, not the org's."""
+    params, first = list_query.of_org(query)
+    texts = [to_sql(condition, f"p{place}", params) for place, condition in enumerate(query.conditions)]
+    remaining = " AND ".join([first, *texts[:n], *texts[n + 1 :]])
+    return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, imported(f'p{n}'), remaining)}", params)
 
 
 def _without_value(query: OpportunityListQuery, n: int) -> SqlStatement | None:
@@ -176,14 +187,14 @@ def _parts(
     """How a list is found through an index that does not give its order; None if there is none, or one that does. ``through`` is
     the number of deals up to the page's end, if the first of the list are enough."""
     groups, unsettled = list_query.groups_of(query)
-    ordered, others, remaining, amounts = [first], list[str](), list[str](), list[str]()
+    ordered, others, remaining, narrow = [first], list[str](), list[str](), list[tuple[str, str]]()
     for n, (condition, text) in enumerate(zip(query.conditions, texts, strict=True)):
         if condition.operator != "icontains" and condition.field in ALONG | {query.order[0].field}:
             ordered.append(text)
             continue
         others.append(text)
-        if condition.field == "amount":
-            amounts.append(text)
+        if condition.field in ("amount", "import"):
+            narrow.append((condition.field, text if condition.field == "amount" else imported(f"p{n}")))
         if n in unsettled:
             remaining.append(text)
     if groups:
@@ -192,14 +203,22 @@ def _parts(
         candidates = _candidates(through if few else None, newest=query.keys[0].descending)
     elif query.as_of is not None or not others or (_is_on_sheet(query) and list_query.asks_for_order(query) is not None):
         return None
-    elif amounts:
-        candidates = f"SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {' AND '.join(amounts)} OFFSET 0"
+    elif narrow:
+        candidates = _narrowly(narrow)
     elif _is_on_sheet(query):
         return sources.Parts(" AND ".join(ordered), " AND ".join(others), _on_sheet(" AND ".join(ordered + others)))
     else:
         return None
     found = sources.joined(TABLE, candidates, " AND ".join(ordered + remaining))
     return sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
+
+
+def _narrowly(found: Sequence[tuple[str, str]]) -> str:
+    """SQL for the ids of the deals of an import, or in a range of amounts; all other conditions remain."""
+    if imports := [text for field, text in found if field == "import"]:
+        return imports[0]
+    amounts = " AND ".join(text for _, text in found)
+    return f"SELECT o.id FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {amounts} OFFSET 0"
 
 
 def page(

@@ -48,7 +48,7 @@ def test_what_is_wrong_is_said_by_line(org: Org, shared_database_url: str, tmp_p
     file = tmp_path / "deals.csv"
     file.write_text("Name,Account,Amount\nA,Acme,lots\n")
     code, found, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)
-    assert (code, found["failed"]) == (0, 1)
+    assert (code, found["failed"]) == (3, 1)
     assert "line 2: Amount: lots: This is no number" in said
     file.write_text("")
     code, _, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)

@@ -9,6 +9,7 @@ import pytest
 
 from projections import rebuild
 from tests.app.importing.reading import EXPORTS
+from tests.support.commands import log
 from tests.support.imports import PATH, Work, counts, rows, send, working
 from tests.support.scenarios import Json, Org, made, refused
 
@@ -172,6 +173,98 @@ def test_what_an_import_changed_is_set_back(org: Org, work: Work) -> None:
     work.started(org.admin, done, "undo/")
     same = ("name", "amount", "stage", "tags", "custom_fields", "probability", "external_id")
     assert {name: org.read(deal)[name] for name in same} == {name: deal[name] for name in same}
+
+
+def test_an_import_that_is_all_or_nothing_leaves_nothing_if_a_row_fails(org: Org, work: Work) -> None:
+    lines = "".join(f"Deal {number},Acme,E{number},{number}\n" for number in range(30))
+    data = f"Name,Account,External id,Amount\n{lines}".encode()
+    failed = work.imported(org.admin, data + b"Bad,Acme,E99,lots\n", all_or_nothing=True)
+    assert (failed["state"], failed["failed"]) == ("failed", 1)
+    assert "nothing was imported" in failed["problem"]["message"]
+    assert [(row["line"], row["column"]) for row in rows(org.admin, failed)] == [(32, "Amount")]
+    assert org.listed("")["count"] == org.listed("", "/api/accounts/")["count"] == 0
+    assert counts(work.imported(org.admin, data, all_or_nothing=True)) == (30, 0, 0, 0)
+    assert org.listed("")["count"] == 30
+
+
+@pytest.mark.parametrize(
+    "data", [b"Name;Account;Amount\nA;Acme;1\n\xc4;Acme;lots\n", '{"Name": "Ä", "Account": "Acme", "Amount": "lots"}\n'.encode()]
+)
+def test_failed_rows_come_back_in_the_format_of_their_file(org: Org, work: Work, data: bytes) -> None:
+    found = work.imported(org.admin, data)
+    reply = org.admin.get(f"{PATH}{found['id']}/failed/")
+    if data.startswith(b"{"):
+        (line,) = reply.body.splitlines()
+        assert json.loads(line).keys() == {"Name", "Account", "Amount", "import_error"}
+        assert json.loads(line)["Name"] == "Ä"
+    else:
+        lines = reply.body.decode("cp1252").splitlines()
+        assert (lines[0], lines[1][:12]) == ("Name;Account;Amount;import_error", "Ä;Acme;lots;")
+
+
+def test_what_an_import_made_is_found_by_it_in_lists_and_in_the_feed(org: Org, other_org: Org, work: Work) -> None:
+    org.opportunity("Other", external_id="E0")
+    first = work.imported(org.admin, b"Name,Account,External id,Stage,Created,Closed at\nA,Acme,E1,won,2026-01-01,2026-02-01\n")
+    second = work.imported(org.admin, b"Name,Account,External id\nB,Beta,E2\nC,Beta,E3\n")
+    org.opportunity("Another", external_id="E4")
+
+    def found(which: Json, path: str = "/api/opportunities/", query: str = "") -> list[str]:
+        return sorted(item["name"] for item in org.listed(f"import={which['id']}{query}", path)["results"])
+
+    assert (found(first), found(second)) == (["A"], ["B", "C"])
+    assert (found(first, "/api/accounts/"), found(second, "/api/accounts/")) == (["Acme"], ["Beta"])
+    assert found(second, query="&ordering=-name&page_size=1&page=2") == ["B"]
+    assert found(second, query="&cursor=&status=open&search=b") == ["B", "C"]
+    assert found(first, query="&as_of=2026-01-15T00:00:00Z") == ["A"]
+    both = work.imported(org.admin, b"Name,Account,External id\nA2,Acme,E1\n", webhooks=True)
+    assert org.listed(f"import={first['id']},{second['id']},{both['id']}")["count"] == 3
+    told = [one.meta.webhooks for one in log(work.url) if str(one.meta.import_id) in (first["id"], both["id"])]
+    assert told == [False, False, False, True]
+    events = made(org.admin.get(f"/api/events/?import={first['id']}&limit=2"), 200)
+    assert [event["type"] for event in events["results"]] == ["account.created", "opportunity.created"]
+    more = made(org.admin.get(events["next"][events["next"].index("/api/") :]), 200)
+    assert ([event["type"] for event in more["results"]], more["next"]) == (["opportunity.won"], None)
+    assert {event["import_id"] for event in [*events["results"], *more["results"]]} == {first["id"]}
+    deal = org.listed(f"import={second['id']}&external_id=E2")["results"][0]
+    made(org.admin.patch(f"/api/opportunities/{deal['id']}/", {"next_step": "Call"}), 200)
+    work.started(org.admin, second, "undo/")
+    assert found(second) == ["B"]
+    undone = made(org.admin.get(f"/api/events/?import={second['id']}&limit=500"), 200)["results"]
+    assert [event["type"] for event in undone] == ["account.created", *["opportunity.created"] * 2, "opportunity.deleted"]
+    assert other_org.listed(f"import={first['id']}")["count"] == 0
+    assert made(other_org.admin.get(f"/api/events/?import={first['id']}"), 200)["results"] == []
+    assert "import" in refused(org.admin.get("/api/events/?import=x"))["errors"]
+
+
+def test_users_of_an_import_are_found_in_the_feed(org: Org, work: Work) -> None:
+    found = work.imported(org.admin, b"Email,Name\na@users.example,A\nb@users.example,B\n", "users")
+    events = made(org.admin.get(f"/api/events/?import={found['id']}"), 200)["results"]
+    assert [event["type"] for event in events] == ["user.created"] * 2
+
+
+def test_columns_that_give_nothing_else_become_custom_fields_if_that_is_wanted(org: Org, work: Work) -> None:
+    data = b"Name,Account,Seats,Signed on,Is pilot,Notes\nA,Acme,12,2026-01-31,yes,As agreed\n"
+    found = work.imported(org.admin, data, create_missing={"custom_fields": True})
+    assert counts(found) == (1, 0, 0, 0)
+    defined = made(org.admin.get("/api/custom-fields/"), 200)["results"]
+    assert {(one["key"], one["label"], one["type"]) for one in defined} >= {
+        ("seats", "Seats", "number"), ("signed_on", "Signed on", "date"), ("is_pilot", "Is pilot", "checkbox"),
+        ("notes", "Notes", "textarea"),
+    }  # fmt: skip
+    (deal,) = org.listed("cf_seats__gte=12&cf_signed_on=2026-01-31&cf_is_pilot=true")["results"]
+    assert deal["custom_fields"]["notes"] == "As agreed"
+    again = work.imported(org.admin, data.replace(b"12", b"13"), create_missing={"custom_fields": True})
+    assert counts(again) == (0, 1, 0, 0)
+    manager = org.client(org.user("manager"))
+    refused_one = work.imported(manager, b"Name,Account,Region\nB,Acme,North\n", create_missing={"custom_fields": True})
+    assert refused_one["state"] == "failed"
+
+
+def test_tags_that_no_deal_has_are_refused_if_that_is_wanted(org: Org, work: Work) -> None:
+    org.opportunity("Old", tags=["vip"])
+    found = work.imported(org.admin, b"Name,Account,Tags\nA,Acme,vip\nB,Acme,vip;vpi\n", create_missing={"tags": False})
+    assert counts(found) == (1, 0, 0, 1)
+    assert [(row["line"], row["column"], row["value"]) for row in rows(org.admin, found)] == [(3, "tags", "vpi")]
 
 
 def test_a_record_that_two_rows_made_is_undone_once(org: Org, work: Work) -> None:

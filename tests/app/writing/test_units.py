@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from app.writing.committer import Committer
 from app.writing.deciding import MUCH
 from app.writing.envelope import Envelope, Outcome, Result
+from app.writing.units import Span
 from domain import account, contact, opportunity, token
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from domain.sql_cursor import SqlCursor
@@ -30,7 +31,7 @@ class Notes:
     def begin(self, cursor: SqlCursor) -> bool:
         return not self.closed
 
-    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]]) -> None:
+    def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
         done = sum(isinstance(result, Outcome) for unit in results for result in unit)
         if self.broken:
             cursor.execute("SELECT 1/0")
