@@ -149,7 +149,6 @@ SUBJECTS = {
     "projections/opportunities/queries.py": "app/resources/test_opportunity_lists.py",
     "projections/registry.py": "app/writing/test_writers_of_other_versions.py",
     "projections/at_once.py": "projections/test_workers.py",
-    "projections/copied_values.py": "projections/test_copies.py",
     "projections/filling.py": "projections/test_workers.py",
     "projections/shadow_schema.py": "projections/test_workers.py",
     "projections/shadows.py": "projections/test_rebuild.py",
