@@ -22,6 +22,8 @@ Settings = Mapping[str, str | int]
 """Settings of a session. They are set once it is open: a pooler refuses or ignores those that come with the start of one."""
 THROUGH_INDEXES: Settings = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 """For questions that an index answers in order: without statistics, the planner takes a table for small and sorts it."""
+OF_ALL_DEALS: Settings = {"work_mem": "32MB"}
+"""For questions that add up all deals of an org by group: in less, their tables go to temporary files and back."""
 BY_KEYS: Settings = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """For statements that find rows by their keys: a plan made while a table is small stays while it grows."""
 ALIVE: dict[str, Any] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}

@@ -45,7 +45,7 @@ class Lane:
         self._turns = turns
         self._clock = clock
         self._timeout = timeout_ms
-        self._settings = connections.THROUGH_INDEXES if name == "cheap" else {}
+        self._settings = connections.THROUGH_INDEXES if name == "cheap" else connections.OF_ALL_DEALS
         self._free: list[ReadConnection] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._metrics = LaneMetrics(name)

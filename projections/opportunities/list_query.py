@@ -49,10 +49,15 @@ def among(query: OpportunityListQuery) -> SqlStatement:
         return where(query)
     params, first = of_org(query)
     params["groups"] = terms.groups(groups)
-    # Inside of an expression it is not joined with, but hashed.
-    found = "coalesce(o.id IN (SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true) t (id)), false)"
+    found = is_among("SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true) t (id)")
     rest = (to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)
     return SqlStatement(" AND ".join([first, found, *rest]), params)
+
+
+def is_among(ids: str) -> str:
+    """SQL for whether a deal is one of many. Inside of an expression these are not joined with, but hashed, whatever the planner
+    expects."""
+    return f"coalesce(o.id IN ({ids}), false)"
 
 
 def meets(query: OpportunityListQuery) -> SqlStatement:

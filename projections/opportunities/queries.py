@@ -26,6 +26,8 @@ TABLE = sources.Table("opportunities", "o")
 
 # Filters that leave so few deals that it is better to look at each of them than for terms.
 _NARROW = frozenset({"owner", "owner_email", "account"})
+MANY = 20_000
+"""Deals that terms find, from which on it takes longer to look each of them up than to read the sheet."""
 
 
 _RECORDS = f"""
@@ -76,10 +78,7 @@ def _count_each(query: OpportunityListQuery) -> SqlStatement:
         text = "SELECT count_opportunities_with_terms(%(groups)s::jsonb)"
         return SqlStatement(text, {"groups": terms.groups(groups)})
     if groups and not any(condition.field in _NARROW for condition in query.conditions):
-        params, first = list_query.of_org(query)
-        remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
-        params["groups"] = terms.groups(groups)
-        return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, _candidates(None), remaining)}", params)
+        return _count_found(query, terms.groups(groups), unsettled)
     imports = [n for n, condition in enumerate(query.conditions) if condition.field == "import"]
     if imports and query.as_of is None:
         return _count_imported(query, imports[0])
@@ -93,6 +92,22 @@ def _count_imported(query: OpportunityListQuery, n: int) -> SqlStatement:
     texts = [to_sql(condition, f"p{place}", params) for place, condition in enumerate(query.conditions)]
     remaining = " AND ".join([first, *texts[:n], *texts[n + 1 :]])
     return SqlStatement(f"SELECT count(*) FROM {sources.joined(TABLE, imported(f'p{n}'), remaining)}", params)
+
+
+def _count_found(query: OpportunityListQuery, groups: str, unsettled: Sequence[int]) -> SqlStatement:
+    """Few that terms find are looked up, many are compared with the sheet."""
+    params, first = list_query.of_org(query)
+    remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
+    few = sources.joined(TABLE, "SELECT f.id FROM found f WHERE NOT (SELECT m.many FROM many m)", remaining)
+    text = f"""
+        WITH found AS MATERIALIZED ({_candidates(None)}),
+        many AS MATERIALIZED (SELECT count(*) > {MANY} AS many FROM found f)
+        SELECT (SELECT count(*) FROM {few}) + (
+            SELECT count(*) FROM opportunities o
+            WHERE (SELECT m.many FROM many m) AND {remaining} AND {list_query.is_among("SELECT f.id FROM found f")}
+        )
+    """
+    return SqlStatement(text, params | {"groups": groups})
 
 
 def _without_value(query: OpportunityListQuery, n: int) -> SqlStatement | None:
