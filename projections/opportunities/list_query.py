@@ -55,8 +55,8 @@ def among(query: OpportunityListQuery) -> SqlStatement:
 
 
 def is_among(ids: str) -> str:
-    """SQL for whether a deal is one of many. Inside of an expression these are not joined with, but hashed, whatever the planner
-    expects."""
+    """SQL for whether a deal is one of many. Inside of an expression these are hashed and not joined with, because nobody can tell
+    the planner how many they are."""
     return f"coalesce(o.id IN ({ids}), false)"
 
 
