@@ -115,7 +115,7 @@ class Total:
     def rounded(self, currency: str) -> Decimal:
         """The sum with the currency's decimals."""
         if not self._divided:
-            return self._whole.quantize(_unit(currency), ROUND_HALF_EVEN, _ROUNDING)
+            return rounded(self._whole, currency)
         total = sum((Fraction(amount) / Fraction(by) for by, amount in self._divided.items()), Fraction(self._whole))
         return _EXACT.multiply(Decimal(round(total / Fraction(_unit(currency)))), _unit(currency))
 
@@ -123,6 +123,15 @@ class Total:
 @lru_cache
 def _unit(currency: str) -> Decimal:
     return ONE.scaleb(-(money.decimals(currency) or 0))
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    """An exact amount with the currency's decimals."""
+    return amount.quantize(_unit(currency), ROUND_HALF_EVEN, _ROUNDING)
+
+
+def added(one: Decimal, other: Decimal) -> Decimal:
+    return _EXACT.add(one, other)
 
 
 def difference(of: Decimal, and_: Decimal) -> Decimal:

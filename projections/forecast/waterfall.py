@@ -27,7 +27,19 @@ from projections.forecast.balances import balances_at, month_start, moves, rate_
 from projections.forecast.current import OWN_CURRENCY, too_many_months
 from projections.forecast.entries import MEMBERSHIPS, SOMETHING, SUMS, Step, WaterfallQuery, behind, ledger, rates
 from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
-from projections.forecast.money import ONE, SAME, ZERO, Currencies, Factor, ForecastStatus, Total, difference, shortest
+from projections.forecast.money import (
+    ONE,
+    SAME,
+    ZERO,
+    Currencies,
+    Factor,
+    ForecastStatus,
+    Total,
+    added,
+    difference,
+    rounded,
+    shortest,
+)
 from projections.forecast.owners import ALL_MONTHS
 from projections.forecast.periods import utc
 from projections.forecast.waterfall_types import (
@@ -192,7 +204,30 @@ class _StepTotals:
         return WaterfallSteps(**differences, end=shortest(before))
 
 
+def _shown(causes: Sequence[str], amounts: Sequence[Decimal], currency: str, told: Sequence[str]) -> WaterfallSteps:
+    """As ``_StepTotals`` shows them: of amounts in the currency, one for each cause. There may be thousands of these."""
+    by_cause, differences = dict(zip(causes, amounts, strict=True)), dict.fromkeys(told, ZERO)
+    running = before = rounded(ZERO, currency)
+    for step in told:
+        if amount := by_cause.get(step):
+            running = added(running, amount)
+            after = rounded(running, currency)
+            differences[step] = shortest(difference(after, before))
+            before = after
+    return WaterfallSteps(**differences, end=shortest(before))
+
+
 C = TypeVar("C", bound=WaterfallColumns)
+
+
+def _columns(steps: owners.Steps, type_: type[C], currency: str, told: Sequence[str], /, **others: Any) -> C:
+    """The columns of one group."""
+    if any(by != ONE for by in steps.bys):
+        totals = _ColumnTotals()
+        totals.add_valued(steps)
+        return totals.columns(type_, currency, told, **others)
+    unweighted, weighted = (_shown(steps.causes, each, currency, told) for each in (steps.unweighted, steps.weighted))
+    return type_(unweighted=unweighted, weighted=weighted, **others)
 
 
 @dataclass(slots=True)
@@ -257,7 +292,7 @@ class _Totals:
 
     def add_valued(self, found: owners.Found) -> None:
         """The steps of all deals, of the owners in their order, and of the others."""
-        report = self._currencies.report
+        report, told = self._currencies.report, self._told_of_groups
         for month in found.all:
             self.month(month.month).add_valued(month)
             if month.month != INFINITY:
@@ -265,14 +300,9 @@ class _Totals:
         for currency in found.unconverted:
             self.unconverted[currency.currency].add_valued(currency)
         for each in found.owners:
-            totals = _ColumnTotals()
-            totals.add_valued(each)
-            shown = totals.columns(WaterfallGroup, report, self._told_of_groups, owner=found.cards[each.owner])
-            self._groups[each.month].append(shown)
+            self._groups[each.month].append(_columns(each, WaterfallGroup, report, told, owner=found.cards[each.owner]))
         for rest in found.others:
-            totals = _ColumnTotals()
-            totals.add_valued(rest)
-            self._others[rest.month] = totals.columns(OtherWaterfallGroups, report, self._told_of_groups, groups=rest.number)
+            self._others[rest.month] = _columns(rest, OtherWaterfallGroups, report, told, groups=rest.number)
 
     def shown(self, type_: type[C], name: str, /, **more: Any) -> C:
         if self._query.group_by:
