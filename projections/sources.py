@@ -19,13 +19,31 @@ class Table(NamedTuple):
     alias: str
 
 
+MANY = 20_000
+"""Records that terms find, from which on it takes longer to look each of them up than to go through an index of all."""
+
+
 class Parts(NamedTuple):
     """Conditions on a table: ``ordered`` those that an index in the list's order may check, ``others`` the rest; and ``found``, a
-    table expression of the rows that meet all of them, with their keys."""
+    table expression of the rows that meet all of them, with their keys. If they may be ``MANY``, ``candidates`` is SQL for the ids
+    of all that meet the others, and ``found`` is of the few in ``few``."""
 
     ordered: str
     others: str
     found: str
+    candidates: str | None = None
+
+
+FEW = "SELECT f.id FROM candidates f WHERE NOT (SELECT m.many FROM many m)"
+"""SQL for the candidates, if they are few."""
+
+
+def counted(candidates: str) -> str:
+    """Common table expressions: the ``candidates``, and whether they are ``many``."""
+    return f"""
+        candidates AS MATERIALIZED ({candidates}),
+        many AS MATERIALIZED (SELECT count(*) > {MANY} AS many FROM candidates)
+    """
 
 
 def joined(table: Table, candidates: str, condition: str) -> str:
@@ -49,15 +67,21 @@ def current(table: Table, found: str) -> str:
     return f"(SELECT {a}.* FROM ({found}) k CROSS JOIN LATERAL ({row}) {a})"
 
 
-def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str) -> str:
+def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str, of_many: str = "") -> str:
     """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
-    number of rows asked for, ``part`` that and where they begin, as SQL."""
+    number of rows asked for, ``part`` that and where they begin, as SQL. ``of_many`` is the page if there are many candidates."""
     a = table.alias
+    more, candidates = "", ""
+    if parts.candidates is not None:
+        of_those = f"SELECT c.id FROM ({parts.candidates}) c WHERE NOT (SELECT d.enough FROM done d)"
+        candidates = f", {counted(of_those)}"
+        more = f"UNION ALL SELECT m.id, m.version FROM {of_many} m"
     chosen = f"""
         SELECT n.id, n.version FROM near n WHERE (SELECT d.enough FROM done d)
         UNION ALL
         SELECT f.id, f.version FROM (SELECT {a}.id, {a}.version FROM {parts.found} ORDER BY {order} {part}) f
         WHERE NOT (SELECT d.enough FROM done d)
+        {more}
     """
     return f"""(
         WITH walked AS MATERIALIZED (
@@ -65,6 +89,6 @@ def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: st
         ), near AS MATERIALIZED (SELECT w.id, w.version FROM walked w WHERE w.meets {part}),
         done AS MATERIALIZED (
             SELECT (SELECT count(*) FROM near) = {limit} OR (SELECT count(*) FROM walked) < {WALK} AS enough
-        )
+        ){candidates}
         SELECT {a}.* FROM {versions(table, chosen)} {a}
     )"""

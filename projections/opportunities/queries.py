@@ -24,10 +24,9 @@ from projections.opportunities.orderings import order_by
 TABLE = sources.Table("opportunities", "o")
 
 
+_AMONG_MANY = f"(SELECT m.many FROM many m) AND {list_query.is_among('SELECT f.id FROM candidates f')}"
 # Filters that leave so few deals that it is better to look at each of them than for terms.
 _NARROW = frozenset({"owner", "owner_email", "account"})
-MANY = 20_000
-"""Deals that terms find, from which on it takes longer to look each of them up than to read the sheet."""
 
 
 _RECORDS = f"""
@@ -98,13 +97,10 @@ def _count_found(query: OpportunityListQuery, groups: str, unsettled: Sequence[i
     """Few that terms find are looked up, many are compared with the sheet."""
     params, first = list_query.of_org(query)
     remaining = " AND ".join([first, *(to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)])
-    few = sources.joined(TABLE, "SELECT f.id FROM found f WHERE NOT (SELECT m.many FROM many m)", remaining)
     text = f"""
-        WITH found AS MATERIALIZED ({_candidates(None)}),
-        many AS MATERIALIZED (SELECT count(*) > {MANY} AS many FROM found f)
-        SELECT (SELECT count(*) FROM {few}) + (
-            SELECT count(*) FROM opportunities o
-            WHERE (SELECT m.many FROM many m) AND {remaining} AND {list_query.is_among("SELECT f.id FROM found f")}
+        WITH {sources.counted(_candidates(None))}
+        SELECT (SELECT count(*) FROM {sources.joined(TABLE, sources.FEW, remaining)}) + (
+            SELECT count(*) FROM opportunities o WHERE {remaining} AND {_AMONG_MANY}
         )
     """
     return SqlStatement(text, params | {"groups": groups})
@@ -157,11 +153,14 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
         ordered = order_by(query.keys)
         return SqlStatement(f"(SELECT o.* FROM ({few}) o WHERE {' AND '.join([first, *texts])} ORDER BY {ordered} {shown})", params)
     if parts := _parts(query, first, texts, params, None if cursor else through):
+        of_many = f"{parts.ordered} AND {_AMONG_MANY}"
         if list_query.asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
-            walk = _sorted(parts.ordered, query, f"LIMIT {sources.WALK}")
+            walk, many = (_sorted(text, query, each) for text, each in ((parts.ordered, f"LIMIT {sources.WALK}"), (of_many, shown)))
         else:
             walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
-        return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked), params)
+            walked = orderings.first(of_many, query.keys, shown, through, within=within)
+            many = sources.current(TABLE, f"SELECT k.id FROM {walked} k")
+        return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked, many), params)
     text = " AND ".join([first, *texts])
     if _is_on_sheet(query) and (query.as_of is not None or list_query.asks_for_order(query) is not None):
         return SqlStatement(_sorted(text, query, shown), params)
@@ -216,6 +215,9 @@ def _parts(
         params["groups"] = terms.groups(groups)
         few = len(ordered) == 1 and not remaining and query.order == (Order("created_at", query.keys[0].descending),)
         candidates = _candidates(through if few else None, newest=query.keys[0].descending)
+        if not few and not remaining:
+            found = sources.joined(TABLE, sources.FEW, " AND ".join(ordered))
+            return sources.Parts(" AND ".join(ordered), " AND ".join(others), found, candidates)
     elif query.as_of is not None or not others or (_is_on_sheet(query) and list_query.asks_for_order(query) is not None):
         return None
     elif narrow:

@@ -155,10 +155,11 @@ def scanned(connection: psycopg.Connection[Any], query: OpportunityListQuery) ->
 def test_terms_find_what_the_condition_finds(
     case: Condition, filled: Company, shared_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether it is among the deals that the list begins with, or found by the index, or both."""
+    """Whether it is among the deals that the list begins with, or found by the index, or both; be they few or many."""
     with reading(shared_database_url, filled.id) as connection:
-        for walk in (1, 20, 2_000):
+        for walk, many in ((1, 2), (20, 100), (2_000, 2)):
             monkeypatch.setattr(sources, "WALK", walk)
+            monkeypatch.setattr(sources, "MANY", many)
             for more, order in zip(MORE, ORDERS, strict=True):
                 check(connection, OpportunityListQuery(filled.id, (case, *more), order))
 
