@@ -19,6 +19,7 @@ from litestar.enums import ScopeType
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
 from app.http import middleware, problems
+from app.http.export_turns import Exports
 from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
 from app.http.schema_check import SchemaCheck
@@ -77,6 +78,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         metrics_token=settings.metrics_token,
         max_body_bytes=settings.max_body_bytes,
         uploads=Uploads(settings.database_url, settings.statement_timeout_ms),
+        exports=Exports(settings.database_url, reads, settings.exports, settings.export_seconds),
     )
     app = Application(
         list(routes),

@@ -84,6 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     dear_timeout_ms: Annotated[
         int, Meta(description="The longest a dear read may take; never longer than any statement may.", ge=100)
     ] = 15_000
+    exports: Annotated[int, Meta(description="Exports per process at once, each with a database connection.", ge=1, le=20)] = 2
+    export_seconds: Annotated[float, Meta(description="The longest an export may read the database, in seconds.", ge=1)] = 900.0
     cors_origins: Annotated[
         str,
         Meta(

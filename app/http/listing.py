@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ class ListQuery:
     page: Page
     fields: tuple[str, ...] = ()
     as_of: datetime | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def parse(request: Http, table: ListSpec) -> ListQuery:
@@ -50,10 +51,23 @@ async def parse(request: Http, table: ListSpec) -> ListQuery:
         paging.parse_page(taken, errors),
         field_selection.parse_fields(taken.get("fields"), table.fields, errors),
         parse_instant(taken, "as_of", errors),
+        _further(taken, table, errors),
     )
     if errors:
         raise Invalid(errors)
     return listing
+
+
+def _further(taken: Mapping[str, str], table: ListSpec, errors: Errors) -> dict[str, Any]:
+    """The values of a list's own parameters that were given."""
+    found: dict[str, Any] = {}
+    for name, kind in table.further.items():
+        if name in taken:
+            try:
+                found[name] = kind.read(taken[name])
+            except (ValueError, KeyError):
+                errors[name] = [kind.words]
+    return found
 
 
 def parse_instant(given: Mapping[str, str], name: str, errors: Errors) -> datetime | None:

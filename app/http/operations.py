@@ -17,6 +17,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type of the response body, None if there is none; with ``table``, of the items of a page. ``body`` is the
     command that the request body decodes into, without the fields in ``given``; its schema refers to ``body_types``.
+    ``files`` are the media types of a response that is a file.
     ``versioned`` responses have an ETag and honour
     preconditions. An operation that ``creates`` also answers 201, where there was no record. ``located`` responses name the created
     record in ``Location``. ``aliases`` are further paths of the handler, which are not documented. ``errors`` are added to those
@@ -39,6 +40,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     given: frozenset[str] = frozenset()
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
+    files: tuple[str, ...] = ()
     versioned: bool = False
     located: bool = True
     creates: bool = False

@@ -38,8 +38,21 @@ def filter_parameters(filters: Filters) -> list[Json]:
 def list_parameters(table: ListSpec) -> list[Json]:
     """All parameters of a list."""
     parameters = filter_parameters(table.filters)
+    if table.paged:
+        parameters += _pages(table)
+    if table.orderings:
+        text = f"Fields to order by, `-` for descending: {', '.join(f'`{name}`' for name in table.orderings)}."
+        parameters.append(query("ordering", text, _names(f"-?({'|'.join(table.orderings)})")))
+    parameters.append(query("fields", "Only these keys of each record.", _names(f"({'|'.join(table.fields)})")))
+    if table.as_of:
+        text = "The list as it stood at this instant."
+        parameters.append(query("as_of", text, {"type": "string", "format": "date-time"}))
+    return parameters
+
+
+def _pages(table: ListSpec) -> list[Json]:
     size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}
-    parameters += [
+    parameters = [
         query("page", "Number of the page, from 1.", {"type": "integer", "minimum": 1, "default": 1}),
         query("page_size", "Records per page.", {**size, "default": PAGE_SIZE}),
         query("limit", "Instead of pages: the number of records.", size),
@@ -48,13 +61,6 @@ def list_parameters(table: ListSpec) -> list[Json]:
     if table.cursors:
         text = "Instead of pages: a stable walk of any depth. Start with an empty value; `next` links to the next page."
         parameters.append(query("cursor", text, {"type": "string"}, allowEmptyValue=True))
-    if table.orderings:
-        text = f"Fields to order by, `-` for descending: {', '.join(f'`{name}`' for name in table.orderings)}."
-        parameters.append(query("ordering", text, _names(f"-?({'|'.join(table.orderings)})")))
-    parameters.append(query("fields", "Only these keys of each record.", _names(f"({'|'.join(table.fields)})")))
-    if table.as_of:
-        text = "The list as it stood at this instant."
-        parameters.append(query("as_of", text, {"type": "string", "format": "date-time"}))
     return parameters
 
 

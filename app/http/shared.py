@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from app.http.bulk_turns import BulkTurns
+from app.http.export_turns import Exports
 from app.http.request_context import Encoded, Http
 from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
@@ -60,6 +61,7 @@ class Shared:
     metrics_token: str
     max_body_bytes: int
     uploads: Receiver
+    exports: Exports
     bulk_turns: BulkTurns = field(default_factory=BulkTurns)
     command_queue: Commands = field(init=False)
     index: bytes = field(init=False)

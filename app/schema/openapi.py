@@ -193,6 +193,8 @@ class _Described:
             if operation.answer_example is not None:
                 content["example"] = operation.answer_example
             success["content"] = {operation.media_type: content}
+        if operation.files:
+            success["content"] = {media_type: {"schema": {"type": "string"}} for media_type in operation.files}
         headers: Json = {}
         if operation.versioned and operation.answer is not None:
             headers["ETag"] = {"description": "The record's version.", "schema": {"type": "string"}}

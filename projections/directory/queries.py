@@ -113,6 +113,13 @@ def count(query: DirectoryListQuery) -> SqlStatement:
     return SqlStatement(f"SELECT count(*) FROM directory d WHERE {where}", filters.params)
 
 
+def whole(query: DirectoryListQuery, shown: str) -> SqlStatement:
+    """A column of all records on the list, in its order."""
+    filters = _filters(query)
+    where = " AND ".join([*filters.ordered, *filters.others])
+    return SqlStatement(f"SELECT {shown} FROM directory d WHERE {where} ORDER BY {order_by(query)}", filters.params)
+
+
 def page(
     query: DirectoryListQuery, limit: int, offset: int = 0, *, total: Total | None = None, found: SqlStatement | None = None
 ) -> SqlStatement:

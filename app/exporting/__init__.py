@@ -1,0 +1,1 @@
+"""Lists as files: one snapshot, read as a stream, in every format."""
