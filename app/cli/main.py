@@ -58,6 +58,7 @@ SUMMARIES = {
     "serve": "Serve the API on a migrated database.",
     "relay": "Publish every event of the log to the Kafka topic.",
     "webhooks": "Fan events of the topic out to webhook endpoints, and send them.",
+    "export": "Export a list as a file.",
     "import": "Import a file of another system.",
     "imports": "Work on imports: look at their files, check them, run and undo them.",
     "stream": "Follow the events on the topic; or publish part of the log again.",

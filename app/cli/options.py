@@ -20,6 +20,8 @@ workers = click.option(
     "--workers", type=click.IntRange(1, 64), help="Processes; as many as there are cores unless the log is short."
 )
 
+LINE_SECONDS = 10.0
+
 
 def load_settings(**overrides: Any) -> Settings:
     from app.settings import load
@@ -41,19 +43,32 @@ def show(answer: object) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar with count and rate on a terminal; nothing elsewhere."""
+def progress(title: str, *, lines: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with count, rate and time left on a terminal; elsewhere nothing, or ``lines`` every ten seconds."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        rate,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, rate="")
+        said = 0.0
 
         def report(done: int, total: int) -> None:
+            nonlocal said
             seconds = bar.tasks[task].elapsed or 0
             bar.update(task, completed=done, total=total, rate=f"{done / seconds:,.0f}/s" if seconds else "")
+            if lines and not console.is_terminal and seconds - said > LINE_SECONDS:
+                said, rate_now = seconds, done / seconds
+                left = f", {max(total - done, 0) / rate_now:,.0f} s left" if rate_now else ""
+                click.echo(f"{title}: {done:,} of {total:,}, {rate_now:,.0f}/s{left}", err=True)
 
         yield report

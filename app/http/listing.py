@@ -15,6 +15,7 @@ from app.http.paging import Page
 from app.http.param_types import instant
 from app.http.request_context import Http
 from app.http.response import JsonResponse
+from app.reading.read_pool import Identity
 from domain import custom_field
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition, Order
@@ -37,9 +38,20 @@ async def parse(request: Http, table: ListSpec) -> ListQuery:
     """Parse the query string. Raises ``Invalid`` with every parameter that is unknown or bad."""
     query_string: bytes = request.scope["query_string"]
     identity = request_context.from_request(request).identity
+    return parsed(query_string, table, identity, await custom_field_types(request) if has_custom(query_string, table) else {})
+
+
+def has_custom(query_string: bytes, table: ListSpec) -> bool:
+    """Whether the types of the org's custom fields are needed."""
+    return table.filters.custom and b"cf_" in query_string
+
+
+def parsed(
+    query_string: bytes, table: ListSpec, identity: Identity, custom_types: Mapping[str, custom_field.Type | None]
+) -> ListQuery:
+    """As ``parse``, for an identity in an org with these custom fields."""
     errors: Errors = {}
     taken, rest = paging.take_single(filters.parse(query_string), table.others, errors)
-    custom_types = await custom_field_types(request) if table.filters.custom and b"cf_" in query_string else {}
     conditions: tuple[Condition, ...] = ()
     try:
         conditions = filters.conditions(rest, table.filters, identity=identity, custom_types=custom_types, others=table.others)
