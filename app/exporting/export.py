@@ -73,8 +73,12 @@ def pieces(export: Export, snapshot: Snapshot) -> Iterator[Piece]:
     and ``Unavailable``."""
     written = _written(export, snapshot)
     yield Piece(written.begin())
-    whole = deals_list if isinstance(export.query, OpportunityListQuery) else directory_list
-    for found in snapshot.parts(whole.rows(export.query)):
+    query = export.query
+    if isinstance(query, OpportunityListQuery):
+        statement = deals_list.rows(query)
+    else:
+        statement = directory_list.rows(query, table=export.format != "ndjson")
+    for found in snapshot.parts(statement):
         yield Piece(written.rows([item for (item,) in found]), len(found))
         time.sleep(YIELD_SECONDS)
     yield Piece(written.end())

@@ -84,6 +84,7 @@ class Contact(Struct):
     phone: str | None
     title: str | None
     account_id: str | None
+    account: _Card
     external_id: str | None
     created_at: str
     updated_at: str
@@ -104,7 +105,8 @@ COLUMNS: dict[Kind, tuple[Column, ...]] = {
     ),
     "accounts": (_plain("id"), _plain("external_id"), _plain("name"), _plain("domain"), *_ENDS),
     "contacts": (
-        _plain("id"), _plain("external_id"), *map(_plain, ("first_name", "last_name", "email", "phone", "title", "account_id")),
+        _plain("id"), _plain("external_id"), *map(_plain, ("first_name", "last_name", "email", "phone", "title")),
+        Column("account", "account_id", "account.name"), _plain("account_id"),
         *_ENDS,
     ),
 }  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import UTC, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from app.importing import date_form, number_form
+from app.importing import date_form, number_form, own_files
 from app.importing.date_form import Moment
 from app.importing.faults import Fault
 from app.importing.number_form import Mark
@@ -26,7 +26,7 @@ Cell = Callable[[Sequence[Any]], Any]
 class Cells:
     """Reads the rows of one file. ``row`` goes to one of them; faults of the row gather in ``faults``."""
 
-    def __init__(self, columns: Sequence[str], options: Options) -> None:
+    def __init__(self, columns: Sequence[str], options: Options, format_: str = "") -> None:
         place = {name: number for number, name in enumerate(columns)}
         self._sources = {name: _getter(source, place) for name, source in options.mapping.items()}
         self._names = {name: _title(name, source) for name, source in options.mapping.items()}
@@ -36,11 +36,12 @@ class Cells:
         self._order = options.date_order
         self._zone: tzinfo = zone(options.time_zone) or UTC
         self._width = len(columns)
+        self._own = format_ == "csv" and options.preset == own_files.TABLE
         self.row = Row(0, [])
         self.faults: list[Fault] = []
 
     def turn_to(self, row: Row) -> None:
-        self.row, self.faults = row, []
+        self.row, self.faults = (Row(row.line, [own_files.plain(cell) for cell in row.cells]) if self._own else row), []
         if len(row.cells) > self._width:
             extra = text_of(row.cells[self._width])
             self.faults.append(Fault.at(row.line, f"Column {self._width + 1}", extra, "There is no header for this value."))

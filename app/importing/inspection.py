@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from msgspec import Struct, structs
 
-from app.importing import deals, directory_rows, new_fields
+from app.importing import deals, directory_rows, new_fields, own_files
 from app.importing.cells import Cells
 from app.importing.faults import Fault
 from app.importing.options import Kind, MatchOn, Options, Source
@@ -79,7 +79,7 @@ def inspect(file: BinaryIO, kind: Kind, options: Options, vocabulary: Vocabulary
 
 
 def _previews(table: Table, kind: Kind, options: Options, vocabulary: Vocabulary, now: datetime) -> Iterator[Preview]:
-    cells = Cells(table.columns, options)
+    cells = Cells(table.columns, options, table.form.format)
     for row in islice(table.rows(), SHOWN):
         if kind == "opportunities":
             deal = deals.read(cells, row, vocabulary, now)
@@ -101,6 +101,8 @@ def form_of(options: Options) -> Form | None:
 
 def _mapping(kind: Kind, found: Profile, preset: Preset | None, vocabulary: Vocabulary) -> dict[str, Source]:
     mapping = suggested(kind, [column.name for column in found.columns], preset)
+    if kind in ("opportunities", "accounts"):
+        mapping = {**own_files.custom_fields(column.name for column in found.columns), **mapping}
     if kind != "opportunities":
         return mapping
     taken = {source for source in mapping.values() if isinstance(source, str)}

@@ -10,6 +10,8 @@ import msgspec
 from app.importing.faults import MAX_CELL, MAX_COLUMNS, Unreadable
 
 MAX_DEPTH = 4
+PERSON = {"first_name", "last_name"}
+"""The members of a person in a list, as in our own exports, who becomes their names."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -40,6 +42,8 @@ def _flatten(found: dict[str, Any], path: str, cells: dict[str, Any], depth: int
             _flatten(value, f"{name}.", cells, depth + 1)
         elif isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
             cells[name] = ";".join(str(one) for one in value)
+        elif isinstance(value, list) and value and all(isinstance(one, dict) and one.keys() >= PERSON for one in value):
+            cells[name] = ";".join(f"{one['first_name']} {one['last_name']}" for one in value)
         elif isinstance(value, dict | list):
             cells[name] = msgspec.json.encode(value).decode()
         else:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from app.importing import own_files
 from app.importing.options import Kind, Made, Source
 from domain.text import folded
 
@@ -196,7 +197,9 @@ DYNAMICS = Preset(
         },
     },
 )  # fmt: skip
-PRESETS = {one.name: one for one in (HUBSPOT, SALESFORCE_REPORT, SALESFORCE, PIPEDRIVE, ZOHO, ODOO, DYNAMICS)}
+OWN = Preset(own_files.TABLE, own_files.TABLE_MARKS, own_files.TABLE_FIELDS)
+OWN_LINES = Preset(own_files.LINES, own_files.LINES_MARKS, own_files.LINES_FIELDS)
+PRESETS = {one.name: one for one in (OWN, OWN_LINES, HUBSPOT, SALESFORCE_REPORT, SALESFORCE, PIPEDRIVE, ZOHO, ODOO, DYNAMICS)}
 
 ANY: Mapping[Kind, Mapping[str, Sequence[str]]] = {
     "opportunities": {

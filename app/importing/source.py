@@ -66,7 +66,7 @@ class Reader:
 
     def __init__(self, kind: Kind, table: Table, options: Options, vocabulary: Vocabulary, now: datetime) -> None:
         self._kind, self._vocabulary, self._now = kind, vocabulary, now
-        self._cells = Cells(table.columns, options)
+        self._cells = Cells(table.columns, options, table.form.format)
         self.cells: dict[int, list[Any]] = {}
 
     def read(self, row: Row) -> Any:

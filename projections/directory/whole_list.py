@@ -6,10 +6,16 @@ from projections.conditions import SqlStatement
 from projections.directory import queries
 from projections.directory.queries import DirectoryListQuery
 
+_WITH_ACCOUNT = """
+    (d.doc::jsonb || jsonb_build_object('account', coalesce(
+        (SELECT a.card::jsonb FROM directory a WHERE a.id = d.parent_id AND a.valid_to = 'infinity'), jsonb_build_object('id', '')
+    )))::varchar
+"""
 
-def rows(query: DirectoryListQuery) -> SqlStatement:
-    """The records as JSON."""
-    return queries.whole(query, "d.doc::varchar")
+
+def rows(query: DirectoryListQuery, *, table: bool = False) -> SqlStatement:
+    """The records as JSON; contacts of a ``table`` with the card of their ``account`` too."""
+    return queries.whole(query, _WITH_ACCOUNT if table and query.kind == "contact" else "d.doc::varchar")
 
 
 def count(query: DirectoryListQuery) -> SqlStatement:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal, get_args
 
-from tests.bench import accounting, bulk, databases, fairness, imports, live, load, outbound, questions
+from tests.bench import accounting, bulk, databases, exporting, fairness, imports, live, load, outbound, questions
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -228,6 +228,11 @@ MEASURES = (
     Measure("undo", "… and undone", imports.undone, bulk.singles, SINGLES, 2.5),
     Measure("import-beside", "create beside an import, p99", imports.create_beside, bulk.create_alone, "alone", 3, "at most"),
     Measure("import-list", "list right after an import, p99", imports.list_after, imports.lists, "before", 2, "at most"),
+    Measure("export", "export as CSV, by the processor's time", exporting.rate, None, "", 30_000, rounds=2),
+    Measure("export-memory", "memory that an export takes", exporting.growth, None, "", 20, "at most", rounds=1),
+    Measure(
+        "export-beside", "page of 50 beside an export, p99", exporting.lists_beside, exporting.lists_alone, "alone", 5, "at most"
+    ),
     Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
     Measure(
         "list-growth",

@@ -187,6 +187,7 @@ SUBJECTS = {
     "app/exporting/object_lines.py": "app/resources/test_exports.py",
     "app/exporting/running.py": "app/resources/test_exports.py",
     "app/exporting/sheets.py": "app/resources/test_exports.py",
+    "app/importing/own_files.py": "app/exporting/test_identity.py",
     "app/http/export_turns.py": "app/resources/test_exports.py",
     "app/http/exports.py": "app/resources/test_exports.py",
     "projections/directory/whole_list.py": "app/resources/test_exports.py",

@@ -15,6 +15,9 @@ import psycopg
 import pytest
 from python_calamine import CalamineWorkbook
 
+from app.exporting.sheets import COLUMNS, Kind
+from app.http.list_spec import ListSpec
+from app.resources import exports
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, now, refused
 from tests.support.server import Client
 
@@ -81,6 +84,16 @@ def test_a_file_has_a_column_for_each_field_and_a_row_for_each_deal(deals: Org) 
     assert lost["name"] == "-5"  # a number, not a formula
     assert b"\r\n" in reply.body
     assert not reply.body.replace(b"\r\n", b"").count(b"\n")
+
+
+def test_every_field_of_a_list_has_a_column() -> None:
+    tables: dict[Kind, ListSpec] = {
+        "opportunities": exports.DEALS,
+        "accounts": exports.ACCOUNTS,
+        "contacts": exports.CONTACTS,
+    }
+    for kind, table in tables.items():
+        assert {one.field for one in COLUMNS[kind]} == set(table.fields) - {"custom_fields"}
 
 
 def test_lines_are_the_items_of_the_list(deals: Org) -> None:
