@@ -21,3 +21,13 @@ ADVICE = {
     "NotEnoughReplicasError": _REPLICAS,
     "NotEnoughReplicasAfterAppendError": _REPLICAS,
 }
+TOLD = {
+    "The timestamp should be within": (
+        "a broker's clock is further behind than its message.timestamp.after.max.ms allows (an hour by default):"
+        " correct the clock; then it goes on by itself"
+    ),
+    "has passed since batch creation": (
+        "the leader of a partition of the topic does not answer, though other brokers do: check the network to each broker"
+    ),
+}
+"""The same by what an error says, where its name says little."""

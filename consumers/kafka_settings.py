@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from consumers.kafka_reasons import ADVICE, MAX_MESSAGE_BYTES
+from consumers.kafka_reasons import ADVICE, MAX_MESSAGE_BYTES, TOLD
 
 __all__ = ["MAX_MESSAGE_BYTES", "BadTopic", "Kafka", "NoChecksum", "is_kafkas", "problems", "reason", "retention_ms"]
 
@@ -80,7 +80,7 @@ def reason(error: BaseException) -> str:
     text = (str(error).strip().splitlines() or [""])[0].removeprefix(f"{name}: ").rstrip(".")
     if name == "Unusable":
         return text
-    if advice := ADVICE.get(name):
+    if advice := ADVICE.get(name) or next((advice for part, advice in TOLD.items() if part in text), None):
         return f"{name}: {advice}"
     text = "no broker answered in time" if name == "KafkaTimeoutError" and text in ("", "None") else text[:200]
     if text.startswith("Unable to bootstrap from"):

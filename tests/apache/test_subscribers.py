@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ pytestmark = [
 
 EMBEDDED = {"max.poll.interval.ms": 6_000, "session.timeout.ms": 6_000}
 """What the README says to set on the embedded broker, which waits for half of the former for further members."""
+NODE = Path(__file__).with_name("node")
 SECONDS = 60
 
 
@@ -99,3 +101,32 @@ def test_the_java_client_reads_it(stream: Stream, protocol: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr[-2000:]
     complete(stream, [(key, int(position)) for key, position in (line.split() for line in done.stdout.splitlines())])
+
+
+@pytest.fixture(scope="module")
+def reader_on_node() -> Path:
+    """The program in a folder with its packages, which are fetched once."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("needs Node.js: install node 20 or newer with npm")
+    names = ("package.json", "package-lock.json", "reader.js")
+    digest = sha256(b"".join((NODE / name).read_bytes() for name in names)).hexdigest()[:16]
+    folder = apache_kafka_programs.cache_folder() / f"node-reader-{digest}"
+    if not (folder / "complete").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copy(NODE / name, folder)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL).returncode:
+            pytest.skip("npm cannot fetch kafkajs: check the network, or the registry in .npmrc")
+        (folder / "complete").touch()
+    return folder / "reader.js"
+
+
+@pytest.mark.timeout(300)
+def test_kafkajs_reads_it_as_cloudevents(stream: Stream, reader_on_node: Path) -> None:
+    arguments = (stream.config.bootstrap_servers, stream.config.topic, str(len(stream.positions)))
+    done = subprocess.run(["node", reader_on_node, *arguments], capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert {"opportunity.created", "opportunity.updated"} <= {type_ for _, _, type_ in told}
+    complete(stream, [(key, int(position)) for key, position, _ in told])

@@ -63,6 +63,8 @@ class Node:
         """Further properties, which come before ours; a listener more is of its own protocol."""
         self.scram: Sequence[str] = ()
         """Credentials that the cluster is made with, as ``SCRAM-SHA-256=[name=…,password=…]``."""
+        self.environ: Mapping[str, str] = {}
+        """Further variables of its environment."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -120,7 +122,7 @@ class Node:
             done = subprocess.run(self.java(*made), capture_output=True, text=True, timeout=START_SECONDS)
             assert done.returncode == 0, done.stdout + done.stderr
         with self.log.open("ab") as log:
-            self.process = children.spawn(self.java("kafka.Kafka", str(written)), output=log)
+            self.process = children.spawn(self.java("kafka.Kafka", str(written)), env={**os.environ, **self.environ}, output=log)
 
     def wait(self) -> None:
         children.wait_until(lambda: not self.alive() or self.answers(), START_SECONDS)

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -22,10 +22,11 @@ WON = {"stage": "won", "actual_amount": "90", "actual_close_date": "2026-05-05"}
 
 
 class Worker:
-    """``opportunities <arguments>``, with these settings. Its log goes to a file, for whoever looks into a failure."""
+    """``opportunities <arguments>``, with these settings. Its log goes to a file, for whoever looks into a failure. ``within`` is
+    what the command begins with, as for a network namespace."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path = Path(os.devnull)) -> None:
-        self._command = command(*arguments)
+    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path = Path(os.devnull), within: Sequence[str] = ()) -> None:
+        self._command = [*within, *command(*arguments)]
         self._environ = environment(env)
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
