@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.writing.committer import Committer
 
 ALONE_SECONDS = 0.25
-BESIDE_OTHERS_SECONDS = 0.03
+BESIDE_OTHERS_SECONDS = 0.02
 """How long a transaction should keep the log to itself."""
 LEAST, MOST = 8, 400
 """Rows, or records, of a transaction."""

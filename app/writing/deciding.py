@@ -21,8 +21,10 @@ from domain.facts import Facts
 from domain.fold import Change
 from projections import decision_facts, registry
 
-MUCH = 128
+MUCH = 32
 """Events with which PostgreSQL may begin: with fewer, what each statement costs by itself counts."""
+PARTS = 4
+"""In which a transaction of many commands is written, at most."""
 NOT_OPEN = event_store.Opening(0, event_store.EPOCH, "")
 
 
@@ -93,9 +95,9 @@ class Decisions:
             self._knowledge.undo(change)
         del self._pending[mark:]
 
-    def append_much(self) -> None:
-        """Append what was decided if that is much, and let PostgreSQL begin with it, while the rest is decided."""
-        if len(self._pending) >= MUCH:
+    def append_much(self, commands: int) -> None:
+        """Append what was decided if that is much of so many commands, and let PostgreSQL begin with it meanwhile."""
+        if len(self._pending) >= max(MUCH, commands // PARTS):
             self.append()
             self._statements.send()
 

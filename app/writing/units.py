@@ -68,7 +68,7 @@ class Units:
         if self._open:
             for unit in self.units:
                 self.results.append(_decided(unit, decisions, records))
-                decisions.append_much()
+                decisions.append_much(len(self.envelopes))
 
     def finish(self, cursor: SqlCursor, appended: Sequence[Change]) -> None:
         span = Span(appended[0].recorded.position, appended[-1].recorded.position) if appended else None
