@@ -73,6 +73,12 @@ def advance(cursor: Cursor[Any], name: str, position: int, *, since: int) -> boo
     return cursor.rowcount == 1
 
 
+def is_at(cursor: Cursor[Any], name: str, position: int) -> bool:
+    """Whether the checkpoint is at a position."""
+    row = cursor.execute("SELECT position = %b FROM checkpoints WHERE name = %b", (position, name), prepare=True).fetchone()
+    return bool(row and row[0])
+
+
 def lag(cursor: Cursor[Any], name: str) -> Lag | None:
     row = cursor.execute(LAG, {"name": name}).fetchone()
     return Lag(*row) if row else None

@@ -13,6 +13,7 @@ from psycopg import Cursor
 from consumers import message
 from consumers.message import Record
 from domain import catalog, event_store, fold
+from domain.epoch import Epochs
 from domain.event import Recorded, State
 from domain.fold import Change
 from projections import before, event_payloads
@@ -29,10 +30,12 @@ class Chunk(NamedTuple):
 
 
 class EventReader:
-    """Reads on from any position. It keeps the states of records between chunks, because an event lacks the old values."""
+    """Reads on from any position. It keeps the states of records between chunks, because an event lacks the old values, and the
+    log's epochs. Once the log has begun another one, or may have gone back, a new reader is needed."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[UUID, State] = OrderedDict()
+        self._epochs: Epochs | None = None
 
     def read(self, cursor: Cursor[Any], after: int, limit: int) -> Chunk | None:
         """The next ``limit`` events; None at the end of the log."""
@@ -44,7 +47,9 @@ class EventReader:
     def records(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Record]:
         """The records of the published ones among ``events``, which must have no gaps within a stream."""
         published = [recorded for recorded in events if message.is_published(recorded)]
-        return _render(cursor, self._fold(cursor, published))
+        if self._epochs is None:
+            self._epochs = event_store.epochs(cursor)
+        return _render(cursor, self._fold(cursor, published), self._epochs)
 
     def _fold(self, cursor: Cursor[Any], events: Sequence[Recorded]) -> list[Change]:
         """The events with the states before and after them."""
@@ -77,7 +82,7 @@ class EventReader:
             self._states.popitem(last=False)
 
 
-def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
+def _render(cursor: Cursor[Any], changes: Sequence[Change], epochs: Epochs) -> list[Record]:
     wanted: dict[str, list[event_payloads.Key]] = {}
     for recorded, _, _ in changes:
         kind = catalog.kind_of_event(type(recorded.event))
@@ -92,6 +97,7 @@ def _render(cursor: Cursor[Any], changes: Sequence[Change]) -> list[Record]:
             change,
             shown[change.after.id, change.after.version],
             actors.get((actor, change.recorded.position)) if (actor := change.recorded.meta.actor_id) else None,
+            epochs.at(change.recorded.position),
         )
         for change in changes
     ]
@@ -108,9 +114,3 @@ def position_before(cursor: Cursor[Any], instant: datetime) -> int:
         else:
             high = middle
     return low
-
-
-def id_at(cursor: Cursor[Any], position: int) -> str | None:
-    """The id of the event at a position, None if there is none."""
-    found = event_store.read_after(cursor, position - 1, 1)
-    return message.event_id(found[0]) if found and found[0].position == position else None

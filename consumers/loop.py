@@ -17,6 +17,10 @@ BACKOFF_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 5.0
 
 
+class Fatal(Exception):
+    """An error that no waiting cures: the process ends with it."""
+
+
 class Worker(Protocol):
     """``step`` does a bounded amount of work and says whether there may be more. ``wait`` returns when there may be work again,
     after so many seconds at the latest. After an error in ``step`` the next one starts afresh."""
@@ -39,7 +43,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def run(worker: Worker, stop: threading.Event, *, describe: Callable[[Exception], str] = str) -> None:
-    """Work until ``stop`` is set. An error is logged; after each in a row the next try waits longer."""
+    """Work until ``stop`` is set. An error is logged; after each in a row the next try waits longer. Raises ``Fatal``."""
     errors = 0
     while not stop.is_set():
         try:
@@ -47,6 +51,8 @@ def run(worker: Worker, stop: threading.Event, *, describe: Callable[[Exception]
             errors = 0
             if not busy and not stop.is_set():
                 worker.wait(IDLE_SECONDS)
+        except Fatal:
+            raise
         except Exception as error:  # noqa: BLE001  whatever it was, the log is still there and so is the work
             errors += 1
             seconds = min(BACKOFF_SECONDS * 2 ** (errors - 1), MAX_BACKOFF_SECONDS)

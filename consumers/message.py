@@ -1,7 +1,7 @@
 """Events as published: the message on the topic, its id, its key and its CloudEvents headers.
 
-A message is rendered from the log alone, so it is the same whenever it is rendered. Users, tokens and webhook endpoints are not
-published; of the actor only the id and the email are.
+A message is rendered from the log and its epochs alone, so it is the same whenever it is rendered. Users, tokens and webhook
+endpoints are not published; of the actor only the id and the email are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from domain import activity, catalog
+from domain.epoch import Epoch
 from domain.event import Recorded, State
 from domain.fold import Change
 from projections.history import difference, public_type
@@ -22,6 +23,10 @@ CONTENT_TYPE = "application/json"
 SOURCE = "urn:opportunities:org:"
 REPUBLISHED = "ce_republished"
 """The header of a record that was published again by hand."""
+
+EPOCH = "ce_epoch"
+RESTORED = "log.restored"
+"""The type of the events that begin an epoch."""
 
 Headers = list[tuple[str, bytes]]
 
@@ -65,6 +70,10 @@ class Record(NamedTuple):
     headers: Headers
 
 
+class _Begun(Struct):
+    epoch: UUID
+
+
 _ALWAYS: Headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0")]
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -73,23 +82,27 @@ decode = msgspec.json.Decoder(Message).decode
 """The message in a record's value. Raises ``msgspec.DecodeError`` for any other bytes."""
 
 
-def event_id(recorded: Recorded) -> str:
-    """The id of an event, derived from its stream and version; it never changes."""
-    return f"evt_{uuid5(recorded.stream_id, str(recorded.version)).hex}"
+def event_id(recorded: Recorded, epoch: Epoch | None = None) -> str:
+    """The id of an event, derived from its stream and version, and after the first epoch from its epoch; it never changes.
+
+    A restored log gives versions again that others have seen with another event.
+    """
+    name = str(recorded.version) if epoch is None or epoch.is_first else f"{recorded.version} {epoch.id}"
+    return f"evt_{uuid5(recorded.stream_id, name).hex}"
 
 
 def is_published(recorded: Recorded) -> bool:
     return catalog.kind_of_event(type(recorded.event)) in catalog.PUBLISHED
 
 
-def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
-    """The record of an event. ``shown`` is the record it is about, as JSON, and ``actor`` who did it."""
+def record(change: Change, shown: bytes, actor: bytes | None, epoch: Epoch) -> Record:
+    """The record of an event of an epoch. ``shown`` is the record it is about, as JSON, and ``actor`` who did it."""
     recorded, before, after = change
     kind = catalog.kind_of_event(type(recorded.event))
     if getattr(after, "deleted", False):
         shown = encode({**_members.decode(shown), "deleted": True})
     message = Message(
-        id=event_id(recorded),
+        id=event_id(recorded, epoch),
         type=public_type(recorded),
         created_at=recorded.meta.occurred_at,
         recorded_at=recorded.meta.recorded_at,
@@ -103,7 +116,14 @@ def record(change: Change, shown: bytes, actor: bytes | None) -> Record:
         webhooks=UNSET if recorded.meta.webhooks else False,
     )
     key = str(after.opportunity_id if isinstance(after, activity.State) else after.id).encode()
-    return Record(recorded.position, key, encode(message), headers(message, kind, after.id))
+    return Record(recorded.position, key, encode(message), headers(message, kind, after.id, epoch))
+
+
+def epoch_begun(record: Record) -> UUID | None:
+    """The epoch that began with this event; None for any other event."""
+    if ("ce_type", RESTORED.encode()) not in record.headers:
+        return None
+    return msgspec.json.decode(decode(record.value).data["log"], type=_Begun).epoch
 
 
 def previous(before: State | None, after: State) -> dict[str, object]:
@@ -111,7 +131,7 @@ def previous(before: State | None, after: State) -> dict[str, object]:
     return {} if before is None else {name: old for name, (old, _) in difference(before, after).items()}
 
 
-def headers(message: Message, kind: str, id_: UUID) -> Headers:
+def headers(message: Message, kind: str, id_: UUID, epoch: Epoch) -> Headers:
     """CloudEvents 1.0 in binary mode: the value is the data, the attributes are headers."""
     time = encode(message.created_at)[1:-1]
     return [
@@ -122,4 +142,5 @@ def headers(message: Message, kind: str, id_: UUID) -> Headers:
         ("ce_subject", f"{kind}/{id_}".encode()),
         ("ce_time", time),
         ("ce_sequence", str(message.position).encode()),
+        (EPOCH, str(epoch.id).encode()),
     ]

@@ -67,6 +67,15 @@ class Publisher:
             for record in records
         ]
 
+    def send_to_all(self, records: Iterable[Record]) -> list[kafka.Sent]:
+        """Start sending each to every partition."""
+        assert self._producer is not None
+        return [
+            self._producer.send(self.topic.name, value=record.value, key=record.key, headers=record.headers, partition=partition)
+            for record in records
+            for partition in range(self.topic.partitions)
+        ]
+
     def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
         """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying.
 

@@ -3,27 +3,35 @@
 It saves its checkpoint when all of a chunk has arrived. When it starts, or restarts after an error, it goes on from there and skips
 what the end of each partition shows to have arrived already, so that a crash loses nothing and repeats hardly anything. If the
 topic is gone, it publishes again what the topic's retention would hold. If Kafka is unavailable it waits, and the product goes on.
+
+If the topic has what the log has not, the log went back, and the relay stops. When the log has begun an epoch, it first tells that
+on every partition, and goes on after the last position that the log and the topic have in common.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 import structlog
 from psycopg import Connection, Cursor
 
-from consumers import checkpoints, database, kafka, topic
-from consumers.event_reader import Chunk, EventReader, id_at, position_before
+from consumers import checkpoints, database, kafka, lost_history, message, stops, topic
+from consumers.event_reader import Chunk, EventReader, position_before
 from consumers.kafka import Kafka
+from consumers.lost_history import LogWentBack
 from consumers.message import REPUBLISHED
 from consumers.publisher import Publisher
 from domain import event_store
+from domain.epoch import Epoch, Epochs
+from domain.log import Restored
 from projections import clock
 
 log = structlog.get_logger("relay")
@@ -36,6 +44,10 @@ LOCK = 7_240_511_808
 
 class Overtaken(Exception):
     """Somebody else has moved the checkpoint."""
+
+
+class EpochBegan(Exception):
+    """The log has begun another epoch, which must be told first."""
 
 
 class Start(NamedTuple):
@@ -71,10 +83,15 @@ class Relay:
         self._start = Start(0, {})
         self._ahead: Chunk | None = None
         self._saved_at = 0.0
+        self._told: set[UUID] = set()
 
     def step(self) -> bool:
         try:
             return self._step()
+        except LogWentBack as error:
+            self._note(error)
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -98,6 +115,12 @@ class Relay:
             with suppress(psycopg.Error):
                 self._connection.close()
         self._publisher, self._connection, self._leading, self._ahead = None, None, None, None
+        self._log = EventReader()
+
+    def _note(self, error: LogWentBack) -> None:
+        assert self._connection is not None
+        with suppress(psycopg.Error), self._connection.cursor() as cursor:
+            stops.note(cursor, checkpoints.RELAY, str(error))
 
     def _step(self) -> bool:
         if self._connection is None:
@@ -131,21 +154,40 @@ class Relay:
             ends = topic.ends(reader, now)
         finally:
             reader.close()
-        start = Start(saved, {})
+        epochs = event_store.epochs(cursor)
         before = known.get("topic_id")
         renewed = before and now.id and before != now.id
         if saved and (renewed or not any(end.highwater for end in ends.values())):
             start = Start(min(saved, self._retained(cursor)), {})
+            told = None
             log.warning("relay.topic_is_new", topic=now.name, saved=saved, again_from=start.position)
         else:
             # With more partitions, a record's later events would go elsewhere, and so out of order.
             publisher.partitions = min(known.get("partitions", now.partitions), now.partitions)
-            start = Start(saved, _arrived(cursor, ends, saved))
-        detail = {"topic": now.name, "topic_id": now.id, "partitions": publisher.partitions}
+            start = Start(saved, _arrived(cursor, epochs, ends, saved))
+            told = known.get("epoch")
+        if begun := [epoch for epoch in epochs.since(UUID(told) if told else None) if epoch.first_position > start.position]:
+            start = self._tell(cursor, publisher, begun, start)
+        self._told = {epoch.id for epoch in epochs.since(None)}
+        detail = {
+            "topic": now.name, "topic_id": now.id, "partitions": publisher.partitions, "epoch": str(epochs.current.id),
+        }  # fmt: skip
         checkpoints.save(cursor, checkpoints.RELAY, start.position, detail)
         self._saved_at = time.monotonic()
         log.info("relay.started", topic=now.name, position=start.position, partitions=publisher.partitions)
         return start
+
+    def _tell(self, cursor: Cursor[Any], publisher: Publisher, begun: Sequence[Epoch], start: Start) -> Start:
+        """Tell on every partition that epochs have begun, before any of their events. Where to go on from then."""
+        for epoch in begun:
+            position, more = epoch.first_position - 1, True
+            while more and (events := event_store.read_after(cursor, position, self._chunk)):
+                telling = list(takewhile(lambda recorded: isinstance(recorded.event, Restored), events))
+                publisher.settle(publisher.send_to_all(self._log.records(cursor, telling)), self._stop)
+                position, more = events[-1].position, len(telling) == len(events)
+            log.warning("relay.epoch", epoch=str(epoch.id), last_good=epoch.last_good_position, first=epoch.first_position)
+        good = min(epoch.last_good_position for epoch in begun)
+        return Start(min(start.position, good), {number: min(position, good) for number, position in start.arrived.items()})
 
     def _retained(self, cursor: Cursor[Any]) -> int:
         """The position from which on the topic would still hold everything."""
@@ -159,7 +201,14 @@ class Relay:
         if chunk is None:
             self._save(cursor, position)
             return False
-        due = [record for record in chunk.records if record.position > arrived.get(publisher.partition(record), 0)]
+        self._require_told(chunk)
+        if not checkpoints.is_at(cursor, checkpoints.RELAY, position):
+            raise Overtaken("The relay's checkpoint was moved by somebody else.")
+        due = [
+            record
+            for record in chunk.records
+            if record.position > arrived.get(publisher.partition(record), 0) and message.epoch_begun(record) is None
+        ]
         sent = publisher.send(due)
         if chunk.events == self._chunk:  # there may be more: read it while these are on their way
             self._ahead = self._log.read(cursor, chunk.position, self._chunk)
@@ -167,6 +216,11 @@ class Relay:
         self._save(cursor, chunk.position)
         self._start = Start(chunk.position, arrived)
         return True
+
+    def _require_told(self, chunk: Chunk) -> None:
+        """Raises ``EpochBegan`` if one of the events begins an epoch that was not there when this relay began."""
+        if any((begun := message.epoch_begun(record)) and begun not in self._told for record in chunk.records):
+            raise EpochBegan("The log has begun another epoch.")
 
     def _save(self, cursor: Cursor[Any], position: int) -> None:
         """Move the checkpoint, or touch it now and then to show that the relay works."""
@@ -177,18 +231,18 @@ class Relay:
         self._saved_at = time.monotonic()
 
 
-def _arrived(cursor: Cursor[Any], ends: Mapping[int, topic.End], saved: int) -> dict[int, int]:
-    """The position up to which everything has arrived, for each partition, as its last record proves.
+def _arrived(cursor: Cursor[Any], epochs: Epochs, ends: Mapping[int, topic.End], saved: int) -> dict[int, int]:
+    """The position up to which everything has arrived, for each partition, as its last record proves. Raises ``LogWentBack``.
 
-    A record that was published again by hand proves nothing, nor does the end of a topic that another log has filled.
+    A record that was published again by hand, or tells that an epoch began, proves nothing. One of a history that is lost came
+    after all those of before.
     """
+    records = [record for record, _ in ends.values() if record is not None]
+    by_hand = {record.partition for record in records if REPUBLISHED in dict(record.headers)}
     arrived = {}
-    for number, (record, _) in ends.items():
-        headers = dict(record.headers) if record is not None else {}
-        try:
-            position = int(headers.get("ce_sequence", b"0"))
-        except ValueError:
-            continue
-        if REPUBLISHED not in headers and position > saved and id_at(cursor, position) == headers.get("ce_id", b"").decode():
-            arrived[number] = position
+    for number, (one, verdict) in lost_history.require_ours(cursor, epochs, records).items():
+        if number not in by_hand and not one.restored:
+            position = one.position if verdict == "ours" else epochs.at(one.position).last_good_position
+            if position > saved:
+                arrived[number] = position
     return arrived

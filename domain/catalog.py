@@ -17,6 +17,7 @@ from domain import (
     custom_field,
     event,
     exchange_rate,
+    log,
     opportunity,
     organization,
     pipeline,
@@ -72,6 +73,7 @@ AGGREGATES: Mapping[str, Aggregate] = {
     "contact": Aggregate(contact, published=True, visible_to="everybody"),
     "custom_field": Aggregate(custom_field, published=True, visible_to="everybody"),
     "exchange_rate": Aggregate(exchange_rate, published=True, visible_to="everybody"),
+    "log": Aggregate(log, published=True, visible_to="everybody"),
     "opportunity": Aggregate(
         opportunity, published=True, visible_to="everybody", not_in_history=frozenset({"stage_entered_at", "closed_at"})
     ),
@@ -96,6 +98,7 @@ EVENTS: Mapping[str, type[Event]] = {
     "custom_field.updated.v1": custom_field.Updated,
     "custom_field.deleted.v1": custom_field.Deleted,
     "exchange_rate.quoted.v1": exchange_rate.Quoted,
+    "log.restored.v1": log.Restored,
     "opportunity.created.v1": opportunity.Created,
     "opportunity.updated.v1": opportunity.Updated,
     "opportunity.stage_changed.v1": opportunity.StageChanged,

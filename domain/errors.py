@@ -45,6 +45,15 @@ class Forbidden(DomainError):
     code = "forbidden"
 
 
+class LostHistory(DomainError):
+    """What was read is not the log's any more. Up to ``last_good_position``, if it is known, it still is."""
+
+    code = "lost_history"
+
+    def __init__(self, detail: str, last_good_position: int | None) -> None:
+        super().__init__(detail, last_good_position=last_good_position)
+
+
 class Conflict(DomainError):
     """Valid, but the present state or the org's policy does not allow it. ``code`` says which rule."""
 

@@ -19,6 +19,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from domain import catalog
+from domain.epoch import Epoch, Epochs
 from domain.event import Event, Meta, Recorded
 from domain.sql_cursor import SqlCursor
 
@@ -212,6 +213,36 @@ def head(cursor: SqlCursor) -> int:
     row = cursor.execute("SELECT coalesce(max(notification_id), 0) FROM opportunities_events").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def epochs(cursor: SqlCursor) -> Epochs:
+    """The log's epochs."""
+    cursor.execute(
+        "SELECT id, first_position, last_good_position, last_written_position FROM log_epochs ORDER BY first_position", prepare=True
+    )
+    return Epochs([Epoch(*row) for row in cursor.fetchall()])
+
+
+def begin_epoch(cursor: SqlCursor, epoch: Epoch) -> None:
+    """Begin an epoch; up to which position its first events were written is seen under the lock, which this takes."""
+    cursor.execute(
+        "SELECT begin_epoch(%(epoch)s, %(good)s::bigint, %(first)s::bigint)",
+        {"epoch": epoch.id, "good": epoch.last_good_position, "first": epoch.first_position},
+    )
+
+
+def at_positions(cursor: SqlCursor, positions: Sequence[int]) -> dict[int, Recorded]:
+    """The events at those of the positions where there is one."""
+    cursor.execute(
+        """
+        SELECT topic, state, originator_id, originator_version, notification_id
+        FROM opportunities_events WHERE notification_id = ANY(%(positions)b::bigint[])
+        """,
+        {"positions": list(positions)},
+        prepare=True,
+        binary=True,
+    )
+    return {recorded.position: recorded for recorded in (decode(*row) for row in cursor.fetchall())}
 
 
 def committed(cursor: SqlCursor, event: Recorded) -> bool:

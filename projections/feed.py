@@ -1,12 +1,17 @@
-"""The events of an org, or of one opportunity, in order and as they are shown. The cost of a page depends on the page alone."""
+"""The events of an org, or of one opportunity, in order and as they are shown. The cost of a page depends on the page alone.
+
+A reader goes on after a place: a position, and the mark of the event there. If the log does not know them, it went back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from domain import catalog, event_store, fold
+from domain.errors import LostHistory
 from domain.fold import Change
 from projections import before, questions
 from projections.conditions import SqlStatement
@@ -21,6 +26,55 @@ MAX_SIZE = 8 * 1024 * 1024
 """Roughly the bytes that a page may hold: one or two thousand an event are usual, some have megabytes."""
 
 _EVENT = f"e.topic, e.state, e.originator_id, e.originator_version, e.notification_id, ({before.before('e')})::varchar"
+
+
+class Place(NamedTuple):
+    """Where a reader is: after the event at a position. Without its mark it is only known to be lost if no event can be there."""
+
+    position: int
+    mark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.position}-{self.mark}" if self.mark else str(self.position)
+
+
+def mark(state: bytes) -> str:
+    """The mark of an event, by its stored form: see ``event_mark`` in the schema."""
+    return sha256(state).hexdigest()[:8]
+
+
+def place(row: Sequence[Any]) -> Place:
+    """Where a reader is after the last of the columns for ``changes``."""
+    return Place(row[4], mark(row[1]))
+
+
+def checked(found: SqlStatement, after: Place) -> SqlStatement:
+    """A page with the columns for ``require_known`` before its own: one row at least."""
+    text = f"""
+        SELECT l.lost, l.last_good_position, q.* FROM lost_history(%(after)s::bigint, %(mark)s::text) l
+        LEFT JOIN ({found.text}) q ON true ORDER BY q.notification_id
+    """
+    return SqlStatement(text, found.params | {"after": after.position, "mark": after.mark}, found.question)
+
+
+def known(after: Place) -> SqlStatement:
+    """One row for ``require_known``."""
+    text = "SELECT l.lost, l.last_good_position FROM lost_history(%(after)s::bigint, %(mark)s::text) l"
+    return SqlStatement(text, {"after": after.position, "mark": after.mark}, questions.FEED)
+
+
+def require_known(rows: Sequence[tuple[Any, ...]], after: Place) -> list[tuple[Any, ...]]:
+    """The rows of a page that was ``checked``, as without. Raises ``LostHistory`` if the place is none of this log's."""
+    lost, good = rows[0][:2]
+    if not lost:
+        return [row[2:] for row in rows if row[2:3] != (None,)]
+    if good is None:
+        remedy = "Read again after a position from before the restore, or from the beginning (after=0)."
+    else:
+        remedy = f"Drop what you have read after position {good}, and go on with after={good}."
+    raise LostHistory(
+        f"The log has no such event at position {after.position}: the database was restored from a backup. {remedy}", good
+    )
 
 
 def page(org_id: UUID, after: int, limit: int, *, admin: bool, import_id: UUID | None = None, size: int = MAX_SIZE) -> SqlStatement:
@@ -57,8 +111,13 @@ def of_opportunity(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlState
 
 
 def last(org_id: UUID) -> SqlStatement:
-    """The position of the org's last event."""
-    text = "SELECT coalesce(max(notification_id), 0) FROM opportunities_events WHERE org_id = %(org_id)s"
+    """Position and mark of the org's last event, 0 and an empty one if there is none."""
+    text = """
+        SELECT coalesce(max(e.notification_id), 0), coalesce(min(event_mark(e.state)), '') FROM (
+            SELECT notification_id, state FROM opportunities_events
+            WHERE org_id = %(org_id)s ORDER BY notification_id DESC LIMIT 1
+        ) e
+    """
     return SqlStatement(text, {"org_id": org_id}, questions.FEED)
 
 

@@ -23,8 +23,9 @@ Kind = Literal["account", "user", "exchange_rate", "organization"]
 """Whose changes may make a figure wrong: of accounts their names, of the others every event."""
 
 POSITION = "(SELECT coalesce(max(e.notification_id), 0) FROM opportunities_events e WHERE e.org_id = %(org_id)s)"
-BUILT = "(SELECT string_agg(m.built_at::text, ' ' ORDER BY m.name) FROM read_models m)"
-"""SQL for the position of the org's last event, and for which build of the read models the tables are."""
+BUILT = """(SELECT string_agg(m.built_at::text, ' ' ORDER BY m.name) || (SELECT max(p.first_position) FROM log_epochs p)
+    FROM read_models m)"""
+"""SQL for the position of the org's last event, and for which build of the read models, and epoch of the log, the tables are."""
 
 
 class Figure(NamedTuple):

@@ -13,10 +13,11 @@ from app.cli.database_errors import FULL, from_database_error
 from app.process.failures import Failure, Unavailable
 from app.settings import SettingsError
 from consumers.kafka_settings import BadTopic, NoChecksum, is_kafkas, reason
+from consumers.lost_history import LogWentBack
 from domain.errors import DomainError, Invalid
 from projections.shadow_schema import RebuildError
 
-FAILED, MISUSED = 1, 2
+FAILED, MISUSED, WENT_BACK = 1, 2, 3
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
@@ -28,6 +29,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "; ".join(f"{name}: {' '.join(messages)}" for name, messages in error.errors.items()), FAILED
         case DomainError():
             return error.detail, FAILED
+        case LogWentBack():
+            return str(error), WENT_BACK
         case Failure() | RebuildError() | NoChecksum() | BadTopic():
             return str(error), FAILED
         case Unavailable():

@@ -1,7 +1,7 @@
 """The command line: one verb per thing an operator does, each a call of one function.
 
-Failures end in one line on stderr that says what to do, without a traceback: exit code 2 for a wrong call or setting, 1 for the
-rest. Nothing of the product is imported before a verb runs, so that help and usage errors come at once.
+Failures end in one line on stderr that says what to do, without a traceback: exit code 2 for a wrong call or setting, 3 where the
+log went back, 1 for the rest. Nothing of the product is imported before a verb runs, so that help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ SUMMARIES = {
     "migrate": "Bring the database's schema up to date.",
     "org": "Create orgs.",
     "token": "Create and revoke API tokens.",
+    "restored": "After a restore of the database, begin a new epoch of the log.",
     "rebuild": "Rebuild read models from the log under live traffic.",
     "verify": "Compare the live read models with freshly built ones.",
     "audit": "Print the history of a record or of an org.",

@@ -13,7 +13,7 @@ from app.cli.explanations import describe
 from app.cli.options import bootstrap_servers, database_url, load_settings
 from app.process.failures import Failure
 from app.settings import Settings
-from consumers import checkpoints, database, kafka, loop
+from consumers import checkpoints, database, kafka, loop, stops
 from consumers.relay import HEARTBEAT_SECONDS, Relay
 from projections import clock
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("relay")
 
 def run(config: Settings) -> None:
     """Relay until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
-    start."""
+    start, ``LogWentBack``."""
     logs.configure(config.log_level, config.log_format)
     kafka.quiet(config.log_level)
     kafka.require_checksum()
@@ -46,9 +46,12 @@ def check(config: Settings) -> str:
         connection.cursor() as cursor,
     ):
         lag = checkpoints.lag(cursor, checkpoints.RELAY)
+        stopped = stops.reason(cursor, checkpoints.RELAY)
         off = clock.asked(cursor).warning()
     if lag is None:
         raise Failure("No relay has ever run here: start `opportunities relay`.")
+    if stopped:
+        raise Failure(f"The relay has stopped. {stopped}")
     if lag.unseen > UNSEEN_SECONDS:
         raise Failure(f"No relay has run for {lag.unseen:.0f} s: see the log of `opportunities relay`.")
     return " ".join(filter(None, [f"A relay is running, {lag.events} events behind.", off]))

@@ -19,6 +19,7 @@ from app.cli.explanations import describe
 from app.settings import Settings
 from app.writing.committer import Committer
 from consumers import kafka, loop
+from consumers.loop import Fatal
 from consumers.webhooks.fan_out import FanOut
 from consumers.webhooks.sender import Sender
 from consumers.webhooks.transport import Transport
@@ -31,7 +32,7 @@ Part = Literal["consumer", "sender"]
 
 def run(config: Settings, only: Part | None = None) -> None:
     """Work until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``NoChecksum``, ``psycopg.Error`` if it cannot
-    start."""
+    start, ``LogWentBack``."""
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()
@@ -69,9 +70,18 @@ async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None)
         clock=time,
     )
     thread: threading.Thread | None = None
+    ended: list[Fatal] = []
+
+    def consume(fan_out: FanOut) -> None:
+        try:
+            _consume(fan_out, stop)
+        except Fatal as error:
+            ended.append(error)
+            stop.set()
+
     if fan_out is not None:
         fan_out.wake = sender.wake
-        thread = threading.Thread(target=_consume, args=(fan_out, stop), name="consumer")
+        thread = threading.Thread(target=consume, args=(fan_out,), name="consumer")
         thread.start()
     try:
         await sender.run(stop, config.shutdown_timeout_s)
@@ -81,3 +91,5 @@ async def _send(config: Settings, stop: threading.Event, fan_out: FanOut | None)
         committer.close()
         if thread is not None:
             await asyncio.to_thread(thread.join)
+    if ended:
+        raise ended[0]

@@ -12,7 +12,7 @@ from app.cli.relay import UNSEEN_SECONDS
 from app.cli.webhook_process import Part, run
 from app.process.failures import Failure
 from app.settings import Settings
-from consumers import database
+from consumers import database, stops
 from consumers.webhooks import deliveries
 from projections import clock
 
@@ -24,7 +24,10 @@ def check(config: Settings, only: Part | None = None) -> str:
         connection.cursor() as cursor,
     ):
         gauges = {(name, label): value for name, label, value in cursor.execute(deliveries.GAUGES).fetchall()}
+        stopped = stops.reason(cursor, "webhooks/%")
         off = clock.asked(cursor).warning()
+    if stopped and only != "sender":
+        raise Failure(f"The consumer of webhooks has stopped. {stopped}")
     for part in [only] if only else get_args(Part):
         unseen = gauges.get(("unseen_seconds", part))
         if unseen is None or unseen > UNSEEN_SECONDS:

@@ -68,6 +68,7 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.LostHistory: 410,
     errors.VersionMismatch: 412,
     errors.KeyReused: 422,
 }

@@ -73,12 +73,13 @@ class LiveFeed:
 
     def _org(self, org_id: UUID) -> OrgFeed:
         org = self._orgs.get(org_id)
-        if org is None:
+        if org is None or org.task.done():  # it has ended, and is about to be forgotten
             org = self._orgs[org_id] = OrgFeed(org_id, self._reads, self._arrivals, self._lanes, self._draining)
             org.task.add_done_callback(partial(self._ended, org))
         return org
 
     def _ended(self, org: OrgFeed, _: asyncio.Task[None]) -> None:
-        del self._orgs[org.org_id]
+        if self._orgs.get(org.org_id) is org:
+            del self._orgs[org.org_id]
         if org.most >= MANY:
             asyncio.get_running_loop().run_in_executor(None, memory.return_memory)

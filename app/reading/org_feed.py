@@ -20,8 +20,10 @@ from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
 from app.reading.subscription import MAX_BUFFER, Piece, Subscription
 from domain import catalog
+from domain.errors import LostHistory
 from projections import feed
 from projections.directory import queries as directory_queries
+from projections.feed import Place
 from projections.history import HistoryEntry
 
 HEARTBEAT_SECONDS = 15.0
@@ -55,6 +57,7 @@ class RenderedEvent(NamedTuple):
     position: int
     text: bytes
     for_admins: bool
+    mark: str
 
 
 class Lanes(NamedTuple):
@@ -65,7 +68,7 @@ class Lanes(NamedTuple):
 
 
 class OrgFeed:
-    """``_recent`` has the events after ``_since`` up to ``_head``, the last one read."""
+    """``_recent`` has the events after ``_since`` up to ``_head``, the last one read, whose mark is ``_mark``."""
 
     def __init__(self, org_id: UUID, reads: ReadPool, arrivals: Notifications, lanes: Lanes, draining: asyncio.Event) -> None:
         self.subscribers: set[Subscription] = set()
@@ -79,6 +82,7 @@ class OrgFeed:
         self._recent: deque[RenderedEvent] = deque()
         self._size = 0
         self._since = self._head = self._epoch = 0
+        self._mark = ""
         self._cards: dict[UUID, dict[str, Any]] = {}
         self._pages: OrderedDict[int, list[RenderedEvent]] = OrderedDict()
         self._begun = asyncio.Event()
@@ -116,6 +120,8 @@ class OrgFeed:
                     await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * len(self.subscribers)))
                     if not more:
                         await _within(LOOK_SECONDS if self._begun.is_set() else RETRY_SECONDS, arrived)
+        except LostHistory:  # clients reconnect, and are told
+            log.warning("feed.lost_history", org_id=str(self.org_id), position=self._head)
         except Exception as error:  # clients reconnect, to a new reader
             log.error("feed.failed", org_id=str(self.org_id), exc_info=error)
         finally:
@@ -129,7 +135,7 @@ class OrgFeed:
             async with self._lanes.reading:
                 if not self._begun.is_set():
                     await self._begin()
-                rendered = await self._read(self._head, READ, READ_SIZE)
+                rendered = await self._read(Place(self._head, self._mark), READ, READ_SIZE)
         except Unavailable:
             return False
         if rendered:
@@ -139,20 +145,27 @@ class OrgFeed:
 
     async def _begin(self) -> None:
         self._epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.last(self.org_id))
-        self._since = self._head = rows[0][0]
+        self._head, self._mark = rows[0]
+        self._since = self._head
         self._begun.set()
 
-    async def _read(self, after: int, limit: int, size: int) -> list[RenderedEvent]:
-        """The next events after a position. Afterwards every subscriber has the role it had when they were read, or a later one."""
-        epoch, rows = await self._reads.rows_of_org(self.org_id, *feed.page(self.org_id, after, limit, admin=True, size=size))
+    async def _read(self, after: Place, limit: int, size: int) -> list[RenderedEvent]:
+        """The next events after a place. Afterwards every subscriber has the role it had when they were read, or a later one.
+
+        Raises ``LostHistory``.
+        """
+        page = feed.checked(feed.page(self.org_id, after.position, limit, admin=True, size=size), after)
+        epoch, found = await self._reads.rows_of_org(self.org_id, *page)
+        rows = feed.require_known(found, after)
         if epoch > self._epoch:  # a result that overtook this one may have a later epoch
             self._forget()
             await self._identify(epoch)
             self._epoch = max(self._epoch, epoch)
         rendered: list[RenderedEvent] = []
         for start in range(0, len(rows), SLICE):
-            changes = feed.changes([row[1:] for row in rows[start : start + SLICE]])
-            rendered += map(_rendered, feed.entries(changes, await self._actors(feed.actors(changes))))
+            part = [row[1:] for row in rows[start : start + SLICE]]
+            changes = feed.changes(part)
+            rendered += map(_rendered, feed.entries(changes, await self._actors(feed.actors(changes))), map(feed.place, part))
             await asyncio.sleep(0)
         return rendered
 
@@ -189,7 +202,7 @@ class OrgFeed:
     def _keep(self, rendered: Sequence[RenderedEvent]) -> None:
         self._recent.extend(rendered)
         self._size += sum(len(one.text) for one in rendered)
-        self._head = rendered[-1].position
+        self._head, self._mark = rendered[-1].position, rendered[-1].mark
         while self._size > RECENT:
             dropped = self._recent.popleft()
             self._size -= len(dropped.text)
@@ -237,6 +250,9 @@ class OrgFeed:
                 await self._identify(self._epoch)
                 return True
             rendered = await self._page(after)
+        except LostHistory:
+            subscriber.end()
+            return True
         except Unavailable:
             return False
         if not subscriber.ended and subscriber.position == after:
@@ -250,7 +266,7 @@ class OrgFeed:
             rendered = self._pages.get(after)
             if rendered is None:
                 epoch = self._epoch
-                rendered = await self._read(after, PAGE, PAGE_SIZE)
+                rendered = await self._read(Place(after), PAGE, PAGE_SIZE)
                 if rendered and epoch == self._epoch:
                     self._pages[after] = rendered
                 while len(self._pages) > PAGES:
@@ -258,26 +274,27 @@ class OrgFeed:
             return rendered
 
 
-def _rendered(entry: HistoryEntry) -> RenderedEvent:
-    text = b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.type.encode(), msgspec.json.encode(entry))
-    return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in catalog.FOR_ADMINS)
+def _rendered(entry: HistoryEntry, place: Place) -> RenderedEvent:
+    text = b"id: %b\nevent: %b\ndata: %b\n\n" % (str(place).encode(), entry.type.encode(), msgspec.json.encode(entry))
+    return RenderedEvent(entry.position, text, entry.type.partition(".")[0] in catalog.FOR_ADMINS, place.mark)
 
 
 def _pieces(rendered: Iterable[RenderedEvent], *, admin: bool) -> Iterator[Piece]:
     """What a role may see, in pieces."""
     texts: list[bytes] = []
     first = position = size = 0
+    mark = ""
     for one in rendered:
-        position = one.position
+        position, mark = one.position, ""
         if admin or not one.for_admins:
-            first = first or position
+            first, mark = first or position, one.mark
             texts.append(one.text)
             size += len(one.text)
         if size >= PIECE:
-            yield Piece(first, position, b"".join(texts))
+            yield Piece(first, position, b"".join(texts), mark)
             texts, first, size = [], 0, 0
     if texts:
-        yield Piece(first, position, b"".join(texts))
+        yield Piece(first, position, b"".join(texts), mark)
 
 
 async def _within(seconds: float, event: asyncio.Event) -> None:

@@ -21,13 +21,16 @@ class Piece(NamedTuple):
     first: int
     position: int
     text: bytes
+    mark: str = ""
+    """Of the event at ``position``, if that is in it."""
 
 
 class Subscription:
     """Belongs to the task that creates it. ``position`` is the last one put into the buffer, ``sent`` the last one taken out.
 
     ``size`` is the number of bytes in the buffer. A ``live`` subscription gets new events as they come; before that it reads the
-    past. ``busy_since`` is when something was sent to the client that it has not taken yet.
+    past. ``mark`` is that of the event at ``sent``, if known. ``busy_since`` is when something was sent to the client that it has
+    not taken yet.
     """
 
     __slots__ = (
@@ -41,6 +44,7 @@ class Subscription:
         "given_at",
         "identity",
         "live",
+        "mark",
         "position",
         "sent",
         "size",
@@ -55,6 +59,7 @@ class Subscription:
         self.size = 0
         self.identity = identity
         self.position = self.sent = after
+        self.mark = ""
         self.live = self.behind = self.stalled = self.ended = False
         self.busy_since: float | None = None
         self.given_at = self._loop.time()
@@ -87,7 +92,8 @@ class Subscription:
             piece = self._pieces.popleft()
             texts.append(piece.text)
             size += len(piece.text)
-            self.sent = max(self.sent, piece.position)
+            if piece.position > self.sent:
+                self.sent, self.mark = piece.position, piece.mark
         self.size -= size
         return texts[0] if len(texts) == 1 else b"".join(texts)
 

@@ -11,6 +11,7 @@ from app.reading.live_feed import LiveFeed
 from app.reading.org_feed import OrgFeed
 from app.reading.read_pool import Identity
 from app.reading.subscription import Subscription
+from projections.feed import Place
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -19,7 +20,7 @@ HEADERS = [
 ]
 RETRY = b"retry: 1000\n\n"
 """Milliseconds that clients wait before they reconnect."""
-BEHIND = b": you fell behind: go on after %d\nid: %d\n\n"
+BEHIND = b": you fell behind: go on after %d\nid: %b\n\n"
 """The end of a stream whose client is too slow; ``Last-Event-ID`` tells where to resume."""
 
 
@@ -58,7 +59,8 @@ async def _follow(org: OrgFeed, subscription: Subscription, send: Send) -> None:
         subscription.busy_since = None
     if subscription.behind:
         subscription.busy_since = now()
-        await _write(send, BEHIND % (subscription.sent, subscription.sent))
+        resume = Place(subscription.sent, subscription.mark)
+        await _write(send, BEHIND % (resume.position, str(resume).encode()))
 
 
 async def _write(send: Send, text: bytes) -> None:

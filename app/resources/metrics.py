@@ -20,7 +20,7 @@ from app.http.operations import describe
 from app.http.problems import CHALLENGE, Refused
 from app.http.request_context import Http
 from app.reading.read_pool import ReadPool
-from app.resources import relay_metrics, schema_metrics, webhook_metrics
+from app.resources import log_metrics, relay_metrics, schema_metrics, webhook_metrics
 
 FORWARDED = (
     b"forwarded", b"x-forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"x-original-", b"true-client-ip",
@@ -53,7 +53,7 @@ async def get_metrics(request: Http) -> ASGIResponse:
 
 async def _read(reads: ReadPool) -> bytes:
     """What the database says, one question at a time: the others are for requests."""
-    return await relay_metrics.exposition(reads) + await webhook_metrics.exposition(reads)
+    return b"".join([await part.exposition(reads) for part in (relay_metrics, webhook_metrics, log_metrics)])
 
 
 def _admit(request: Http) -> None:

@@ -35,6 +35,10 @@ Every change of every org, published after it was committed: at least once, and 
 The key is the id of the opportunity for events about it and its activities, else the id of the record. The value is JSON,
 the headers are those of CloudEvents 1.0 in binary mode. A message that is sent twice is the same both times: ignore an
 `id` that you have seen, or a `position` that is not after the last one of its key. Ignore fields and types that you do not know.
+
+After the database was restored from a backup, `log.restored` comes on every partition, before the first message of the new
+epoch, with the same `id` on each. What you have after `last_good_position` and with another `ce_epoch` is lost: drop it, and
+forget its positions, for some of what follows may have the same ones. No `id` of a lost message comes again.
 """
 
 
@@ -71,6 +75,7 @@ HEADERS: dict[str, str] = {
     "ce_subject": "The record, `<kind>/<id>`.",
     "ce_time": "When it occurred.",
     "ce_sequence": "The event's position in the log.",
+    "ce_epoch": "The log's epoch that the event is of: a new one begins when the database was restored from a backup.",
 }
 
 

@@ -39,6 +39,7 @@ ERRORS = {
     403: ("forbidden", "The role of the token's user does not allow this."),
     404: ("not_found", "There is no such record in the token's org."),
     409: ("in_use", "Refused by the org's policy or by the record's state; `code` says which rule."),
+    410: ("lost_history", "What was read up to there is not in the log any more: the database was restored from a backup."),
     412: ("version_mismatch", "`If-Match` names another version than the record's."),
     413: ("too_large", "The body is larger than the server accepts."),
     415: ("unsupported_media_type", "The body is not `application/json`."),

@@ -2,12 +2,15 @@
 
 A batch of records is one transaction, and the offset is committed after it; so after a crash some records come again and change
 nothing. A record that cannot be processed becomes a dead letter, and the partition moves on. Nothing here waits for a receiver.
+
+The offset is also kept with the deliveries: where the group's is beyond it, the database went back, and reads again what it lacks.
+Records of a history that the log has left behind are passed over; those that only a lost history explains end the process.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -19,19 +22,21 @@ import psycopg
 import structlog
 from psycopg import Connection, Cursor
 
-from consumers import checkpoints, database, kafka, topic
-from consumers.kafka import Admin, Consumer, Fetched, Kafka, KafkaError, TopicPartition, errors
+from consumers import database, kafka, lost_history, stops, topic
+from consumers.kafka import Admin, Consumer, Fetched, Kafka, KafkaError, errors
 from consumers.kafka_settings import reason
+from consumers.lost_history import LogWentBack
 from consumers.publisher import TopicLost
 from consumers.topic import Topic
-from consumers.webhooks import deal_event, deliveries
+from consumers.webhooks import deal_event, deliveries, progress
+from consumers.webhooks.progress import CHECKPOINT, Progress
 from domain import event_store
+from domain.epoch import Epochs
 from projections import clock
 
 log = structlog.get_logger("webhooks")
 
 GROUP = "webhooks"
-CHECKPOINT = "webhooks"
 MAX_RECORDS = 500
 POLL_MS = 500
 QUIET_POLL_MS = 50
@@ -88,7 +93,8 @@ class FanOut:
         self._topic: Topic | None = None
         self._consumer: Consumer | None = None
         self._untaken: list[Fetched] = []
-        self._positions: dict[int, int] = {}
+        self._epochs: Epochs | None = None
+        self._progress: Progress | None = None
         self._assigned: list[int] = []
         self._moved_at = self._seen_at = self._checked_at = self._answered_at = self._active_at = 0.0
         self._listening = False
@@ -103,6 +109,12 @@ class FanOut:
             raise
         except (KafkaError, TopicLost, Unread):
             self._leave()
+            raise
+        except LogWentBack as error:
+            if self._connection is not None:
+                with suppress(psycopg.Error), self._connection.cursor() as cursor:
+                    stops.note(cursor, f"{CHECKPOINT}/{error.partition}", str(error))
+            self.close()
             raise
 
     def wait(self, seconds: float) -> None:
@@ -124,13 +136,18 @@ class FanOut:
             self._connection = database.connect(self._url, "webhooks", statement_timeout_ms=self._timeout)
             self._connection.execute(deliveries.TELLS_LATER)
         consumer = self._consumer or self._join(self._connection)
+        assert self._topic is not None
+        if self._progress is None or self._epochs is None:
+            with self._connection.cursor() as cursor:
+                self._epochs = event_store.epochs(cursor)
+            self._progress = Progress(self._topic, restored=not self._epochs.current.is_first)
         self._check(self._connection)
         quiet = self._quiet(consumer)
         self._listen(self._connection, quiet)
         if not self._untaken:
             polled = consumer.poll(timeout_ms=QUIET_POLL_MS if quiet else POLL_MS, max_records=MAX_RECORDS)
             self._untaken = [record for records in polled.values() for record in records]
-            self._log_moves(consumer)
+        self._follow_moves(self._connection, consumer)
         if self._untaken:
             quiet, self._active_at = False, time.monotonic()
             queued = self._take(self._connection, consumer, self._untaken)
@@ -144,15 +161,20 @@ class FanOut:
                 log.info("consumer.moved", reason=reason(error))
         elif time.monotonic() - self._seen_at > HEARTBEAT_SECONDS:
             with self._connection.cursor() as cursor:
-                self._save(cursor, _lags(consumer))
+                self._save(cursor, consumer)
         return not quiet
 
-    def _log_moves(self, consumer: Consumer) -> None:
+    def _follow_moves(self, connection: Connection[Any], consumer: Consumer) -> None:
+        assert self._progress is not None
         assigned = sorted(partition.partition for partition in consumer.assignment())
         if assigned != self._assigned:
             log.info("consumer.assigned", partitions=assigned)
             self._assigned = assigned
             self._moved_at = time.monotonic()
+        with connection.cursor() as cursor:
+            set_back = self._progress.follow(cursor, consumer)
+        if set_back:
+            self._untaken = [record for record in self._untaken if record.partition not in set_back]
 
     def _quiet(self, consumer: Consumer) -> bool:
         """Whether to poll rarely; never before the group has assigned partitions."""
@@ -170,8 +192,7 @@ class FanOut:
         self._topic = found = topic.ensure(self._admin, self._config, self._config.topic)
         self._consumer = consumer = kafka.consumer(self._config, group(found))
         consumer.subscribe([found.name])
-        still = [f"{CHECKPOINT}/{partition}" for partition in range(found.partitions)]
-        connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (still,))
+        connection.execute("DELETE FROM checkpoints WHERE name LIKE 'webhooks/%%' AND name <> ALL(%s)", (progress.names(found),))
         self._moved_at = self._checked_at = self._answered_at = time.monotonic()
         log.info("consumer.started", topic=found.name, group=group(found))
         return consumer
@@ -217,20 +238,21 @@ class FanOut:
             with suppress(KafkaError):
                 self._admin.close()
         self._consumer, self._admin, self._topic, self._untaken, self._assigned = None, None, None, [], []
+        self._progress = None
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             with suppress(psycopg.Error):
                 self._connection.close()
         self._connection, self._listening = None, False
+        self._progress, self._epochs = None, None  # the next one may lead to a database that went back
 
     def _take(self, connection: Connection[Any], consumer: Consumer, records: list[Fetched]) -> int:
         """Queue the deliveries of records; returns how many."""
-        lags = _lags(consumer)
         try:
             with connection.transaction(), connection.cursor() as cursor:
                 queued = self._fan_out(cursor, records)
-                self._save(cursor, lags)
+                self._save(cursor, consumer, records)
                 return queued
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             if len(records) == 1:
@@ -240,37 +262,39 @@ class FanOut:
         return sum(self._take(connection, consumer, [record]) for record in records)
 
     def _fan_out(self, cursor: Cursor[Any], records: list[Fetched]) -> int:
+        assert self._progress is not None
         oldest = self._now(cursor) - self._oldest
         events = []
-        for record in records:
+        for record in self._of_this_log(cursor, records):
             try:
                 event = deal_event.parse(record.value)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 _dead_letter(cursor, record, error)
                 continue
             if event is not None:
-                self._positions[record.partition] = event.message.position
+                self._progress.reached(record.partition, event.message.position)
                 if event.message.recorded_at >= oldest:
                     events.append(event)
         return deliveries.queue(cursor, deal_event.rows(cursor, events))
 
-    def _save(self, cursor: Cursor[Any], lags: Mapping[int, int]) -> None:
-        """Save positions, and how many records of each partition are still to come."""
-        for partition in lags.keys() - self._positions.keys():
-            self._positions[partition] = checkpoints.load(cursor, f"{CHECKPOINT}/{partition}")[0]
-        states = {f"{CHECKPOINT}/{partition}": (self._positions[partition], {"lag": lag}) for partition, lag in lags.items()}
-        checkpoints.save_all(cursor, states)
+    def _of_this_log(self, cursor: Cursor[Any], records: list[Fetched]) -> list[Fetched]:
+        """Without those of histories that the log has left behind. Raises ``LogWentBack``."""
+        seen = [(record, lost_history.seen(record)) for record in records]
+        assert self._epochs is not None
+        if any(one and lost_history.out_of_epoch(self._epochs, one) for _, one in seen):
+            self._epochs = event_store.epochs(cursor)
+        epochs = self._epochs
+        kept = [record for record, one in seen if one is None or lost_history.out_of_epoch(epochs, one) != "lost"]
+        # In a partition positions only grow, so that its last record answers for those before.
+        lost_history.require_ours(cursor, epochs, kept)
+        if len(kept) < len(records):
+            log.warning("records.lost", records=len(records) - len(kept))
+        return kept
+
+    def _save(self, cursor: Cursor[Any], consumer: Consumer, processed: Sequence[Fetched] = ()) -> None:
+        assert self._progress is not None
+        self._progress.save(cursor, consumer, processed)
         self._seen_at = time.monotonic()
-
-
-def _lags(consumer: Consumer) -> dict[int, int]:
-    """Records still to be polled, by partition, without partitions that were never polled: their end is unknown."""
-
-    def lag(partition: TopicPartition) -> int | None:
-        highwater = consumer.highwater(partition)
-        return None if highwater is None else max(0, highwater - consumer.position(partition))
-
-    return {partition.partition: found for partition in consumer.assignment() if (found := lag(partition)) is not None}
 
 
 def _dead_letter(cursor: Cursor[Any], record: Fetched, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""Finds users and tokens across all orgs, for the operator at the command line."""
+"""Finds orgs, users and tokens across all orgs, for the operator at the command line."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def token(cursor: SqlCursor, *, hashed: str | None = None, token_id: UUID | None
         {"hash": hashed, "id": token_id},
     )
     return cursor.fetchone()
+
+
+def organizations(cursor: SqlCursor) -> list[UUID]:
+    cursor.execute("SELECT id FROM directory WHERE kind = 'organization' AND valid_to = 'infinity' ORDER BY created_at, id")
+    return [id_ for (id_,) in cursor.fetchall()]

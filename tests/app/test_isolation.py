@@ -442,8 +442,12 @@ FINDING = {
     "count_directory_with_terms": "SELECT count_directory_with_terms('contact', %(groups)s::jsonb)",
 }
 """Functions that look with the owner's rights in the org of the connection."""
-ELSEWHERE = {"identity_of", "lag_of", "webhook_gauges", "webhook_deliveries_added", "webhook_deliveries_changed"}
-"""Those that look across orgs: for the holder of a token, for numbers of all orgs together, and for the queues of senders."""
+ELSEWHERE = {
+    "identity_of", "lag_of", "log_gauges", "lost_history",
+    "webhook_gauges", "webhook_deliveries_added", "webhook_deliveries_changed",
+}  # fmt: skip
+"""Those that look across orgs: for the holder of a token, for numbers of all orgs together, for the end of the log, and for the
+queues of senders."""
 
 
 def test_no_function_finds_a_record_of_another_org(world: World) -> None:
@@ -517,7 +521,7 @@ def test_every_table_with_an_org_has_its_rows_guarded(world: World) -> None:
             """
         ).fetchall()
     assert unguarded == []
-    assert sorted(plain) == [("forecast_fold",), ("read_models",)]
+    assert sorted(plain) == [("forecast_fold",), ("log_epochs",), ("read_models",)]
 
 
 def now_of(world: World) -> str:

@@ -14,22 +14,30 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from consumers import message
 from consumers.message import Record
 from domain import activity, catalog, opportunity, token, user
+from domain.epoch import Epoch
 from domain.event import Event, Recorded
 from domain.fold import change as changed
-from tests.support.domain import NOW, STREAM, created, fold, recorded, uuid, won
+from tests.support.domain import EPOCH, NOW, STREAM, created, fold, recorded, uuid, won
 
 DEAL = b'{"id":"x","name":"Annual 2026"}'
 
 
 def told(event: Event, *past: Event, shown: bytes = DEAL, actor: bytes | None = None) -> Record:
     change = changed(fold(past), recorded(event, len(past) + 1))
-    return message.record(change, shown, actor)
+    return message.record(change, shown, actor, EPOCH)
 
 
 def test_the_id_of_an_event_follows_from_its_stream_and_version_alone() -> None:
     ids = {message.event_id(recorded(created(), version, stream=stream)) for version in (1, 2) for stream in (uuid(1), uuid(2))}
     assert len(ids) == 4
     assert message.event_id(recorded(created())) == "evt_ad5855e8161353cc8aa9c2df7119ae33"
+
+
+def test_of_another_epoch_the_same_version_has_another_id() -> None:
+    """A receiver that ignores ids it has seen must not ignore what took the place of a lost event."""
+    epochs = [EPOCH, *(Epoch(uuid(1001 + n), 1_000_001 * n, 8, 8) for n in (1, 2))]
+    assert message.event_id(recorded(created()), EPOCH) == message.event_id(recorded(created()))
+    assert len({message.event_id(recorded(created()), epoch) for epoch in epochs}) == 3
 
 
 def test_secrets_and_people_are_not_published() -> None:
@@ -76,7 +84,7 @@ def test_the_key_of_an_activity_is_its_opportunity() -> None:
 def test_the_headers_are_cloudevents(second: int) -> None:
     """By the judgement of the project's own package."""
     happened = Recorded(STREAM, 1, created(), recorded(created(), at=datetime(2026, 3, 1, 10, 0, second, tzinfo=UTC)).meta, 42)
-    record = message.record(changed(None, happened), DEAL, None)
+    record = message.record(changed(None, happened), DEAL, None, EPOCH)
     assert record.position == 42
     assert [name for name, _ in record.headers] == [name.lower() for name, _ in record.headers]
     headers: dict[str, bytes] = dict(record.headers)
@@ -88,6 +96,7 @@ def test_the_headers_are_cloudevents(second: int) -> None:
     assert event.get_time() == happened.meta.occurred_at
     assert event.get_datacontenttype() == "application/json"
     assert event.get_extension("sequence") == "42"
+    assert event.get_extension("epoch") == str(EPOCH.id)
     assert event.get_data()["id"] == event.get_id()
     assert all(isinstance(value, bytes) for value in headers.values())
 

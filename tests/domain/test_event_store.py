@@ -20,7 +20,9 @@ from uuid_utils.compat import uuid7
 from app.writing.committer import Committer
 from domain import activity, catalog, contact, custom_field, event_store, exchange_rate, fold, opportunity, webhook_endpoint
 from domain.event import Meta, Recorded, State
+from domain.log import Restore, stream_id
 from tests.support.commands import Company, log, state
+from tests.support.domain import EPOCH
 
 
 class Opportunities(Application[UUID]):
@@ -70,6 +72,7 @@ def project(state: State | None, events: Iterable[Any]) -> State | None:
 
 
 def test_the_stock_repository_reads_every_stream(database_url: str, company: Company, stock: Opportunities) -> None:
+    company.as_operator(Restore(epoch=EPOCH), stream_id(company.id))
     streams = {recorded.stream_id for recorded in log(database_url)}
     kinds = set()
     for id_ in streams:

@@ -18,6 +18,7 @@ DIGESTS = {
     "0012_terms": "55e1d04f92946267",
     "0013_forecast_views": "7fd8c3c1ef0c3712",
     "0014_imports": "8329315c6058ef3f",
+    "0015_log_epochs": "31be4ec089a337c5",
     "0016_import_spans": "303b54479b965012",
 }
 """By migration, the first half of its file's SHA-256. Add a line for a new file; write a new file instead of changing one."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from domain import catalog, custom_field, opportunity, organization, pipeline
+from domain.epoch import Epoch
 from domain.errors import DomainError, Errors, Invalid
 from domain.event import Command, Event, Meta, Recorded, State
 from domain.facts import Facts
@@ -33,6 +34,7 @@ ACCOUNT, OTHER_ACCOUNT = uuid(101), uuid(102)
 ADMIN, MANAGER, REP, OTHER_REP, READER = uuid(201), uuid(202), uuid(203), uuid(204), uuid(205)
 JANE, OMAR = uuid(301), uuid(302)
 UNKNOWN = uuid(999)
+EPOCH = Epoch(uuid(1001), 1, 0, 0)
 
 FACTS = Facts(
     accounts=frozenset({ACCOUNT, OTHER_ACCOUNT}),

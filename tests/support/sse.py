@@ -14,8 +14,10 @@ SECONDS = 30
 
 class Told(NamedTuple):
     id: int
+    """The position in the cursor."""
     event: str
     data: dict[str, Any]
+    cursor: str
 
 
 class Events:
@@ -53,7 +55,7 @@ class Events:
     def told(self) -> Iterator[Told]:
         for block in self.blocks():
             if "data" in block:
-                yield Told(int(block["id"]), block["event"], json.loads(block["data"]))
+                yield Told(int(block["id"].partition("-")[0]), block["event"], json.loads(block["data"]), block["id"])
 
     def take(self, number: int) -> list[Told]:
         return list(islice(self.told(), number))

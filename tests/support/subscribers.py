@@ -24,8 +24,8 @@ from msgspec import Struct
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
-_ID = re.compile(rb"^id: (\d+)\nevent", re.MULTILINE)
-_RECORDED = re.compile(rb'^id: (\d+)\n.*\n.*"recorded_at":"([^"]+)"', re.MULTILINE)
+_ID = re.compile(rb"^id: (\d+)-[0-9a-f]{8}\nevent", re.MULTILINE)
+_RECORDED = re.compile(rb'^id: (\d+)-[0-9a-f]{8}\n.*\n.*"recorded_at":"([^"]+)"', re.MULTILINE)
 
 
 class Got(Struct):

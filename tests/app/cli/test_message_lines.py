@@ -11,13 +11,13 @@ from app.cli import message_lines
 from consumers import message
 from domain.event import Event
 from domain.fold import change
-from tests.support.domain import created, fold, recorded, won
+from tests.support.domain import EPOCH, created, fold, recorded, won
 
 ADA = b'{"id":"00000000-0000-0000-0000-0000000000c9","email":"ada@acme.example","name":"Ada"}'
 
 
 def record(event: Event, *past: Event, actor: bytes | None = None) -> Any:
-    told = message.record(change(fold(past), recorded(event, len(past) + 1)), b'{"id":"x","name":"Annual 2026"}', actor)
+    told = message.record(change(fold(past), recorded(event, len(past) + 1)), b'{"id":"x","name":"Annual 2026"}', actor, EPOCH)
     return SimpleNamespace(value=told.value)
 
 

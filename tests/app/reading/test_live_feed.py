@@ -147,8 +147,8 @@ def test_a_client_that_takes_nothing_is_told_where_to_go_on(
             await asyncio.wait_for(asked, 10)
 
         process.wait(scenario())
-    ids = re.findall(rb"^id: (\d+)\n", stuck.text, re.MULTILINE)
-    assert stuck.text.endswith(b": you fell behind: go on after %b\nid: %b\n\n" % (ids[-2], ids[-1]))
+    ids = re.findall(rb"^id: (\d+-[0-9a-f]{8})\n", stuck.text, re.MULTILINE)
+    assert stuck.text.endswith(b": you fell behind: go on after %b\nid: %b\n\n" % (ids[-2].partition(b"-")[0], ids[-1]))
     assert ids[-2] == ids[-1]
     assert stuck.complete, "the stream ends in order"
 
@@ -254,6 +254,7 @@ def test_subscribers_far_behind_keep_no_live_one_waiting(shared_database_url: st
 def test_a_stream_ends_when_its_token_expires(org: Org) -> None:
     expires_at = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     token = made(org.admin.post("/api/tokens/", {"name": "short", "expires_at": expires_at}))["token"]
-    with Events(org.server.port, token, "?after=1000000000") as stream:
+    last = made(org.admin.get("/api/events/?limit=500"), 200)["results"][-1]["position"]
+    with Events(org.server.port, token, f"?after={last}") as stream:
         assert list(stream.blocks()) == [{"retry": "1000"}]
     assert datetime.now(UTC) < datetime.fromisoformat(expires_at) + timedelta(seconds=3)

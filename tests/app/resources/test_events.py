@@ -18,7 +18,7 @@ def followed(org: Org, limit: int) -> list[dict[str, Any]]:
     path: str | None = f"{PATH}?limit={limit}"
     while path:
         page = made(org.admin.get(path), 200)
-        assert list(page) == ["results", "next"]
+        assert list(page) == ["results", "next", "cursor"]
         assert len(page["results"]) <= limit
         found += page["results"]
         path = page["next"] and page["next"].partition(str(org.server.port))[2]
@@ -75,7 +75,7 @@ def test_a_page_of_large_events_ends_earlier_and_nothing_is_left_out(server: Ser
 
 def test_going_on_from_the_last_position_misses_nothing(org: Org) -> None:
     last = followed(org, 100)[-1]["position"]
-    assert made(org.admin.get(f"{PATH}?after={last}"), 200) == {"results": [], "next": None}
+    assert made(org.admin.get(f"{PATH}?after={last}"), 200) == {"results": [], "next": None, "cursor": str(last)}
     org.account()
     (event,) = made(org.admin.get(f"{PATH}?after={last}"), 200)["results"]
     assert event["type"] == "account.created"

@@ -75,7 +75,7 @@ def test_the_feed_has_every_change_of_the_org_in_order(org: Org, other_org: Org)
     other_org.opportunity()
     org.moved(record, stage="proposal")
     page = org.listed("", "/api/events/")
-    assert list(page) == ["results", "next"]
+    assert list(page) == ["results", "next", "cursor"]
     assert page["next"] is None
     assert list(page["results"][0]) == ENTRY
     types = [event["type"] for event in page["results"]]
@@ -102,7 +102,7 @@ def test_the_feed_goes_on_from_a_position(org: Org) -> None:
         url = page["next"] and "/api/events/" + page["next"].partition("/api/events/")[2]
     assert found == every
     last = every[-1]["position"]
-    assert org.listed(f"after={last}", "/api/events/") == {"results": [], "next": None}
+    assert org.listed(f"after={last}", "/api/events/") == {"results": [], "next": None, "cursor": str(last)}
     assert org.listed(f"after={every[-2]['position']}", "/api/events/")["results"] == every[-1:]
 
 

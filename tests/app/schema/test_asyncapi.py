@@ -19,8 +19,9 @@ from consumers import database
 from consumers.event_reader import EventReader
 from consumers.message import Record
 from domain import account, activity, catalog, contact, custom_field, exchange_rate, opportunity, organization, pipeline
+from domain.log import Restore, stream_id
 from tests.support.commands import Company
-from tests.support.domain import NOW
+from tests.support.domain import EPOCH, NOW
 from tests.support.scenarios import Org, made
 
 Json = dict[str, Any]
@@ -72,6 +73,7 @@ def test_every_message_is_as_it_says(document: Json, database_url: str) -> None:
         company.do(opportunity.Restore(), deal)
         company.do(opportunity.Delete(), deal)
         company.do(contact.Delete(), contact_id)
+        company.as_operator(Restore(epoch=EPOCH), stream_id(company.id))
     messages = document["components"]["messages"]
     validators = {
         name: jsonschema_rs.validator_for({**described["payload"], "components": document["components"]}, validate_formats=True)

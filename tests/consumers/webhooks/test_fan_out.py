@@ -21,7 +21,7 @@ from consumers import kafka, topic
 from consumers.kafka_settings import Kafka
 from consumers.relay import Relay
 from consumers.republish import republish
-from consumers.webhooks import fan_out
+from consumers.webhooks import fan_out, progress
 from consumers.webhooks.fan_out import FanOut
 from consumers.webhooks.sender import LISTEN
 from domain import account, opportunity
@@ -87,7 +87,7 @@ class Consumer:
         partitions = self.partitions()
         for one in log(self.url):
             if isinstance(one.event, opportunity.OpportunityEvent):
-                last[f"{fan_out.CHECKPOINT}/{kafka.partition_of(str(one.stream_id).encode(), partitions)}"] = one.position
+                last[f"{progress.CHECKPOINT}/{kafka.partition_of(str(one.stream_id).encode(), partitions)}"] = one.position
 
         def done() -> bool:
             found = dict(execute(self.url, "SELECT name, position FROM checkpoints WHERE name = ANY(%s)", list(last)))
