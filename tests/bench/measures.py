@@ -348,4 +348,25 @@ MEASURES = (
         rounds=3,
     ),
     Measure("sender", "webhooks to fast endpoints", lambda rig: outbound.of(rig).send(), None, "", 300, rounds=3),
+    Measure(
+        "apache-relay",
+        "relay of a whole log to Apache Kafka",
+        lambda rig: outbound.of(rig, "apache").relayed.rate,
+        None,
+        "",
+        5_000,
+        rounds=1,
+    ),
+    Measure(
+        "apache-close",
+        f"close → webhook over Apache Kafka, {outbound.CLOSES} closes/s, p99",
+        lambda rig: outbound.of(rig, "apache").close_late(),
+        None,
+        "",
+        500,
+        "at most",
+        rounds=3,
+    ),
 )
+APACHE = "apache-"
+"""What the names of measures begin with that need Apache Kafka itself."""

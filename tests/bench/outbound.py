@@ -7,6 +7,7 @@ webhook did not arrive.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,9 @@ from contextlib import ExitStack, closing
 from decimal import Decimal
 from functools import cache, cached_property
 from itertools import islice
+from pathlib import Path
 from subprocess import Popen
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, Literal, LiteralString, NamedTuple
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -37,6 +39,8 @@ from tests.bench import accounting, databases, load, servers
 from tests.bench.loader import loaded
 from tests.bench.rig import Rig, Sample
 from tests.bench.workload import ROOT
+from tests.support import apache_kafka_programs
+from tests.support.apache_kafka import Node
 from tests.support.receiver import receiving
 
 EARLY, LATE = 20_000, 100_000
@@ -50,6 +54,12 @@ ENDPOINTS, DELIVERIES = 30, 6_000
 FEW = WebhookFilters(amount__gte=Decimal(100_000))
 """One deal in six, so that deliveries keep up with a consumer that takes events much faster than anybody closes deals."""
 PATIENCE = 300
+Kind = Literal["embedded", "apache"]
+"""Of the broker."""
+SETTINGS: dict[Kind, dict[str, str]] = {
+    "embedded": EMBEDDED_KAFKA,
+    "apache": {"OPPORTUNITIES_KAFKA_RETENTION_HOURS": "0"},  # the events of a template may be months old
+}
 
 
 class Flat(NamedTuple):
@@ -67,14 +77,13 @@ class Relayed(NamedTuple):
 class Outbound:
     """A broker, a receiver, a database of their own, and what has become of its log so far."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, kind: Kind = "embedded") -> None:
         self._rig = rig
-        self._broker = Broker.start(rig.logs)
-        rig.stack.callback(self._broker.stop)
-        assert self._broker.process is not None
-        rig.running["broker"] = self._broker.process.pid
+        self._kind = kind
+        self._url = rig.outbound_urls[kind]
+        self._broker = _broker(rig, kind)
         self._receiver = rig.stack.enter_context(receiving())
-        self._connection = rig.stack.enter_context(databases.connect(rig.outbound_url))
+        self._connection = rig.stack.enter_context(databases.connect(self._url))
         self._org = loaded(self._connection)
         self._first = self._number("SELECT min(notification_id) FROM opportunities_events WHERE topic LIKE 'opportunity.%%'")
         self._queued = self._first - 1
@@ -119,7 +128,7 @@ class Outbound:
         path = f"/closes-{uuid7().hex}"
         self._endpoints(1, path, "opportunity.won")
         with ExitStack() as stack:
-            server = stack.enter_context(servers.ours(self._rig.outbound_url, self._rig.logs, "outbound"))
+            server = stack.enter_context(servers.ours(self._url, self._rig.logs, "outbound"))
             relay, webhooks = (stack.enter_context(self._worker(verb)) for verb in ("relay", "webhooks"))
             self._close(server.port, f"{path}/0", WARM_UP_SECONDS)
             roots = {"server": server.pid} | self._roots(relay=relay, webhooks=webhooks)
@@ -200,7 +209,7 @@ class Outbound:
         given = {"events": types, "rules": rules(True, "any", "127.0.0.0/8"), **fields}
         creates = {uuid7(): Create(url=self._receiver.url(f"{path}/{n}"), **given) for n in range(number)}
         org = self._org.org_id
-        with closing(Committer(self._rig.outbound_url)) as committer:
+        with closing(Committer(self._url)) as committer:
             committer.run_as_one([Envelope("webhook_endpoint", id_, one, org, OPERATOR) for id_, one in creates.items()])
         return list(creates)
 
@@ -208,9 +217,9 @@ class Outbound:
         return servers.worker(
             self._rig.logs,
             OPEN_WEBHOOKS
-            | EMBEDDED_KAFKA
+            | SETTINGS[self._kind]
             | {
-                "DATABASE_URL": self._rig.outbound_url,
+                "DATABASE_URL": self._url,
                 "KAFKA_BOOTSTRAP_SERVERS": self._broker.bootstrap_servers,
                 # The events of a template may be months old, and are to be told nevertheless.
                 "OPPORTUNITIES_WEBHOOK_KEEP_DAYS": "3650",
@@ -219,7 +228,7 @@ class Outbound:
         )
 
     def _roots(self, **workers: Popen[bytes]) -> dict[str, int]:
-        running = {name: self._rig.running[name] for name in ("broker", "PostgreSQL")}
+        running = {name: self._rig.running[name] for name in (self._kind, "PostgreSQL")}
         return {name: worker.pid for name, worker in workers.items()} | running
 
     def _flat(self, process: Popen[bytes], progress: Callable[[], int], first: int, last: int) -> Flat:
@@ -263,8 +272,21 @@ class Outbound:
 
 
 @cache
-def of(rig: Rig) -> Outbound:
-    return Outbound(rig)
+def of(rig: Rig, kind: Kind = "embedded") -> Outbound:
+    return Outbound(rig, kind)
+
+
+def _broker(rig: Rig, kind: Kind) -> Broker | Node:
+    """One broker, which keeps running; a folder of its own in the run's."""
+    if kind == "embedded":
+        broker: Broker | Node = Broker.start(rig.logs)
+    else:
+        folder = Path(rig.stack.enter_context(tempfile.TemporaryDirectory(prefix="apache-kafka-", dir=rig.logs)))
+        broker = Node.start(folder, apache_kafka_programs.versions()["newest"])
+    rig.stack.callback(broker.stop)
+    assert broker.process is not None
+    rig.running[kind] = broker.process.pid
+    return broker
 
 
 def _each(roots: Mapping[str, int], before: Mapping[str, float], number: int) -> dict[str, float]:

@@ -41,7 +41,7 @@ from pathlib import Path
 
 from app.dev.postgres import Postgres
 from tests.bench import accounting, databases, expected
-from tests.bench.measures import MEASURES, Measure
+from tests.bench.measures import APACHE, MEASURES, Measure
 from tests.bench.rig import GROWTH, Rig, Sample
 
 WARM_UP = 0.3
@@ -207,6 +207,9 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
     sizes = parser.add_mutually_exclusive_group()
     sizes.add_argument("--large-only", action="store_true", help="only what needs the large database")
     sizes.add_argument("--no-large", action="store_true", help="not what needs the large database, which takes long to load")
+    parser.add_argument(
+        "--kafka", choices=["embedded", "apache"], default="embedded", help="apache: also what goes out over Apache Kafka itself"
+    )
     parser.add_argument("--deals", type=int, default=100_000, help="in the small database; the large one has ten times as many")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of each side of a measure in a round")
@@ -218,7 +221,8 @@ def arguments(given: Sequence[str] | None = None) -> Namespace:
 
 def chosen(options: Namespace) -> list[Measure]:
     sizes = {True, False} - ({False} if options.large_only else set()) - ({True} if options.no_large else set())
-    return [one for one in MEASURES if one.name in (options.only or [one.name]) and one.large in sizes]
+    wanted = options.only or [one.name for one in MEASURES if options.kafka == "apache" or not one.name.startswith(APACHE)]
+    return [one for one in MEASURES if one.name in wanted and one.large in sizes]
 
 
 def _expect(options: Namespace, measures: Sequence[Measure], url: str) -> None:
