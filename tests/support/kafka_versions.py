@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.support import apache_kafka_programs
+from tests.support import apache_kafka_programs, seen
 from tests.support.apache_kafka_programs import Absent
 from tests.support.kafka import VERSION
 from tests.support.postgres import engine_answers
@@ -25,7 +25,10 @@ FEW = ("-m", "(kafka or apache) and not long and not e2e", "--ignore=tests/apach
 def run(version: str, arguments: Sequence[str]) -> int:
     print(f"== Apache Kafka {version}", flush=True)
     environ = {name: value for name, value in os.environ.items() if name != "KAFKA_BOOTSTRAP_SERVERS"} | {VERSION: version}
-    code = subprocess.run([sys.executable, "-m", "pytest", "-n", WORKERS, *arguments], env=environ).returncode
+    report = seen.Report()
+    command = [sys.executable, "-m", "pytest", "-n", WORKERS, *report.options(), *arguments]
+    code = subprocess.run(command, env=environ).returncode
+    report.write(f"Apache Kafka {version}", arguments)
     print(f"== Apache Kafka {version}: {'failed' if code else 'passed'}", flush=True)
     return code
 

