@@ -26,12 +26,13 @@ MANY = 20_000
 class Parts(NamedTuple):
     """Conditions on a table: ``ordered`` those that an index in the list's order may check, ``others`` the rest; and ``found``, a
     table expression of the rows that meet all of them, with their keys. If they may be ``MANY``, ``candidates`` is SQL for the ids
-    of all that meet the others, and ``found`` is of the few in ``few``."""
+    of all that meet the others, but for what is ``remaining`` of these, and ``found`` is of the few in ``FEW``."""
 
     ordered: str
     others: str
     found: str
     candidates: str | None = None
+    remaining: tuple[str, ...] = ()
 
 
 FEW = "SELECT f.id FROM candidates f WHERE NOT (SELECT m.many FROM many m)"

@@ -153,7 +153,7 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
         ordered = order_by(query.keys)
         return SqlStatement(f"(SELECT o.* FROM ({few}) o WHERE {' AND '.join([first, *texts])} ORDER BY {ordered} {shown})", params)
     if parts := _parts(query, first, texts, params, None if cursor else through):
-        of_many = f"{parts.ordered} AND {_AMONG_MANY}"
+        of_many = " AND ".join([parts.ordered, _AMONG_MANY, *parts.remaining])
         if list_query.asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
             walk, many = (_sorted(text, query, each) for text, each in ((parts.ordered, f"LIMIT {sources.WALK}"), (of_many, shown)))
         else:
@@ -215,9 +215,9 @@ def _parts(
         params["groups"] = terms.groups(groups)
         few = len(ordered) == 1 and not remaining and query.order == (Order("created_at", query.keys[0].descending),)
         candidates = _candidates(through if few else None, newest=query.keys[0].descending)
-        if not few and not remaining:
-            found = sources.joined(TABLE, sources.FEW, " AND ".join(ordered))
-            return sources.Parts(" AND ".join(ordered), " AND ".join(others), found, candidates)
+        if not few and (not remaining or list_query.asks_for_order(query) is None):
+            found = sources.joined(TABLE, sources.FEW, " AND ".join(ordered + remaining))
+            return sources.Parts(" AND ".join(ordered), " AND ".join(others), found, candidates, tuple(remaining))
     elif query.as_of is not None or not others or (_is_on_sheet(query) and list_query.asks_for_order(query) is not None):
         return None
     elif narrow:
