@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app import logs
 from tests.support import kafka, postgres
 from tests.support.commands import company, elsewhere
 from tests.support.kafka import broker, embedded_broker, topic_of_a_test
@@ -35,6 +36,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.add_cleanup(stop)
         if reporter is not None:
             reporter.write_line(f"{name}: {described}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_stay_as_they_are() -> Iterator[None]:
+    """A verb that a test runs in its own process would bind all loggers to this test's stderr, which is closed after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "configure", lambda level="info", form="json": None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from app.reading.keeper import Asked, Keeper
 from app.reading.read_pool import Identity, ReadPool
 from app.writing.token_secrets import hashed
@@ -18,6 +20,9 @@ from domain.errors import DomainError
 from projections.conditions import SqlStatement
 from projections.kept import Figure
 from tests.support.commands import Company
+
+SEEDS = (0, pytest.param(1, marks=pytest.mark.long), pytest.param(2, marks=pytest.mark.long))
+"""Of random commands: one at every change, the others in the long tier."""
 
 
 class Told:

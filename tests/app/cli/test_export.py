@@ -14,6 +14,13 @@ import psycopg
 from tests.support.processes import ROOT
 from tests.support.scenarios import Org
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("app.cli", run_name="__main__")
+"""
+"""What is started in the background of a shell ignores the signal, unless it says otherwise."""
+
 
 def command(url: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "app.cli", "export", "--database-url", url, *arguments]
@@ -49,7 +56,8 @@ def test_ctrl_c_leaves_no_half_file(org: Org, shared_database_url: str, tmp_path
     file.write_text("the last one")
     with psycopg.connect(shared_database_url) as connection:
         connection.execute("LOCK TABLE opportunities IN ACCESS EXCLUSIVE MODE")
-        process = subprocess.Popen(command(shared_database_url, str(file), "--org", org.id, "--query", "fields=id"), cwd=ROOT)
+        arguments = command(shared_database_url, str(file), "--org", org.id, "--query", "fields=id")[3:]
+        process = subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *arguments], cwd=ROOT)
         waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'opportunities'::regclass AND NOT granted"
         while connection.execute(waiting).fetchone() == (0,):
             assert process.poll() is None

@@ -150,7 +150,8 @@ def test_a_stream_goes_on_after_a_position_or_says_what_one_is(org: Org) -> None
         reply = org.admin.request("HEAD", "/api/events/", Accept="text/event-stream", Last_Event_ID=value)
         text = value.strip()
         valid = not text or (text.isascii() and text.isdigit() and int(text[:30]) <= 2**62)
-        assert reply.status == (200 if valid else 400), value
+        beyond = valid and text and int(text) > 10**6  # more events than any test writes: a position of a log that was lost
+        assert reply.status == (410 if beyond else 200 if valid else 400), value
 
 
 # Cursors

@@ -21,7 +21,7 @@ from projections.opportunities import list_query
 from projections.opportunities.counts import CountedPage
 from projections.opportunities.list_query import OpportunityListQuery
 from tests.support.commands import Company
-from tests.support.figures import Life, Process, with_processes
+from tests.support.figures import SEEDS, Life, Process, with_processes
 
 PAST = datetime(2026, 3, 1, tzinfo=UTC)
 CONDITIONS: list[tuple[Condition, ...]] = [
@@ -65,7 +65,7 @@ def asked(company: Company, life: Life) -> list[OpportunityListQuery]:
     return [*found, *(OpportunityListQuery(company.id, as_of=at) for at in INSTANTS)]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_kept_count_is_the_count(seed: int, database_url: str) -> None:
     """Each step is asked for in one process or the other, so figures are behind by different numbers of events."""
     with closing(Committer(database_url)) as committer:

@@ -21,7 +21,7 @@ from projections.directory import queries
 from projections.directory.counts import CountedRecords
 from projections.directory.queries import DirectoryListQuery
 from tests.support.commands import Company
-from tests.support.figures import Process, with_processes
+from tests.support.figures import SEEDS, Process, with_processes
 
 NAMES = ("Acme", "Söhne (UK)", "Globex-Corp", "Ann", "anna b")
 FILTERS: list[tuple[str, tuple[Condition, ...]]] = [
@@ -83,7 +83,7 @@ def counted(url: str, query: DirectoryListQuery) -> int:
     return int(row[0])
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_kept_count_is_the_count(seed: int, database_url: str) -> None:
     with closing(Committer(database_url)) as committer:
         people = People(Company(committer), seed)

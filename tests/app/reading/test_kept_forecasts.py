@@ -26,7 +26,7 @@ from projections.forecast.money import encode
 from projections.opportunities import list_query
 from projections.opportunities.list_query import OpportunityListQuery
 from tests.support.commands import Company
-from tests.support.figures import Life, Process, with_processes
+from tests.support.figures import SEEDS, Life, Process, with_processes
 
 TODAY = date(2026, 5, 5)
 CONDITIONS: list[tuple[Condition, ...]] = [
@@ -61,7 +61,7 @@ def from_deals(url: str, asked: ForecastQuery, conditions: tuple[Condition, ...]
     return encode(current.answer(question, row))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_forecast_from_kept_sums_is_the_one_from_deals(seed: int, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_forecast, "MOVE", 8)
     monkeypatch.setattr(kept_groups, "MOVE", 8)
@@ -97,7 +97,7 @@ def test_a_forecast_from_kept_sums_is_the_one_from_deals(seed: int, database_url
         with_processes(database_url, company, scenario)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_groups_kept_are_those_of_the_deals(seed: int, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same questions again and again, of so few groups each that others become large enough to be shown, and smaller again."""
     monkeypatch.setattr(kept_groups, "MOVE", 10)
