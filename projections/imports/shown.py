@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from projections import questions
 from projections.conditions import SqlStatement
@@ -24,6 +24,9 @@ _SHOWN = """
 _files = msgspec.json.Decoder(list[File])
 
 
+Rendered = Annotated[Raw, Meta(extra_json_schema={"type": "object"})]
+
+
 class Shown(Struct, frozen=True, kw_only=True):
     """An import as the API shows it. ``rate`` is in rows a second, of the present run; ``problem`` says why it failed."""
 
@@ -31,9 +34,9 @@ class Shown(Struct, frozen=True, kw_only=True):
     kind: str
     state: State
     files: list[File]
-    options: Raw
-    inspection: Raw | None
-    problem: Raw | None
+    options: Rendered
+    inspection: Rendered | None
+    problem: Rendered | None
     rows: int | None
     done: int
     created: int

@@ -29,7 +29,7 @@ export function explain(problem: Problem): string[] {
   return Object.values(problem.errors ?? {}).flat()
 }
 
-// @ts-expect-error A deal has a name and an account.
-export const incomplete: Create = { name: 'Annual' }
+// @ts-expect-error A deal has a name.
+export const incomplete: Create = { account_id: '0197a3c2-7c00-7000-8000-00000000a001' }
 // @ts-expect-error A status is one of three.
 export const unknown: components['schemas']['Opportunity']['status'] = 'closed'
