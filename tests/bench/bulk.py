@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.bench import load
+from tests.bench.meanwhile import meanwhile
 from tests.bench.rig import Rig, Sample
 from tests.bench.workload import ROOT
 
@@ -51,21 +52,16 @@ def create_alone(rig: Rig) -> Sample:
 @contextmanager
 def _sent(rig: Rig) -> Iterator[None]:
     """Meanwhile one client sends call after call."""
-    prepared, ended = [next(calls(rig)) for _ in range(5)], threading.Event()
+    prepared = [next(calls(rig)) for _ in range(5)]
     answered = 0
 
-    def send() -> None:
+    def send(ended: threading.Event) -> None:
         nonlocal answered
         with load.client(rig.ours.port) as ask:
             while not ended.is_set():
                 assert ask(prepared[answered % len(prepared)])[9:12] == b"200"
                 answered += 1
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
+    with meanwhile(send):
         yield
-    finally:
-        ended.set()
-        thread.join()
     rig.report(f"bulk calls meanwhile: {answered}")

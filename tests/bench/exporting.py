@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.bench import accounting, load
+from tests.bench.meanwhile import meanwhile
 from tests.bench.rig import Rig, Sample
 from tests.bench.workload import ROOT
 
@@ -45,20 +46,15 @@ def growth(rig: Rig) -> Sample:
     """MiB that the server's processes have more at the peak of an export than before it, once one has been made."""
     _read(rig)
     before = sum(one.private for one in accounting.memory(rig.ours.pid))
-    highest, ended = before, threading.Event()
+    highest = before
 
-    def look() -> None:
+    def look(ended: threading.Event) -> None:
         nonlocal highest
         while not ended.wait(0.2):
             highest = max(highest, sum(one.private for one in accounting.memory(rig.ours.pid)))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
+    with meanwhile(look):
         _read(rig)
-    finally:
-        ended.set()
-        thread.join()
     return Sample(highest - before, "MiB")
 
 
@@ -77,16 +73,10 @@ def lists_alone(rig: Rig) -> Sample:
 @contextmanager
 def _exported(rig: Rig) -> Iterator[None]:
     """Meanwhile one client reads export after export."""
-    ended = threading.Event()
 
-    def read() -> None:
+    def read(ended: threading.Event) -> None:
         while not ended.is_set():
             _read(rig, ended)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
+    with meanwhile(read):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -17,6 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from tests.bench import bulk, load, servers
+from tests.bench.meanwhile import meanwhile
 from tests.bench.rig import Rig, Sample
 
 PATH = "/api/imports/"
@@ -60,10 +61,10 @@ class Imports:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Meanwhile one import after the other runs."""
-        ended, lines = threading.Event(), []
+        lines = list[int]()
         first = self._uploaded(ROWS)
 
-        def work() -> None:
+        def work(ended: threading.Event) -> None:
             id_ = first
             while not ended.is_set():
                 self._ask("POST", f"{id_}/start/")
@@ -76,13 +77,8 @@ class Imports:
                 if not ended.is_set():
                     id_ = self._uploaded(ROWS)
 
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
+        with meanwhile(work):
             yield
-        finally:
-            ended.set()
-            thread.join()
         self._rig.report(f"rows imported meanwhile: {sum(lines):,}")
 
     def _uploaded(self, rows: int) -> str:

@@ -16,6 +16,7 @@ from functools import cache
 from urllib.parse import quote
 
 from tests.bench import load, servers
+from tests.bench.meanwhile import meanwhile
 from tests.bench.rig import Rig, Sample
 from tests.bench.workload import ROOT, Workload, months, windows
 
@@ -147,9 +148,8 @@ def _times(port: int, data: bytes) -> list[float]:
 @contextmanager
 def _writes(rig: Rig, port: int) -> Iterator[None]:
     """Deals are created at a steady rate meanwhile."""
-    ended = threading.Event()
 
-    def write() -> None:
+    def write(ended: threading.Event) -> None:
         requests, began = rig.written_work.creates(), time.monotonic()
         with load.client(port) as ask:
             for number in range(1, 1 << 30):
@@ -157,13 +157,8 @@ def _writes(rig: Rig, port: int) -> Iterator[None]:
                 if ended.wait(max(0.0, began + number / WRITES - time.monotonic())):
                     return
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with meanwhile(write):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def cold(group: str) -> Callable[[Rig], Sample]:
