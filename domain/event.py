@@ -27,12 +27,22 @@ class Command(Struct, frozen=True, kw_only=True):
     INSTEAD: ClassVar[Mapping[str, str]] = {}
 
 
+class Origin(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an event was taken from, as the file said that brought it: the org, who had done it there, by email, and when it was
+    recorded there."""
+
+    org_id: UUID
+    recorded_at: datetime
+    actor: str | None = None
+
+
 class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who recorded an event, when and on whose behalf.
 
     ``occurred_at`` is when it became true, and never decreases along a stream; ``recorded_at`` is when it was appended. They differ
     only for imported or demo history. ``import_id`` is the import that the event is of; without ``webhooks`` no endpoint is told of
-    it. After an ambiguous commit, ``command_id`` tells whether it succeeded or conflicted.
+    it. After an ambiguous commit, ``command_id`` tells whether it succeeded or conflicted. With an ``origin`` an event is taken
+    from another org's history, and the actor is who imported it.
     """
 
     org_id: UUID
@@ -45,6 +55,7 @@ class Meta(Struct, frozen=True, kw_only=True, omit_defaults=True):
     comment: str | None = None
     import_id: UUID | None = None
     webhooks: bool = True
+    origin: Origin | None = None
 
 
 class State(Struct, frozen=True, kw_only=True):

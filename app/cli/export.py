@@ -17,7 +17,7 @@ from uuid import UUID
 import click
 
 from app.cli.options import database_url, migrated_database, progress, show
-from app.exporting.export import MEDIA_TYPES, Export, count, pieces
+from app.exporting.export import MEDIA_TYPES, SUFFIXES, Export, count, pieces
 from app.exporting.snapshot import Snapshot
 from app.http import listing
 from app.http.list_spec import ListSpec
@@ -43,7 +43,7 @@ NOBODY = UUID(int=0)
 @click.option("--query", default="", metavar="QUERY", help="The list's parameters, as in a URL: 'status=won&ordering=-closed_at'.")
 def export(database_url: str | None, file: Path, org_id: UUID, kind: str, format_: str | None, query: str) -> None:
     """Write all of a list to FILE, or to the output if that is -."""
-    format_ = format_ or file.suffix.lstrip(".").lower()
+    format_ = format_ or next((one for one, suffix in _longest_first() if file.name.lower().endswith(f".{suffix}")), "")
     if format_ not in MEDIA_TYPES:
         raise click.UsageError(f"Say which --format it is to have: {', '.join(MEDIA_TYPES)}.")
     snapshot = Snapshot(migrated_database(database_url, writing=False), org_id, SECONDS)
@@ -57,6 +57,10 @@ def export(database_url: str | None, file: Path, org_id: UUID, kind: str, format
         snapshot.close()
     if str(file) != "-":
         show({"file": str(file), "records": records})
+
+
+def _longest_first() -> list[tuple[str, str]]:
+    return sorted(SUFFIXES.items(), key=lambda one: -len(one[1]))
 
 
 def _asked(snapshot: Snapshot, org_id: UUID, kind: str, query: str) -> Export:

@@ -9,20 +9,23 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
+from app.exporting import history
+from app.exporting.history import Piece
 from app.exporting.object_lines import ObjectLines
 from app.exporting.separated import Csv
 from app.exporting.sheets import Kind, Sheet
 from app.exporting.snapshot import Snapshot
 from app.exporting.workbook import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, Workbook
 from domain.errors import Invalid
+from projections import streams
 from projections.directory import queries as directory_queries
 from projections.directory import whole_list as directory_list
 from projections.directory.queries import DirectoryListQuery
 from projections.opportunities import whole_list as deals_list
 from projections.opportunities.list_query import OpportunityListQuery
 
-Format = Literal["csv", "ndjson", "xlsx"]
-SUFFIXES: dict[str, str] = {"csv": "csv", "ndjson": "ndjson", "xlsx": "xlsx"}
+Format = Literal["csv", "ndjson", "xlsx", "history"]
+SUFFIXES: dict[str, str] = {"csv": "csv", "ndjson": "ndjson", "xlsx": "xlsx", "history": "history.ndjson"}
 CUSTOM_COLUMNS = 1_000
 """As many as a file to import may have."""
 YIELD_SECONDS = 0.00005
@@ -31,7 +34,8 @@ _keys = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 class Export(Struct, frozen=True, kw_only=True):
-    """What is asked: all of a list, as a file. ``raw`` and ``bom`` are of CSV."""
+    """What is asked: all of a list, as a file. ``raw`` and ``bom`` are of CSV; ``fields`` are of all but ``history``, which has
+    every event of the records."""
 
     query: OpportunityListQuery | DirectoryListQuery
     format: Format = "csv"
@@ -58,19 +62,17 @@ class Written(Protocol):
     def end(self) -> bytes: ...
 
 
-MEDIA_TYPES: dict[str, str] = {"csv": Csv.media_type, "ndjson": ObjectLines.media_type, "xlsx": Workbook.media_type}
-
-
-class Piece(Struct):
-    """Bytes of the file, and how many records they bring."""
-
-    data: bytes
-    records: int = 0
+MEDIA_TYPES: dict[str, str] = {
+    "csv": Csv.media_type, "ndjson": ObjectLines.media_type, "xlsx": Workbook.media_type, "history": history.MEDIA_TYPE
+}  # fmt: skip
 
 
 def pieces(export: Export, snapshot: Snapshot) -> Iterator[Piece]:
     """The file in pieces; the first one comes before any record. Raises ``Invalid`` before it if the file could not hold the list,
     and ``Unavailable``."""
+    if export.format == "history":
+        yield from _history(export, snapshot)
+        return
     written = _written(export, snapshot)
     yield Piece(written.begin())
     query = export.query
@@ -84,9 +86,18 @@ def pieces(export: Export, snapshot: Snapshot) -> Iterator[Piece]:
     yield Piece(written.end())
 
 
+def _history(export: Export, snapshot: Snapshot) -> Iterator[Piece]:
+    if export.fields:
+        raise Invalid({"fields": ["A file with history has every event as it is: leave out fields."]})
+    yield from history.pieces(export.query, export.kind, snapshot)
+
+
 def count(export: Export, snapshot: Snapshot) -> int:
     """How many records it will have."""
     query = export.query
+    if export.format == "history":
+        whole: int = snapshot.rows(streams.count(query))[0][0]
+        return whole
     counting = deals_list.count(query) if isinstance(query, OpportunityListQuery) else directory_list.count(query)
     found: int = snapshot.rows(counting)[0][0]
     return found

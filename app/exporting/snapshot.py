@@ -88,6 +88,18 @@ class Snapshot:
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error
 
+    def ids(self, statement: SqlStatement, number: int = ROWS) -> Iterator[list[UUID]]:
+        """A column of ids, some at a time. Unlike with ``parts``, other statements may come in between."""
+        self._look()
+        try:
+            with self._connection.cursor(name="ids") as cursor:
+                cursor.execute(statement.text, statement.params)
+                while found := cursor.fetchmany(number):
+                    yield [id_ for (id_,) in found]
+                    self._look()
+        except psycopg.OperationalError as error:
+            raise Unavailable(str(error)) from error
+
     def _stream(self, cursor: Cursor[Any], statement: SqlStatement, number: int) -> Generator[tuple[Any, ...]]:
         size = number if psycopg.capabilities.has_stream_chunked() else 1
         yield from cursor.stream(statement.text, statement.params, size=size)

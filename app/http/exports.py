@@ -30,7 +30,9 @@ FURTHER = {"format": FORMAT, "raw": BOOL, "bom": BOOL}
 DESCRIPTION = (
     "All of the list in one consistent snapshot. Each custom field is a column `cf_<key>`, and lists are joined by `;`. In CSV, a "
     "cell that a spreadsheet would run as a formula begins with `'`, unless `raw=true`; `bom=true` is for Excel. An XLSX sheet "
-    "holds 1,048,575 rows: a longer list is a 400. A token has one export at a time; a second one waits, and a third is a 429."
+    "holds 1,048,575 rows: a longer list is a 400. `format=history` is NDJSON of every event of the records and of those that they "
+    "ever named, for another org to import; without filters of deleted records too. A token has one export at a time; a second one "
+    "waits, and a third is a 429."
 )
 log = structlog.get_logger("exports")
 
@@ -41,9 +43,8 @@ def spec(table: ListSpec) -> ListSpec:
 
 
 def described(tag: str, summary: str, table: ListSpec) -> Json:
-    return describe(
-        tag, summary, description=DESCRIPTION, parameters=tuple(list_parameters(spec(table))), files=tuple(MEDIA_TYPES.values())
-    )
+    types = tuple(dict.fromkeys(MEDIA_TYPES.values()))
+    return describe(tag, summary, description=DESCRIPTION, parameters=tuple(list_parameters(spec(table))), files=types)
 
 
 class ExportedFile(ASGIResponse):

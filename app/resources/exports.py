@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import get
 from litestar.response.base import ASGIResponse
 
-from app.exporting.export import Export
+from app.exporting.export import SUFFIXES, Export
 from app.http import exports, listing, request_context, shared
 from app.http.list_spec import ListSpec
 from app.http.listing import ListQuery
@@ -44,7 +44,7 @@ def _file(request: Http, asked: ListQuery, query: OpportunityListQuery | Directo
     process = shared.from_request(request)
     export = Export(query=query, fields=asked.fields, **{"format": "csv", **asked.further})
     day = (asked.as_of or process.read_pool.clock.now()).date()
-    return exports.ExportedFile(request, process.exports, export, f"{name}-{day}.{export.format}")
+    return exports.ExportedFile(request, process.exports, export, f"{name}-{day}.{SUFFIXES[export.format]}")
 
 
 HANDLERS = (export_opportunities, export_accounts, export_contacts)

@@ -115,9 +115,15 @@ def count(query: DirectoryListQuery) -> SqlStatement:
 
 def whole(query: DirectoryListQuery, shown: str) -> SqlStatement:
     """A column of all records on the list, in its order."""
+    found = unordered(query, shown)
+    return SqlStatement(f"{found.text} ORDER BY {order_by(query)}", found.params)
+
+
+def unordered(query: DirectoryListQuery, shown: str) -> SqlStatement:
+    """As ``whole``, in any order."""
     filters = _filters(query)
     where = " AND ".join([*filters.ordered, *filters.others])
-    return SqlStatement(f"SELECT {shown} FROM directory d WHERE {where} ORDER BY {order_by(query)}", filters.params)
+    return SqlStatement(f"SELECT {shown} FROM directory d WHERE {where}", filters.params)
 
 
 def page(

@@ -194,6 +194,8 @@ SUBJECTS = {
     "app/exporting/object_lines.py": "app/resources/test_exports.py",
     "app/exporting/running.py": "app/resources/test_exports.py",
     "app/exporting/sheets.py": "app/resources/test_exports.py",
+    "app/exporting/event_lines.py": "app/exporting/test_history.py",
+    "projections/streams.py": "app/exporting/test_history.py",
     "app/importing/own_files.py": "app/exporting/test_identity.py",
     "app/http/export_turns.py": "app/resources/test_exports.py",
     "app/http/exports.py": "app/resources/test_exports.py",
