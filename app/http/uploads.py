@@ -22,7 +22,10 @@ from projections.imports.files import PART
 from projections.imports.jobs import File, Received
 
 MAX_BYTES = 2 * 1024**3
+"""Of the files of a request together."""
 MAX_FIELD = 1024 * 1024
+MAX_AROUND = 4 * MAX_FIELD
+"""Bytes of a body beside its files."""
 AT_ONCE = 4
 """Uploads that a process takes at once."""
 
@@ -36,8 +39,10 @@ class Uploads:
 
     async def receive(self, request: Http, id_: UUID, begin: Callable[[psycopg.Cursor[Any]], None]) -> Received:
         """Keep the files of a request under an id; ``begin`` makes the record that they belong to. Raises ``Refused``,
-        ``Unavailable``; then nothing is kept."""
+        ``Unavailable``; then nothing is kept. A body that says that it is too large is refused before it is read."""
         boundary = multipart.boundary_of(request)
+        if (announced := request_context.from_request(request).content_length) and int(announced) > MAX_BYTES + MAX_AROUND:
+            raise _too_large()
         if self._room.locked():
             raise Refused(503, "busy", "Too many files are being received at this moment.", {"retry-after": "5"})
         async with self._room:
@@ -70,11 +75,17 @@ def _dropped(connection: Connection[Any], id_: UUID) -> None:
         jobs.delete(cursor, id_)
 
 
+def _too_large() -> Refused:
+    most = f"{MAX_BYTES // 1024**2:,} MB"
+    return Refused(413, "too_large", f"The files of an import have at most {most} together: split them into several imports.")
+
+
 class _Receiver:
     def __init__(self, connection: Connection[Any], org_id: UUID, id_: UUID) -> None:
         self._connection, self._org_id, self._id = connection, org_id, id_
         self._received = Received({}, [])
         self._part: Part | None = None
+        self._all = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -95,9 +106,13 @@ class _Receiver:
         assert self._part is not None
         self._size += len(data)
         is_file = self._part.file_name is not None
-        if self._size > (MAX_BYTES if is_file else MAX_FIELD):
-            most = f"{MAX_BYTES // 1024**3} GB" if is_file else f"{MAX_FIELD // 1024**2} MB"
-            raise Refused(413, "too_large", f"{self._part.name[:60]!r} is larger than this server accepts: {most}.")
+        if is_file:
+            self._all += len(data)
+            if self._all > MAX_BYTES:
+                raise _too_large()
+        elif self._size > MAX_FIELD:
+            most = f"{MAX_FIELD // 1024**2} MB"
+            raise Refused(413, "too_large", f"The part {self._part.name[:60]!r} is larger than this server accepts: {most}.")
         self._data += data
         if is_file:
             self._digest.update(data)

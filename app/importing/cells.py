@@ -17,6 +17,23 @@ from app.importing.profile import text_of
 from app.importing.separated import Row
 from domain.custom_field import Definition
 
+SHEET_ERRORS = frozenset(
+    (
+        "#DIV/0!",
+        "#N/A",
+        "#NAME?",
+        "#NULL!",
+        "#NUM!",
+        "#REF!",
+        "#VALUE!",
+        "#SPILL!",
+        "#CALC!",
+        "#GETTING_DATA",
+        "#FIELD!",
+        "#BLOCKED!",
+    )
+)
+"""What spreadsheets show in a cell whose formula went wrong."""
 _PLACES = re.compile(r"\{([^{}]+)\}")
 TRUE = {"true", "yes", "1", "ja", "oui", "si", "sí", "wahr", "vrai", "y", "x"}
 FALSE = {"false", "no", "0", "nein", "non", "falsch", "faux", "n"}
@@ -28,6 +45,8 @@ class Cells:
 
     def __init__(self, columns: Sequence[str], options: Options, format_: str = "") -> None:
         place = {name: number for number, name in enumerate(columns)}
+        self._columns = columns
+        self._used = {place[one] for source in options.mapping.values() for one in _columns(source)}
         self._sources = {name: _getter(source, place) for name, source in options.mapping.items()}
         self._names = {name: _title(name, source) for name, source in options.mapping.items()}
         self._defaults = options.defaults
@@ -44,7 +63,20 @@ class Cells:
         self.row, self.faults = (Row(row.line, [own_files.plain(cell) for cell in row.cells]) if self._own else row), []
         if len(row.cells) > self._width:
             extra = text_of(row.cells[self._width])
-            self.faults.append(Fault.at(row.line, f"Column {self._width + 1}", extra, "There is no header for this value."))
+            remedy = "There is no header for this value: name its column, or quote values that contain the separator."
+            self.faults.append(Fault.at(row.line, f"Column {self._width + 1}", extra, remedy))
+        if not SHEET_ERRORS.isdisjoint(row.cells):
+            self._take_out_errors()
+
+    def _take_out_errors(self) -> None:
+        """Of columns that are used; such a cell counts as empty then."""
+        cells = list(self.row.cells)
+        for number in sorted(self._used):
+            if cells[number] in SHEET_ERRORS:
+                wrong = "A spreadsheet shows this where a formula went wrong: correct the formula, or empty the cell."
+                self.faults.append(Fault.at(self.row.line, self._columns[number], cells[number], wrong))
+                cells[number] = ""
+        self.row = Row(self.row.line, cells)
 
     def has(self, field: str) -> bool:
         return field in self._sources or field in self._defaults
@@ -85,7 +117,7 @@ class Cells:
             return None
         found = number_form.number(cell, self._mark)
         if found is None:
-            self.fault(field, f"This is no number with the decimal mark {self._mark!r}.")
+            self.fault(field, f"This is no number with the decimal mark {self._mark!r}: correct it, or say another locale.")
         return found
 
     def moment(self, field: str) -> Moment | None:
@@ -94,7 +126,9 @@ class Cells:
             return None
         found = date_form.moment(cell, self._order, self._zone, serials=True)
         if found is None:
-            self.fault(field, f"This is no date, such as 2026-06-30, or {_EXAMPLES[self._order]}.")
+            self.fault(
+                field, f"This is no date, such as 2026-06-30, or {_EXAMPLES[self._order]}: correct it, or say another date_order."
+            )
         return found
 
     def truth(self, field: str) -> bool | None:
@@ -105,7 +139,7 @@ class Cells:
         if word in TRUE or word in FALSE:
             return word in TRUE
         if word:
-            self.fault(field, "This is neither true nor false.")
+            self.fault(field, "This is neither true nor false: write yes or no.")
         return None
 
     def custom(self, field: str, definition: Definition | None) -> Any:
@@ -128,6 +162,10 @@ class Cells:
 
 
 _EXAMPLES: Mapping[str, str] = {"ymd": "2026/6/30", "mdy": "6/30/2026", "dmy": "30/6/2026"}
+
+
+def _columns(source: Source) -> Sequence[str]:
+    return [source] if isinstance(source, str) else source.columns()
 
 
 def _getter(source: Source, place: Mapping[str, int]) -> Cell:

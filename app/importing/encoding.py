@@ -92,21 +92,21 @@ def require_known(name: str) -> str:
 
 def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[str]:
     """The text in pieces. Raises ``Unreadable`` with the line of the first byte that does not fit."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    line = 1
+    # The decoder of utf-8-sig counts bytes from after the mark in its first piece.
+    decoder = codecs.getincrementaldecoder("utf-8" if encoding == "utf-8-sig" else encoding)()
+    line, first = 1, encoding == "utf-8-sig"
     for chunk, last in _with_last(chunks):
+        before = decoder.getstate()
         try:
             text = decoder.decode(chunk, last)
         except UnicodeDecodeError as error:
-            line += _lines(error.object[: error.start], encoding)
+            decoder.setstate(before)
+            line += decoder.decode(chunk[: max(0, error.start - len(before[0]))]).count("\n")
             what = " ".join(f"{byte:02X}" for byte in error.object[error.start : error.end][:4])
             raise Unreadable(f"The bytes {what} are not {encoding}: say which encoding the file has.", line) from None
         line += text.count("\n")
-        yield text
-
-
-def _lines(data: bytes, encoding: str) -> int:
-    return data.decode(encoding, "ignore").count("\n")
+        yield text.removeprefix("\ufeff") if first else text
+        first = first and not text
 
 
 def _with_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

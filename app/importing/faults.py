@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from collections.abc import Sequence
+
+from msgspec import Struct, structs
 
 MAX_BYTES = 2 * 1024**3
 MAX_COLUMNS = 1_000
 MAX_CELL = 32 * 1024
 """Characters of a cell."""
+EMPTY = "The file is empty: send one with a header and rows."
 SHOWN = 100
 """Characters of a value that a fault repeats."""
 
@@ -31,3 +34,10 @@ class Unreadable(Exception):
     def __init__(self, message: str, line: int = 0, column: str = "") -> None:
         super().__init__(message)
         self.fault = Fault(line, column, "", message)
+
+    def in_column_of(self, names: Sequence[str]) -> Unreadable:
+        """With the name of the column, where its number is known."""
+        number = int(self.fault.column) if self.fault.column.isdigit() else 0
+        if 0 < number <= len(names):
+            self.fault = structs.replace(self.fault, column=names[number - 1])
+        return self

@@ -52,10 +52,10 @@ def _flatten(found: dict[str, Any], path: str, cells: dict[str, Any], depth: int
 
 def _check(cells: dict[str, Any], line: int) -> None:
     if len(cells) > MAX_COLUMNS:
-        raise Unreadable(f"This object has {len(cells)} values; one has at most {MAX_COLUMNS}.", line)
+        raise Unreadable(f"This object has {len(cells)} values; one has at most {MAX_COLUMNS}: leave some out.", line)
     for name, cell in cells.items():
         if isinstance(cell, str):
             if len(cell) > MAX_CELL:
-                raise Unreadable(f"This value has {len(cell)} characters; one has at most {MAX_CELL}.", line, name)
+                raise Unreadable(f"This value has {len(cell)} characters; one has at most {MAX_CELL}: shorten it.", line, name)
             if "\0" in cell:
-                raise Unreadable("This value contains the NUL character.", line, name)
+                raise Unreadable("This value contains the NUL character, as no text has: remove it.", line, name)

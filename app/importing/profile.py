@@ -108,7 +108,7 @@ def profile(table: Table) -> Profile:
         footer_line=footer[0].line if footer else None,
         mark=_mark(numbers),
         order=_order(dates),
-        ambiguous_dates=any(one.unordered for one in dates) and _order(dates) is None,
+        ambiguous_dates=any(one.unordered and (_order(dates) is None or (one.dmy and one.mdy)) for one in dates),
     )
 
 

@@ -38,7 +38,7 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
             now = clock.ask(cursor)
         _, found = inspect(source.file(), _kind(job), source.options, vocabulary, now)
         if not found.rows:
-            raise Unreadable("The file has a header and no row.", found.form.header_row)
+            raise Unreadable("The file has a header and no row: send one with rows.", found.form.header_row)
         with connection.transaction(), connection.cursor() as cursor:
             jobs.inspected(cursor, job.id, msgspec.json.encode(found.options), msgspec.json.encode(found), found.rows)
     finally:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from app.importing.faults import MAX_CELL, MAX_COLUMNS, Unreadable
+from app.importing.faults import EMPTY, MAX_CELL, MAX_COLUMNS, Unreadable
 
 SEPARATORS = (",", ";", "\t", "|")
 LOOKED_AT = 200
 """Lines from which the separator is told."""
-NUL = "This cell contains the NUL character, as no text has: is it really a file with separated values?"
+NUL = "This cell contains the NUL character, as no text has: remove it, or say the encoding if it is another, such as utf-16-le."
 
 
 class Row(NamedTuple):
@@ -28,7 +28,7 @@ def separator(lines: Iterable[str]) -> str:
     if head and (named := _named(head[0])):
         return named
     if not any(line.strip("\r\n\ufeff ") for line in head):
-        raise Unreadable("The file is empty.")
+        raise Unreadable(EMPTY)
     return max(SEPARATORS, key=lambda one: (_agreement(head, one), -SEPARATORS.index(one)))
 
 
@@ -71,7 +71,7 @@ def rows(lines: Iterable[str], separator: str) -> Iterator[Row]:
             if len(cells) <= 2 and _named(separator.join(cells)):
                 continue
         if len(cells) > MAX_COLUMNS:
-            raise Unreadable(f"This row has {len(cells)} columns; a file has at most {MAX_COLUMNS}.", begins)
+            raise Unreadable(f"This row has {len(cells)} columns; a file has at most {MAX_COLUMNS}: leave some out.", begins)
         if any(cells):
             _check(cells, begins)
             yield Row(begins, cells)
@@ -80,7 +80,7 @@ def rows(lines: Iterable[str], separator: str) -> Iterator[Row]:
 def _check(cells: list[str], line: int) -> None:
     for number, cell in enumerate(cells, 1):
         if len(cell) > MAX_CELL:
-            raise Unreadable(f"This cell has {len(cell)} characters; a cell has at most {MAX_CELL}.", line, str(number))
+            raise Unreadable(f"This cell has {len(cell)} characters; a cell has at most {MAX_CELL}: shorten it.", line, str(number))
         if "\0" in cell:
             raise Unreadable(NUL, line, str(number))
 

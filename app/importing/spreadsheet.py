@@ -1,48 +1,57 @@
-"""Sheets of XLSX files. A workbook is unpacked in memory, so how much it holds is looked at before it is opened."""
+"""Sheets of XLSX files. A workbook is unpacked in memory, so ``workbook_check`` looks at how much it holds before it is opened."""
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
-from app.importing.faults import MAX_CELL, MAX_COLUMNS, Unreadable
+from app.importing import workbook_check
+from app.importing.faults import MAX_CELL, Unreadable
 from app.importing.separated import Row
-
-MAX_UNPACKED = 512 * 1024**2
-"""Bytes of a workbook once it is unpacked."""
-MAX_CELLS = 10_000_000
-"""Cells of the rectangle that a sheet fills: empty ones take memory too."""
-MAX_ENTRIES = 5_000
-_BLOCK = 1024 * 1024
-_PLACED = re.compile(rb"""<(?:\w+:)?(c|row)(?=[\s/>])(?:[^>]*?\sr=["']([A-Z]{0,3})([0-9]{1,7})["'])?""")
-INSTEAD = "Save the sheet as CSV, which may be larger."
+from app.importing.workbook_check import AGAIN, Errors
 
 
-def sheet_names(file: BinaryIO) -> list[str]:
-    """The visible sheets. Raises ``Unreadable`` for what is no workbook, or one too large to be opened."""
-    _check(file)
+class Book(NamedTuple):
+    """The names of the visible sheets, and the cells of each that show an error."""
+
+    names: list[str]
+    errors: dict[str, Errors]
+
+
+def look(file: BinaryIO) -> Book:
+    """Raises ``Unreadable`` for what is no workbook, or one too large to be opened."""
+    errors = workbook_check.check(file)
     with _open(file) as workbook:
         names = [one.name for one in workbook.sheets_metadata if one.visible == SheetVisibleEnum.Visible]
     if not names:
         raise Unreadable("The workbook has no visible sheet.")
-    return names
+    return Book(names, errors)
 
 
-def rows(file: BinaryIO, sheet: str) -> Iterator[Row]:
-    """The rows that have any value. Call ``sheet_names`` first. Of a formula the value that it had when the file was saved."""
+def rows(file: BinaryIO, sheet: str, book: Book) -> Iterator[Row]:
+    """The rows that have any value. Of a formula the value that it had when the file was saved."""
     with _open(file) as workbook:
         if sheet not in workbook.sheet_names:
             raise Unreadable(f"There is no sheet {sheet[:60]!r}; there are {', '.join(workbook.sheet_names[:20])}.")
         table = workbook.get_sheet_by_name(sheet)
+        errors = _by_row(book.errors.get(sheet, {}))
         for number, cells in enumerate(_rows(table), 1):
             values = [_value(cell, number, column) for column, cell in enumerate(cells, 1)]
+            for column, shown in errors.get(number, ()):
+                if column <= len(values):
+                    values[column - 1] = shown
             if any(value not in ("", None) for value in values):
                 yield Row(number, values)
+
+
+def _by_row(errors: Errors) -> dict[int, list[tuple[int, str]]]:
+    found: dict[int, list[tuple[int, str]]] = {}
+    for (row, column), shown in errors.items():
+        found.setdefault(row, []).append((column, shown))
+    return found
 
 
 def _rows(table: CalamineSheet) -> Iterator[list[Any]]:
@@ -56,7 +65,9 @@ def _rows(table: CalamineSheet) -> Iterator[list[Any]]:
 def _value(cell: Any, line: int, column: int) -> Any:
     if isinstance(cell, str):
         if len(cell) > MAX_CELL:
-            raise Unreadable(f"This cell has {len(cell)} characters; a cell has at most {MAX_CELL}.", line, str(column))
+            raise Unreadable(f"This cell has {len(cell)} characters; a cell has at most {MAX_CELL}: shorten it.", line, str(column))
+        if "\0" in cell:
+            raise Unreadable("This cell contains the NUL character, as no text has: remove it.", line, str(column))
         return cell.replace("\r\n", "\n").replace("_x000D_", "")
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return int(cell)
@@ -73,65 +84,4 @@ def _open(file: BinaryIO) -> CalamineWorkbook:
     except PasswordError:
         raise Unreadable("The workbook has a password: save it without one.") from None
     except (CalamineError, OSError, ValueError) as error:
-        raise Unreadable(f"This is no workbook that can be read ({error}): save it as XLSX again, or as CSV.") from None
-
-
-def _check(file: BinaryIO) -> None:
-    """Raises ``Unreadable`` unless the workbook fits into memory, whatever it says of itself."""
-    file.seek(0)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-            if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-                raise Unreadable(f"Unpacked, the workbook has more than {MAX_UNPACKED // 1024**2} MB. {INSTEAD}")
-            for entry in entries:
-                _check_entry(archive, entry)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise Unreadable(f"This is no workbook that can be read ({error}): save it as XLSX again, or as CSV.") from None
-    except Exception as error:
-        if isinstance(error, Unreadable):
-            raise
-        raise Unreadable("This is no workbook that can be read: save it as XLSX again, or as CSV.") from error
-
-
-def _check_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-    """Unpack an entry: its checksum shows that it is as large as it says. Of a sheet, how large a rectangle it fills."""
-    extent = _Extent() if entry.filename.lower().startswith("xl/worksheets/") else None
-    tail = b""
-    with archive.open(entry) as unpacked:
-        while block := unpacked.read(_BLOCK):
-            if extent is not None:
-                text = tail + block
-                # A tag that is cut off comes again with the next block.
-                end = max(text.rfind(b"<"), 0) if len(block) == _BLOCK else len(text)
-                extent.see(text[:end])
-                tail = text[end:][:_BLOCK]
-
-
-class _Extent:
-    """The rectangle of a sheet's cells, as far as its text was seen. A cell may say where it is, or be the next one."""
-
-    def __init__(self) -> None:
-        self._row = self._column = self._height = self._width = self._cells = 0
-
-    def see(self, text: bytes) -> None:
-        """Raises ``Unreadable`` if the rectangle is too large."""
-        for kind, letters, digits in _PLACED.findall(text):
-            if kind == b"row":
-                self._row, self._column = int(digits or self._row + 1), 0
-                continue
-            self._cells += 1
-            self._row = int(digits or self._row)
-            self._column = _number(letters) if letters else self._column + 1
-            self._height, self._width = max(self._height, self._row), max(self._width, self._column)
-        if self._width > MAX_COLUMNS:
-            raise Unreadable(f"The sheet has {self._width} columns; a file has at most {MAX_COLUMNS}.")
-        if max(self._cells, self._height * self._width) > MAX_CELLS:
-            raise Unreadable(f"The sheet fills more than {MAX_CELLS:,} cells. {INSTEAD}")
-
-
-def _number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
+        raise Unreadable(f"This is no workbook that can be read ({error}): {AGAIN}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO, Literal
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO, Literal
 from msgspec import Struct
 
 from app.importing import encoding, json_lines, separated, spreadsheet
-from app.importing.faults import MAX_BYTES, MAX_COLUMNS, Unreadable
+from app.importing.faults import EMPTY, MAX_BYTES, MAX_COLUMNS, Unreadable
 from app.importing.separated import Row
 from app.importing.text_lines import lines
 
@@ -17,6 +18,14 @@ Format = Literal["csv", "xlsx", "ndjson"]
 HEAD_ROWS = 30
 """Rows among which the header is looked for."""
 _BLOCK = 256 * 1024
+_OTHERS = {
+    "This is a web page or XML, whatever its name says: save it as XLSX, or as CSV.": re.compile(
+        r"<(!doctype|html|head|body|meta|table|\?xml)\b", re.IGNORECASE
+    ),
+    "This is a JSON array: write an object a line (NDJSON), without brackets and commas between them.": re.compile(r"\[\s*(\{|$)"),
+    "This is a PDF: save the table as XLSX, or as CSV.": re.compile(r"%PDF-"),
+}
+"""By how the first line of a text begins: what it is instead of a table."""
 
 
 class Form(Struct, frozen=True, omit_defaults=True):
@@ -50,7 +59,7 @@ def understand(file: BinaryIO, given: Form | None = None) -> Table:
     """How the file is to be read; what ``given`` says is not guessed. Raises ``Unreadable``."""
     size = file.seek(0, 2)
     if not size:
-        raise Unreadable("The file is empty.")
+        raise Unreadable(EMPTY)
     if size > MAX_BYTES:
         raise Unreadable(f"The file has more than {MAX_BYTES // 1024**3} GB: split it.")
     file.seek(0)
@@ -63,15 +72,15 @@ def understand(file: BinaryIO, given: Form | None = None) -> Table:
 
 
 def _workbook(file: BinaryIO, given: Form | None) -> Table:
-    names = spreadsheet.sheet_names(file)
-    sheet = given.sheet if given and given.sheet else names[0]
+    book = spreadsheet.look(file)
+    sheet = given.sheet if given and given.sheet else book.names[0]
 
     def read() -> Iterator[Row]:
-        return spreadsheet.rows(file, sheet)
+        return spreadsheet.rows(file, sheet, book)
 
     header, columns = _header(read(), given)
-    form = Form("xlsx", sheet=sheet, sheets=tuple(names), header_row=header)
-    return Table(form, columns, lambda: _after(read(), header, len(columns)))
+    form = Form("xlsx", sheet=sheet, sheets=tuple(book.names), header_row=header)
+    return Table(form, columns, lambda: _after(read(), header, columns))
 
 
 def _text(file: BinaryIO, given: Form | None) -> Table:
@@ -81,6 +90,9 @@ def _text(file: BinaryIO, given: Form | None) -> Table:
         return lines(encoding.decoded(blocks(file), name))
 
     first = next((stripped for line in text() if (stripped := line.strip("\ufeff \t\r\n"))), "")
+    for what, begins in _OTHERS.items():
+        if begins.match(first):
+            raise Unreadable(what)
     if first.startswith("{") and (given is None or given.format == "ndjson"):
         return _ndjson(text, name)
     separator = given.separator if given and given.separator else separated.separator(text())
@@ -90,7 +102,7 @@ def _text(file: BinaryIO, given: Form | None) -> Table:
 
     header, columns = _header(read(), given)
     form = Form("csv", encoding=name, separator=separator, header_row=header)
-    return Table(form, columns, lambda: _after(read(), header, len(columns)))
+    return Table(form, columns, lambda: _after(read(), header, columns))
 
 
 def _ndjson(text: Callable[[], Iterable[str]], name: str) -> Table:
@@ -108,19 +120,28 @@ def _ndjson(text: Callable[[], Iterable[str]], name: str) -> Table:
 
 
 def _header(rows: Iterator[Row], given: Form | None) -> tuple[int, list[str]]:
-    """The line of the header and the names in it: the first row that is as wide as most, and all of texts."""
-    head = list(islice(rows, HEAD_ROWS))
-    if given and given.header_row:
-        found = next((row for row in chain(head, rows) if row.line >= given.header_row), None)
-        if found is None or found.line != given.header_row:
-            raise Unreadable(f"There is no row {given.header_row} that could be the header.")
+    """The line of the header and the names in it. Raises ``Unreadable``."""
+    head: list[Row] = []
+    try:
+        head.extend(islice(rows, HEAD_ROWS))
+    except Unreadable as error:
+        raise error.in_column_of(_names(_likely(head)) if head else ()) from None
+    if not (given and given.header_row):
+        if not head:
+            raise Unreadable("The file has no row with a value: send one with a header and rows.")
+        found: Row | None = _likely(head)
     else:
-        widths = [_width(row) for row in head]
-        if not widths:
-            raise Unreadable("The file has no row with a value.")
-        typical = sorted(widths)[len(widths) // 2]
-        found = next(row for row, width in zip(head, widths, strict=True) if width >= max(1, typical * 0.6))
+        found = next((row for row in chain(head, rows) if row.line >= given.header_row), None)
+    if found is None or (given and given.header_row and found.line != given.header_row):
+        raise Unreadable(f"There is no row {given and given.header_row} that could be the header: say another header_row.")
     return found.line, _names(found)
+
+
+def _likely(head: Sequence[Row]) -> Row:
+    """The first row that is as wide as most."""
+    widths = [_width(row) for row in head]
+    typical = sorted(widths)[len(widths) // 2]
+    return next(row for row, width in zip(head, widths, strict=True) if width >= max(1, typical * 0.6))
 
 
 def _width(row: Row) -> int:
@@ -143,11 +164,15 @@ def _names(header: Row) -> list[str]:
     return names
 
 
-def _after(rows: Iterator[Row], header: int, width: int) -> Iterator[Row]:
+def _after(rows: Iterator[Row], header: int, names: Sequence[str]) -> Iterator[Row]:
     """The rows after the header, all as wide as it. Values beyond it stay, so that whoever reads the row can complain."""
-    for row in rows:
-        if row.line > header:
-            yield Row(row.line, row.cells + [""] * (width - len(row.cells)) if len(row.cells) < width else _cut(row, width))
+    width = len(names)
+    try:
+        for row in rows:
+            if row.line > header:
+                yield Row(row.line, row.cells + [""] * (width - len(row.cells)) if len(row.cells) < width else _cut(row, width))
+    except Unreadable as error:
+        raise error.in_column_of(names) from None
 
 
 def _cut(row: Row, width: int) -> list[Any]:
