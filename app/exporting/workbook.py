@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from xml.sax.saxutils import escape
 
 import xlsxwriter
 
-from app.exporting.sheets import Sheet, Type
+from app.exporting.sheets import Column, Type
 
 MAX_ROWS = 1_048_575
 """Of a sheet, beside its header."""
@@ -38,10 +38,25 @@ _DIMENSION = re.compile(rb"<dimension [^>]*/>")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]|_x[0-9a-fA-F]{4}_")
 
 
+class Table(Protocol):
+    """The header, of which the ``custom`` columns come last, and an item's cells."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+    @property
+    def custom(self) -> Sequence[str]: ...
+
+    def cells(self, item: bytes) -> list[Any]: ...
+
+
 class Workbook:
     media_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-    def __init__(self, sheet: Sheet, title: str) -> None:
+    def __init__(self, sheet: Table, title: str) -> None:
         self._sheet = sheet
         self._letters = [_letters(number) for number in range(1, len(sheet.names) + 1)]
         types: list[Type] = [one.type for one in sheet.columns]
@@ -99,7 +114,7 @@ class _Pieces(io.RawIOBase):
         return data
 
 
-def _empty(sheet: Sheet, title: str, archive: zipfile.ZipFile) -> tuple[bytes, tuple[str, str], bytes]:
+def _empty(sheet: Table, title: str, archive: zipfile.ZipFile) -> tuple[bytes, tuple[str, str], bytes]:
     """Write all of a workbook with nothing but a header into an archive, but for its sheet: what of this comes before the rows, the
     styles of dates and instants, and what comes after the rows."""
     file = io.BytesIO()

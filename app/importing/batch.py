@@ -132,8 +132,13 @@ def _shown(fault: RowFault) -> Fault:
 
 
 def packed(cells: Sequence[Any]) -> str:
-    """The cells of a row as JSON, as texts."""
-    return msgspec.json.encode([text_of(cell) for cell in cells]).decode().replace("\\u0000", "�")
+    """The cells of a row as JSON: numbers and truth values as they are, all else as texts."""
+    return msgspec.json.encode([_plain(cell) for cell in cells]).decode().replace("\\u0000", "�")
+
+
+def _plain(cell: Any) -> Any:
+    whole = isinstance(cell, bool) or (isinstance(cell, int) and abs(cell) < 2**53)
+    return cell if whole or (isinstance(cell, float) and abs(cell) < 1e15) else text_of(cell)
 
 
 def commit(

@@ -12,10 +12,12 @@ from litestar.params import FromPath
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
+from app.exporting.workbook import Workbook
 from app.http import filters, request_context, shared
 from app.http.operations import describe
 from app.http.request_context import Http
-from app.importing.failed_rows import FailedRows
+from app.importing import failed_rows
+from app.importing.failed_rows import Failed, FailedRows
 from app.importing.options import Kind, Options
 from app.importing.presets import PRESETS
 from app.importing.table import Form
@@ -118,18 +120,18 @@ async def get_import_file(request: Http, id: FromPath[UUID]) -> ASGIResponse:
     opt=describe(
         TAG,
         "The failed rows of an import",
-        description="In the format of the file (of a workbook, as CSV) with one more column, `import_error`: correct them and"
-        " import them again.",
-        media_type="text/csv",
+        description="In the format of the file, with one more column, `import_error`: correct them and import them again. In a"
+        " workbook, dates are texts, such as 2026-06-30.",
+        files=("text/csv", "application/x-ndjson", Workbook.media_type),
     ),
 )
 async def get_failed_rows(request: Http, id: FromPath[UUID]) -> ASGIResponse:
     found = await _found(request, id)
     inspection = found.inspection and msgspec.json.decode(found.inspection, type=_Inspected)
     columns = [column.name for column in inspection.columns] if inspection else []
-    written = FailedRows(inspection.form if inspection else None, columns)
+    written = failed_rows.written(inspection.form if inspection else None, columns)
     name = f"failed-{found.files[0].name.rpartition('.')[0]}.{written.extension}"
-    return _Download(_failed(request, found, written), name, f"{written.media_type}; charset={written.charset}".encode())
+    return _Download(_failed(request, found, written), name, written.content_type.encode())
 
 
 class _Column(msgspec.Struct):
@@ -165,11 +167,12 @@ FAILED_PAGE = 500
 async def _failed(request: Http, found: Shown, written: FailedRows) -> AsyncIterator[bytes]:
     """The rows as they were kept when they failed, some at a time."""
     identity, pool = request_context.from_request(request).identity, shared.from_request(request).read_pool
-    yield written.head()
+    yield written.begin()
     after = 0
     while rows := await pool.rows(identity, *imports_shown.failed(identity.org_id, found.id, after, FAILED_PAGE)):
-        yield b"".join(written.row(msgspec.json.decode(cells) if cells else [], message) for _, cells, message in rows)
+        yield written.rows(Failed(cells, message or "") for _, cells, message in rows)
         after = rows[-1][0]
+    yield written.end()
 
 
 class _Download(ASGIResponse):

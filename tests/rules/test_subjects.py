@@ -164,7 +164,6 @@ SUBJECTS = {
     "app/cli/imports.py": "app/cli/test_import_file.py",
     "app/http/uploads.py": "app/importing/test_imports.py",
     "projections/imports/spans.py": "app/importing/test_imports.py",
-    "app/importing/failed_rows.py": "app/importing/test_imports.py",
     "app/importing/new_fields.py": "app/importing/test_imports.py",
     "app/importing/ahead.py": "app/importing/test_imports.py",
     "app/importing/apart.py": "app/importing/test_imports.py",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 
 import pytest
 
+from app.importing.table import understand
 from projections import rebuild
 from tests.app.importing.reading import EXPORTS
+from tests.app.importing.workbooks import row, workbook
 from tests.support.commands import log
 from tests.support.imports import PATH, Work, counts, rows, send, working
 from tests.support.scenarios import Json, Org, made, refused
@@ -188,7 +191,12 @@ def test_an_import_that_is_all_or_nothing_leaves_nothing_if_a_row_fails(org: Org
 
 
 @pytest.mark.parametrize(
-    "data", [b"Name;Account;Amount\nA;Acme;1\n\xc4;Acme;lots\n", '{"Name": "Ä", "Account": "Acme", "Amount": "lots"}\n'.encode()]
+    "data",
+    [
+        b"Name;Account;Amount\nA;Acme;1\n\xc4;Acme;lots\n",
+        '{"Name": "Ä", "Account": "Acme", "Amount": "lots"}\n'.encode(),
+        workbook(row(1, ["Name", "Account", "Amount"]) + row(2, ["Ä", "Acme", "lots"])).getvalue(),
+    ],
 )
 def test_failed_rows_come_back_in_the_format_of_their_file(org: Org, work: Work, data: bytes) -> None:
     found = work.imported(org.admin, data)
@@ -197,6 +205,10 @@ def test_failed_rows_come_back_in_the_format_of_their_file(org: Org, work: Work,
         (line,) = reply.body.splitlines()
         assert json.loads(line).keys() == {"Name", "Account", "Amount", "import_error"}
         assert json.loads(line)["Name"] == "Ä"
+    elif data.startswith(b"PK"):
+        sheet = understand(io.BytesIO(reply.body))
+        assert (sheet.columns[-1], [one.cells[:3] for one in sheet.rows()]) == ("import_error", [["Ä", "Acme", "lots"]])
+        assert 'filename="failed-file.xlsx"' in reply.headers["content-disposition"]
     else:
         lines = reply.body.decode("cp1252").splitlines()
         assert (lines[0], lines[1][:12]) == ("Name;Account;Amount;import_error", "Ä;Acme;lots;")
