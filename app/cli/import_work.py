@@ -18,6 +18,7 @@ from psycopg import Connection
 from uuid_utils.compat import uuid7
 
 from app.cli.options import progress
+from app.importing.faults import MAX_BYTES
 from app.importing.options import Options
 from app.importing.worker import Importer
 from app.process.failures import Failure
@@ -85,7 +86,9 @@ class Import:
 
 
 def receive(connection: Connection[Any], org_id: UUID, kind: str, user_id: UUID, paths: Sequence[Path], options: Options) -> UUID:
-    """Keep the files of a new import."""
+    """Keep the files of a new import. Raises ``Failure`` if one is too large."""
+    if too_large := next((path for path in paths if path.stat().st_size > MAX_BYTES), None):
+        raise Failure(f"{too_large} has more than {MAX_BYTES // 1024**2:,} MB: split it into several files.")
     id_ = uuid7()
     with connection.transaction(), connection.cursor() as cursor:
         jobs.create(cursor, id_, org_id, kind, user_id, None)

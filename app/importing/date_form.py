@@ -46,13 +46,13 @@ def moment(cell: Any, order: Order, zone: tzinfo, *, serials: bool = False) -> M
         return _in_zone(datetime.combine(cell, time()), zone, exact=False)
     if isinstance(cell, int | float) and not isinstance(cell, bool):
         return _serial(float(cell), zone)
-    return _read(cell.strip(), order, zone, serials) if isinstance(cell, str) else None
+    if not isinstance(cell, str) or len(text := cell.strip()) > MAX_LENGTH:
+        return None
+    return _read(text, order, zone, serials)
 
 
 @lru_cache(maxsize=20_000)
 def _read(text: str, order: Order, zone: tzinfo, serials: bool) -> Moment | None:
-    if len(text) > MAX_LENGTH:
-        return None
     found = _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text)
     if found:
         return _moment(found, int(found["y"]), int(found["m"]), int(found["d"]), zone)

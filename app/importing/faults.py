@@ -10,6 +10,8 @@ MAX_BYTES = 2 * 1024**3
 MAX_COLUMNS = 1_000
 MAX_CELL = 32 * 1024
 """Characters of a cell."""
+MAX_ROW = 4 * 1024 * 1024
+"""Characters of a row."""
 EMPTY = "The file is empty: send one with a header and rows."
 SHOWN = 100
 """Characters of a value that a fault repeats."""

@@ -21,6 +21,8 @@ from domain.money import decimals
 
 SHOWN = 5
 """Rows that are shown as they would become."""
+MAX_SHOWN = 1_000
+"""Characters of a value there."""
 MAX_VALUES = 200
 """Distinct texts of a field that are listed."""
 
@@ -87,7 +89,13 @@ def _previews(table: Table, kind: Kind, options: Options, vocabulary: Vocabulary
         else:
             entry = directory_rows.read(kind, cells, row, vocabulary, now)
             values = entry.values if entry else {}
-        yield Preview(row.line, values, tuple(cells.faults))
+        yield Preview(row.line, {name: _shortened(value) for name, value in values.items()}, tuple(cells.faults))
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(one) for key, one in value.items()}
+    return value if not isinstance(value, str) or len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
 
 
 def form_of(options: Options) -> Form | None:

@@ -81,4 +81,4 @@ def number(cell: Any, mark: Mark) -> Decimal | None:
         return None
     if isinstance(cell, int | float):
         return Decimal(f"{cell:.15g}") if abs(cell) < 1e18 else None  # a spreadsheet's numbers have 15 digits
-    return parsed(cell, mark) if isinstance(cell, str) else None
+    return parsed(cell, mark) if isinstance(cell, str) and len(cell) <= MAX_LENGTH else None

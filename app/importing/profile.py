@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
+from itertools import islice
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -20,8 +21,9 @@ from app.importing.table import Table
 
 Holds = Literal["text", "number", "date", "truth", "nothing"]
 SAMPLES = 5
-DISTINCT = 1_000
-"""Distinct texts that are counted; a column with more is no list of stages, owners or currencies."""
+DISTINCT, DISTINCT_SIZE = 1_000, 50_000
+"""Distinct texts that are counted, and characters of them; a column with more is no list of stages, owners or currencies."""
+SAMPLE_SIZE = 100
 LOOKED_AT = 5_000
 """Rows of which every cell is looked at; of later ones every twentieth."""
 FOOTER = 12
@@ -57,23 +59,31 @@ class _Seen:
         self.filled = self.truths = 0
         self.marks, self.orders = Marks(), Orders()
         self.distinct: dict[str, int] | None = {}
+        self.size = 0
 
     def see(self, cell: Any, *, closely: bool) -> None:
         self.filled += 1
         value = text_of(cell)
         if self.distinct is not None:
-            self.distinct[value] = self.distinct.get(value, 0) + 1
-            if len(self.distinct) > DISTINCT:
-                self.samples = tuple(list(self.distinct)[:SAMPLES])
-                self.distinct = None
+            self._count(value, self.distinct)
         if closely:
             self.truths += isinstance(cell, bool) or value.lower() in _TRUTHS
             self.orders.see(cell)
             if not isinstance(cell, date):
                 self.marks.see(value)
 
+    def _count(self, value: str, distinct: dict[str, int]) -> None:
+        if value in distinct:
+            distinct[value] += 1
+            return
+        distinct[value] = 1
+        self.size += len(value)
+        if len(distinct) > DISTINCT or self.size > DISTINCT_SIZE:
+            self.samples = _samples(distinct)
+            self.distinct = None
+
     def column(self) -> Column:
-        samples = tuple(list(self.distinct)[:SAMPLES]) if self.distinct is not None else self.samples
+        samples = _samples(self.distinct) if self.distinct is not None else self.samples
         return Column(self.name, self._holds(), self.filled, samples, self.distinct)
 
     def _holds(self) -> Holds:
@@ -87,6 +97,10 @@ class _Seen:
         if self.truths > 0.95 * looked_at:
             return "truth"
         return "number" if self.marks.numbers > 0.8 * looked_at else "text"
+
+
+def _samples(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text[:SAMPLE_SIZE] for text in islice(texts, SAMPLES))
 
 
 def profile(table: Table) -> Profile:

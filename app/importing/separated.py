@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from app.importing.faults import EMPTY, MAX_CELL, MAX_COLUMNS, Unreadable
+from app.importing.faults import EMPTY, MAX_CELL, MAX_COLUMNS, MAX_ROW, Unreadable
 
+T = TypeVar("T")
 SEPARATORS = (",", ";", "\t", "|")
-LOOKED_AT = 200
-"""Lines from which the separator is told."""
+LOOKED_AT, LOOKED_AT_SIZE = 200, 1024 * 1024
+"""Lines from which the separator is told, and characters of them."""
 NUL = "This cell contains the NUL character, as no text has: remove it, or say the encoding if it is another, such as utf-16-le."
 
 
@@ -21,15 +22,28 @@ class Row(NamedTuple):
     cells: list[Any]
     """Texts; of a spreadsheet or of NDJSON also numbers, dates and truth values. None and "" are empty."""
 
+    def size(self) -> int:
+        """Its characters."""
+        return sum(len(cell) for cell in self.cells if cell.__class__ is str)
+
 
 def separator(lines: Iterable[str]) -> str:
     """The character that separates the values of most records into equally many. Raises ``Unreadable`` if there is no record."""
-    head = list(islice(lines, LOOKED_AT))
+    head = list(islice(up_to(LOOKED_AT_SIZE, lines, len), LOOKED_AT))
     if head and (named := _named(head[0])):
         return named
     if not any(line.strip("\r\n\ufeff ") for line in head):
         raise Unreadable(EMPTY)
     return max(SEPARATORS, key=lambda one: (_agreement(head, one), -SEPARATORS.index(one)))
+
+
+def up_to(size: int, items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:
+    """The items until together they have this size; one at least, if there is one."""
+    for item in items:
+        yield item
+        size -= size_of(item)
+        if size <= 0:
+            return
 
 
 def _named(line: str) -> str | None:
@@ -78,6 +92,11 @@ def rows(lines: Iterable[str], separator: str) -> Iterator[Row]:
 
 
 def _check(cells: list[str], line: int) -> None:
+    whole = "".join(cells)
+    if len(whole) <= MAX_CELL and "\0" not in whole:  # as nearly all are
+        return
+    if len(whole) > MAX_ROW:
+        raise Unreadable(f"This row has {len(whole)} characters; a row has at most {MAX_ROW}: shorten it.", line)
     for number, cell in enumerate(cells, 1):
         if len(cell) > MAX_CELL:
             raise Unreadable(f"This cell has {len(cell)} characters; a cell has at most {MAX_CELL}: shorten it.", line, str(number))

@@ -20,14 +20,14 @@ from app.importing.inspection import form_of
 from app.importing.options import Kind, Options
 from app.importing.plan import Planned, failing
 from app.importing.profile import split_footer
-from app.importing.separated import Row
+from app.importing.separated import Row, up_to
 from app.importing.table import Table, understand
 from app.importing.vocabulary import Vocabulary
 from projections.imports.files import PART, StoredFile
 from projections.imports.jobs import Job
 
-ROWS = 400
-"""Rows of a batch."""
+ROWS, SIZE = 400, 4 * 1024 * 1024
+"""Rows of a batch, and characters of them."""
 
 
 class Source:
@@ -78,7 +78,7 @@ class Reader:
 
     def batch(self, rows: Iterator[Row]) -> tuple[list[Any], list[Planned], int]:
         """Good rows, failing rows, and the last line."""
-        taken = list(islice(rows, ROWS))
+        taken = list(islice(up_to(SIZE, rows, Row.size), ROWS))
         self.cells = {row.line: row.cells for row in taken}
         found = [self.read(row) for row in taken]
         last = max((one.line for one in found), default=0)

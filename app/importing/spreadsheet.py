@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
 
 from app.importing import workbook_check
-from app.importing.faults import MAX_CELL, Unreadable
+from app.importing.faults import MAX_CELL, MAX_ROW, Unreadable
 from app.importing.separated import Row
 from app.importing.workbook_check import AGAIN, Errors
 
@@ -44,7 +44,10 @@ def rows(file: BinaryIO, sheet: str, book: Book) -> Iterator[Row]:
                 if column <= len(values):
                     values[column - 1] = shown
             if any(value not in ("", None) for value in values):
-                yield Row(number, values)
+                found = Row(number, values)
+                if (size := found.size()) > MAX_ROW:
+                    raise Unreadable(f"This row has {size} characters; a row has at most {MAX_ROW}: shorten it.", number)
+                yield found
 
 
 def _by_row(errors: Errors) -> dict[int, list[tuple[int, str]]]:

@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from app.importing import encoding, json_lines, separated, spreadsheet
 from app.importing.faults import EMPTY, MAX_BYTES, MAX_COLUMNS, Unreadable
-from app.importing.separated import Row
+from app.importing.separated import Row, up_to
 from app.importing.text_lines import lines
 
 Format = Literal["csv", "xlsx", "ndjson"]
-HEAD_ROWS = 30
-"""Rows among which the header is looked for."""
+HEAD_ROWS, HEAD_SIZE = 30, 8 * 1024 * 1024
+"""Rows among which the header is looked for, and characters of them."""
 _BLOCK = 256 * 1024
 _OTHERS = {
     "This is a web page or XML, whatever its name says: save it as XLSX, or as CSV.": re.compile(
@@ -123,7 +123,7 @@ def _header(rows: Iterator[Row], given: Form | None) -> tuple[int, list[str]]:
     """The line of the header and the names in it. Raises ``Unreadable``."""
     head: list[Row] = []
     try:
-        head.extend(islice(rows, HEAD_ROWS))
+        head.extend(islice(up_to(HEAD_SIZE, rows, Row.size), HEAD_ROWS))
     except Unreadable as error:
         raise error.in_column_of(_names(_likely(head)) if head else ()) from None
     if not (given and given.header_row):

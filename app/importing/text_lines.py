@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from app.importing.faults import Unreadable
-
-MAX_LINE = 4 * 1024 * 1024
-"""Characters of a line."""
+from app.importing.faults import MAX_ROW, Unreadable
 
 
 def lines(pieces: Iterable[str]) -> Iterator[str]:
@@ -24,8 +21,8 @@ def lines(pieces: Iterable[str]) -> Iterator[str]:
         for part in parts:
             count += 1
             yield part
-        if len(rest) > MAX_LINE:
-            raise Unreadable(f"This line has more than {MAX_LINE} characters.", count + 1)
+        if len(rest) > MAX_ROW:
+            raise Unreadable(f"This line has more than {MAX_ROW} characters: shorten it, or close its quotes.", count + 1)
     if rest:
         yield rest
 

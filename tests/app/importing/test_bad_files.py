@@ -165,3 +165,19 @@ def test_of_a_workbook_formulas_have_their_values_merged_cells_the_first_and_err
     found = read(workbook(cells, merged=["B2:B3"]).getvalue())
     assert [(deal.line, deal.values["amount"]) for deal in found.deals] == [(2, 2), (5, 46082)]
     assert [(fault.line, fault.column, fault.value) for fault in found.faults] == [(3, "Account", ""), (4, "Amount", "#DIV/0!")]
+
+
+def test_however_long_rows_are_little_of_them_is_in_memory_at_once() -> None:
+    """Batches, distinct texts and previews are bounded by their characters."""
+    cells = ["x" * MAX_CELL] * 10
+    rows = "".join(f"{number},Acme,{','.join(cells)}\n" for number in range(3))
+    names = ",".join(f"More {number}" for number in range(len(cells)))
+    found = read(f"Name,Account,{names}\n{rows}".encode(), mapping={"name": "Name", "account": "Account", "cf_a": "More 0"})
+    assert (found.inspection.rows, len(found.deals)) == (3, 3)
+    assert all(len(sample) == 100 for sample in found.inspection.columns[2].samples)
+    assert len(found.inspection.preview[0].values["custom_fields"]["a"]) == 1_001
+
+
+def test_a_row_has_a_bound_too() -> None:
+    fault = refusal(f"Name,Account\n{','.join(['x' * MAX_CELL] * 129)}\n".encode())
+    assert (fault.line, fault.message.split(": ")[1]) == (2, "shorten it.")

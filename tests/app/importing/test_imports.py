@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -355,4 +356,15 @@ def test_an_upload_is_checked_part_by_part(org: Org) -> None:
     assert "opportunities" in problem["errors"]["kind"][0]
     assert "maping" in refused(send(org.admin, b"x", maping={}))["errors"]
     refused(org.admin.post(PATH, b"nothing", Content_Type="multipart/form-data; boundary=x"))
+    assert org.listed("", PATH)["count"] == 0
+
+
+@pytest.mark.parametrize("expect", ["", "Expect: 100-continue\r\n"])
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(org: Org, expect: str) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {org.token}\r\nContent-Length: {3 * 1024**3}\r\n{expect}"
+    with socket.create_connection(("127.0.0.1", org.server.port), timeout=30) as client:
+        client.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode())
+        answer = client.recv(65_536).decode()
+    assert answer.startswith("HTTP/1.1 413 ")
+    assert "at most 2,048 MB together: split them" in answer
     assert org.listed("", PATH)["count"] == 0

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.importing.faults import MAX_CELL, MAX_COLUMNS, Unreadable
+from app.importing.faults import MAX_CELL, MAX_COLUMNS, MAX_ROW, Unreadable
 from app.importing.separated import rows, separator
-from app.importing.text_lines import MAX_LINE, lines
+from app.importing.text_lines import lines
 
 
 def read(text: str, by: str = ",") -> list[tuple[int, list[str]]]:
@@ -67,7 +67,7 @@ def test_what_is_no_record_is_told_by_line(text: str, line: int, message: str) -
 
 def test_a_line_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(Unreadable, match="characters") as raised:
-        list(lines(["a\n", *("x" * 65_536 for _ in range(MAX_LINE // 65_536 + 2)), "\n"]))
+        list(lines(["a\n", *("x" * 65_536 for _ in range(MAX_ROW // 65_536 + 2)), "\n"]))
     assert raised.value.fault.line == 2
 
 
