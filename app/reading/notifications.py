@@ -1,4 +1,4 @@
-"""Wakes readers that wait for an org's events, with one LISTEN connection per process.
+"""Wakes readers that wait for an org's events, or for its imports, with one LISTEN connection per process.
 
 The connection is open while somebody waits. A woken reader queries for itself, so a false alarm costs one query, and a lost
 notification delays it by no more than its own timeout.
@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from consumers.kafka_settings import reason
 from domain.event_store import CHANNEL
 from projections import connections, feed
+from projections.imports import jobs
 
 RETRY_SECONDS = 1.0
 LISTEN_SECONDS = 5.0
@@ -84,11 +85,13 @@ class Notifications:
         connection = await connections.connect_async(self._url, "arrivals", statement_timeout_ms=self._timeout, role="writer")
         async with connection:
             await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {jobs.STATES}")
             position = await self._next_orgs(connection, None)
             self._wake(set(self._waiting))  # for events that came while nobody listened
             while True:
-                async for _ in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
-                    pass
+                async for told in connection.notifies(timeout=LISTEN_SECONDS, stop_after=1):
+                    if told.channel == jobs.STATES:
+                        self._wake({UUID(told.payload)})
                 position = await self._next_orgs(connection, position)
 
     async def _next_orgs(self, connection: AsyncConnection[Any], position: int | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from app.process.failures import Unavailable
+from app.reading.import_progress import ImportProgress
 from app.reading.notifications import Notifications
 from app.reading.read_pool import ReadPool
 from app.reading.subscription import MAX_BUFFER, Piece, Subscription
@@ -85,8 +87,10 @@ class OrgFeed:
         self._mark = ""
         self._cards: dict[UUID, dict[str, Any]] = {}
         self._pages: OrderedDict[int, list[RenderedEvent]] = OrderedDict()
+        self._imports = ImportProgress(org_id, reads)
         self._begun = asyncio.Event()
         self._looked_at = 0.0
+        self._patience = LOOK_SECONDS
         self.task = asyncio.create_task(self._run())
 
     def add(self, subscriber: Subscription) -> None:
@@ -116,10 +120,11 @@ class OrgFeed:
                 while self.subscribers and not self._draining.is_set():
                     arrived.clear()
                     more = await self._read_on()
+                    await self._tell_imports()
                     self._look()
                     await asyncio.sleep(min(MAX_PAUSE_SECONDS, PAUSE_SECONDS * len(self.subscribers)))
                     if not more:
-                        await _within(LOOK_SECONDS if self._begun.is_set() else RETRY_SECONDS, arrived)
+                        await _within(self._patience if self._begun.is_set() else RETRY_SECONDS, arrived)
         except LostHistory:  # clients reconnect, and are told
             log.warning("feed.lost_history", org_id=str(self.org_id), position=self._head)
         except Exception as error:  # clients reconnect, to a new reader
@@ -217,6 +222,14 @@ class OrgFeed:
             if number % SLICE == 0:
                 await asyncio.sleep(0)
 
+    async def _tell_imports(self) -> None:
+        """Tell live subscribers how imports stand, which is no part of the log."""
+        self._patience = self._imports.seconds() or LOOK_SECONDS
+        with suppress(Unavailable):
+            for text in await self._imports.changes():
+                for subscriber in list(self.subscribers):
+                    subscriber.tell(text)
+
     def _look(self) -> None:
         """Send heartbeats to quiet streams, and cut off clients that read nothing."""
         now = asyncio.get_running_loop().time()
@@ -230,7 +243,7 @@ class OrgFeed:
             elif busy > BEHIND_SECONDS:
                 subscriber.fall_behind()
             elif subscriber.live and now - subscriber.given_at >= HEARTBEAT_SECONDS:
-                subscriber.give((Piece(subscriber.position, subscriber.position, HEARTBEAT),), subscriber.position)
+                subscriber.tell(HEARTBEAT)
 
     def _go_live(self, subscriber: Subscription) -> None:
         """Give the subscriber a piece of the recent events; it is live if that was all."""
@@ -241,6 +254,8 @@ class OrgFeed:
         subscriber.live = ahead is None or ahead.position >= self._head
         if subscriber.live:
             subscriber.give((), self._head)
+            for text in self._imports.at_work():
+                subscriber.tell(text)
 
     async def _catch_up(self, subscriber: Subscription) -> bool:
         """Give the subscriber the next page of the past; False if the database is unavailable."""

@@ -84,6 +84,11 @@ class Subscription:
         self.given_at = self._loop.time()
         self._wake()
 
+    def tell(self, text: bytes) -> None:
+        """Give a live subscriber what is no event of the log, unless its buffer is full."""
+        if self.live and self.size + len(text) <= MAX_BUFFER:
+            self.give((Piece(self.position, self.position, text),), self.position)
+
     def take(self) -> bytes:
         """The next bytes to send; empty if there are none."""
         texts: list[bytes] = []

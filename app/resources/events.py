@@ -60,6 +60,8 @@ class EventPage(msgspec.Struct, frozen=True):
         "With `Accept: text/event-stream` the response is an endless stream of server-sent events: `id` is a cursor, which begins"
         " with the position, `event` the type, `data` the entry. It starts after `Last-Event-ID`, or else after `after`. It ends"
         " with its token, and when the client reads nothing for seconds: then an `id` without data tells where to resume. "
+        "Between the events it tells how imports stand, at most once a second each: `import.progress`, without an `id`, with what "
+        "`/api/imports/{id}/` shows of `state` and counts. "
         "A cursor of a history that the log has lost, because the database was restored from a backup, is a 410 `lost_history`,"
         " with the `last_good_position` to go on after if it is known. Of a position alone that is seen only where no event is.",
         answer=EventPage,

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from domain.sql_cursor import SqlCursor
-from projections.imports.jobs import Counts, Fault
+from projections.imports.jobs import Counts, Fault, telling
 
 
 class Made(NamedTuple):
@@ -33,12 +33,12 @@ def is_next(cursor: SqlCursor, import_id: UUID, state: str, line: int) -> bool:
 def advance(cursor: SqlCursor, import_id: UUID, line: int, counts: Counts) -> None:
     """``counts`` are added to those so far."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET line = %(line)b::bigint, done = done + %(done)b::bigint, created = created + %(created)b::bigint,
             updated = updated + %(updated)b::bigint, skipped = skipped + %(skipped)b::bigint, failed = failed + %(failed)b::bigint,
             updated_at = clock_timestamp()
         WHERE id = %(id)b
-        """,
+        """),
         {"id": import_id, "line": line, **msgspec.structs.asdict(counts)},
     )
 

@@ -14,6 +14,8 @@ State = Literal["receiving", "inspecting", "ready", "checking", "running", "done
 AT_WORK: tuple[State, ...] = ("inspecting", "checking", "running", "undoing")
 STARTABLE: tuple[State, ...] = ("ready", "failed", "cancelled", "undone")
 KEEP_DAYS = 7
+STATES = "opportunities_import_states"
+"""The channel that says in which org an import has changed."""
 
 
 class File(Struct, frozen=True):
@@ -71,6 +73,11 @@ _JOB = "id, org_id, kind, state, user_id, token_id, files::text, options::text, 
 _files = msgspec.json.Decoder(list[File])
 
 
+def telling(update: str) -> str:
+    """An update of imports that says on the channel ``STATES`` in whose org it was."""
+    return f"WITH changed AS ({update} RETURNING org_id) SELECT pg_notify('{STATES}', org_id::text) FROM changed"
+
+
 def create(cursor: Cursor[Any], id_: UUID, org_id: UUID, kind: str, user_id: UUID | None, token_id: UUID | None) -> None:
     cursor.execute(
         "INSERT INTO imports (id, org_id, kind, state, user_id, token_id) VALUES (%s, %s, %s, 'receiving', %s, %s)",
@@ -81,10 +88,10 @@ def create(cursor: Cursor[Any], id_: UUID, org_id: UUID, kind: str, user_id: UUI
 def received(cursor: Cursor[Any], id_: UUID, kind: str, files: Sequence[File], options: bytes) -> None:
     """All of an upload is there."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = 'inspecting', kind = %s, files = %s::jsonb, options = %s::jsonb, updated_at = clock_timestamp()
         WHERE id = %s
-        """,
+        """),
         (kind, msgspec.json.encode(files).decode(), options.decode(), id_),
     )
     wake(cursor)
@@ -146,11 +153,11 @@ def _job(row: Sequence[Any]) -> Job:
 
 def inspected(cursor: Cursor[Any], id_: UUID, options: bytes, inspection: bytes, rows: int) -> None:
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = 'ready', options = %s::jsonb, inspection = %s::jsonb, rows = %s, problem = NULL,
             updated_at = clock_timestamp()
         WHERE id = %s AND state = 'inspecting'
-        """,
+        """),
         (options.decode(), inspection.decode(), rows, id_),
     )
 
@@ -164,9 +171,9 @@ def inspection(cursor: Cursor[Any], id_: UUID) -> str | None:
 def set_options(cursor: Cursor[Any], id_: UUID, options: bytes) -> None:
     """New options, for which the file is looked at again."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET options = %s::jsonb, state = 'inspecting', checked = false, updated_at = clock_timestamp() WHERE id = %s
-        """,
+        """),
         (options.decode(), id_),
     )
     wake(cursor)
@@ -177,11 +184,11 @@ def begin(
 ) -> None:
     """Begin a run; one that goes on where it was keeps its line and its counts."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = %(state)s, user_id = %(user_id)s, token_id = %(token_id)s, problem = NULL, finished_at = NULL,
             fingerprint = coalesce(%(fingerprint)s, fingerprint), started_at = clock_timestamp(), updated_at = clock_timestamp()
         WHERE id = %(id)s
-        """,
+        """),
         {"id": id_, "state": state, "user_id": user_id, "token_id": token_id, "fingerprint": fingerprint},
     )
     wake(cursor)
@@ -214,11 +221,11 @@ def same(cursor: Cursor[Any], org_id: UUID, id_: UUID, fingerprint: bytes) -> UU
 def settle(cursor: Cursor[Any], id_: UUID, state: State, problem: bytes | None = None) -> None:
     """End the present work, unless it was cancelled meanwhile."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = %(state)s, problem = %(problem)s::jsonb, finished_at = clock_timestamp(),
             updated_at = clock_timestamp(), checked = checked OR (state = 'checking' AND %(state)s = 'ready')
         WHERE id = %(id)s AND state = ANY(%(at_work)s)
-        """,
+        """),
         {"id": id_, "state": state, "problem": problem.decode() if problem else None, "at_work": list(AT_WORK)},
     )
 
@@ -226,10 +233,10 @@ def settle(cursor: Cursor[Any], id_: UUID, state: State, problem: bytes | None =
 def turn_back(cursor: Cursor[Any], id_: UUID, problem: bytes) -> None:
     """Undo an import that is all or nothing, because of a problem."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = 'undoing', problem = %s::jsonb, updated_at = clock_timestamp()
         WHERE id = %s AND state = 'running'
-        """,
+        """),
         (problem.decode(), id_),
     )
     wake(cursor)
@@ -238,11 +245,11 @@ def turn_back(cursor: Cursor[Any], id_: UUID, problem: bytes) -> None:
 def undone(cursor: Cursor[Any], id_: UUID) -> None:
     """All is undone; if that was because of a problem, the import failed, and begins again when it is started."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = CASE WHEN problem IS NULL THEN 'undone' ELSE 'failed' END,
             line = CASE WHEN problem IS NULL THEN line ELSE 0 END, finished_at = clock_timestamp(), updated_at = clock_timestamp()
         WHERE id = %s AND state = 'undoing'
-        """,
+        """),
         (id_,),
     )
 
@@ -250,11 +257,11 @@ def undone(cursor: Cursor[Any], id_: UUID) -> None:
 def cancel(cursor: Cursor[Any], id_: UUID) -> None:
     """A check goes back to ready; a run keeps what it has done."""
     cursor.execute(
-        """
+        telling("""
         UPDATE imports SET state = CASE WHEN state = 'checking' THEN 'ready' ELSE 'cancelled' END,
             finished_at = clock_timestamp(), updated_at = clock_timestamp()
         WHERE id = %s
-        """,
+        """),
         (id_,),
     )
 

@@ -14,12 +14,14 @@ from projections import questions
 from projections.conditions import SqlStatement
 from projections.imports.jobs import AT_WORK, File, State
 
-_SHOWN = """
-    i.id, i.kind, i.state, i.files::text, i.options::text, i.inspection::text, i.problem::text, i.rows,
-    i.done, i.created, i.updated, i.skipped, i.failed, i.checked,
+RATE = """
     CASE WHEN i.started_at IS NOT NULL AND i.done > 0
-        THEN i.done / greatest(extract(epoch FROM coalesce(i.finished_at, i.updated_at) - i.started_at), 0.001)::float END AS rate,
-    i.created_at, i.started_at, i.finished_at
+        THEN i.done / greatest(extract(epoch FROM coalesce(i.finished_at, i.updated_at) - i.started_at), 0.001)::float END
+"""
+"""Rows a second of the present run."""
+_SHOWN = f"""
+    i.id, i.kind, i.state, i.files::text, i.options::text, i.inspection::text, i.problem::text, i.rows,
+    i.done, i.created, i.updated, i.skipped, i.failed, i.checked, {RATE} AS rate, i.created_at, i.started_at, i.finished_at
 """
 _files = msgspec.json.Decoder(list[File])
 
@@ -69,7 +71,6 @@ def shown(row: Sequence[Any]) -> Shown:
     id_, kind, state, files, options, inspection, problem, rows, done, created, updated, skipped, failed, checked, rate, *times = (
         row
     )
-    left = (rows - done) / rate if state in AT_WORK and rate and rows is not None else None
     return Shown(
         id=id_,
         kind=kind,
@@ -86,11 +87,15 @@ def shown(row: Sequence[Any]) -> Shown:
         failed=failed,
         checked=checked,
         rate=round(rate, 1) if rate else None,
-        seconds_left=round(left, 1) if left is not None else None,
+        seconds_left=seconds_left(state, rows, done, rate),
         created_at=times[0],
         started_at=times[1],
         finished_at=times[2],
     )
+
+
+def seconds_left(state: str, rows: int | None, done: int, rate: float | None) -> float | None:
+    return round((rows - done) / rate, 1) if state in AT_WORK and rate and rows is not None else None
 
 
 def faults(org_id: UUID, id_: UUID, limit: int, offset: int) -> SqlStatement:

@@ -201,6 +201,7 @@ SUBJECTS = {
     "projections/directory/whole_list.py": "app/resources/test_exports.py",
     "projections/opportunities/whole_list.py": "app/exporting/test_snapshot.py",
     "projections/imports/shown.py": "app/importing/test_imports.py",
+    "projections/imports/progress.py": "app/reading/test_import_progress.py",
     "app/cli/import_work.py": "app/cli/test_import_file.py",
 }
 """By module without a file of its own: where its behaviour is tested."""

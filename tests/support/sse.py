@@ -52,9 +52,16 @@ class Events:
                 yield block
                 block = {}
 
+    def progress(self) -> Iterator[dict[str, Any]]:
+        """How imports stand, which is told beside the events of the log, without an id."""
+        for block in self.blocks():
+            if block.get("event") == "import.progress":
+                assert "id" not in block
+                yield json.loads(block["data"])
+
     def told(self) -> Iterator[Told]:
         for block in self.blocks():
-            if "data" in block:
+            if "id" in block and "data" in block:
                 yield Told(int(block["id"].partition("-")[0]), block["event"], json.loads(block["data"]), block["id"])
 
     def take(self, number: int) -> list[Told]:
