@@ -37,7 +37,7 @@ def named(cursor: SqlCursor, wanted: Collection[tuple[UUID, Named]]) -> Callable
     if wanted:
         orgs, names = zip(*wanted, strict=True)
         kinds, texts = zip(*names, strict=True)
-        cursor.execute(_NAMED, {"orgs": list(orgs), "kinds": list(kinds), "texts": list(texts)}, prepare=True, binary=True)
+        cursor.execute(NAMED, {"orgs": list(orgs), "kinds": list(kinds), "texts": list(texts)}, prepare=True, binary=True)
     return lambda: cursor.fetchall() if wanted else []
 
 
@@ -110,7 +110,7 @@ _DEAL = """
 """
 # Each name is looked up by itself, and in the order of the index: where a plan is made while a table is small and serves for ever,
 # a join may read a whole index, and an equation any.
-_NAMED = """
+NAMED = """
     SELECT k.org_id, k.kind, k.external_id, d.id
     FROM unnest(%(orgs)b::uuid[], %(kinds)b::text[], %(texts)b::text[]) AS k (org_id, kind, external_id) CROSS JOIN LATERAL (
         SELECT d.id FROM directory d

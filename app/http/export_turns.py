@@ -6,11 +6,12 @@ import sys
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from time import monotonic
 
 from app.exporting.export import Export
 from app.exporting.running import Packing, Running
+from app.http import export_metrics
 from app.http.compression import GZIP_LEVEL, ZSTD_LEVEL
+from app.http.export_metrics import Measured
 from app.http.request_context import Encoding
 from app.reading.read_pool import Identity, ReadPool
 from app.reading.turns import Turns
@@ -41,13 +42,17 @@ class Exports:
         identity = await self._reads.current(identity)
         who = identity.org_id, identity.token_id
         if not self._turns.take(who):
-            await self._turns.wait(who)
-        began = monotonic()
+            with export_metrics.waiting():
+                await self._turns.wait(who)
+        measured = Measured(export.format)
+        records = 0
         try:
             running = Running(self._url, export, self._seconds, _PACKINGS[encoding] if encoding else None)
             try:
                 yield running
             finally:
+                records = running.records
                 await running.stop()
         finally:
-            self._turns.give_back(who, monotonic() - began)
+            measured.ended(records)
+            self._turns.give_back(who, measured.seconds)

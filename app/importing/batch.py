@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ from app.importing.plan import Planned
 from app.importing.profile import text_of
 from app.process.failures import Unavailable
 from app.writing.committer import Committer
-from app.writing.envelope import Outcome, Result
+from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.units import Span
 from domain.errors import DomainError, Forbidden, Invalid, Unauthenticated
 from domain.sql_cursor import SqlCursor
@@ -29,31 +29,36 @@ class Stopped(Exception):
     """The import is not at work any more, or another worker has moved it on."""
 
 
-class Batch:
-    """The ``Books`` of one transaction: ``last`` is the line that the import is at after it. ``decided`` is called when nothing is
-    left to do but for PostgreSQL."""
+class Part(NamedTuple):
+    """Rows that are committed together: those after the line ``at``, up to ``last``, with the cells of their lines."""
 
-    def __init__(
-        self,
-        job: Job,
-        at: int,
-        last: int,
-        planned: Sequence[Planned],
-        cells: Mapping[int, list[Any]],
-        decided: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._job, self._at, self._last, self._cells, self._decided = job, at, last, cells, decided
-        self.planned = planned
+    at: int
+    last: int
+    planned: Sequence[Planned]
+    cells: Mapping[int, list[Any]]
+
+    def halves(self) -> tuple[Part, Part]:
+        half = len(self.planned) // 2
+        first, second = self.planned[:half], self.planned[half:]
+        middle = last_line(self.at, first)
+        return Part(self.at, middle, first, self.cells), Part(middle, self.last, second, self.cells)
+
+
+class Batch:
+    """The ``Books`` of one transaction. ``decided`` is called when nothing is left to do but for PostgreSQL."""
+
+    def __init__(self, job: Job, part: Part, decided: Callable[[], None] = lambda: None) -> None:
+        self._job, self._part, self._decided = job, part, decided
         self.counts = Counts()
         self.open = False
         """Whether the import was still at work when the transaction began."""
 
     @property
-    def units(self) -> list[Sequence[object]]:
-        return [one.commands for one in self.planned]
+    def units(self) -> list[Sequence[Envelope]]:
+        return [one.commands for one in self._part.planned]
 
     def begin(self, cursor: SqlCursor) -> bool:
-        self.open = books.is_next(cursor, self._job.id, "running", self._at)
+        self.open = books.is_next(cursor, self._job.id, "running", self._part.at)
         return self.open
 
     def finish(self, cursor: SqlCursor, results: Sequence[Sequence[Result]], span: Span | None) -> None:
@@ -61,11 +66,11 @@ class Batch:
         made: list[Made] = []
         failed: dict[int, str] = {}
         counted = dict.fromkeys(Counts.__struct_fields__, 0)
-        for planned, found in zip(self.planned, results, strict=True):
+        for planned, found in zip(self._part.planned, results, strict=True):
             wrong = [*(_shown(fault) for fault in planned.faults), *_faults(planned, found)]
             faults += wrong
-            if wrong and planned.line in self._cells:
-                failed[planned.line] = packed(self._cells[planned.line])
+            if wrong and planned.line in self._part.cells:
+                failed[planned.line] = packed(self._part.cells[planned.line])
             records = [] if wrong else _made(planned, found)
             made += records
             if not planned.aside:
@@ -77,7 +82,7 @@ class Batch:
         books.add_failed(cursor, self._job.org_id, self._job.id, failed)
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
         books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
-        books.advance(cursor, self._job.id, self._last, self.counts)
+        books.advance(cursor, self._job.id, self._part.last, self.counts)
         if span is not None:
             spans.add(cursor, self._job.org_id, self._job.id, *span)
         self._decided()
@@ -141,37 +146,29 @@ def _plain(cell: Any) -> Any:
     return cell if whole or (isinstance(cell, float) and abs(cell) < 1e15) else text_of(cell)
 
 
-def commit(
-    committer: Committer,
-    job: Job,
-    at: int,
-    last: int,
-    planned: Sequence[Planned],
-    cells: Mapping[int, list[Any]],
-    decided: Callable[[], None] = lambda: None,
-) -> Counts:
+def commit(committer: Committer, job: Job, part: Part, decided: Callable[[], None] = lambda: None) -> Counts:
     """Commit rows in one transaction; if a fault of one stops it, in as many as it takes to tell which.
 
     Raises ``Stopped``, ``Unavailable``, ``Unauthenticated``, ``Forbidden``.
     """
-    batch = Batch(job, at, last, planned, cells, decided)
+    batch = Batch(job, part, decided)
     try:
-        committer.run_units(batch.units, batch)  # type: ignore[arg-type]
+        committer.run_units(batch.units, batch)
     except (Unavailable, Unauthenticated, Forbidden):
         raise
     except Exception as fault:
-        if len(planned) == 1:
-            log.error("import.row_failed", line=planned[0].line, exc_info=fault)
-            message = "This row cannot be stored."
-            wrong = Planned(planned[0].line, aside=planned[0].aside, faults=[RowFault(planned[0].line, "", "", message)])
-            return commit(committer, job, at, last, [wrong], cells)
-        half = len(planned) // 2
-        middle = last_line(at, planned[:half])
-        first = commit(committer, job, at, middle, planned[:half], cells)
-        return added(first, commit(committer, job, middle, last, planned[half:], cells))
+        if len(part.planned) == 1:
+            log.error("import.row_failed", line=part.planned[0].line, exc_info=fault)
+            return commit(committer, job, part._replace(planned=[_unstorable(part.planned[0])]))
+        first, second = part.halves()
+        return added(commit(committer, job, first), commit(committer, job, second))
     if not batch.open:
         raise Stopped
     return batch.counts
+
+
+def _unstorable(planned: Planned) -> Planned:
+    return Planned(planned.line, aside=planned.aside, faults=[RowFault(planned.line, "", "", "This row cannot be stored.")])
 
 
 def last_line(at: int, planned: Sequence[Planned]) -> int:

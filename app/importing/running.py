@@ -13,6 +13,7 @@ from psycopg import Connection
 
 from app.importing import apart, batch, checking, new_fields, org_vocabulary, senders, stored_history
 from app.importing.ahead import Ahead
+from app.importing.batch import Part
 from app.importing.deal_plan import DealPlanner
 from app.importing.deals import Deal
 from app.importing.directory_plan import DirectoryPlanner
@@ -100,9 +101,9 @@ class Run:
                 self._planner.forget()
                 rows = rows._replace(planned=in_order(self._plan(rows.good), rows.bad))
             self._refused = False
-            for planned, last, ends in self._parts(rows, at):
-                self._write(planned, at, last, rows.cells, self._ahead.begin if ends else _nothing)
-                at = last
+            for part, ends in self._parts(rows, at):
+                self._write(part, self._ahead.begin if ends else _nothing)
+                at = part.last
                 yield
 
     def _next_rows(self) -> _Rows:
@@ -116,27 +117,27 @@ class Run:
             keys = {key for one in good if isinstance(one, Deal) and (key := one.values.get("external_id"))}
             return self._planner.plan(cursor, good, stored_history.find(self._connection, self.source, keys))
 
-    def _parts(self, rows: _Rows, at: int) -> Iterator[tuple[list[Planned], int, bool]]:
-        """What goes into a transaction each, with its last line, and whether it is the last one."""
+    def _parts(self, rows: _Rows, at: int) -> Iterator[tuple[Part, bool]]:
+        """What goes into a transaction each, and whether it is the last one."""
         rest = rows.planned
         while rest:
             size = self._pace.size if self.job.state == "running" else len(rest)
-            part, rest = rest[:size], rest[size:]
-            at = batch.last_line(at, part) if rest else rows.last
-            yield part, at, not rest
+            planned, rest = rest[:size], rest[size:]
+            last = batch.last_line(at, planned) if rest else rows.last
+            yield Part(at, last, planned, rows.cells), not rest
+            at = last
 
-    def _write(
-        self, planned: list[Planned], at: int, last: int, cells: Mapping[int, list[Any]], decided: Callable[[], None]
-    ) -> None:
+    def _write(self, part: Part, decided: Callable[[], None]) -> None:
+        planned = part.planned
         if self.job.state == "checking":
-            counts = self._check(planned, last, cells)
+            counts = self._check(part)
         elif self.job.kind == "users":
-            users = batch.Batch(self.job, at, last, planned, cells)
-            apart.commit(self._committer, self._connection, self.job, [one.commands for one in planned], users)
+            users = batch.Batch(self.job, part)
+            apart.commit(self._committer, self._connection, self.job, users.units, users)
             counts = users.counts
         else:
             began = time.monotonic()
-            counts = batch.commit(self._committer, self.job, at, last, planned, cells, decided)
+            counts = batch.commit(self._committer, self.job, part, decided)
             self.seconds = time.monotonic() - began
             self._pace.done(len(planned))
         if counts.failed and self.source.options.all_or_nothing and self.job.state == "running":
@@ -152,16 +153,16 @@ class Run:
             jobs.turn_back(cursor, self.job.id, msgspec.json.encode(fault))
         raise batch.Stopped
 
-    def _check(self, planned: list[Planned], last: int, cells: Mapping[int, list[Any]]) -> Counts:
-        found = checking.check(self._connection, self._rules, planned)
+    def _check(self, part: Part) -> Counts:
+        found = checking.check(self._connection, self._rules, part.planned)
         lines = {fault.line for fault in found.faults}
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if not books.is_still(cursor, self.job.id, "checking"):
                 raise batch.Stopped
-            failed = {line: batch.packed(cells[line]) for line in lines if line in cells}
+            failed = {line: batch.packed(part.cells[line]) for line in lines if line in part.cells}
             books.add_failed(cursor, self.job.org_id, self.job.id, failed)
             books.add_faults(cursor, self.job.org_id, self.job.id, found.faults)
-            books.advance(cursor, self.job.id, last, found.counts)
+            books.advance(cursor, self.job.id, part.last, found.counts)
         return found.counts
 
 

@@ -16,8 +16,9 @@ from psycopg import sql
 from app.writing.committer import Committer
 from app.writing.envelope import Envelope
 from domain import account, contact, opportunity
-from projections import connections
+from projections import connections, decision_facts, questions
 from projections.conditions import Condition, Order, SqlStatement
+from projections.connections import Role, Settings
 from projections.directory import cards
 from projections.directory.queries import DirectoryListQuery
 from projections.directory.queries import page as directory_page
@@ -70,7 +71,7 @@ def fresh(template_database: str) -> Iterator[Fresh]:
 
 def fill(company: Company) -> None:
     people = [contact.Create(first_name="Jane", last_name=f"Doe {n}", email=f"jane{n}@acme.example") for n in range(RECORDS)]
-    run(company, [company.envelope(account.Create(name=f"Account {n}")) for n in range(RECORDS)])
+    run(company, [company.envelope(account.Create(name=f"Account {n}", external_id=f"A{n}")) for n in range(RECORDS)])
     run(company, envelopes := [company.envelope(command) for command in people])
     contacts = [each.stream_id for each in envelopes]
     commands: list[Any] = []
@@ -79,7 +80,7 @@ def fill(company: Company) -> None:
         tags = ("red", "rare") if n % 500 == 7 else ("red",)
         both = tuple(contacts[(n + m) % RECORDS] for m in range(2))
         deal: dict[str, Any] = {"stakeholder_ids": both, "amount": Decimal(n), "close_date": day if n % 9 else None, "tags": tags}
-        commands.append(company.creation(f"Deal {n}", **deal))
+        commands.append(company.creation(f"Deal {n}", external_id=f"E{n}", **deal))
     run(company, deals := [company.envelope(command) for command in commands])
     run(company, [company.envelope(opportunity.ChangeStage(stage="proposal"), each.stream_id) for each in deals[::2]])
 
@@ -90,14 +91,14 @@ def run(company: Company, envelopes: list[Envelope]) -> None:
         assert not [result for result in results if isinstance(result, Exception)]
 
 
-def most_rows(fresh: Fresh, statement: SqlStatement) -> int:
+def most_rows(
+    fresh: Fresh, statement: SqlStatement, settings: Settings = connections.THROUGH_INDEXES, role: Role = "reader"
+) -> int:
     """The most rows that a step of the statement goes through, with the plan that serves all parameters."""
     text, names = numbered(statement.text)
     given = sql.SQL(", ").join(sql.Literal(statement.params[name]) for name in names)
     asked = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE question({})").format(given)
-    with connections.connect(
-        fresh.url, "reader", connections.THROUGH_INDEXES, statement_timeout_ms=15_000, role="reader"
-    ) as connection:
+    with connections.connect(fresh.url, "reader", settings, statement_timeout_ms=15_000, role=role) as connection:
         connection.execute("SELECT set_config('app.org_id', %s, false)", (str(fresh.company.id),))
         connection.execute("SET plan_cache_mode = force_generic_plan")
         connection.execute(b"PREPARE question AS " + text)
@@ -188,3 +189,13 @@ def test_contacts_are_read_by_their_addresses_from_either_end(fresh: Fresh, desc
 
 def test_writing_finds_rows_by_their_keys(fresh: Fresh) -> None:
     assert fresh.read < DEALS
+
+
+@pytest.mark.parametrize(("kind", "letter"), [("account", "A"), ("opportunity", "E")])
+def test_external_ids_are_looked_up_one_by_one(fresh: Fresh, kind: str, letter: str) -> None:
+    """Those that are there and those that are not, as the writer does for every row of an import."""
+    number = 100
+    texts = [f"{letter}{n}" if n % 2 else f"none {n}" for n in range(number)]
+    params = {"orgs": [fresh.company.id] * number, "kinds": [kind] * number, "texts": texts}
+    statement = SqlStatement(decision_facts.NAMED, params, questions.OTHER)
+    assert most_rows(fresh, statement, connections.BY_KEYS, "writer") <= number

@@ -196,6 +196,7 @@ SUBJECTS = {
     "app/exporting/event_lines.py": "app/exporting/test_history.py",
     "projections/streams.py": "app/exporting/test_history.py",
     "app/importing/own_files.py": "app/exporting/test_identity.py",
+    "app/http/export_metrics.py": "app/resources/test_exports.py",
     "app/http/export_turns.py": "app/resources/test_exports.py",
     "app/http/exports.py": "app/resources/test_exports.py",
     "projections/directory/whole_list.py": "app/resources/test_exports.py",

@@ -17,6 +17,7 @@ from python_calamine import CalamineWorkbook
 
 from app.exporting.sheets import COLUMNS, Kind
 from app.http.list_spec import ListSpec
+from app.process.children import wait_until
 from app.resources import exports
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, now, refused
 from tests.support.server import Client
@@ -208,6 +209,12 @@ def await_exports(connection: psycopg.Connection[tuple[int]], number: int) -> No
         connection.execute("SELECT pg_sleep(0.02)")
 
 
+def measured(org: Org) -> dict[str, float]:
+    """What ``/metrics`` says of exports, by series."""
+    lines = org.with_token(None).get("/metrics").body.decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines) if name.startswith("export")}
+
+
 def test_a_token_has_one_export_at_a_time_and_one_that_waits(deals: Org, shared_database_url: str) -> None:
     clients = [deals.with_token(deals.token) for _ in range(3)]
     with ThreadPoolExecutor() as pool, held_up(shared_database_url) as connection:
@@ -227,14 +234,22 @@ def test_a_token_has_one_export_at_a_time_and_one_that_waits(deals: Org, shared_
 def test_a_process_makes_so_many_exports_at_once(deals: Org, shared_database_url: str) -> None:
     clients = [deals.client(deals.user()) for _ in range(2)]
     third = [deals.with_token(deals.token) for _ in range(2)]
+    before = measured(deals)
     with ThreadPoolExecutor() as pool, held_up(shared_database_url) as connection:
         both = [pool.submit(client.get, EXPORT) for client in clients]
         await_exports(connection, 2)
         done, waiting = wait([pool.submit(client.get, EXPORT) for client in third], return_when=FIRST_COMPLETED)
         refused(done.pop().result(), 429)  # its token's first one waits
         await_exports(connection, 2)
+        now_there = measured(deals)
+        assert (now_there["exports_in_progress"], now_there["exports_waiting"]) == (2, 1)
         connection.rollback()
         assert [one.result().status for one in [*both, *waiting]] == [200] * 3
+    assert wait_until(lambda: measured(deals)['exports_total{format="csv"}'] == before['exports_total{format="csv"}'] + 3, 30)
+    after = measured(deals)
+    assert after['export_records_total{format="csv"}'] == before['export_records_total{format="csv"}'] + 9
+    assert after['export_seconds_total{format="csv"}'] > before['export_seconds_total{format="csv"}']
+    assert (after["exports_in_progress"], after["exports_waiting"]) == (0, 0)
 
 
 def test_an_export_whose_client_hangs_up_is_ended_in_the_database(deals: Org, shared_database_url: str) -> None:
