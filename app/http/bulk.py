@@ -12,7 +12,7 @@ from app.http.bulk_operations import BulkSpec
 from app.http.operations import Json, describe
 from app.http.request_context import Http, RequestContext
 from app.http.response import JsonResponse
-from app.writing.bulk import MAX_OPERATIONS, PART
+from app.writing.bulk import MAX_OPERATIONS
 from app.writing.envelope import Envelope
 from domain.errors import Conflict
 from domain.event import Command
@@ -32,7 +32,7 @@ def described(tag: str, spec: BulkSpec, data: Json) -> Json:
         description=(
             f"At most {MAX_OPERATIONS} operations in order, each by the rules of its single request: `create` is a POST, `update` a"
             " PATCH, `upsert` a PUT by external id. `independent` does what can be done,"
-            f" {PART} in a transaction, with the writes of others in between; `atomic` does all in one transaction or, with"
+            " in parts, each a transaction, with the writes of others in between; `atomic` does all in one transaction or, with"
             " a 409 that lists every failure, nothing. An `Idempotency-Key` covers the whole call, which goes on where it was if it"
             " is sent again."
         ),
@@ -56,7 +56,8 @@ async def run(request: Http, spec: BulkSpec) -> JsonResponse:
         key = owner, idempotency_key.fingerprint(context.method, context.path, raw)
     parse = partial(bulk_operations.parse, raw, context.content_type, spec, _sample(spec, context))
     report = partial(problems.report, path=context.path, request_id=context.request_id)
-    call = Call(*await bodies.run_aside(parse), spec.operations["delete"], key, report)
+    pace = process.command_queue.pace
+    call = Call(*await bodies.run_aside(parse), spec.operations["delete"], key, report, lambda: pace.size)
     answer = await process.bulk_turns.run(identity, partial(call.run, process.command_queue.execute_bulk))
     if isinstance(answer, str):
         return JsonResponse(answer, headers=[(b"idempotent-replayed", b"true")])

@@ -15,7 +15,7 @@ from app.http import problems
 from app.http.bulk_operations import Mode
 from app.http.problems import Refused
 from app.process.failures import Unavailable
-from app.writing.bulk import PART, Bulk, BulkOutcome, Results
+from app.writing.bulk import Bulk, BulkOutcome, Results
 from app.writing.envelope import Envelope, Outcome, Result
 from domain.errors import DomainError, Forbidden, Unauthenticated
 from domain.event import Command
@@ -54,13 +54,14 @@ class BulkAnswer(Struct):
 @dataclass(frozen=True)
 class Call:
     """A call as it was read: the commands, or why there is none, and the command that deletes. ``report`` is told of internal
-    errors."""
+    errors, ``size`` says how many commands are committed together where a call need not be done as a whole."""
 
     mode: Mode
     commands: Sequence[Envelope | Exception]
     delete: type[Command]
     key: tuple[Key, bytes] | None
     report: Callable[[Exception], object]
+    size: Callable[[], int]
 
     async def run(self, execute: Callable[[Bulk], Awaitable[BulkOutcome]]) -> BulkAnswer | str:
         """The answer, or the one that was given before. An atomic call is one transaction; of others each part is, and what
@@ -94,9 +95,10 @@ class Call:
         if self.mode == "atomic":
             return Bulk([self.commands], partial(self._kept, before), self.key)
         first = len(before.results)
-        units = [[command] for command in self.commands[first : first + PART]]
+        last = first + self.size()
+        units = [[command] for command in self.commands[first:last]]
         records = [result.id if result.status < 400 and isinstance(result.id, UUID) else None for result in before.results]
-        return Bulk(units, partial(self._kept, before), self.key, records, first + PART >= len(self.commands))
+        return Bulk(units, partial(self._kept, before), self.key, records, last >= len(self.commands))
 
     def _kept(self, before: BulkAnswer, results: Results) -> str | None:
         """The response to keep under an idempotency key. A refused call can be sent again, as any refused request."""

@@ -20,11 +20,11 @@ from app.importing.directory_plan import DirectoryPlanner
 from app.importing.faults import Unreadable
 from app.importing.inspection import inspect
 from app.importing.options import Kind
-from app.importing.pace import Pace
 from app.importing.plan import Planned, in_order
 from app.importing.source import Reader, Source
 from app.importing.vocabulary import Vocabulary
 from app.writing.committer import Committer
+from app.writing.pace import Pace
 from projections import clock
 from projections.imports import books, jobs
 from projections.imports.jobs import Counts, Fault, Job
@@ -78,7 +78,7 @@ class Run:
             self._planner = DealPlanner(self.sender, options, self.vocabulary)
         else:
             self._planner = DirectoryPlanner(_kind(job), self.sender, options)
-        self._pace = Pace(committer)
+        self.pace = Pace()
         self._ahead: Ahead[_Rows] = Ahead(self._next_rows)
         self._refused = False
 
@@ -121,7 +121,7 @@ class Run:
         """What goes into a transaction each, and whether it is the last one."""
         rest = rows.planned
         while rest:
-            size = self._pace.size if self.job.state == "running" else len(rest)
+            size = self.pace.size if self.job.state == "running" else len(rest)
             planned, rest = rest[:size], rest[size:]
             last = batch.last_line(at, planned) if rest else rows.last
             yield Part(at, last, planned, rows.cells), not rest
@@ -139,7 +139,7 @@ class Run:
             began = time.monotonic()
             counts = batch.commit(self._committer, self.job, part, decided)
             self.seconds = time.monotonic() - began
-            self._pace.done(len(planned))
+            self.pace.done(len(planned), self._committer.held, alone=self._committer.alone)
         if counts.failed and self.source.options.all_or_nothing and self.job.state == "running":
             self._turn_back(next(one.line for one in planned if not one.aside))
         self._refused |= counts.failed > sum(1 for one in planned if one.faults)

@@ -14,9 +14,9 @@ from app.importing import apart, restoring, senders
 from app.importing.ahead import Ahead
 from app.importing.batch import Stopped
 from app.importing.options import Options
-from app.importing.pace import Pace
 from app.writing.committer import Committer
 from app.writing.envelope import Envelope, Result
+from app.writing.pace import Pace
 from app.writing.units import Span
 from domain import event_store
 from domain.event import State
@@ -43,7 +43,7 @@ class Undo:
         self._connection, self._committer, self._job = connection, committer, job
         with connection.cursor() as cursor:
             self._sender = senders.of(cursor, job, msgspec.json.decode(job.options, type=Options))
-        self._pace = Pace(committer)
+        self.pace = Pace()
         self._ahead: Ahead[_Records] = Ahead(self._next_records)
         self._before = 2**62
         self.seconds = 0.0
@@ -56,7 +56,7 @@ class Undo:
         """Raises ``Stopped``, and as ``Committer.run_units``."""
         while (records := self._ahead.take()).made:
             while records.made:
-                size = self._pace.size
+                size = self.pace.size
                 records = self._undo(
                     _Records(records.made[:size], records.units[:size]), _Records(records.made[size:], records.units[size:])
                 )
@@ -76,7 +76,7 @@ class Undo:
         if not undo.open:
             raise Stopped
         self.seconds = time.monotonic() - began
-        self._pace.done(len(made))
+        self.pace.done(len(made), self._committer.held, alone=self._committer.alone)
         return rest
 
     def _next_records(self) -> _Records:

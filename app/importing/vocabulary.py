@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
+from functools import cached_property
 from uuid import UUID
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ MIN_LIKENESS = 0.8
 OPEN_WORDS = {"open", "offen", "ouvert", "abierto", "aberto", "in progress"}
 WON_WORDS = {"won", "closed won", "closedwon", "gewonnen", "gagne", "ganado", "ganho"}
 LOST_WORDS = {"lost", "closed lost", "closedlost", "verloren", "perdu", "perdido"}
+
+_OUTCOMES = {word: outcome for outcome, words in (("lost", LOST_WORDS), ("won", WON_WORDS), ("open", OPEN_WORDS)) for word in words}
 
 
 class Person(Struct, frozen=True):
@@ -34,15 +37,14 @@ class Vocabulary(Struct, frozen=True, dict=True):
     custom_fields: Mapping[str, Definition] = {}
 
     def first(self, type_: str) -> str:
-        return next(stage.key for stage in self.stages if stage.type == type_)
+        return self._first[type_]
 
-    def by_key(self) -> dict[str, Stage]:
-        return {stage.key: stage for stage in self.stages}
+    def by_key(self) -> Mapping[str, Stage]:
+        return self._by_key
 
     def stage(self, text: str) -> str | None:
         """The stage with this key or label, ignoring case and diacritics."""
-        wanted = folded(text)
-        return next((one.key for one in self.stages if wanted in (folded(one.key), folded(one.label))), None)
+        return self._by_name.get(folded(text))
 
     def likely_stage(self, text: str) -> str | None:
         """The stage that is probably meant."""
@@ -60,18 +62,44 @@ class Vocabulary(Struct, frozen=True, dict=True):
     def person(self, text: str) -> UUID | None:
         """The user with this email, id or name; None if there is none, or if several have the name."""
         wanted = folded(text)
-        by_key = [one.id for one in self.people if wanted in (folded(one.email), str(one.id))]
-        by_name = [one.id for one in self.people if wanted == folded(one.name)]
-        local = ".".join(wanted.split())
-        by_address = [one.id for one in self.people if local and folded(one.email).partition("@")[0] == local]
-        return next((found[0] for found in (by_key, by_name, by_address) if len(found) == 1), None)
+        found = (self._by_address.get(wanted), self._by_full_name.get(wanted), self._by_local_part.get(".".join(wanted.split())))
+        return next((ids[0] for ids in found if ids is not None and len(ids) == 1), None)
+
+    @cached_property
+    def _by_key(self) -> dict[str, Stage]:
+        return {stage.key: stage for stage in self.stages}
+
+    @cached_property
+    def _first(self) -> dict[str, str]:
+        return {stage.type: stage.key for stage in reversed(self.stages)}
+
+    @cached_property
+    def _by_name(self) -> dict[str, str]:
+        return {folded(name): stage.key for stage in reversed(self.stages) for name in (stage.label, stage.key)}
+
+    @cached_property
+    def _by_address(self) -> dict[str, list[UUID]]:
+        return _gathered((name, one.id) for one in self.people for name in {folded(one.email), str(one.id)})
+
+    @cached_property
+    def _by_full_name(self) -> dict[str, list[UUID]]:
+        return _gathered((folded(one.name), one.id) for one in self.people)
+
+    @cached_property
+    def _by_local_part(self) -> dict[str, list[UUID]]:
+        return _gathered((local, one.id) for one in self.people if (local := folded(one.email).partition("@")[0]))
+
+
+def _gathered(pairs: Iterable[tuple[str, UUID]]) -> dict[str, list[UUID]]:
+    found: dict[str, list[UUID]] = {}
+    for text, id_ in pairs:
+        found.setdefault(text, []).append(id_)
+    return found
 
 
 def outcome_of(text: str) -> str | None:
     """Whether a text says open, won or lost."""
-    wanted = folded(text)
-    words = {"open": OPEN_WORDS, "won": WON_WORDS, "lost": LOST_WORDS}
-    return next((outcome for outcome, known in words.items() if wanted in known), None)
+    return _OUTCOMES.get(folded(text))
 
 
 def _likeness(one: str, other: str) -> float:

@@ -89,8 +89,7 @@ class Importer:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is of this import, and the others must not wait for it
             self._fail(connection, error)
         else:
-            if self._job.state in ("running", "undoing") and not self._committer.alone:
-                assert self._run is not None
+            if self._run is not None and self._job.state in ("running", "undoing") and not self._run.pace.alone:
                 self._stop.wait(min(self._run.seconds / 2, MAX_PAUSE_SECONDS))
         return True
 

@@ -9,15 +9,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.writing.envelope import Result
+from app.writing.pace import Pace
 from app.writing.units import Span, Unit
 from domain.sql_cursor import SqlCursor
 from projections import idempotency_records
 from projections.idempotency_records import Kept, Key
 
 MAX_OPERATIONS = 500
-PART = 50
-"""Commands that are committed together where a call need not be done as a whole, so that others get their turn in between."""
-
 Results = Sequence[Sequence[Result]]
 
 
@@ -46,6 +44,10 @@ class BulkOutcome(Struct):
 
 
 class Executor(Protocol):
+    """``pace`` says how many commands of a call go into a transaction."""
+
+    pace: Pace
+
     async def execute_bulk(self, bulk: Bulk) -> BulkOutcome: ...
 
 

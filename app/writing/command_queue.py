@@ -18,6 +18,7 @@ from app.process.failures import Unavailable
 from app.writing.bulk import Bulk, BulkOutcome
 from app.writing.committer import MAX_BATCH, Committer
 from app.writing.envelope import Envelope, Outcome
+from app.writing.pace import Pace
 from app.writing.write_metrics import WriteMetrics
 
 CAPACITY = 2_000
@@ -35,6 +36,8 @@ class CommandQueue:
         self._capacity = capacity
         self._queue: deque[_Queued] = deque()
         self._metrics = WriteMetrics(self._queue)
+        self.pace = Pace()
+        """Of calls of many commands."""
         self._idle = threading.Lock()  # the thread takes it to wait; the event loop, and nobody else, gives it back
         self._idle.acquire()
         self._waking = False
@@ -159,7 +162,9 @@ class CommandQueue:
         try:
             if isinstance(bulk := batch[0][0], Bulk):
                 results = [self._committer.run_bulk(bulk)]
+                self.pace.done(len(bulk.units), self._committer.held, alone=self._committer.alone)
             else:
+                self.pace.others()
                 results = self._committer.run([command for command, _ in batch if isinstance(command, Envelope)], more)
         except Exception as error:  # noqa: BLE001 - every waiting caller must hear of it
             results = [error] * (len(batch) + len(joined))

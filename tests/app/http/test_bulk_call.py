@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from app.http.bulk_call import BulkAnswer, Call
 from app.process.failures import Unavailable
-from app.writing.bulk import PART, Bulk, BulkOutcome
+from app.writing.bulk import Bulk, BulkOutcome
 from app.writing.envelope import Envelope
 from domain import opportunity
 from projections.idempotency_records import Key
 from tests.support.commands import Company, named
 
+PART = 50
 NUMBER = 2 * PART + 20
 
 
@@ -34,7 +35,7 @@ class Executor:
 
 def call(company: Company, commands: list[Envelope], key: str = "k") -> Call:
     found = Key(company.id, company.admin.actor.user_id or company.id, key)
-    return Call("independent", commands, opportunity.Delete, (found, b"fingerprint"), lambda error: None)
+    return Call("independent", commands, opportunity.Delete, (found, b"fingerprint"), lambda error: None, lambda: PART)
 
 
 def run(one: Call, executor: Executor) -> BulkAnswer | str:

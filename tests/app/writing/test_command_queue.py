@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from app.process.children import wait_until
 from app.process.failures import Unavailable
+from app.writing.bulk import Bulk
 from app.writing.command_queue import CommandQueue
 from app.writing.envelope import Outcome
 from domain.errors import Invalid
@@ -33,6 +34,25 @@ def test_every_caller_of_the_writer_gets_the_answer_to_its_own_command(company: 
             assert json.loads(answer.body)["name"] == name
         else:
             assert isinstance(answer, Invalid)
+
+
+def test_calls_of_many_commands_are_done_in_smaller_parts_while_others_write(company: Company) -> None:
+    def bulk(number: int) -> Bulk:
+        return Bulk([[company.envelope(company.creation(f"Deal {n}"), render=False)] for n in range(number)], lambda results: None)
+
+    async def scenario() -> tuple[int, int]:
+        writer = CommandQueue(company.committer)
+        writer.start()
+        for _ in range(3):
+            await writer.execute_bulk(bulk(20))
+        alone = writer.pace.size
+        await writer.execute(company.envelope(company.creation("One")))
+        beside = writer.pace.size
+        await writer.close()
+        return alone, beside
+
+    alone, beside = asyncio.run(scenario())
+    assert beside < alone
 
 
 def measured(name: str) -> float:
