@@ -117,7 +117,7 @@ class Cells:
             return None
         found = number_form.number(cell, self._mark)
         if found is None:
-            self.fault(field, f"This is no number with the decimal mark {self._mark!r}: correct it, or say another locale.")
+            self.fault(field, f"This is no number with the decimal mark {self._mark!r}: correct it or say another locale.")
         return found
 
     def moment(self, field: str) -> Moment | None:
@@ -127,7 +127,7 @@ class Cells:
         found = date_form.moment(cell, self._order, self._zone, serials=True)
         if found is None:
             self.fault(
-                field, f"This is no date, such as 2026-06-30, or {_EXAMPLES[self._order]}: correct it, or say another date_order."
+                field, f"This is no date, such as 2026-06-30, or {_EXAMPLES[self._order]}: correct it or say another date_order."
             )
         return found
 

@@ -224,7 +224,7 @@ class OrgFeed:
 
     async def _tell_imports(self) -> None:
         """Tell live subscribers how imports stand, which is no part of the log."""
-        self._patience = self._imports.seconds() or LOOK_SECONDS
+        self._patience = min(self._imports.seconds() or LOOK_SECONDS, LOOK_SECONDS)
         with suppress(Unavailable):
             for text in await self._imports.changes():
                 for subscriber in list(self.subscribers):

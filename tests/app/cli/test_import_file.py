@@ -52,7 +52,7 @@ def test_what_is_wrong_is_said_by_line(org: Org, shared_database_url: str, tmp_p
     assert "line 2: Amount: lots: This is no number" in said
     file.write_text("")
     code, _, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)
-    assert (code, "The file is empty." in said) == (1, True)
+    assert (code, "The file is empty: send one with a header and rows." in said) == (1, True)
     assert run(shared_database_url, str(file), "--org", org.id, "--as", "nobody@example.com")[0] == 1
 
 

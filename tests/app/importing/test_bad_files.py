@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place_and_the_remedy(
 ROWS = [
     ("a negative amount", HEAD + b'A,Acme,"(1,200)",\n', 2, "Amount", "(1,200)", "must not be negative"),
     ("another decimal mark", HEAD + b'A,Acme,"1,200.00",\nB,Acme,1.50,\nC,Acme,"1.234,56",\n', 4, "Amount", "1.234,56", "locale"),
-    ("no date", HEAD + b"A,Acme,1,soon\n", 2, "Close date", "soon", "such as 2026-06-30, or 6/30/2026: correct it"),
+    ("no date", HEAD + b"A,Acme,1,soon\n", 2, "Close date", "soon", "such as 2026-06-30, or 6/30/2026: correct it or"),
     ("a day that is none", HEAD + b"A,Acme,1,2026-02-30\n", 2, "Close date", "2026-02-30", "no date"),
     ("an error of a spreadsheet", HEAD + b"A,Acme,#REF!,\n", 2, "Amount", "#REF!", "formula went wrong: correct"),
     ("a value without a column", HEAD + b"A,Acme,1,,new\n", 2, "Column 5", "new", "no header for this value: name its column"),
