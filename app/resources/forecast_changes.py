@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
@@ -22,9 +23,10 @@ from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMI
 from app.resources.opportunities import PATH
 from domain.errors import Errors, Invalid
 from projections.conditions import Condition
-from projections.forecast import CAUSES, TRANSFERS, behind, waterfall
+from projections.forecast import CAUSES, TRANSFERS, behind, kept_waterfall, waterfall, waterfall_answer
 from projections.forecast.behind import UNSCHEDULED, MovedOpportunity
 from projections.forecast.entries import MEMBERSHIPS, WaterfallQuery
+from projections.forecast.kept_waterfall import KeptWaterfall
 from projections.forecast.limits import MAX_BEHIND, MAX_LISTED, MAX_MOVED
 from projections.forecast.money import encode
 from projections.forecast.waterfall_types import Waterfall
@@ -76,10 +78,13 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
     if taken.get("expand", "opportunities") != "opportunities":
         errors["expand"] = ["Must be: opportunities."]
     asked = _query(request, taken, conditions, errors, expanded="expand" in taken, group_by=group_by, groups_limit=groups_limit)
-    row = await shared.from_request(request).read_pool.row(
-        request_context.from_request(request).identity, *waterfall.changes(asked)
-    )
-    return await rendered(forecast_parameters.size(row), lambda: encode(waterfall.answer(asked, row)))
+    process, identity = shared.from_request(request), request_context.from_request(request).identity
+    if not kept_waterfall.are_kept(asked):
+        computed = await process.read_pool.row(identity, *waterfall.changes(asked))
+        return await rendered(forecast_parameters.size(computed), lambda: encode(waterfall_answer.answer(asked, computed)))
+    kept = KeptWaterfall(replace(asked, until_now="to" not in taken))
+    row = await process.keeper.row(identity, kept)
+    return await rendered(max(forecast_parameters.size(row), kept.size), lambda: encode(kept.answer(row)))
 
 
 @get(

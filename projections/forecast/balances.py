@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from projections.conditions import SqlStatement
 from projections.exchange_rates import changes, period
@@ -105,24 +106,42 @@ def balances_at(name: str, at: datetime | None, today: date, bounds: Bounds) -> 
     return _statement(parts, bounds, params)
 
 
-def moves(name: str, after: datetime, until: datetime, bounds: Bounds) -> SqlStatement:
-    """As ``balances_at``, rows that add up to what moved by cause, after one instant and up to and including another."""
+def moves(name: str, after: datetime, until: datetime | None, bounds: Bounds) -> SqlStatement:
+    """As ``balances_at``, rows that add up to what moved by cause after one instant, up to and including another if it is given."""
     parts, params = _moves(events(name, after, until), bounds, causes=True)
     return _statement(parts, bounds, params)
 
 
-def _moves(found: Events, bounds: Bounds, sign: str = "", *, causes: bool = False) -> tuple[list[str], Params]:
+def start_and_moves(name: str, after: datetime, today: date, bounds: Bounds) -> SqlStatement:
+    """As ``moves`` without an end, and with the cause ``start`` the forecast at the instant. Of a recent one that is the forecast
+    of now without what moved, so that the sums are read once for both."""
+    if today - utc(after).date() >= RECENT:
+        start, moved = balances_at(f"{name}_start", after, today, bounds), moves(name, after, None, bounds)
+        text = f"SELECT c.* FROM ({moved.text}) c UNION ALL SELECT {AS_START} FROM ({start.text}) c"
+        return SqlStatement(text, start.params | moved.params)
+    now = f"SELECT {AS_START} FROM ({' UNION ALL '.join(_sums('true', bounds, table='forecast_current'))}) c"
+    parts, params = _moves(events(name, after, None), bounds, causes=True, start=True)
+    return _statement([now, *parts], bounds, params)
+
+
+AS_START = "c.day, 'start' AS cause, c.currency, c.status, c.unweighted, c.weighted, c.n"
+"""Columns of a sum ``c`` that is part of what there was at the start."""
+
+
+def _moves(found: Events, bounds: Bounds, sign: str = "", *, causes: bool = False, start: bool = False) -> tuple[list[str], Params]:
     """Months of events from the balances, days from the movements, and what is left of a day from the ledger.
 
-    Movements have no days of open deals: those of a month that a bound cuts come from the ledger.
+    Movements have no days of open deals: those of a month that a bound cuts come from the ledger. With ``start``, whatever moved is
+    also taken from the start.
     """
-    parts = [part for months in found.months for part in _sums(months, bounds, sign, causes=causes)]
+    as_rows: dict[str, Any] = {"causes": causes, "start": start}
+    parts = [part for months in found.months for part in _sums(months, bounds, sign, **as_rows)]
     for days in found.days:
         mine = f"b.org_id = %(org_id)s AND {days.periods}"
         held = f"CASE b.status WHEN 'won' THEN {bounds.holds('b.day')} ELSE {bounds.whole_months('b.day')} END"
-        parts.append(_rows("forecast_movements b", f"{mine} AND {held}", sign, causes=causes))
-        parts += [_entries(f"{days.instants} AND b.status = 'open' AND {cut}", sign) for cut in bounds.cut_months("b.day")]
-    parts += [_entries(f"{instants} AND {bounds.holds('b.day')}", sign) for instants in found.instants]
+        parts.append(_rows("forecast_movements b", f"{mine} AND {held}", sign, **as_rows))
+        parts += [_entries(f"{days.instants} AND b.status = 'open' AND {cut}", sign, start) for cut in bounds.cut_months("b.day")]
+    parts += [_entries(f"{instants} AND {bounds.holds('b.day')}", sign, start) for instants in found.instants]
     return parts, found.params
 
 
@@ -130,25 +149,38 @@ def _statement(parts: list[str], bounds: Bounds, params: Params) -> SqlStatement
     return SqlStatement(f"WITH {months_with_rate_change(bounds)} {' UNION ALL '.join(parts)}", bounds.params() | params)
 
 
-def _entries(which: str, sign: str) -> str:
+def _entries(which: str, sign: str, start: bool = False) -> str:
+    where = f"b.org_id = %(org_id)s AND {which}"
+    if start:
+        rows = f"(b.cause, b.unweighted, b.weighted, b.n), {_TAKEN_FROM_START}"
+        return f"""
+            SELECT b.day, v.cause, b.currency, b.status, v.unweighted, v.weighted, v.n
+            FROM forecast_entries b CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted, n) WHERE {where}
+        """
     amounts = f"{sign}b.unweighted, {sign}b.weighted, {sign}b.n"
-    return f"SELECT b.day, b.cause, b.currency, b.status, {amounts} FROM forecast_entries b WHERE b.org_id = %(org_id)s AND {which}"
+    return f"SELECT b.day, b.cause, b.currency, b.status, {amounts} FROM forecast_entries b WHERE {where}"
 
 
-def _rows(source: str, where: str, sign: str = "", *, causes: bool = False) -> str:
+def _rows(source: str, where: str, sign: str = "", *, causes: bool = False, start: bool = False) -> str:
     """SQL for the sums ``b`` of a source: as they are, or what of them is due to each cause."""
     if not causes:
         amounts = f"{sign}b.unweighted, {sign}b.weighted, {sign}b.n"
         return f"SELECT b.day, '' AS cause, b.currency, b.status, {amounts} FROM {source} WHERE {where}"
-    each = ", ".join(f"('{cause}', b.{cause}_unweighted, b.{cause}_weighted)" for cause in CAUSES)
+    each = ", ".join(f"('{cause}', b.{cause}_unweighted, b.{cause}_weighted, 0)" for cause in CAUSES)
+    taken = f", {_TAKEN_FROM_START}" if start else ""
     return f"""
-        SELECT b.day, v.cause, b.currency, b.status, v.unweighted, v.weighted, 0 AS n
-        FROM {source} CROSS JOIN LATERAL (VALUES {each}) v (cause, unweighted, weighted)
-        WHERE {where} AND (v.unweighted <> 0 OR v.weighted <> 0)
+        SELECT b.day, v.cause, b.currency, b.status, v.unweighted, v.weighted, v.n
+        FROM {source} CROSS JOIN LATERAL (VALUES {each}{taken}) v (cause, unweighted, weighted, n)
+        WHERE {where} AND (v.unweighted <> 0 OR v.weighted <> 0 OR v.n <> 0)
     """
 
 
-def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False, table: str = "forecast_balances") -> list[str]:
+_TAKEN_FROM_START = "('start', -b.unweighted, -b.weighted, -b.n)"
+
+
+def _sums(
+    periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False, start: bool = False, table: str = "forecast_balances"
+) -> list[str]:
     """SQL for the balances of some periods (SQL): whole months, won deals of the months in ``mixed`` by day, cut months by day."""
     mine = f"b.org_id = %(org_id)s AND {periods}"
     month = f"{mine} AND b.grain = 'month' AND {bounds.whole_months('b.day')}"
@@ -159,7 +191,7 @@ def _sums(periods: str, bounds: Bounds, sign: str = "", *, causes: bool = False,
         of_mixed: f"mixed m CROSS JOIN {table} b",
         **{f"{day} AND {cut}": f"{table} b" for cut in bounds.cut_months("b.day")},
     }
-    return [_rows(source, where, sign, causes=causes) for where, source in found.items()]
+    return [_rows(source, where, sign, causes=causes, start=start) for where, source in found.items()]
 
 
 def months_with_rate_change(bounds: Bounds) -> str:

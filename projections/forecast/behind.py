@@ -18,7 +18,8 @@ from projections.forecast.current import OWN_CURRENCY
 from projections.forecast.entries import Step, WaterfallQuery, in_span, moves, rates
 from projections.forecast.limits import MAX_MOVED
 from projections.forecast.money import SAME, Currencies, Factor, ForecastStatus, Number, Total, shortest
-from projections.forecast.waterfall import entries, value
+from projections.forecast.waterfall import entries
+from projections.forecast.waterfall_columns import value
 
 UNSCHEDULED = "unscheduled"
 

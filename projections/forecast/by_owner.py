@@ -15,9 +15,10 @@ from uuid import UUID
 
 from projections.conditions import Condition, SqlStatement
 from projections.forecast import CAUSES, COLUMNS, SUMS, TRANSFERS
-from projections.forecast.balances import Bounds, months_with_rate_change
-from projections.forecast.entries import WaterfallQuery, in_span
+from projections.forecast.balances import Bounds, month_start, months_with_rate_change
+from projections.forecast.entries import WaterfallQuery, in_span, up_to_the_end
 from projections.forecast.filtered import meet
+from projections.forecast.folding import LAST
 from projections.forecast.periods import Params, following, utc
 
 RECENT = timedelta(days=365)
@@ -57,17 +58,34 @@ def steps(query: WaterfallQuery) -> SqlStatement:
     """As ``filtered.steps`` without ``opportunity_id``: rows that add up to the steps, some of which take others away again."""
     params = query.params()
     mine = f"o.org_id = %(org_id)s AND {meet(query.of_owners, 'q', params, 'end')}"
-    start, end = _instant("start", query.start, query.today), _instant("end", query.end, query.today)
-    params |= start.params | end.params
-    since = f"{mine} AND o.period >= %(start_month)s::date AND o.period < %(end_month)s::date"
-    at_start = f"('start', {_times(start.sign)}), (o.cause, {_times(-start.sign)})"
+    start, end = _instant("start", query.start, query.today), _end(query)
+    params |= start.params | (end.params if end else {})
+    held = query.bounds.holds("o.day")
     parts = [
-        *_before(mine, start, query.bounds),
-        *(_moved(source, f"{since} AND {which}") for which, source in _sources(query.bounds).items()),
-        _entries(f"{mine} AND {start.instants} AND {query.bounds.holds('o.day')}", at_start),
-        _entries(f"{mine} AND {end.instants} AND {query.bounds.holds('o.day')}", f"(o.cause, {_times(end.sign)})"),
+        *_start_and_moved(mine, start, end, query.bounds),
+        _entries(f"{mine} AND {start.instants} AND {held}", f"('start', {_times(start.sign)}), (o.cause, {_times(-start.sign)})"),
     ]
+    if end:
+        parts.append(_entries(f"{mine} AND {end.instants} AND {held}", f"(o.cause, {_times(end.sign)})"))
     return SqlStatement(f"WITH {months_with_rate_change(query.bounds)} {' UNION ALL '.join(parts)}", params)
+
+
+def _end(query: WaterfallQuery) -> _Instant | None:
+    return None if query.until_now else _instant("end", query.end, query.today)
+
+
+def _start_and_moved(mine: str, start: _Instant, end: _Instant | None, bounds: Bounds) -> list[str]:
+    """SQL for what each owner had before the month of the start, and what moved from then to before the month of the end. Before a
+    recent start that is what the owner has now without what moved since, which is read once for both."""
+    since, within = f"{mine} AND o.period >= %(start_month)s::date", end and "o.period < %(end_month)s::date"
+    if start.recent:
+        return [
+            *_now(mine, bounds),
+            *(_moved(source, f"{since} AND {which}", within, start=True) for which, source in _sources(bounds).items()),
+        ]
+    until = f" AND {within}" if within else ""
+    moved = (_moved(source, f"{since}{until} AND {which}") for which, source in _sources(bounds).items())
+    return [*_before(mine, start, bounds), *moved]
 
 
 def ledger(query: WaterfallQuery) -> SqlStatement:
@@ -75,6 +93,20 @@ def ledger(query: WaterfallQuery) -> SqlStatement:
     params = query.params()
     mine = f"o.org_id = %(org_id)s AND {meet(query.of_owners, 'q', params, 'end')}"
     text = f"SELECT o.* FROM {_LEDGER} o WHERE {mine} AND {query.bounds.holds('o.day')} AND {in_span('o')}"
+    return SqlStatement(text, params)
+
+
+def written_since(query: WaterfallQuery) -> SqlStatement:
+    """As ``steps``, or those of all deals, rows that add up to what the events after ``%(kept_position)s`` do to the steps."""
+    params = query.params()
+    which = [meet(query.of_owners, "q", params, "end"), query.bounds.holds("o.day"), up_to_the_end("o", query)]
+    at_start = "o.occurred_at <= %(start)s::timestamptz"
+    text = f"""
+        SELECT o.day, CASE WHEN {at_start} THEN 'start' ELSE o.cause END AS cause, o.currency, o.status,
+            o.unweighted, o.weighted, CASE WHEN {at_start} THEN o.n ELSE 0 END AS n, o.owner_id
+        FROM {_LEDGER if query.filtered else "forecast_entries"} o
+        WHERE o.org_id = %(org_id)s AND o.position > %(kept_position)s::bigint AND o.position <= {LAST} AND {" AND ".join(which)}
+    """
     return SqlStatement(text, params)
 
 
@@ -143,23 +175,33 @@ def _sums(source: str, where: str, sign: str) -> str:
     """
 
 
-def _moved(source: str, where: str) -> str:
-    """Added up before causes become rows, of which there would be many more."""
+def _moved(source: str, where: str, within: str | None = None, *, start: bool = False) -> str:
+    """Added up before causes become rows, of which there would be many more. With ``start``, all that is there is taken from the
+    start, and only what is ``within`` (SQL) moved."""
     causes = [(cause, *COLUMNS[cause]) for cause in (*CAUSES, *TRANSFERS)]
-    sums = ", ".join(f"sum(o.{name}) AS {name}" for _, *names in causes for name in names)
-    rows = ", ".join(f"('{cause}', x.{unweighted}, x.{weighted})" for cause, unweighted, weighted in causes)
+    names = [*(SUMS if start else ()), *(name for _, *columns in causes for name in columns)]
+    rows = [f"('{cause}', x.{unweighted}, x.{weighted}, 0)" for cause, unweighted, weighted in causes]
+    if start:
+        rows.append("('start', -x.unweighted, -x.weighted, -x.n)")
     return f"""
-        SELECT x.day, v.cause, x.currency, x.status, coalesce(v.unweighted, 0), coalesce(v.weighted, 0), 0 AS n, x.owner_id
+        SELECT x.day, v.cause, x.currency, x.status, coalesce(v.unweighted, 0), coalesce(v.weighted, 0), v.n, x.owner_id
         FROM (
-            SELECT o.day, o.currency, o.status, o.owner_id, {sums}
-            FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status
-        ) x CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted)
-        WHERE v.unweighted <> 0 OR v.weighted <> 0
+            SELECT o.day, o.currency, o.status, o.owner_id, {within or "true"} AS within,
+                {", ".join(f"sum(o.{name}) AS {name}" for name in names)}
+            FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status{f", {within}" if within else ""}
+        ) x CROSS JOIN LATERAL (VALUES {", ".join(rows)}) v (cause, unweighted, weighted, n)
+        WHERE (v.unweighted <> 0 OR v.weighted <> 0 OR v.n <> 0) AND (x.within OR v.cause = 'start')
     """
 
 
 def _entries(where: str, rows: str) -> str:
+    """Added up too before they become ``rows``: of a month of a large org there are tens of thousands."""
+    day = f"CASE o.status WHEN 'won' THEN o.day ELSE {month_start('o.day')} END AS day"
     return f"""
         SELECT o.day, v.cause, o.currency, o.status, v.unweighted, v.weighted, v.n, o.owner_id
-        FROM {_LEDGER} o CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted, n) WHERE {where}
+        FROM (
+            SELECT {day}, o.cause, o.currency, o.status, o.owner_id,
+                sum(o.unweighted) AS unweighted, sum(o.weighted) AS weighted, sum(o.n) AS n
+            FROM {_LEDGER} o WHERE {where} GROUP BY 1, 2, 3, 4, 5
+        ) o CROSS JOIN LATERAL (VALUES {rows}) v (cause, unweighted, weighted, n)
     """

@@ -28,7 +28,9 @@ SOMETHING = "sum(c.unweighted) <> 0 OR sum(c.weighted) <> 0 OR c.cause = 'start'
 @dataclass(frozen=True, slots=True)
 class WaterfallQuery:
     """The parameters of a waterfall: the changes after ``start`` up to and including ``end``, which is not earlier. The rest as in
-    ``ForecastQuery``. With ``expanded`` the opportunities behind each step are told."""
+    ``ForecastQuery``. With ``expanded`` the opportunities behind each step are told.
+
+    ``until_now`` is for one that need not end at ``end``: all is told that the log has, and ``end`` is the time of the question."""
 
     org_id: UUID
     start: datetime
@@ -40,6 +42,7 @@ class WaterfallQuery:
     conditions: tuple[Condition, ...] = ()
     group_by: Literal["owner"] | None = None
     groups_limit: int = GROUPS_LIMIT
+    until_now: bool = False
 
     def params(self) -> Params:
         found: Params = {
@@ -69,6 +72,11 @@ class WaterfallQuery:
 def in_span(row: str) -> str:
     """SQL that holds for what happened between the two instants, by a row's ``occurred_at``."""
     return f"{row}.occurred_at > %(start)s::timestamptz AND {row}.occurred_at <= %(end)s::timestamptz"
+
+
+def up_to_the_end(row: str, query: WaterfallQuery) -> str:
+    """SQL that holds for what happened up to the later instant."""
+    return "true" if query.until_now else f"{row}.occurred_at <= %(end)s::timestamptz"
 
 
 def ledger(query: WaterfallQuery) -> str:
@@ -112,7 +120,7 @@ def rates(query: WaterfallQuery) -> str:
     found = []
     for at in ("start", "end"):
         day = f"CASE s.status WHEN 'won' THEN s.day ELSE %({at}_day)s::date END"
-        known_at = f"%({at})s::timestamptz"
+        known_at = None if at == "end" and query.until_now else f"%({at})s::timestamptz"
         found.append(f"{exchange_rates.rate('s.currency', day, known_at)} AS {at}_rate")
         of_report = exchange_rates.rate("%(report)s::text", day, known_at) if query.currency else "NULL::numeric"
         found.append(f"{of_report} AS {at}_report_rate")

@@ -20,7 +20,7 @@ from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
 from projections.conditions import Condition
-from projections.forecast import current, waterfall
+from projections.forecast import current, waterfall, waterfall_answer
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
@@ -165,7 +165,7 @@ class Books:
         )
         row = self.connection.execute(*waterfall.changes(span)[:2]).fetchone()
         assert row is not None
-        return encode(waterfall.answer(span, row))
+        return encode(waterfall_answer.answer(span, row))
 
     def plain(
         self,

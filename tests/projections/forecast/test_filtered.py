@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain import account, user
 from domain.opportunity.events import Changes, Lost, Updated, Won
 from projections.conditions import Condition
-from projections.forecast import CAUSES, TRANSFERS
+from projections.forecast import CAUSES, TRANSFERS, owners
 from projections.forecast.entries import MEMBERSHIPS
 from projections.forecast.limits import MAX_BYTES, MAX_GROUPS
 from tests.projections.cursors import Cursors
@@ -166,6 +166,10 @@ def test_sums_of_owners_answer_as_their_deals_do(
             for column in ("unweighted", "weighted"):
                 assert [columns[column].pop(cause) for cause in MEMBERSHIPS] == [0, 0]
     assert from_sums == from_deals
+    if grouped:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owners, "MOST_CELLS", -1)
+            assert books.changes(pair[0], pair[1], conditions=of_owners, **asked) == from_sums
 
 
 @pytest.fixture
