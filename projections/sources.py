@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 WALK = 2_000
-"""Records looked at in the list's order before the filters' index is asked."""
+"""Records looked at in the list's order for a page of ``PAGE`` before the filters' index is asked."""
+PAGE = 50
 
 
 class Table(NamedTuple):
@@ -68,9 +69,15 @@ def current(table: Table, found: str) -> str:
     return f"(SELECT {a}.* FROM ({found}) k CROSS JOIN LATERAL ({row}) {a})"
 
 
-def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: str, of_many: str = "") -> str:
-    """SQL of a page of records, as a table expression. ``walk`` is one with the first ``WALK`` in the list's order; ``limit`` the
-    number of rows asked for, ``part`` that and where they begin, as SQL. ``of_many`` is the page if there are many candidates."""
+def walked(limit: int) -> int:
+    """As many records for each that is asked for: what a tenth of all have is found among them."""
+    return max(WALK, WALK * limit // PAGE)
+
+
+def page(table: Table, parts: Parts, walk: str, far: int, order: str, part: str, limit: str, of_many: str = "") -> str:
+    """SQL of a page of records, as a table expression. ``walk`` is one with the first ones in the list's order, so ``far``;
+    ``limit`` the number of rows asked for, ``part`` that and where they begin, as SQL. ``of_many`` is the page if there are many
+    candidates."""
     a = table.alias
     more, candidates = "", ""
     if parts.candidates is not None:
@@ -89,7 +96,7 @@ def page(table: Table, parts: Parts, walk: str, order: str, part: str, limit: st
             SELECT {a}.id, {a}.version, ({parts.others}) AS meets FROM {walk} {a}
         ), near AS MATERIALIZED (SELECT w.id, w.version FROM walked w WHERE w.meets {part}),
         done AS MATERIALIZED (
-            SELECT (SELECT count(*) FROM near) = {limit} OR (SELECT count(*) FROM walked) < {WALK} AS enough
+            SELECT (SELECT count(*) FROM near) = {limit} OR (SELECT count(*) FROM walked) < {far} AS enough
         ){candidates}
         SELECT {a}.* FROM {versions(table, chosen)} {a}
     )"""

@@ -158,8 +158,9 @@ def _source(query: DirectoryListQuery, limit: int, offset: int) -> SqlStatement:
         candidates = f"SELECT t.id FROM directory_with_terms('{query.kind}', %(groups)s::jsonb, NULL, true) t (id)"
         found = sources.joined(TABLE, candidates, " AND ".join([*ordered, *remaining]))
         parts = sources.Parts(" AND ".join(ordered), " AND ".join(others), found)
-        walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {sources.WALK})"
-        source = sources.page(TABLE, parts, walk, order, shown, asked)
+        far = sources.walked(limit)
+        walk = f"(SELECT d.* FROM directory d WHERE {parts.ordered} ORDER BY {order} LIMIT {far})"
+        source = sources.page(TABLE, parts, walk, far, order, shown, asked)
     if offset:
         source = sources.current(TABLE, f"SELECT k.id FROM {source} k")
     return SqlStatement(source, params)

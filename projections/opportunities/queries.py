@@ -152,15 +152,16 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
         few = f"SELECT o.* FROM opportunities o WHERE o.org_id = %(org_id)s AND {LIVE} AND {named} OFFSET 0"
         ordered = order_by(query.keys)
         return SqlStatement(f"(SELECT o.* FROM ({few}) o WHERE {' AND '.join([first, *texts])} ORDER BY {ordered} {shown})", params)
+    far = sources.walked(limit)
     if parts := _parts(query, first, texts, params, None if cursor else through):
         of_many = " AND ".join([parts.ordered, _AMONG_MANY, *parts.remaining])
         if list_query.asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
-            walk, many = (_sorted(text, query, each) for text, each in ((parts.ordered, f"LIMIT {sources.WALK}"), (of_many, shown)))
+            walk, many = (_sorted(text, query, each) for text, each in ((parts.ordered, f"LIMIT {far}"), (of_many, shown)))
         else:
-            walk = orderings.first(parts.ordered, query.keys, f"LIMIT {sources.WALK}", str(sources.WALK), within=within)
+            walk = orderings.first(parts.ordered, query.keys, f"LIMIT {far}", str(far), within=within)
             walked = orderings.first(of_many, query.keys, shown, through, within=within)
             many = sources.current(TABLE, f"SELECT k.id FROM {walked} k")
-        return SqlStatement(sources.page(TABLE, parts, walk, order_by(query.keys), shown, asked, many), params)
+        return SqlStatement(sources.page(TABLE, parts, walk, far, order_by(query.keys), shown, asked, many), params)
     text = " AND ".join([first, *texts])
     if _is_on_sheet(query) and (query.as_of is not None or list_query.asks_for_order(query) is not None):
         return SqlStatement(_sorted(text, query, shown), params)
