@@ -33,13 +33,13 @@ class DealSums(NamedTuple):
 
 
 # Added up before they are multiplied, and before it is asked which month a day is in, because there are far fewer sums than deals.
-_BY_DAY = frozenset({None, "stage", "tag"})
+_ALIKE = frozenset({None, "stage", "tag"})
 
 
 def from_deals(where: SqlStatement, bounds: Bounds, group_by: GroupBy | None) -> DealSums:
     """``where`` is the condition on ``opportunities o``."""
     source = f"opportunities o WHERE {where.text} AND"
-    deals = _by_day(source, bounds, group_by) if group_by in _BY_DAY else contributions(source, None, bounds, group_by)
+    deals = _alike(source, bounds, group_by) if group_by in _ALIKE else contributions(source, None, bounds, group_by)
     return DealSums(f"c AS ({deals}), sums AS MATERIALIZED ({grouped(bounds, group_by)})", where.params | bounds.params())
 
 
@@ -60,20 +60,32 @@ def _holds(bounds: Bounds, day: str) -> str:
     return f"CASE WHEN {bounds.holds(day)} THEN true ELSE false END"
 
 
-def _by_day(source: str, bounds: Bounds, group_by: GroupBy | None) -> str:
-    """What the deals of a day contribute, that are alike in all else."""
-    group = COLUMNS[group_by] if group_by else "NULL::text"
+def deals_of(source: str, bounds: Bounds, group: str) -> str:
+    """The deals of a source, with what they contribute not yet multiplied."""
     open_ = "o.status = 'open'"
+    return f"""
+        SELECT x.* FROM (
+            SELECT coalesce(CASE WHEN {open_} THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
+                o.currency, o.status, CASE WHEN {open_} THEN o.probability END AS probability,
+                CASE WHEN {open_} THEN o.amount ELSE o.actual_amount END AS amount, {group} AS grp
+            FROM {source} o.status IN ('open', 'won')
+        ) x WHERE {_holds(bounds, "x.day")}
+    """
+
+
+def _alike(source: str, bounds: Bounds, group_by: GroupBy | None) -> str:
+    """What deals contribute that are alike in all else: those of a day, or by tag, of which there are many sets, of a month."""
+    when = "x.day"
+    if group_by == "tag":
+        when = f"{month_start('x.day')}, {rate_period('x.status', 'x.day', bounds)}"
     return f"""
         SELECT b.day, b.currency, b.status, b.amount AS unweighted,
             CASE b.status WHEN 'open' THEN b.amount * b.probability * 0.01 ELSE b.amount END AS weighted, b.n, b.grp
         FROM (
-            SELECT x.day, x.currency, x.status, x.probability, x.grp, coalesce(sum(x.amount), 0) AS amount, count(*) AS n FROM (
-                SELECT coalesce(CASE WHEN {open_} THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
-                    o.currency, o.status, CASE WHEN {open_} THEN o.probability END AS probability,
-                    CASE WHEN {open_} THEN o.amount ELSE o.actual_amount END AS amount, {group} AS grp
-                FROM {source} o.status IN ('open', 'won')
-            ) x WHERE {_holds(bounds, "x.day")} GROUP BY 1, 2, 3, 4, 5
+            SELECT min(x.day) AS day, x.currency, x.status, x.probability, x.grp,
+                coalesce(sum(x.amount), 0) AS amount, count(*) AS n
+            FROM ({deals_of(source, bounds, COLUMNS[group_by] if group_by else "NULL::text")}) x
+            GROUP BY {when}, x.currency, x.status, x.probability, x.grp
         ) b
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from projections import kept, questions
 from projections.conditions import SqlStatement
-from projections.forecast import current
+from projections.forecast import current, largest_groups
 from projections.forecast.computed_sums import computed
 from projections.forecast.current import ForecastQuery
 from projections.forecast.deal_sums import contributions, grouped
@@ -61,6 +61,11 @@ class KeptGroups:
     def _computed(self) -> tuple[str, dict[str, Any], str, Any]:
         asked = self.query
         assert asked.group_by is not None
+        position = f"{kept.POSITION} AS position, {kept.BUILT} AS built, "
+        if largest_groups.answers(asked):
+            found = largest_groups.largest(asked, list_query.among(self.deals))
+            tables = f"{found.tables}, {shown(asked.group_by, asked.as_of, 'places')}, {to_keep(asked.group_by, 'true')}"
+            return tables, current.parameters(asked) | found.params, position, questions.FORECAST_GROUPED
         sums = computed(asked, self.deals)
         tables = f"""
             {sums.tables},
@@ -72,7 +77,7 @@ class KeptGroups:
             {to_keep(asked.group_by, "true")}
         """
         params = current.parameters(asked) | sums.params
-        return tables, params, f"{kept.POSITION} AS position, {kept.BUILT} AS built, ", questions.FORECAST_GROUPED
+        return tables, params, position, questions.FORECAST_GROUPED
 
     def _brought_up_to_date(self, figure: Figure) -> tuple[str, dict[str, Any], str, Any]:
         asked, meets = self.query, list_query.meets(self.deals)
