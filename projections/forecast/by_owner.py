@@ -18,11 +18,12 @@ from projections.forecast import CAUSES, COLUMNS, SUMS, TRANSFERS
 from projections.forecast.balances import Bounds, month_start, months_with_rate_change
 from projections.forecast.entries import WaterfallQuery, in_span, up_to_the_end
 from projections.forecast.filtered import meet
-from projections.forecast.folding import LAST
 from projections.forecast.periods import Params, following, utc
 
 RECENT = timedelta(days=365)
 """An instant more recent than this is reached backwards from now, an earlier one forwards from zero."""
+LAST_POSITION = 2**63 - 1
+"""Said too, so that the planner takes what comes after a position for little, and uses its index."""
 MIDDLE = 15
 """Up to this day of a month the ledger is read from the month's first day, after it to the last."""
 
@@ -99,13 +100,14 @@ def ledger(query: WaterfallQuery) -> SqlStatement:
 def written_since(query: WaterfallQuery) -> SqlStatement:
     """As ``steps``, or those of all deals, rows that add up to what the events after ``%(kept_position)s`` do to the steps."""
     params = query.params()
-    which = [meet(query.of_owners, "q", params, "end"), query.bounds.holds("o.day"), up_to_the_end("o", query)]
+    written = f"o.position > %(kept_position)s::bigint AND o.position <= {LAST_POSITION}"
+    which = [written, meet(query.of_owners, "q", params, "end"), query.bounds.holds("o.day"), up_to_the_end("o", query)]
     at_start = "o.occurred_at <= %(start)s::timestamptz"
     text = f"""
         SELECT o.day, CASE WHEN {at_start} THEN 'start' ELSE o.cause END AS cause, o.currency, o.status,
             o.unweighted, o.weighted, CASE WHEN {at_start} THEN o.n ELSE 0 END AS n, o.owner_id
         FROM {_LEDGER if query.filtered else "forecast_entries"} o
-        WHERE o.org_id = %(org_id)s AND o.position > %(kept_position)s::bigint AND o.position <= {LAST} AND {" AND ".join(which)}
+        WHERE o.org_id = %(org_id)s AND {" AND ".join(which)}
     """
     return SqlStatement(text, params)
 

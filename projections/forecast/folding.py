@@ -16,7 +16,7 @@ from domain.sql_cursor import SqlCursor
 from projections.forecast import AMOUNTS, AMOUNTS_OF_OWNERS, COLUMNS, SUMS
 
 EVERY, OFTEN = 1024, 64
-LAST = 2**63 - 1
+_LAST = 2**63 - 1
 """Said too, because a range between two bounds is taken for narrow by the planner, and found by its index."""
 
 _MONTH = "date_trunc('month', e.day::timestamp)::date"
@@ -171,7 +171,7 @@ def _beyond(sums: Sums, names: Sequence[str] = ()) -> Iterator[str]:
         for source in sums.sources:
             yield (
                 f"SELECT {_keys(sums, part)}, e.unweighted, e.weighted, e.n::bigint{amounts} FROM {source} e"
-                f" WHERE {part.which} AND e.position > {sums.point} AND e.position <= {LAST}"
+                f" WHERE {part.which} AND e.position > {sums.point} AND e.position <= {_LAST}"
             )
 
 

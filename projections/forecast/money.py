@@ -112,14 +112,6 @@ class Total:
                     divided[by] = _EXACT.add(amount, divided.get(by, ZERO))
         return self
 
-    def plus(self, other: Total) -> Total:
-        """The sum of two, which stay as they are."""
-        found = Total()
-        if self._divided or other._divided:
-            return found.merge(self, other)
-        found._whole = _EXACT.add(self._whole, other._whole)
-        return found
-
     def rounded(self, currency: str) -> Decimal:
         """The sum with the currency's decimals."""
         if not self._divided:
@@ -192,13 +184,13 @@ class Totals:
             self.open_weighted.add(weighted, factor)
 
     def unweighted(self, currency: str) -> Decimal:
-        return self.open_unweighted.plus(self.won).rounded(currency)
+        return Total().merge(self.open_unweighted, self.won).rounded(currency)
 
     def shown(self, type_: type[S], currency: str, /, **others: Any) -> S:
         """As shown in a currency, with the other fields of the type."""
         return type_(
             unweighted=shortest(self.unweighted(currency)),
-            weighted=shortest(self.open_weighted.plus(self.won).rounded(currency)),
+            weighted=shortest(Total().merge(self.open_weighted, self.won).rounded(currency)),
             open_unweighted=shortest(self.open_unweighted.rounded(currency)),
             open_weighted=shortest(self.open_weighted.rounded(currency)),
             won=shortest(self.won.rounded(currency)),
