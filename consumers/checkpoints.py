@@ -61,16 +61,36 @@ def save_all(cursor: Cursor[Any], states: Mapping[str, tuple[int, dict[str, Any]
     )
 
 
-def advance(cursor: Cursor[Any], name: str, position: int, *, since: int) -> bool:
-    """Move the checkpoint on from ``since``, or touch it if both are the same. False if it is not at ``since`` any more."""
+_ENDS = """detail || jsonb_build_object('ends', (
+    SELECT coalesce(jsonb_object_agg(most.number, most.value), '{}') FROM (
+        SELECT ends.number, max(ends.value::bigint) AS value FROM (
+            SELECT * FROM jsonb_each_text(detail -> 'ends') UNION ALL SELECT * FROM jsonb_each_text(%t::jsonb)
+        ) ends (number, value) GROUP BY ends.number
+    ) most))"""
+
+
+def advance(cursor: Cursor[Any], name: str, position: int, *, since: int, ends: Mapping[int, int] = {}) -> bool:
+    """Move the checkpoint on from ``since``, or touch it if both are the same. False if it is not at ``since`` any more.
+
+    ``ends`` are those of partitions, by number: the offset after the last record that is known. They only grow.
+    """
     cursor.execute(
-        """
-        UPDATE checkpoints SET position = %b, updated_at = clock_timestamp() WHERE name = %b AND position = %b
+        f"""
+        UPDATE checkpoints SET position = %b, updated_at = clock_timestamp(), detail = {_ENDS} WHERE name = %b AND position = %b
         """,
-        (position, name, since),
+        (position, _json(ends), name, since),
         prepare=True,
     )
     return cursor.rowcount == 1
+
+
+def note_ends(cursor: Cursor[Any], name: str, ends: Mapping[int, int]) -> None:
+    """As in ``advance``, by somebody else than the checkpoint's owner."""
+    cursor.execute(f"UPDATE checkpoints SET detail = {_ENDS} WHERE name = %b", (_json(ends), name))
+
+
+def _json(ends: Mapping[int, int]) -> str:
+    return msgspec.json.encode(ends).decode()
 
 
 def is_at(cursor: Cursor[Any], name: str, position: int) -> bool:

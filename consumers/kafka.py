@@ -1,7 +1,7 @@
 """Kafka as this product uses it: our settings as the library's options, and protocols for the part of the library that we call.
 
-The only module that imports ``kafka``. Refuses to run without the C checksum: the library would silently fall back to one in Python
-that makes it many times slower.
+It and ``kafka_batches`` alone import ``kafka``. Refuses to run without the C checksum: the library would silently fall back to one
+in Python that makes it many times slower.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition, errors
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
 from kafka.net.sasl import get_sasl_mechanism
@@ -21,14 +21,14 @@ from kafka.partitioner import murmur2
 from kafka.record import util
 
 from consumers import kafka_diagnosis
+from consumers.kafka_batches import BatchProducer, Outgoing, Sent
 from consumers.kafka_settings import MAX_MESSAGE_BYTES, Kafka, NoChecksum
 from consumers.message import Headers
 
-__all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "TopicPartition", "errors"]
+__all__ = ["Admin", "Consumer", "Fetched", "Kafka", "KafkaError", "Producer", "Sent", "TopicPartition", "errors"]
 
 CLIENT_ID = "opportunities"
 LEAVE_MS = 2_000
-LINGER_MS = 5
 BATCH_BYTES = 128 * 1024
 HEARTBEATS_A_SESSION = 6
 
@@ -39,16 +39,12 @@ class Unusable(errors.KafkaConnectionError):  # type: ignore[misc]  # the librar
     """No broker can be used; the reason is a sentence that names the setting."""
 
 
-class Sent(Protocol):
-    """A record on its way; ``get`` waits for its delivery and raises ``KafkaError``."""
-
-    def get(self, timeout: float | None = None) -> Any: ...
-
-
 class Producer(Protocol):
     """Takes records in order and delivers those of a partition in that order."""
 
-    def send(self, topic: str, *, value: bytes, key: bytes, headers: Headers, partition: int) -> Sent: ...
+    def send(self, topic: str, *, value: bytes, key: bytes, headers: Headers, partition: int) -> Any: ...
+
+    def send_all(self, topic: str, records: Mapping[int, Sequence[Outgoing]]) -> list[Sent]: ...
 
     def close(self, timeout: float | None = None) -> None: ...
 
@@ -125,14 +121,14 @@ def producer(config: Kafka) -> Producer:
     options = {
         "acks": "all",
         "enable_idempotence": True,
-        "linger_ms": LINGER_MS,
+        "linger_ms": 0,  # batches are full when they are made
         "batch_size": BATCH_BYTES,
         "max_request_size": MAX_MESSAGE_BYTES,
         "max_block_ms": config.request_timeout_ms // 2,
         "delivery_timeout_ms": config.request_timeout_ms * 2,
         "allow_auto_create_topics": False,
     }
-    return _connected(config, lambda: cast("Producer", KafkaProducer(**_options(config), **options)))
+    return _connected(config, lambda: cast("Producer", BatchProducer(**_options(config), **options)))
 
 
 def abandon(producer: Producer) -> None:

@@ -7,7 +7,7 @@ shows that the log went back and that nobody has told it so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from psycopg import Cursor
 from consumers import message
 from consumers.kafka import Fetched
 from consumers.loop import Fatal
+from consumers.topic import End
 from domain import event_store
 from domain.epoch import Epochs
 
@@ -108,3 +109,20 @@ def require_ours(cursor: Cursor[Any], epochs: Epochs, records: Iterable[Fetched]
             has = f"the log ends at {head}" if one.position > head else "the log has another one there, or none"
             raise LogWentBack(number, f"the topic has the event {one.id} at position {one.position}, and {has}")
     return found
+
+
+def require_known(ends: Mapping[int, End], known: Mapping[str, int], behind: int) -> None:
+    """Whether partitions that hold no record any more have had those alone that the log's checkpoint knows of. Raises
+    ``LogWentBack`` if there were more than the events ``behind`` it, which a relay that died may have sent.
+
+    ``known`` are the ends of the partitions by number, as far as they are known.
+    """
+    more = {
+        number: end.highwater - known[str(number)]
+        for number, end in ends.items()
+        if end.record is None and end.highwater > known.get(str(number), end.highwater)
+    }
+    if sum(more.values()) > behind:
+        number = min(more)
+        had = f"partition {number} of the topic has had {more[number]} records of which the checkpoint does not know"
+        raise LogWentBack(number, f"{had}, and holds none any more")

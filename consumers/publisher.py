@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -55,49 +56,44 @@ class Publisher:
 
     def send(self, records: Iterable[Record], more: Headers | None = None) -> list[kafka.Sent]:
         """Start sending, with ``more`` headers."""
-        assert self._producer is not None
-        return [
-            self._producer.send(
-                self.topic.name,
-                value=record.value,
-                key=record.key,
-                headers=record.headers + (more or []),
-                partition=self.partition(record),
-            )
-            for record in records
-        ]
+        by_partition = defaultdict[int, list[Record]](list)
+        for record in records:
+            by_partition[self.partition(record)].append(record._replace(headers=record.headers + more) if more else record)
+        return self._send(by_partition)
 
-    def send_to_all(self, records: Iterable[Record]) -> list[kafka.Sent]:
+    def send_to_all(self, records: Sequence[Record]) -> list[kafka.Sent]:
         """Start sending each to every partition."""
-        assert self._producer is not None
-        return [
-            self._producer.send(self.topic.name, value=record.value, key=record.key, headers=record.headers, partition=partition)
-            for record in records
-            for partition in range(self.topic.partitions)
-        ]
+        return self._send(dict.fromkeys(range(self.topic.partitions), records))
 
-    def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> None:
-        """Wait until all have arrived. Raises ``TopicLost`` as soon as that is seen, while the producer would go on retrying.
+    def _send(self, records: Mapping[int, Sequence[Record]]) -> list[kafka.Sent]:
+        assert self._producer is not None
+        return self._producer.send_all(self.topic.name, records) if records else []
+
+    def settle(self, sent: Sequence[kafka.Sent], stop: threading.Event | None = None) -> dict[int, int]:
+        """Wait until all have arrived. The offset after the last of them, for each partition that got some. Raises ``TopicLost`` as
+        soon as that is seen, while the producer would go on retrying.
 
         Brokers that once leave a question unanswered are asked no more: each further one would take some ten seconds. Those that
         refuse are asked again, as while a topic is being deleted.
         """
         deadline, answering = time.monotonic() + self._patience, True
+        ends: dict[int, int] = {}
         for one in sent:
             while True:
                 try:
-                    one.get(timeout=0.2)
+                    ends[one.partition] = max(one.get(timeout=0.2), ends.get(one.partition, 0))
                     break
                 except errors.KafkaTimeoutError:
                     now = time.monotonic()
                     if stop is not None and stop.is_set():
                         deadline, stop = min(deadline, now + STOP_SECONDS), None
-                    if _is_done(one) or now > deadline:
+                    if one.is_done or now > deadline:
                         if answering:
                             topic.check_replicas(self._admin, self.topic)
                         raise
                     if answering:
                         answering = self._is_answered()
+        return ends
 
     def check(self) -> None:
         """Check now and then that the topic is still the same. Raises ``TopicLost``."""
@@ -121,8 +117,3 @@ class Publisher:
             kafka.abandon(self._producer)
         with suppress(KafkaError):
             self._admin.close()
-
-
-def _is_done(sent: kafka.Sent) -> bool:
-    """Whether a timeout is the record's own, and not that of the wait."""
-    return bool(getattr(sent, "is_done", True))

@@ -4,8 +4,9 @@ It saves its checkpoint when all of a chunk has arrived. When it starts, or rest
 what the end of each partition shows to have arrived already, so that a crash loses nothing and repeats hardly anything. If the
 topic is gone, it publishes again what the topic's retention would hold. If Kafka is unavailable it waits, and the product goes on.
 
-If the topic has what the log has not, the log went back, and the relay stops. When the log has begun an epoch, it first tells that
-on every partition, and goes on after the last position that the log and the topic have in common.
+If the topic has what the log has not, or had it before it was emptied, the log went back, and the relay stops. When the log has
+begun an epoch, it first tells that on every partition, and goes on after the last position that the log and the topic have in
+common.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import psycopg
 import structlog
 from psycopg import Connection, Cursor
 
-from consumers import checkpoints, database, kafka, lost_history, message, stops, topic
+from consumers import checkpoints, database, kafka, lost_history, stops, topic
 from consumers.event_reader import Chunk, EventReader, position_before
 from consumers.kafka import Kafka
 from consumers.lost_history import LogWentBack
@@ -38,6 +39,8 @@ log = structlog.get_logger("relay")
 
 CHUNK = 500
 HEARTBEAT_SECONDS = 5
+SENDING = timedelta(minutes=2)
+"""What is sent was in the log that long after the checkpoint was last saved, at most: reading a chunk may take a minute."""
 LOCK = 7_240_511_808
 """The advisory lock that the relays of a database compete for."""
 
@@ -155,6 +158,7 @@ class Relay:
         finally:
             reader.close()
         epochs = event_store.epochs(cursor)
+        arrived = _arrived(cursor, epochs, ends, saved)
         before = known.get("topic_id")
         renewed = before and now.id and before != now.id
         if saved and (renewed or not any(end.highwater for end in ends.values())):
@@ -164,26 +168,37 @@ class Relay:
         else:
             # With more partitions, a record's later events would go elsewhere, and so out of order.
             publisher.partitions = min(known.get("partitions", now.partitions), now.partitions)
-            start = Start(saved, _arrived(cursor, epochs, ends, saved))
+            start = Start(saved, arrived)
             told = known.get("epoch")
+            if not epochs.since(UUID(told) if told else None):
+                self._require_known(cursor, saved, ends, known.get("ends", {}))
+        known_ends = {number: end.highwater for number, end in ends.items()}
         if begun := [epoch for epoch in epochs.since(UUID(told) if told else None) if epoch.first_position > start.position]:
-            start = self._tell(cursor, publisher, begun, start)
+            start = self._tell(cursor, publisher, begun, start, known_ends)
         self._told = {epoch.id for epoch in epochs.since(None)}
         detail = {
             "topic": now.name, "topic_id": now.id, "partitions": publisher.partitions, "epoch": str(epochs.current.id),
+            "ends": known_ends,
         }  # fmt: skip
         checkpoints.save(cursor, checkpoints.RELAY, start.position, detail)
         self._saved_at = time.monotonic()
         log.info("relay.started", topic=now.name, position=start.position, partitions=publisher.partitions)
         return start
 
-    def _tell(self, cursor: Cursor[Any], publisher: Publisher, begun: Sequence[Epoch], start: Start) -> Start:
+    def _require_known(self, cursor: Cursor[Any], saved: int, ends: Mapping[int, topic.End], known: Mapping[str, int]) -> None:
+        """What a relay that died had sent was in the log by the time when it was last seen. Raises ``LogWentBack``."""
+        if not any(end.record is None for end in ends.values()) or (lag := checkpoints.lag(cursor, checkpoints.RELAY)) is None:
+            return
+        seen_at = self._now(cursor) - timedelta(seconds=lag.unseen)
+        lost_history.require_known(ends, known, position_before(cursor, seen_at + SENDING) - saved)
+
+    def _tell(self, cursor: Cursor[Any], publisher: Publisher, begun: Sequence[Epoch], start: Start, ends: dict[int, int]) -> Start:
         """Tell on every partition that epochs have begun, before any of their events. Where to go on from then."""
         for epoch in begun:
             position, more = epoch.first_position - 1, True
             while more and (events := event_store.read_after(cursor, position, self._chunk)):
                 telling = list(takewhile(lambda recorded: isinstance(recorded.event, Restored), events))
-                publisher.settle(publisher.send_to_all(self._log.records(cursor, telling)), self._stop)
+                ends |= publisher.settle(publisher.send_to_all(self._log.records(cursor, telling)), self._stop)
                 position, more = events[-1].position, len(telling) == len(events)
             log.warning("relay.epoch", epoch=str(epoch.id), last_good=epoch.last_good_position, first=epoch.first_position)
         good = min(epoch.last_good_position for epoch in begun)
@@ -207,26 +222,26 @@ class Relay:
         due = [
             record
             for record in chunk.records
-            if record.position > arrived.get(publisher.partition(record), 0) and message.epoch_begun(record) is None
+            if record.begins is None and (not arrived or record.position > arrived.get(publisher.partition(record), 0))
         ]
         sent = publisher.send(due)
         if chunk.events == self._chunk:  # there may be more: read it while these are on their way
             self._ahead = self._log.read(cursor, chunk.position, self._chunk)
-        publisher.settle(sent, self._stop)
-        self._save(cursor, chunk.position)
+        ends = publisher.settle(sent, self._stop)
+        self._save(cursor, chunk.position, ends)
         self._start = Start(chunk.position, arrived)
         return True
 
     def _require_told(self, chunk: Chunk) -> None:
         """Raises ``EpochBegan`` if one of the events begins an epoch that was not there when this relay began."""
-        if any((begun := message.epoch_begun(record)) and begun not in self._told for record in chunk.records):
+        if any(record.begins is not None and record.begins not in self._told for record in chunk.records):
             raise EpochBegan("The log has begun another epoch.")
 
-    def _save(self, cursor: Cursor[Any], position: int) -> None:
+    def _save(self, cursor: Cursor[Any], position: int, ends: Mapping[int, int] = {}) -> None:
         """Move the checkpoint, or touch it now and then to show that the relay works."""
         if position == self._start.position and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS:
             return
-        if not checkpoints.advance(cursor, checkpoints.RELAY, position, since=self._start.position):
+        if not checkpoints.advance(cursor, checkpoints.RELAY, position, since=self._start.position, ends=ends):
             raise Overtaken("The relay's checkpoint was moved by somebody else.")
         self._saved_at = time.monotonic()
 

@@ -38,7 +38,9 @@ def republish(
             publisher.partitions = min(detail.get("partitions", publisher.partitions), publisher.partitions)
         while position < last and (chunk := log.read(cursor, position, CHUNK)):
             due = [record for record in chunk.records if record.position <= last]
-            publisher.settle(publisher.send(due, MARK))
+            ends = publisher.settle(publisher.send(due, MARK))
+            if ours and ends:
+                checkpoints.note_ends(cursor, checkpoints.RELAY, ends)
             messages += len(due)
             position = min(chunk.position, last)
             report(position - after, last - after)

@@ -5,16 +5,17 @@ Refuses to show secrets: neither a token's hash nor the URL of a webhook endpoin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
 
 from domain import catalog
-from domain.event import Recorded, State
+from domain.event import Event, Recorded, State
 from domain.fold import Change
 
 
@@ -56,33 +57,40 @@ def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> HistoryEntry
 
 
 def public_type(recorded: Recorded) -> str:
-    return catalog.public_name(catalog.name_of(type(recorded.event)))
+    return _public(type(recorded.event))
 
 
 @cache
-def _fields(state: type[State]) -> tuple[str, ...]:
-    """The fields of a state whose changes are shown: all but secrets, and what every event changes."""
+def _public(event: type[Event]) -> str:
+    return catalog.public_name(catalog.name_of(event))
+
+
+@cache
+def _fields(state: type[State]) -> tuple[tuple[str, ...], Callable[[State], tuple[Any, ...]]]:
+    """The fields of a state whose changes are shown, which are all but secrets and what every event changes, and a function that
+    gets their values."""
     aggregate = catalog.AGGREGATES[catalog.kind_of(state)]
     untold = {*State.__struct_fields__, *aggregate.secret, *aggregate.not_in_history}
-    return tuple(name for name in state.__struct_fields__ if name not in untold)
+    names = tuple(name for name in state.__struct_fields__ if name not in untold)
+    return names, attrgetter(*names) if len(names) > 1 else lambda state: tuple(getattr(state, name) for name in names)
 
 
 def difference(before: State | None, after: State) -> dict[str, tuple[Any, Any]]:
     """What changed between two states of a record, by field."""
     changes: dict[str, tuple[Any, Any]] = {}
-    for name in _fields(type(after)):
-        new = getattr(after, name)
-        old = getattr(before, name) if before is not None else None
+    names, values = _fields(type(after))
+    olds = values(before) if before is not None else (None,) * len(names)
+    for name, old, new in zip(names, olds, values(after), strict=True):
         if old == new or (before is None and new in (None, (), {}, False, "")):
             continue
         if name == "rates":  # rates of other days are not part of the change, and their number only grows
             days = [day for day in new if old is None or old.get(day) != new[day]]
             changes[name] = (old and {day: old[day] for day in days if day in old}, {day: new[day] for day in days})
         elif name == "custom_fields":
-            old = old or {}
-            for key in sorted(old.keys() | new.keys()):
-                if old.get(key) != new.get(key):
-                    changes[f"custom_fields.{key}"] = (old.get(key), new.get(key))
+            had = old or {}
+            for key in sorted(had.keys() | new.keys()):
+                if had.get(key) != new.get(key):
+                    changes[f"custom_fields.{key}"] = (had.get(key), new.get(key))
         else:
             changes[name] = (old, new)
     return changes

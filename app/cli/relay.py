@@ -11,6 +11,7 @@ import structlog
 from app import logs, migrations
 from app.cli.explanations import describe
 from app.cli.options import bootstrap_servers, database_url, load_settings
+from app.process import memory
 from app.process.failures import Failure
 from app.settings import Settings
 from consumers import checkpoints, database, kafka, loop, stops
@@ -30,6 +31,7 @@ def run(config: Settings) -> None:
     kafka.require_checksum()
     cluster = config.kafka()
     migrations.check(config.database_url, writing=True)
+    memory.tune_gc()
     stop = loop.stop_on_signals()
     relay = Relay(config.database_url, cluster, stop)
     try:

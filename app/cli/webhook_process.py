@@ -16,6 +16,7 @@ import structlog
 from app import logs, migrations
 from app.cli.endpoint_disabling import disabling
 from app.cli.explanations import describe
+from app.process import memory
 from app.settings import Settings
 from app.writing.committer import Committer
 from consumers import kafka, loop
@@ -35,6 +36,7 @@ def run(config: Settings, only: Part | None = None) -> None:
     start, ``LogWentBack``."""
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url, writing=True)
+    memory.tune_gc()
     stop = loop.stop_on_signals()
     if only == "consumer":
         _consume(consumer(config, stop), stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from msgspec.structs import replace
 
 from app.cli.explanations import describe
 from app.process.children import wait_until
+from app.writing.committer import Committer
 from consumers import kafka as clients
 from consumers import topic
 from consumers.kafka import KafkaError, TopicPartition
 from consumers.kafka_settings import BadTopic, Kafka
 from consumers.publisher import Publisher
 from tests.apache.relaying import flowing
+from tests.support.commands import Company
 from tests.support.kafka import VERSION, delete, messages, published, reading
 
 pytestmark = [
@@ -85,6 +88,17 @@ def test_a_record_that_is_too_large_is_told_and_waits_for_the_topic_to_take_it(d
         assert all(told.type == "organization.created" for told in messages(kafka)), "more than the smallest was taken"
         has(admin, kafka, max_message_bytes="8388608")
         flow.settle()
+
+
+def test_batches_that_are_too_large_for_the_topic_are_split(database_url: str, kafka: Kafka, admin: Any) -> None:
+    has(admin, replace(kafka, partitions=1), max_message_bytes="6000")
+    with closing(Committer(database_url)) as committer:
+        company = Company(committer)
+        for n in range(40):
+            company.deal(f"Deal {n}")
+    with flowing(database_url, kafka) as flow:
+        flow.settle()
+        assert flow.said() == []
 
 
 def test_more_partitions_move_nothing_and_lose_nothing(database_url: str, kafka: Kafka, admin: Any) -> None:

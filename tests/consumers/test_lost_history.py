@@ -8,12 +8,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import psycopg
 import pytest
 
 from app.cli import relay as relay_process
 from app.cli import restoring, webhooks
 from app.process.failures import Failure
-from consumers import common_history, database, stops
+from consumers import checkpoints, common_history, database, stops
 from consumers import kafka as clients
 from consumers.kafka_settings import Kafka
 from consumers.lost_history import LogWentBack
@@ -22,7 +23,7 @@ from consumers.republish import republish
 from domain import event_store
 from domain.epoch import Epoch
 from tests.support.commands import Company, log
-from tests.support.kafka import by_key, messages, records
+from tests.support.kafka import by_key, emptied, messages, records
 from tests.support.restores import backup, change, company_on, configured, consume, relay, restored
 from tests.support.webhooks import endpoint, execute
 
@@ -164,6 +165,43 @@ def test_where_the_topic_is_gone_the_position_is_given_by_hand(past: Past) -> No
     assert (epoch.first_position, epoch.last_good_position) == (7_000_001, past.head)
     relay(past.url, gone)
     assert [one.type for one in messages(gone)].count("log.restored") == gone.partitions
+
+
+def test_a_topic_that_was_emptied_hides_nothing(past: Past) -> None:
+    """Its records were counted. What was written since the restore, however much, is not what they were."""
+    execute(past.url, "UPDATE checkpoints SET updated_at = updated_at - interval '1 hour'")
+    emptied(past.config)
+    for names in ((), ("Others", "of them", "and more", "than were lost")):
+        past.write(*names)
+        with pytest.raises(LogWentBack, match=r"has had \d records of which the checkpoint does not know, and holds none"):
+            relay(past.url, past.config)
+    assert records(past.config) == []
+    planned = restoring.plan(configured(past.url, past.config), None, None)
+    assert planned.epoch is None
+    assert "--above" in planned.said
+    restored(past.url, past.config, above=past.head + LOST)
+    for _ in range(2):
+        relay(past.url, past.config)
+        republish(past.url, past.config, past.config.topic, 0)
+        emptied(past.config)
+    relay(past.url, past.config)
+
+
+def test_a_relay_that_died_before_the_topic_was_emptied_goes_on(past: Past) -> None:
+    """What it had sent and not written down is in the log, and is sent again."""
+    with psycopg.connect(past.url) as one, psycopg.connect(past.live) as other:
+        before = checkpoints.load(one.cursor(), checkpoints.RELAY)
+        checkpoints.save(other.cursor(), checkpoints.RELAY, *before)
+    emptied(past.config)
+    relay(past.live, past.config)
+    assert sorted(one.position for one in messages(past.config)) == [past.head + n + 1 for n in range(LOST)]
+
+
+def test_another_topic_of_the_name_is_compared_too(past: Past) -> None:
+    """The backup knows nothing of it."""
+    execute(past.url, "UPDATE checkpoints SET detail = detail || jsonb_build_object('topic_id', gen_random_uuid())")
+    with pytest.raises(LogWentBack):
+        relay(past.url, past.config)
 
 
 def test_a_record_of_somebody_else_stops_nobody(database_url: str, kafka: Kafka) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from kafka import partitioner
+from kafka import TopicPartition, partitioner
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.record import util
+from kafka.record.default_records import DefaultRecordBatchBuilder
+from kafka.record.memory_records import MemoryRecordsBuilder
 from psycopg import errors, pq
 from psycopg.adapt import PyFormat, Transformer
 from uvicorn.protocols.http import flow_control, httptools_impl
@@ -48,7 +52,7 @@ def test_private_names_of_libraries_are_those_that_are_tested_here() -> None:
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "getattr"
         if isinstance(call.args[1], ast.Constant) and str(call.args[1].value).startswith("_")
     }
-    assert found == {"_client", "_sender"}
+    assert found == {"_batches", "_client", "_incomplete", "_latch", "_record_futures", "_sender", "_tp_lock"}
 
 
 def test_psycopg_makes_the_error_of_a_failed_result(connection: psycopg.Connection[Any]) -> None:
@@ -104,6 +108,24 @@ def test_kafka_producers_and_consumers_can_be_given_up(kafka: Kafka) -> None:
     producer.close(timeout=1)
     consumer.close()
     client.close()
+
+
+def test_kafka_producers_take_batches_of_ours() -> None:
+    """``RecordAccumulator._tp_lock``, ``_batches`` and ``_incomplete``, ``ProducerBatch._record_futures``,
+    ``FutureProduceResult._latch``, and what ``kafka_batches`` inherits, whose own test uses them."""
+    place = TopicPartition("topic", 0)
+    accumulator: Any = RecordAccumulator()
+    batch: Any = ProducerBatch(place, MemoryRecordsBuilder(2, 0, 1_000))
+    with accumulator._tp_lock(place):
+        accumulator._batches[place].append(batch)
+        accumulator._incomplete.add(batch)
+    assert accumulator.has_undrained()
+    assert accumulator.has_incomplete
+    assert batch._record_futures == []
+    assert not batch.produce_future._latch.is_set()
+    assert set(MemoryRecordsBuilder.__slots__) >= {"_builder", "_next_offset"}
+    used = {"_buffer", "_first_timestamp", "_max_timestamp", "_num_records", "_last_offset"}
+    assert set(DefaultRecordBatchBuilder.__slots__) >= used
 
 
 def test_kafka_partitions_and_checksums_are_told() -> None:

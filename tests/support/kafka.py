@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from app.dev import kafka as embedded
+from app.dev import kafka_retention
 from app.process import children, ports
 from consumers import kafka, message, topic
 from consumers.kafka import Fetched, TopicPartition
@@ -202,6 +203,22 @@ def delete(config: Kafka) -> None:
         admin.close()
 
 
+def emptied(config: Kafka) -> None:
+    """All records are gone and their offsets are not given again, as after retention."""
+    admin: Any = kafka.admin(config)
+    try:
+        found = topic.find(admin, config.topic)
+        assert found is not None
+        if VERSION in os.environ:
+            partitions = [TopicPartition(config.topic, number) for number in range(found.partitions)]
+            with reading(config) as consumer:
+                admin.delete_records(consumer.end_offsets(partitions))
+        else:
+            kafka_retention.empty(admin, found)
+    finally:
+        admin.close()
+
+
 @contextmanager
 def reading(config: Kafka) -> Iterator[kafka.Consumer]:
     consumer = kafka.consumer(config)
@@ -225,13 +242,18 @@ def records(config: Kafka) -> list[Fetched]:
         consumer.assign(partitions)
         for partition in partitions:
             consumer.seek(partition, 0)
+        begin, named = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
         taken: list[Fetched] = []
 
         def done() -> bool:
-            for some in consumer.poll(timeout_ms=100).values():
+            polled = consumer.poll(timeout_ms=100)
+            for some in polled.values():
                 taken.extend(some)
             ends = {partition: consumer.highwater(partition) for partition in partitions}
-            return all(end is not None and consumer.position(partition) >= end for partition, end in ends.items())
+            return all(
+                end is not None and (consumer.position(partition) >= end or (not polled and begin[partition] == named[partition]))
+                for partition, end in ends.items()
+            )
 
         assert children.wait_until(done, READ_SECONDS)
     return taken

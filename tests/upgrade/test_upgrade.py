@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,9 +14,19 @@ import psycopg
 import pytest
 
 from app import migrations
+from consumers import kafka as clients
+from consumers import message
+from consumers.kafka import Fetched
+from consumers.kafka_settings import Kafka
+from consumers.lost_history import LogWentBack
+from consumers.message import Record
+from consumers.publisher import Publisher
 from projections import rebuild
 from tests.support import postgres
+from tests.support.commands import log
+from tests.support.kafka import delete, messages, published, records
 from tests.support.receiver import receiving
+from tests.support.restores import company_on, relay, restored
 from tests.support.scenarios import OPPORTUNITIES, Json, made
 from tests.support.server import Client, Server, serving
 from tests.support.webhooks import SETTINGS, execute, sending, until_attempted
@@ -129,3 +139,51 @@ def test_a_webhook_that_was_pending_is_delivered(upgraded: Upgraded) -> None:
             until_attempted(upgraded.url, UUID(failing["id"]), len(pending["attempts"]) + 1)
         assert received.id == pending["event_id"]
         assert received.verify(failing["secret"])["type"] == "opportunity.lost"
+
+
+def test_restored_from_such_a_backup_it_is_not_mixed_with_what_was_published_since(upgraded: Upgraded, kafka: Kafka) -> None:
+    """The database went on after the backup, under this version; the topic has what both versions published of it."""
+    config = msgspec.structs.replace(kafka, retention_hours=0)
+    with postgres.database() as live:
+        restore(live, HERE / f"{upgraded.version}.sql.gz")
+        migrations.migrate(live)
+        backed_up = log(live)[-1].position
+        with company_on(live) as company:
+            lost = company.deal()
+        relay(live, config)
+    with as_published_by(upgraded.version, config, backed_up) as config:
+        with pytest.raises(LogWentBack):
+            relay(upgraded.url, config)
+        epoch = restored(upgraded.url, config)
+        assert epoch.last_good_position <= backed_up
+        relay(upgraded.url, config)
+        assert rebuild.verify(upgraded.url) == []
+        told = messages(config)
+    assert len({one.id for one in told}) == len({(one.id, one.recorded_at) for one in told}), "an id is of two events"
+    assert {one.position for one in told} >= set(published(upgraded.url))
+    assert sum(one.type == "log.restored" for one in told) == config.partitions
+    page = made(upgraded.admin.get(f"/api/events/?after={epoch.last_good_position}&limit=200"), 200)
+    (begun,) = [one for one in page["results"] if one["type"] == "log.restored"]
+    assert begun["changes"]["last_good_position"] == [None, epoch.last_good_position]
+    assert upgraded.admin.get(f"{OPPORTUNITIES}{lost}/").status == 404
+
+
+@contextmanager
+def as_published_by(version: str, config: Kafka, until: int) -> Iterator[Kafka]:
+    """A topic with the same records, but up to a position as a version wrote them: 0.1 knew no epochs."""
+    copy = msgspec.structs.replace(config, topic=f"{config.topic}-{version}")
+    with Publisher(copy, copy.topic):
+        producer = clients.producer(copy)
+    try:
+        for one in records(config):
+            headers = [(name, value) for name, value in one.headers if name != "ce_epoch" or _position(one) > until]
+            sent = Record(0, one.key or b"", one.value or b"", headers)
+            producer.send_all(copy.topic, {one.partition: [sent]})[0].get(10)
+        yield copy
+    finally:
+        producer.close()
+        delete(copy)
+
+
+def _position(record: Fetched) -> int:
+    return message.decode(record.value or b"").position
