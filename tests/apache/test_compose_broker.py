@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from app.process import children, ports
+from consumers.message import Record
+from consumers.publisher import Publisher
 from tests.support import apache_kafka_programs, kafka
 from tests.support.apache_kafka import CLUSTER_ID, HEAP, LOG
 from tests.support.processes import ROOT
@@ -69,3 +71,40 @@ def test_it_answers_inside_and_outside_and_has_every_setting(broker: dict[str, s
     properties = dict(line.split("=", 1) for line in broker["properties"].splitlines() if "=" in line)
     for name in SERVICE["environment"]:
         assert properties[name.removeprefix("KAFKA_").lower().replace("_", ".")] == broker[name]
+
+
+TOOLS = {
+    "kafka-broker-api-versions.sh": "org.apache.kafka.tools.BrokerApiVersionsCommand",
+    "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+}
+"""What the scripts of the image run."""
+
+
+def tool(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    programs = apache_kafka_programs.find(VERSION, tools=True)
+    java = [apache_kafka_programs.java(), *HEAP, *LOG, "-cp", f"{programs}/*"]
+    return subprocess.run([*java, TOOLS[script], *arguments], capture_output=True, text=True, timeout=SECONDS)
+
+
+def test_its_health_check_succeeds_while_it_runs(broker: dict[str, str]) -> None:
+    """And a consumer as compose.sh runs it has all there is, and calls that success."""
+    inside = dict(re.findall(r"(\w+)://(\S+?)(?:,|$)", broker["KAFKA_ADVERTISED_LISTENERS"]))["PLAINTEXT"]
+    assert children.wait_until(lambda: kafka.answers(inside), SECONDS), broker["properties"]
+    _, script, option, _ = SERVICE["healthcheck"]["test"]
+    assert tool(Path(script).name, option, inside).returncode == 0
+    config = kafka.at(inside, "opportunities.events")
+    with Publisher(config, config.topic) as publisher:
+        publisher.settle(publisher.send(Record(n, b"%d" % n, b"record %d" % n, []) for n in range(20)))
+    wanted = sorted(f"record {n}" for n in range(20))
+
+    def has_all() -> bool:
+        printed = tool("kafka-console-consumer.sh", *READING, option, inside)
+        assert printed.returncode == 0, printed.stderr
+        return sorted(printed.stdout.splitlines()) == wanted
+
+    assert children.wait_until(has_all, SECONDS * 3), "nor once the broker had what it takes to keep a group"
+    assert " ".join(READING) in (ROOT / "tests/deploy/compose.sh").read_text()
+
+
+READING = ("--topic", "opportunities.events", "--from-beginning", "--timeout-ms", "10000")
+"""As in tests/deploy/compose.sh."""

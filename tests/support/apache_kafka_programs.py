@@ -32,15 +32,15 @@ def versions() -> dict[str, str]:
     return {name: texts[f"kafka.{name}"] for name in ("newest", "oldest")}
 
 
-def find(version: str) -> Path:
-    """The folder of its programs, fetched if need be. Raises ``Absent``."""
+def find(version: str, *, tools: bool = False) -> Path:
+    """The folder of its programs, fetched if need be; with the ``tools`` for its operators. Raises ``Absent``."""
     if (major := java_version(java())) < OLDEST_JAVA:
         raise Absent(
             f"Apache Kafka {version} needs Java {OLDEST_JAVA} or newer, not {major}: apt-get install openjdk-17-jre-headless."
         )
-    folder = cache_folder() / f"apache-kafka-{version}"
+    folder = cache_folder() / f"apache-kafka-{'tools-' if tools else ''}{version}"
     if not folder.exists():
-        fetch(version, folder)
+        fetch(version, folder, *(["--activate-profiles=tools"] if tools else []))
     return folder
 
 
@@ -69,7 +69,7 @@ def java_version(program: str) -> int:
     return int(found[1]) if found else 0
 
 
-def fetch(version: str, target: Path) -> None:
+def fetch(version: str, target: Path, *options: str) -> None:
     program = shutil.which("mvn")
     if program is None:
         raise Absent(f"Apache Kafka {version} is not here, nor is Maven, which fetches it: apt-get install maven.")
@@ -84,6 +84,7 @@ def fetch(version: str, target: Path) -> None:
             str(POM),
             f"-Dkafka.version={version}",
             f"-DoutputDirectory={folder}",
+            *options,
         ]
         try:
             done = subprocess.run([*command, "dependency:copy-dependencies"], capture_output=True, text=True, timeout=FETCH_SECONDS)
