@@ -1,4 +1,4 @@
-"""The relay, the consumer and the sender in real processes under a real load, killed again and again, and what they depend on too.
+"""The API, relay, consumer and sender in real processes under a real load, killed again and again, and what they depend on too.
 
 Whatever is killed, in the end everything is on the topic, and has arrived at those who subscribed to it.
 """
@@ -193,6 +193,8 @@ class Everything:
                 self.broker.kill()
             case "postgres":
                 kill_postgres(self.postgres)
+            case "API":
+                self.system.server.kill()
             case _:
                 self.workers[victim].kill()
 
@@ -202,6 +204,8 @@ class Everything:
                 self.broker.restart()
             case "postgres":
                 self.postgres.restart()
+            case "API":
+                self.system.server.start()
             case _:
                 self.workers[victim].start()
 
@@ -244,10 +248,10 @@ def everything(tmp_path: Path) -> Iterator[Everything]:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_two_dozen_kills_of_each_at_any_moment(everything: Everything) -> None:
     chance = random.Random(7)
-    victims = [*PARTS, "broker", "postgres"] * 24
+    victims = [*PARTS, "API", "broker", "postgres"] * 24
     chance.shuffle(victims)
     with Load(everything.system.server, everything.system.org):
         for victim in victims:
@@ -259,7 +263,7 @@ def test_two_dozen_kills_of_each_at_any_moment(everything: Everything) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 def test_two_dozen_kills_of_each_while_a_part_has_yet_to_write_down_what_it_did(everything: Everything) -> None:
     """Each part hangs before its note arrives, or after it did and before the part knows; then it dies, or what it works with."""
     moments: tuple[AtCommit, ...] = ("hang", "hang after")
