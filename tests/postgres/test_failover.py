@@ -25,7 +25,8 @@ from domain import opportunity
 from tests.support.commands import Company, log
 from tests.support.crashing import Load, check
 from tests.support.kafka import has_the_last, whole
-from tests.support.replication import replicated
+from tests.support.namespace import namespace
+from tests.support.replication import WIRE, replicated
 from tests.support.sse import Events
 from tests.support.webhooks import System, complete, system
 from tests.support.worker import Worker
@@ -34,6 +35,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 WITHIN = 10.0
 """Seconds from the new primary on in which everybody works again."""
+SILENT_WITHIN = 60.0
+"""The same where the old one says nothing: a statement's time limit and a fifth, and the five seconds that connecting may take."""
+PATIENCE = 240
+"""Seconds in which what follows the log must have gone on; its statements may take a minute."""
 
 
 class Product(NamedTuple):
@@ -48,7 +53,7 @@ class Product(NamedTuple):
         seen = len(self.system.receiver.at("/hooks"))
         self.load.more(25)
         assert self.events.take(5)
-        assert wait_until(lambda: len(self.system.receiver.at("/hooks")) > seen, 60)
+        assert wait_until(lambda: len(self.system.receiver.at("/hooks")) > seen, PATIENCE)
 
 
 @contextmanager
@@ -85,7 +90,7 @@ def answered_since(load: Load, instant: float) -> float:
     def first() -> float | None:
         return min((at for at, answer in list(load.answers) if answer < "300" and at > instant), default=None)
 
-    assert wait_until(lambda: first() is not None, 60)
+    assert wait_until(lambda: first() is not None, PATIENCE)
     return (first() or 0) - instant
 
 
@@ -99,6 +104,29 @@ def test_a_standby_that_is_promoted_under_load_has_every_acknowledged_write(tmp_
             took = answered_since(product.load, time.monotonic())
         print(f"a write succeeded {took:.2f} s after the promotion, none did for {product.load.gap():.2f} s")
         assert took < WITHIN
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["stopped", "cut off"])
+def test_a_primary_that_falls_silent_while_its_standby_is_promoted(tmp_path: Path, kafka: Kafka, cut: bool) -> None:
+    """No connection is closed: its machine hangs, or the network to it is gone. Whoever promotes the standby keeps it away."""
+    with ExitStack() as stack:
+        space = stack.enter_context(namespace()) if cut else None
+        pair = stack.enter_context(replicated(tmp_path, space))
+        stack.callback(pair.fence)
+        migrate(pair.url)
+        with at_work(pair.url, kafka, tmp_path) as product:
+            if space is not None:
+                space.cut(WIRE)
+            else:
+                pair.stop_the_primary()
+            pair.promote()
+            took = answered_since(product.load, time.monotonic())
+            product.works()
+            pair.fence()
+            if space is not None:
+                space.mend(WIRE)
+        print(f"a write succeeded {took:.2f} s after the promotion, none did for {product.load.gap():.2f} s")
+        assert took < SILENT_WITHIN
 
 
 def test_a_restart_of_postgresql_under_load(tmp_path: Path, kafka: Kafka) -> None:

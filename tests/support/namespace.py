@@ -30,9 +30,13 @@ class Namespace:
         ip("link", "set", theirs, "netns", self.name)
         ip("addr", "add", f"10.77.{number}.1/30", "dev", ours)
         ip("link", "set", ours, "up")
-        ip("-n", self.name, "addr", "add", f"10.77.{number}.2/30", "dev", theirs)
+        ip("-n", self.name, "addr", "add", f"{self.inside(number)}/30", "dev", theirs)
         ip("-n", self.name, "link", "set", theirs, "up")
         return f"10.77.{number}.1"
+
+    def inside(self, number: int) -> str:
+        """The address at the other end of a wire."""
+        return f"10.77.{number}.2"
 
     def cut(self, number: int) -> None:
         """What is sent goes nowhere, and nobody says so."""
