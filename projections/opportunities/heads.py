@@ -13,7 +13,7 @@ from typing import Any
 from projections import kept, questions, sources
 from projections.conditions import SqlStatement
 from projections.kept import Figure, Total
-from projections.opportunities import AS_OF, LIVE, cursors, list_query, queries
+from projections.opportunities import AS_OF, LIVE, cursors, list_query, past, queries
 from projections.opportunities.conditions import COLUMNS
 from projections.opportunities.counts import hangs_on
 from projections.opportunities.list_query import OpportunityListQuery
@@ -96,6 +96,8 @@ def _total(query: OpportunityListQuery, tables: str, changed: str, params: dict[
 
 
 def _computed(query: OpportunityListQuery) -> Total:
+    if (found_then := past.found(query)) is not None:
+        return _computed_of_past(query, found_then)
     counting, found = queries.count(query), queries.source(query, HEAD)
     place = f"row_number() OVER (ORDER BY {order_by(query.keys)}) AS place"
     tables = f"""
@@ -105,23 +107,38 @@ def _computed(query: OpportunityListQuery) -> Total:
     return _total(query, tables, "", counting.params | found.params | {"org_id": query.org_id})
 
 
+def _computed_of_past(query: OpportunityListQuery, found: SqlStatement) -> Total:
+    """All that is on the list is found once, to be counted and to be put in order."""
+    order = order_by(query.keys)
+    tables = f"""
+        found AS MATERIALIZED ({found.text}),
+        figure AS MATERIALIZED (SELECT (SELECT count(*) FROM found) AS n, {kept.POSITION} AS position, {kept.BUILT} AS built),
+        head AS MATERIALIZED (
+            SELECT o.id, o.version, row_number() OVER (ORDER BY {order}) AS place FROM (
+                SELECT o.* FROM found o ORDER BY {order} LIMIT {HEAD}
+            ) o
+        )
+    """
+    return _total(query, tables, "", found.params)
+
+
 def _brought_up_to_date(query: OpportunityListQuery, figure: Figure, needed: int) -> Total:
     n, head, last = figure.parts
     meets, params = list_query.meets(query), figure.params() | {"kept_n": n, "kept_head": head, "needed": needed}
-    order, past = order_by(query.keys), query.as_of is not None
+    order, is_past = order_by(query.keys), query.as_of is not None
     within = ""
     if last is not None and (len(head) + 1) // 37 < n:  # else all deals of the list are known
         values = _values(query, last)
         assert values is not None
         within = f" AND ({cursors.after(query.keys, values, params)}) IS NOT TRUE"
     tables = f"""
-        {kept.since(figure, hangs_on(query), as_of=past)},
+        {kept.since(figure, hangs_on(query), as_of=is_past)},
         candidates AS MATERIALIZED (
             SELECT k.id FROM unnest(string_to_array(%(kept_head)s::text, ' ')::uuid[]) AS k (id) UNION SELECT t.id FROM touched t
         ), head AS MATERIALIZED (
             SELECT o.id, o.version, row_number() OVER (ORDER BY {order}) AS place
             FROM candidates c CROSS JOIN LATERAL (
-                SELECT o.* FROM opportunities o WHERE o.id = c.id AND {AS_OF if past else LIVE} AND {meets.text}{within} OFFSET 0
+                SELECT o.* FROM opportunities o WHERE o.id = c.id AND {AS_OF if is_past else LIVE} AND {meets.text}{within} OFFSET 0
             ) o ORDER BY {order} LIMIT {HEAD}
         ), counted AS MATERIALIZED (
             SELECT %(kept_n)s::bigint + (SELECT coalesce(sum(c.sign), 0) FROM {kept.meeting(meets.text)}) AS n

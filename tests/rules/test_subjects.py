@@ -13,6 +13,7 @@ SUBJECTS = {
     "projections/directory/cards.py": "app/reading/test_embedded_cards.py",
     "projections/directory/deep.py": "projections/test_anchors.py",
     "projections/opportunities/numbers.py": "projections/opportunities/test_terms.py",
+    "projections/opportunities/past.py": "projections/opportunities/test_heads.py",
     "projections/opportunities/deep.py": "projections/test_anchors.py",
     "projections/guarding.py": "app/test_isolation.py",
     "projections/directory/terms.py": "projections/test_directory.py",
