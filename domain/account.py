@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 from msgspec import UNSET, UnsetType, field, structs
 
-from domain import custom_value, event, external_id
+from domain import adoption, custom_value, event, external_id
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.external_id import ExternalId
@@ -88,10 +88,16 @@ class Delete(event.Command, frozen=True):
     pass
 
 
-Command = Create | Update | Replace | Delete
+class Adopt(adoption.Adopt, event.Command, frozen=True):
+    """An account of another org with its past."""
+
+
+Command = Create | Update | Replace | Delete | Adopt
 
 
 def references(command: Command) -> References:
+    if isinstance(command, Adopt):
+        return References(external_ids=external_id.of_events("account", command))
     if isinstance(command, Delete):
         return References(deals="account")
     return References(external_ids=external_id.named("account", command.external_id))
@@ -103,9 +109,11 @@ def permit(state: State | None, command: event.Command, context: Context) -> Non
 
 def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
-    if isinstance(command, Create):
+    if isinstance(command, Create | Adopt):
         if state is not None:
             raise Conflict("exists", "This account already exists.")
+        if isinstance(command, Adopt):
+            return _adopted(command, context)
         created = _checked(normalised(event.set_fields(command)), {})
         external_id.require_free("account", created["external_id"], None, context.facts)
         return (Created(**created),)
@@ -147,3 +155,20 @@ def _checked(values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     if errors:
         raise Invalid(errors)
     return values
+
+
+def _adopted(command: Adopt, context: Context) -> tuple[event.Event, ...]:
+    adoption.require_whole(command, context)
+
+    def look(before: State | None, happened: Any, errors: Errors) -> event.Event:
+        values = normalised(event.set_fields(happened))
+        errors |= limit_errors(values, AccountFields)
+        given = values.get("custom_fields", {})
+        errors |= custom_value.history_errors(before.custom_fields if before else None, given)
+        looked_at: event.Event = structs.replace(happened, **values)
+        return looked_at
+
+    events, last = adoption.events(command, context, Created, evolve, look)
+    if not last.deleted:
+        external_id.require_free("account", last.external_id, None, context.facts)
+    return events

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
-from domain import event
+from msgspec import structs
+
+from domain import adoption, event
 from domain.context import Context
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.facts import References
 from domain.fields import Line, Note, instant_error, limit_errors
 from domain.permissions import require_deal_writer, require_writer
@@ -53,7 +55,16 @@ class Log(event.Command, frozen=True):
     occurred_at: datetime | None = None
 
 
-def references(command: Log) -> References:
+class Adopt(adoption.Adopt, event.Command, frozen=True):
+    """An activity of another org."""
+
+
+Command = Log | Adopt
+
+
+def references(command: Command) -> References:
+    if isinstance(command, Adopt):
+        return References(known=frozenset(one.event.opportunity_id for one in command.happened if isinstance(one.event, Logged)))
     return References(opportunity_id=command.opportunity_id)
 
 
@@ -63,8 +74,12 @@ def permit(state: State | None, command: event.Command, context: Context) -> Non
         require_deal_writer(context.actor, context.facts.owner_id)
 
 
-def decide(state: State | None, command: Log, context: Context) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
+    if isinstance(command, Adopt):
+        if state is not None:
+            raise Conflict("exists", "This activity is already logged.")
+        return _adopted(command, context)
     if command.opportunity_id not in context.facts.opportunities:
         raise NotFound("No such opportunity.")
     if state is not None:
@@ -83,3 +98,18 @@ def decide(state: State | None, command: Log, context: Context) -> tuple[event.E
         body=body or None,
     )
     return (logged,)
+
+
+def _adopted(command: Adopt, context: Context) -> tuple[event.Event, ...]:
+    adoption.require_whole(command, context)
+
+    def look(before: State | None, happened: Logged, errors: Errors) -> event.Event:
+        subject, body = normal(happened.subject), normal(happened.body or "")
+        errors |= limit_errors({"subject": subject, "body": body}, Log)
+        if message := instant_error(happened.occurred_at):
+            errors["occurred_at"] = [message]
+        if messages := adoption.missing("opportunity", [happened.opportunity_id], context):
+            errors["opportunity_id"] = messages
+        return structs.replace(happened, subject=subject, body=body or None)
+
+    return adoption.events(command, context, Logged, evolve, look)[0]

@@ -25,6 +25,7 @@ from domain import (
     user,
     webhook_endpoint,
 )
+from domain.adoption import Adopt
 from domain.context import admins_only
 from domain.event import Command, Event, Recorded, State
 from domain.facts import References
@@ -162,7 +163,7 @@ def _second_part(name: str) -> str:
 
 def require_role(command: type[Command], actor: Actor) -> None:
     """Raises ``Forbidden`` if the actor's role rules out such a command, whatever its values and its record."""
-    if AGGREGATES[kind_of(command)].module.permit is admins_only:
+    if AGGREGATES[kind_of(command)].module.permit is admins_only or issubclass(command, Adopt):
         require_admin(actor)
     elif command is not token.Revoke:  # everybody may revoke their own
         require_writer(actor)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType, structs
 
-from domain import event, external_id
+from domain import adoption, event, external_id
 from domain.context import Context
 from domain.errors import Conflict, Errors, Invalid, NotFound
 from domain.external_id import ExternalId
@@ -106,10 +106,19 @@ class Delete(event.Command, frozen=True):
 
 
 NAMES = {"account_external_id": "account_id"}
-Command = Create | Update | Replace | Delete
+
+
+class Adopt(adoption.Adopt, event.Command, frozen=True):
+    """A contact of another org with its past."""
+
+
+Command = Create | Update | Replace | Delete | Adopt
 
 
 def references(command: Command) -> References:
+    if isinstance(command, Adopt):
+        ids = [getattr(one.event, "account_id", None) for one in command.happened]
+        return References(known=to_records(*ids).records, external_ids=external_id.of_events("contact", command))
     if isinstance(command, Delete):
         return References(deals="stakeholder")
     return References(
@@ -124,9 +133,11 @@ def permit(state: State | None, command: event.Command, context: Context) -> Non
 
 def decide(state: State | None, command: Command, context: Context) -> tuple[event.Event, ...]:
     permit(state, command, context)
-    if isinstance(command, Create):
+    if isinstance(command, Create | Adopt):
         if state is not None:
             raise Conflict("exists", "This contact already exists.")
+        if isinstance(command, Adopt):
+            return _adopted(command, context)
         wanted = {"account_id": None, **_resolved(command, context)}
         return (Created(**_checked(normalised(wanted), None, context)),)
     if state is None or state.deleted:
@@ -172,3 +183,20 @@ def _checked(values: dict[str, Any], state: State | None, context: Context) -> d
         raise Invalid(errors)
     external_id.require_free("contact", values.get("external_id"), state.id if state else None, context.facts)
     return values
+
+
+def _adopted(command: Adopt, context: Context) -> tuple[event.Event, ...]:
+    adoption.require_whole(command, context)
+
+    def look(before: State | None, happened: Any, errors: Errors) -> event.Event:
+        values = normalised(event.set_fields(happened))
+        errors |= limit_errors(values, ContactFields)
+        if messages := adoption.missing("account", [values.get("account_id")], context):
+            errors["account_id"] = messages
+        looked_at: event.Event = structs.replace(happened, **values)
+        return looked_at
+
+    events, last = adoption.events(command, context, Created, evolve, look)
+    if not last.deleted:
+        external_id.require_free("contact", last.external_id, None, context.facts)
+    return events

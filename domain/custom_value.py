@@ -164,3 +164,16 @@ def json_error(value: Any, depth: int = 1) -> str | None:
         return f"Must not be nested deeper than {MAX_DEPTH} levels."
     inner = [*value, *value.values()] if isinstance(value, dict) else value
     return next((message for one in inner if (message := json_error(one, depth + 1))), None)
+
+
+def history_errors(kept: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Errors:
+    """What no record can have, whatever was defined when it was written. ``kept`` are the values before, None for a new record."""
+    errors: Errors = {}
+    for key, value in given.items():
+        if value is None and kept is None:
+            errors[f"custom_fields.{key[:MAX_KEY]}"] = ["A new record has no fields without a value."]
+        elif message := _free_error(key, value):
+            errors[f"custom_fields.{key[:MAX_KEY]}"] = [message]
+    if given and (number := len(merged(kept or {}, given))) > MAX_CUSTOM_FIELDS:
+        errors["custom_fields"] = [f"At most {MAX_CUSTOM_FIELDS} custom fields on a record; this makes {number}."]
+    return errors

@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
+from msgspec import Raw
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
@@ -36,6 +37,7 @@ ENVIRONMENT = {
 
 SAMPLE = 200
 """Events looked at for each bound of a span."""
+NOBODY = UUID(int=0)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -73,6 +75,13 @@ def decode(topic: str, state: bytes, originator_id: UUID, originator_version: in
     """The event of one row. Raises ``KeyError`` for a stored name the catalog does not know."""
     stored = _decoder(topic).decode(catalog.upcast(topic, state))
     return Recorded(originator_id, originator_version, stored.data, stored.meta, position)
+
+
+def event_of(topic: str, data: Raw) -> Event:
+    """An event from its JSON. Raises ``KeyError`` for a stored name the catalog does not know, ``msgspec.MsgspecError`` for what is
+    no such event."""
+    nowhere = Meta(org_id=NOBODY, command_id=NOBODY, occurred_at=EPOCH, recorded_at=EPOCH)
+    return decode(topic, _encode(Stored(data=data, meta=nowhere)), NOBODY, 1).event
 
 
 class EventMapper(Mapper[UUID]):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID, uuid5
 
 from msgspec import structs
 
-from domain import event
+from domain import adoption, event
 from domain.context import admins_only
-from domain.errors import Invalid
+from domain.errors import Conflict, Errors, Invalid
 from domain.facts import no_references
 from domain.fields import Day, limit, limit_errors
 from domain.money import Currency
@@ -68,6 +68,13 @@ class Set(event.Command, frozen=True):
     rate: Rate
 
 
+class Adopt(adoption.Adopt, event.Command, frozen=True):
+    """The rates of a currency in another org with the same currency of its own, for an org that has none of it."""
+
+
+Command = Set | Adopt
+
+
 def stream_id(org_id: UUID, currency: str) -> UUID:
     return uuid5(org_id, f"exchange_rate/{currency.upper()}")
 
@@ -76,14 +83,34 @@ permit = admins_only
 references = no_references
 
 
-def decide(state: State | None, command: Set, context: PolicyContext) -> tuple[event.Event, ...]:
+def decide(state: State | None, command: Command, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
+    if isinstance(command, Adopt):
+        if state is not None:
+            raise Conflict("exists", f"The organization has its own rates of {state.currency}.")
+        return _adopted(command, context)
     wanted = event.set_fields(command) | {"currency": command.currency.upper()}
-    errors = limit_errors(wanted, Set)
-    if wanted["currency"] == (own := context.policy.organization.currency):
-        errors["currency"] = [f"{own} is the organization's own currency: its rate is always 1."]
-    if errors:
+    if errors := _errors(wanted, context):
         raise Invalid(errors)
     if state is not None and state.rates.get(command.valid_from) == command.rate:
         return ()
     return (Quoted(**wanted),)
+
+
+def _errors(wanted: dict[str, Any], context: PolicyContext) -> Errors:
+    errors = limit_errors(wanted, Set)
+    if wanted["currency"] == (own := context.policy.organization.currency):
+        errors["currency"] = [f"{own} is the organization's own currency: its rate is always 1."]
+    return errors
+
+
+def _adopted(command: Adopt, context: PolicyContext) -> tuple[event.Event, ...]:
+    adoption.require_whole(command, context)
+
+    def look(before: State | None, happened: Quoted, errors: Errors) -> event.Event:
+        errors |= _errors(event.set_fields(happened), context)
+        if before is not None and happened.currency != before.currency:
+            errors["currency"] = [f"These are rates of {before.currency}."]
+        return happened
+
+    return adoption.events(command, context, None, evolve, look)[0]

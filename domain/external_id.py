@@ -12,6 +12,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, UnsetType
 
+from domain.adoption import Adopt
 from domain.errors import Conflict, Errors
 from domain.facts import Facts, Named
 from domain.fields import MAX_EMAIL, MAX_STAKEHOLDERS, Line, line_error
@@ -24,6 +25,12 @@ ExternalIds = Annotated[tuple[ExternalId, ...], Meta(max_length=MAX_STAKEHOLDERS
 def named(kind: str, *texts: str | UnsetType | None) -> frozenset[Named]:
     """The records of a kind with these external ids; values that are none are skipped."""
     return frozenset((kind, normal(text)) for text in texts if isinstance(text, str))
+
+
+def of_events(kind: str, command: Adopt) -> frozenset[Named]:
+    """All that a record with a past was ever called."""
+    given = (getattr(getattr(one.event, "changes", one.event), "external_id", None) for one in command.happened)
+    return named(kind, *given)
 
 
 def address(email: str | UnsetType | None) -> frozenset[str]:

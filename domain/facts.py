@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Literal
 from uuid import UUID
 
@@ -17,14 +18,15 @@ Named = tuple[str, str]
 class References(Struct, frozen=True, kw_only=True):
     """What a command asks about other records of its org; it determines which of the ``Facts`` are filled in.
 
-    ``records`` are ids of accounts, users and contacts, ``external_ids`` and ``emails`` what records are named by; the external id
-    that the command's record is to have is among them, and ``restored`` asks for the one that it had. ``opportunity_id`` is the
-    deal whose owner is needed. ``deals`` is the role in which deals name the command's record; ``stages`` asks for ``in_use``.
-    ``other_users`` asks for ``other_admins`` and ``email_taken``, ``tokens_of_others`` for ``last_admin_token``, ``issued_tokens``
-    for both facts about tokens.
+    ``records`` are ids of accounts, users and contacts, ``known`` ids of records of which it only matters that they exist or did.
+    ``external_ids`` and ``emails`` are what records are named by; the external id that the command's record is to have is among
+    them, and ``restored`` asks for the one that it had. ``opportunity_id`` is the deal whose owner is needed. ``deals`` is the role
+    in which deals name the command's record; ``stages`` asks for ``in_use``. ``other_users`` asks for ``other_admins`` and
+    ``email_taken``, ``tokens_of_others`` for ``last_admin_token``, ``issued_tokens`` for both facts about tokens.
     """
 
     records: frozenset[UUID] = frozenset()
+    known: frozenset[UUID] = frozenset()
     external_ids: frozenset[Named] = frozenset()
     emails: frozenset[str] = frozenset()
     restored: bool = False
@@ -41,8 +43,9 @@ class Facts(Struct, frozen=True):
     """What a decision must know of other records of the same org; only what the command's ``References`` ask about is filled.
 
     ``accounts``, ``users`` (active ones), ``owners`` (users who may own deals), ``contacts`` and ``opportunities`` are the ids
-    named by the command that exist. ``named`` are the live records with the external ids that are asked about, ``by_email`` the
-    active users with the addresses, which are in the form that is looked up. ``in_use`` counts live deals by stage key.
+    named by the command that exist; ``known`` has kind and id of those that exist or did. ``named`` are the live records with the
+    external ids that are asked about, ``by_email`` the active users with the addresses, which are in the form that is looked up.
+    ``in_use`` counts live deals by stage key.
     ``email_taken`` is about the command's email.
     ``owner_id`` is the owner of the opportunity that an activity is about. ``deals`` is the number of live deals that name the
     account or contact to be deleted. ``other_admins`` is the number of active admins other than the user that the command is about.
@@ -56,6 +59,7 @@ class Facts(Struct, frozen=True):
     owners: frozenset[UUID] = frozenset()
     contacts: frozenset[UUID] = frozenset()
     opportunities: frozenset[UUID] = frozenset()
+    known: AbstractSet[tuple[str, UUID]] = frozenset()
     named: Mapping[Named, UUID] = {}
     by_email: Mapping[str, UUID] = {}
     in_use: Mapping[str, int] = {}

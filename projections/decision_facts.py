@@ -32,6 +32,22 @@ def existing(cursor: SqlCursor, ids: Iterable[UUID]) -> Callable[[], Existing]:
     return lambda: cursor.fetchall() if wanted else []
 
 
+def known(cursor: SqlCursor, ids: Collection[UUID]) -> Callable[[], list[tuple[UUID, str, UUID]]]:
+    """Request which of the ids are of records that exist, or did. Calling the result reads (org, kind, id)."""
+    if ids:
+        cursor.execute(
+            """
+            SELECT org_id, kind, id FROM directory WHERE id = ANY(%(ids)b::uuid[]) AND valid_to = 'infinity'
+            UNION ALL
+            SELECT org_id, 'opportunity', id FROM opportunities WHERE id = ANY(%(ids)b::uuid[]) AND valid_to = 'infinity'
+            """,
+            {"ids": list(ids)},
+            prepare=True,
+            binary=True,
+        )
+    return lambda: cursor.fetchall() if ids else []
+
+
 def named(cursor: SqlCursor, wanted: Collection[tuple[UUID, Named]]) -> Callable[[], list[tuple[UUID, str, str, UUID]]]:
     """Request the live records with these external ids, by org. Calling the result reads (org, kind, external id, id)."""
     if wanted:

@@ -15,12 +15,13 @@ from uuid import UUID
 from msgspec import Struct
 
 from domain import catalog
-from domain.event import Event, Recorded, State
+from domain.event import Event, Origin, Recorded, State
 from domain.fold import Change
 
 
 class HistoryEntry(Struct, frozen=True):
-    """One event of a record. ``changes`` has the old and the new value by field, custom fields as ``custom_fields.<key>``."""
+    """One event of a record. ``changes`` has the old and the new value by field, custom fields as ``custom_fields.<key>``. With an
+    ``origin`` the event is another org's, and ``actor`` who imported it."""
 
     position: int
     type: str
@@ -33,6 +34,7 @@ class HistoryEntry(Struct, frozen=True):
     request_id: str | None
     comment: str | None
     import_id: UUID | None
+    origin: Origin | None
     changes: dict[str, tuple[Any, Any]]
 
 
@@ -52,6 +54,7 @@ def entry(change: Change, actors: Mapping[UUID, dict[str, Any]]) -> HistoryEntry
         request_id=meta.request_id or None,
         comment=meta.comment,
         import_id=meta.import_id,
+        origin=meta.origin,
         changes=difference(before, after),
     )
 

@@ -14,6 +14,8 @@ from psycopg import Connection
 
 from app.cli.import_work import Import, receive, user_of
 from app.cli.options import database_url, migrated_database, show
+from app.importing import event_head
+from app.importing.faults import Unreadable
 from app.importing.options import MATCHES, Options
 from app.importing.presets import PRESETS
 from app.process import memory
@@ -33,6 +35,17 @@ def _options(mapping: Path | None, preset: str | None, webhooks: bool) -> Option
         )
     except (msgspec.DecodeError, msgspec.ValidationError, TypeError) as error:
         raise Failure(f"{mapping}: {error}") from None
+
+
+def _kind(path: Path, given: str) -> str:
+    """A file with history says itself what it has."""
+    with path.open("rb") as file:
+        if not event_head.is_one(file):
+            return given
+        try:
+            return event_head.head(file).header.kind
+        except Unreadable as error:
+            raise Failure(f"{path}: line {error.fault.line}: {error}") from None
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -61,7 +74,13 @@ def _report(one: Import, job: Job) -> None:
 @click.argument("file", type=FILE, required=False)
 @click.option("--org", "org_id", type=click.UUID, metavar="ID", required=True, help="The org's id.")
 @click.option("--as", "email", metavar="EMAIL", help="The user on whose behalf it is done, who has deals without an owner.")
-@click.option("--kind", type=click.Choice(list(MATCHES)), default="opportunities", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(list(MATCHES)),
+    default="opportunities",
+    show_default=True,
+    help="A file with history says it itself.",
+)
 @click.option("--history", "histories", type=FILE, multiple=True, help="The deals' past.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="The system it comes from, if it is not recognised.")
 @click.option("--mapping", type=FILE, help="JSON with the options of an import.")
@@ -84,7 +103,8 @@ def import_file(**given: Any) -> None:
         if given["file"] is None or user_id is None:
             raise click.UsageError("Give a FILE and --as EMAIL, or --undo or --resume.")
         options = _options(given["mapping"], given["preset"], given["webhooks"])
-        id_ = receive(connection, given["org_id"], given["kind"], user_id, [given["file"], *given["histories"]], options)
+        kind = _kind(given["file"], given["kind"])
+        id_ = receive(connection, given["org_id"], kind, user_id, [given["file"], *given["histories"]], options)
         one = Import(url, connection, id_)
         job = one.work("Looking at it")
         if job.state == "ready":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,13 +17,19 @@ from app.process.failures import Unavailable
 from app.writing.committer import Committer
 from app.writing.envelope import Envelope, Outcome, Result
 from app.writing.units import Span
+from domain.adoption import Adopt
 from domain.errors import DomainError, Forbidden, Invalid, Unauthenticated
 from domain.sql_cursor import SqlCursor
-from projections.imports import books, spans
+from projections.imports import books, ids, spans
 from projections.imports.books import Made
+from projections.imports.ids import Known
 from projections.imports.jobs import Counts, Fault, Job
 
 log = structlog.get_logger("imports")
+
+UNDOABLE = frozenset({"opportunity", "account", "contact", "user"})
+"""Activities go with their deals; rates stay."""
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Stopped(Exception):
@@ -65,14 +72,16 @@ class Batch:
         faults: list[Fault] = []
         made: list[Made] = []
         failed: dict[int, str] = {}
+        known: list[Known] = []
         counted = dict.fromkeys(Counts.__struct_fields__, 0)
         for planned, found in zip(self._part.planned, results, strict=True):
             wrong = [*(_shown(fault) for fault in planned.faults), *_faults(planned, found)]
             faults += wrong
             if wrong and planned.line in self._part.cells:
-                failed[planned.line] = packed(self._part.cells[planned.line])
+                failed[wrong[0].line] = packed(self._part.cells[planned.line])
             records = [] if wrong else _made(planned, found)
             made += records
+            known += [planned.known] if planned.known is not None and not wrong else []
             if not planned.aside:
                 counted["done"] += 1
                 counted[_outcome(planned, records, failed=bool(wrong))] += 1
@@ -81,11 +90,18 @@ class Batch:
         self.counts = Counts(**counted)
         books.add_failed(cursor, self._job.org_id, self._job.id, failed)
         books.add_faults(cursor, self._job.org_id, self._job.id, faults)
-        books.add_records(cursor, self._job.org_id, self._job.id, _once(made))
+        books.add_records(cursor, self._job.org_id, self._job.id, self._undoable(made))
+        ids.add(cursor, self._job.org_id, self._job.id, known)
         books.advance(cursor, self._job.id, self._part.last, self.counts)
         if span is not None:
             spans.add(cursor, self._job.org_id, self._job.id, *span)
         self._decided()
+
+    def _undoable(self, made: Sequence[Made]) -> list[Made]:
+        """The records that an undo has to do with; not those whose past ends with their deletion."""
+        commands = (command for one in self._part.planned for command in one.commands if isinstance(command.command, Adopt))
+        deleted = {one.stream_id for one in commands if type(one.command.happened[-1].event).__name__ == "Deleted"}  # type: ignore[attr-defined]
+        return [one for one in _once(made) if one.kind in UNDOABLE and one.id not in deleted]
 
 
 def _once(made: Sequence[Made]) -> list[Made]:
@@ -119,17 +135,26 @@ def _made(planned: Planned, results: Sequence[Result]) -> list[Made]:
 
 
 def _faults(planned: Planned, results: Sequence[Result]) -> list[Fault]:
-    return [fault for result in results if isinstance(result, Exception) for fault in explained(planned.line, result)]
+    return [fault for result in results if isinstance(result, Exception) for fault in explained(planned, result)]
 
 
-def explained(line: int, error: Exception) -> list[Fault]:
-    """What a refusal says, by field."""
+def explained(planned: Planned, error: Exception) -> list[Fault]:
+    """What a refusal says, by field; of a record with the lines of its events, by that of the event."""
+    line = planned.line
     if isinstance(error, Invalid):
-        return [Fault(0, line, path, "", " ".join(messages)) for path, messages in error.errors.items()]
+        return [_explained(planned, path, " ".join(messages)) for path, messages in error.errors.items()]
     if isinstance(error, DomainError):
         return [Fault(0, line, "", "", error.detail)]
     log.error("import.row_failed", line=line, exc_info=error)
     return [Fault(0, line, "", "", "This row cannot be stored.")]
+
+
+def _explained(planned: Planned, path: str, message: str) -> Fault:
+    number, _, name = path.partition(".")
+    if not planned.lines or not number.isdecimal():
+        return Fault(0, planned.line, path, "", message)
+    old = {str(one.new): str(one.old) for one in planned.before.values()}
+    return Fault(0, planned.lines[int(number)], name, "", _ID.sub(lambda found: old.get(found[0], found[0]), message))
 
 
 def _shown(fault: RowFault) -> Fault:

@@ -12,9 +12,11 @@ from psycopg import Connection
 
 from app.importing.batch import explained
 from app.importing.plan import Planned
+from app.writing import circumstances
 from app.writing.envelope import Envelope
 from domain import catalog, fold
-from domain.event import Meta, Recorded, State
+from domain.adoption import Adopt
+from domain.event import State
 from domain.facts import Facts
 from domain.policy import Policy, PolicyContext
 from projections.imports import lookups
@@ -30,17 +32,22 @@ class Rules(Struct, frozen=True):
 
 
 class Found(Struct):
+    """``failed`` has for the line of each row that would fail the line of the first thing that is wrong."""
+
     counts: Counts
     faults: list[Fault]
+    failed: dict[int, int]
 
 
 def check(connection: Connection[Any], rules: Rules, planned: Sequence[Planned]) -> Found:
     """What would come of the rows. What a row refers to is taken to be there: it was found, or would be created beside the rows."""
     with connection.cursor() as cursor:
         states = lookups.states(cursor, [command.stream_id for one in planned for command in one.commands])
-    facts = _facts(rules, planned)
+    named: set[tuple[str, UUID]] = set()
+    facts = _facts(rules, planned, named)
     counted = dict.fromkeys(Counts.__struct_fields__, 0)
     faults: list[Fault] = []
+    failed: dict[int, int] = {}
     for one in planned:
         known = bool(one.commands) and one.commands[0].stream_id in states
         wrong = [Fault(0, fault.line, fault.column, fault.value, fault.message) for fault in one.faults]
@@ -49,24 +56,32 @@ def check(connection: Connection[Any], rules: Rules, planned: Sequence[Planned])
             try:
                 changed = _decided(rules, command, states, facts) or changed
             except Exception as error:  # noqa: BLE001 - what a run would say of this row
-                wrong += explained(one.line, error)
+                wrong += explained(one, error)
         faults += wrong
+        if wrong:
+            failed[one.line] = wrong[0].line
+            named -= {(one.known.kind, one.known.new)} if one.known is not None else set()
         if not one.aside:
             counted["done"] += 1
             counted["failed" if wrong else "skipped" if not changed else "updated" if known else "created"] += 1
-    return Found(Counts(**counted), faults)
+    return Found(Counts(**counted), faults, failed)
 
 
-def _facts(rules: Rules, planned: Sequence[Planned]) -> Facts:
+def _facts(rules: Rules, planned: Sequence[Planned], known: set[tuple[str, UUID]]) -> Facts:
+    """``known`` is filled with what records with a past name, for as long as nothing is wrong with it."""
     ids: dict[str, set[UUID]] = {"account": set(), "contact": set()}
     people = rules.people
     for one in planned:
         for command in one.commands:
+            if isinstance(command.command, Adopt):
+                asked = catalog.AGGREGATES[command.kind].module.references(command.command)
+                ids["account"] |= asked.records
+                known |= {(kind, id_) for kind in ("account", "contact", "user", "opportunity") for id_ in asked.known}
             account_id = getattr(command.command, "account_id", None)
             ids["account"] |= {account_id} if isinstance(account_id, UUID) else set()
             ids["contact"] |= set(getattr(command.command, "stakeholder_ids", None) or ())
     accounts, contacts = frozenset(ids["account"]), frozenset(ids["contact"])
-    return Facts(accounts=accounts, contacts=contacts, users=people, owners=people)
+    return Facts(accounts=accounts, contacts=contacts, users=people, owners=people, known=known)
 
 
 def _decided(rules: Rules, command: Envelope, states: dict[UUID, State], facts: Facts) -> bool:
@@ -82,7 +97,6 @@ def _decided(rules: Rules, command: Envelope, states: dict[UUID, State], facts: 
         facts=facts,
     )
     events = catalog.AGGREGATES[command.kind].module.decide(state, command.command, context)
-    meta = Meta(org_id=command.org_id, command_id=command.stream_id, occurred_at=context.now, recorded_at=rules.now)
     version = state.version if state is not None else 0
-    fold.changes([Recorded(command.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)], states)
+    fold.changes(circumstances.recorded(command, context, rules.now, version, events), states)
     return bool(events)

@@ -47,7 +47,7 @@ class FailedRows(Protocol):
 
 def written(form: Form | None, columns: Sequence[str]) -> FailedRows:
     """In the format that the file has."""
-    if form is not None and form.format == "ndjson":
+    if form is not None and form.format in ("ndjson", "history"):
         return _Lines(columns)
     if form is not None and form.format == "xlsx":
         return _Book(columns, form.sheet or "")

@@ -60,12 +60,15 @@ Source = str | Made
 
 
 class CreateMissing(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a row may create: records, tags that no deal has, and custom fields of the columns that give nothing else."""
+    """What a row may create: records, tags that no deal has, and custom fields of the columns that give nothing else. A file with
+    history may also create the stages, custom fields and exchange rates that the org does not have."""
 
     accounts: bool = True
     contacts: bool = True
     tags: bool = True
     custom_fields: bool = False
+    stages: bool = False
+    exchange_rates: bool = False
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

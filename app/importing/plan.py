@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ from app.importing.faults import Fault
 from app.writing.envelope import Envelope
 from domain.event import Command
 from domain.permissions import Actor
+from projections.imports.ids import Known
 
 
 class Sender(Struct, frozen=True):
@@ -43,7 +44,8 @@ class Sender(Struct, frozen=True):
 
 class Planned(Struct):
     """A row with its commands; none if it has faults, or is ``skipped``. Commands ``aside`` create what rows refer to, and belong
-    to no row."""
+    to no row. A record of a file with history has the ``lines`` of its events, and what its id and those that came before it mean
+    here."""
 
     line: int
     commands: list[Envelope] = field(default_factory=list)
@@ -51,6 +53,9 @@ class Planned(Struct):
     remark: str = ""
     skipped: bool = False
     aside: bool = False
+    lines: Sequence[int] = ()
+    known: Known | None = None
+    before: Mapping[UUID, Known] = {}
 
 
 def failing(line: int, faults: Sequence[Fault]) -> Planned:

@@ -4,29 +4,37 @@ that was done."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from psycopg import Connection
 
-from app.importing import apart, batch, checking, new_fields, org_vocabulary, senders, stored_history
+from app.importing import (
+    apart,
+    batch,
+    checking,
+    event_head,
+    event_inspection,
+    event_settings,
+    new_fields,
+    org_vocabulary,
+    senders,
+)  # fmt: skip
 from app.importing.ahead import Ahead
 from app.importing.batch import Part
-from app.importing.deal_plan import DealPlanner
-from app.importing.deals import Deal
-from app.importing.directory_plan import DirectoryPlanner
+from app.importing.event_head import Head
+from app.importing.event_rows import EventRows
 from app.importing.faults import Unreadable
 from app.importing.inspection import inspect
-from app.importing.options import Kind
-from app.importing.plan import Planned, in_order
-from app.importing.source import Reader, Source
+from app.importing.rows import Feed, Rows, TableRows, kind_of
+from app.importing.source import Source
 from app.importing.vocabulary import Vocabulary
 from app.writing.committer import Committer
 from app.writing.pace import Pace
 from projections import clock
-from projections.imports import books, jobs
+from projections.imports import books, ids, jobs
 from projections.imports.jobs import Counts, Fault, Job
 
 
@@ -34,10 +42,13 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
     """Look at the file, all of it. Raises ``Unreadable``."""
     source = Source(connection, job)
     try:
+        file = source.file()
         with connection.cursor() as cursor:
-            vocabulary = org_vocabulary.load(cursor, job.org_id)
-            now = clock.ask(cursor)
-        _, found = inspect(source.file(), _kind(job), source.options, vocabulary, now)
+            if event_head.is_one(file):
+                found = event_inspection.inspect(cursor, file, job, source.options)
+            else:
+                vocabulary = org_vocabulary.load(cursor, job.org_id)
+                _, found = inspect(file, kind_of(job), source.options, vocabulary, clock.ask(cursor))
         if not found.rows:
             raise Unreadable("The file has a header and no row: send one with rows.", found.form.header_row)
         with connection.transaction(), connection.cursor() as cursor:
@@ -45,16 +56,6 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
     finally:
         source.close()
     yield
-
-
-class _Rows(NamedTuple):
-    """A batch: its rows as they are planned, up to a line. ``good`` are those that can be planned again."""
-
-    good: list[Any]
-    bad: list[Planned]
-    last: int
-    cells: Mapping[int, list[Any]]
-    planned: list[Planned]
 
 
 class Run:
@@ -65,22 +66,30 @@ class Run:
         self.source = Source(connection, job)
         self.seconds = 0.0
         options = self.source.options
+        head = self._head()
         with connection.cursor() as cursor:
-            self.now: datetime = clock.ask(cursor)
-            self.sender = senders.of(cursor, job, options)
-            if job.state == "running" and job.kind == "opportunities" and options.create_missing.custom_fields:
-                new_fields.create(cursor, committer, job, self.sender, options.mapping)
-            self.vocabulary: Vocabulary = org_vocabulary.load(cursor, job.org_id)
-            people = frozenset(one.id for one in self.vocabulary.people)
-            self._rules = checking.Rules(self.now, org_vocabulary.policy(cursor, job.org_id), people)
-        self._planner: DealPlanner | DirectoryPlanner
-        if job.kind == "opportunities":
-            self._planner = DealPlanner(self.sender, options, self.vocabulary)
+            now: datetime = clock.ask(cursor)
+            sender = senders.of(cursor, job, options)
+            if job.state == "running" and head is not None:
+                event_settings.create(cursor, committer, sender, head, options)
+            elif job.state == "running" and job.kind == "opportunities" and options.create_missing.custom_fields:
+                new_fields.create(cursor, committer, job, sender, options.mapping)
+            vocabulary: Vocabulary = org_vocabulary.load(cursor, job.org_id)
+            people = frozenset(one.id for one in vocabulary.people)
+            policy = org_vocabulary.policy(cursor, job.org_id)
+        if head is not None:
+            policy = event_settings.would_be(head, policy, options)
+            self._feed: Feed = EventRows(connection, self.source, sender, vocabulary, head)
         else:
-            self._planner = DirectoryPlanner(_kind(job), self.sender, options)
+            self._feed = TableRows(connection, self.source, sender, vocabulary, now)
+        self._rules = checking.Rules(now, policy, people)
         self.pace = Pace()
-        self._ahead: Ahead[_Rows] = Ahead(self._next_rows)
+        self._ahead: Ahead[Rows] = Ahead(self._feed.next)
         self._refused = False
+
+    def _head(self) -> Head | None:
+        file = self.source.file()
+        return event_head.head(file) if event_head.is_one(file) else None
 
     def close(self) -> None:
         self._ahead.close()
@@ -88,36 +97,21 @@ class Run:
 
     def steps(self) -> Iterator[None]:
         """Raises ``Unreadable``, ``Stopped``, and as ``batch.commit``."""
-        yield from stored_history.read_in(self._connection, self.source, self.vocabulary, self.now)
-        table = self.source.table()
-        self._reader = Reader(_kind(self.job), table, self.source.options, self.vocabulary, self.now)
-        self._rows = self.source.rows(table)
+        yield from self._feed.begin()
         at = self.job.line
         while True:
             rows = self._ahead.take()
             if not rows.good and not rows.bad:
                 return
             if self._refused:  # what was planned meanwhile may refer to it
-                self._planner.forget()
-                rows = rows._replace(planned=in_order(self._plan(rows.good), rows.bad))
+                rows = self._feed.again(rows)
             self._refused = False
             for part, ends in self._parts(rows, at):
                 self._write(part, self._ahead.begin if ends else _nothing)
                 at = part.last
                 yield
 
-    def _next_rows(self) -> _Rows:
-        good, bad, last = self._reader.batch(self._rows)
-        return _Rows(good, bad, last, self._reader.cells, in_order(self._plan(good), bad))
-
-    def _plan(self, good: list[Any]) -> list[Planned]:
-        with self._connection.cursor() as cursor:
-            if isinstance(self._planner, DirectoryPlanner):
-                return self._planner.plan(cursor, good)
-            keys = {key for one in good if isinstance(one, Deal) and (key := one.values.get("external_id"))}
-            return self._planner.plan(cursor, good, stored_history.find(self._connection, self.source, keys))
-
-    def _parts(self, rows: _Rows, at: int) -> Iterator[tuple[Part, bool]]:
+    def _parts(self, rows: Rows, at: int) -> Iterator[tuple[Part, bool]]:
         """What goes into a transaction each, and whether it is the last one."""
         rest = rows.planned
         while rest:
@@ -155,24 +149,20 @@ class Run:
 
     def _check(self, part: Part) -> Counts:
         found = checking.check(self._connection, self._rules, part.planned)
-        lines = {fault.line for fault in found.faults}
         with self._connection.transaction(), self._connection.cursor() as cursor:
             if not books.is_still(cursor, self.job.id, "checking"):
                 raise batch.Stopped
-            failed = {line: batch.packed(part.cells[line]) for line in lines if line in part.cells}
+            failed = {place: batch.packed(part.cells[line]) for line, place in found.failed.items() if line in part.cells}
             books.add_failed(cursor, self.job.org_id, self.job.id, failed)
             books.add_faults(cursor, self.job.org_id, self.job.id, found.faults)
+            known = [one.known for one in part.planned if one.known is not None and one.line not in found.failed]
+            ids.add(cursor, self.job.org_id, self.job.id, known)
             books.advance(cursor, self.job.id, part.last, found.counts)
         return found.counts
 
 
 def _nothing() -> None:
     pass
-
-
-def _kind(job: Job) -> Kind:
-    kinds: dict[str, Kind] = {one: one for one in ("opportunities", "accounts", "contacts", "users")}
-    return kinds[job.kind]
 
 
 def settle(connection: Connection[Any], job: Job) -> None:

@@ -14,7 +14,7 @@ from app.importing.faults import EMPTY, MAX_BYTES, MAX_COLUMNS, Unreadable
 from app.importing.separated import Row, up_to
 from app.importing.text_lines import lines
 
-Format = Literal["csv", "xlsx", "ndjson"]
+Format = Literal["csv", "xlsx", "ndjson", "history"]
 HEAD_ROWS, HEAD_SIZE = 30, 8 * 1024 * 1024
 """Rows among which the header is looked for, and characters of them."""
 _BLOCK = 256 * 1024
@@ -29,7 +29,8 @@ _OTHERS = {
 
 
 class Form(Struct, frozen=True, omit_defaults=True):
-    """``header_row`` is the line or row of the header; 0 in NDJSON, which has none."""
+    """``header_row`` is the line or row of the header; 0 in NDJSON, which has none. ``history`` is our own file of events, which is
+    no table."""
 
     format: Format
     encoding: str | None = None

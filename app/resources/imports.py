@@ -67,7 +67,8 @@ async def list_imports(request: Http) -> JsonResponse:
         TAG,
         "Upload a file to import",
         description="Send it as multipart/form-data. Then it is looked at: when its state is `ready`, `inspection` says what it is"
-        " and `options` how it would be imported.",
+        " and `options` how it would be imported. A file that was exported with `format=history` brings records with all their"
+        " events; for admins.",
         status=201,
         body=ImportUpload,
         body_example={"kind": "opportunities", "file": "Name,Account\nAnnual 2026,Acme\n"},
@@ -182,6 +183,8 @@ async def start_import(request: Http, id: FromPath[UUID]) -> JsonResponse:
     await bodies.none(request)
     found = await _found(request, id)
     inspection = found.inspection and msgspec.json.decode(found.inspection)
+    if inspection and inspection["form"]["format"] == "history" and _identity(request).role != "admin":
+        raise Forbidden("A file with history is imported by admins: its events are not held against the rules of today.")
     options = import_files.options_of(msgspec.json.decode(found.options))
     if inspection and (errors := await _errors(request, found.kind, options, inspection)):
         raise Invalid(errors)

@@ -5,19 +5,21 @@ All of it is read under the log's lock, so none of it can change before the appe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import cast
 from uuid import UUID
 
+from msgspec import structs
 from uuid_utils.compat import uuid7
 
 from app.writing.envelope import Envelope
 from domain import custom_field, opportunity, organization, pipeline, token, user
+from domain.adoption import Adopt
 from domain.context import Context
 from domain.errors import NotFound, Unauthenticated, VersionMismatch
-from domain.event import Meta, State
+from domain.event import Event, Meta, Recorded, State
 from domain.facts import Facts
 from domain.permissions import Actor, Credential, weaker
 from domain.policy import Policy, PolicyContext
@@ -95,3 +97,14 @@ def meta(envelope: Envelope, context: Context, recorded_at: datetime) -> Meta:
         import_id=envelope.import_id,
         webhooks=envelope.webhooks,
     )
+
+
+def recorded(envelope: Envelope, context: Context, recorded_at: datetime, version: int, events: Sequence[Event]) -> list[Recorded]:
+    """The events of a command after a version. What is taken over from another org keeps the time that each event had there."""
+    common = meta(envelope, context, recorded_at)
+    metas = [common] * len(events)
+    if isinstance(envelope.command, Adopt):
+        past = envelope.command.happened
+        metas = [structs.replace(common, occurred_at=one.at, comment=one.comment, origin=one.origin) for one in past]
+    numbered = zip(events, metas, strict=True)
+    return [Recorded(envelope.stream_id, version + n, event, of_event) for n, (event, of_event) in enumerate(numbered, 1)]

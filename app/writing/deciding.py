@@ -12,11 +12,11 @@ from msgspec import structs
 
 from app.writing import circumstances
 from app.writing.envelope import Envelope, Outcome
-from app.writing.knowledge import KINDS, Knowledge, references
+from app.writing.knowledge import KINDS, Knowledge, concerns, references
 from app.writing.statements import StatementBatch
 from domain import catalog, event_store, fold, token
 from domain.errors import NotFound, VersionMismatch
-from domain.event import Recorded, State
+from domain.event import State
 from domain.facts import Facts
 from domain.fold import Change
 from projections import decision_facts, registry
@@ -42,7 +42,7 @@ class Decisions:
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands concern and refer to. Calling the result reads it."""
-        look_up = self._knowledge.look_up([one for one in envelopes if one.kind in KINDS])
+        look_up = self._knowledge.look_up([one for one in envelopes if concerns(one)])
         load = self._request_states(envelopes)
 
         def receive() -> None:
@@ -171,7 +171,7 @@ class Decisions:
 
     def _facts(self, envelope: Envelope) -> Facts:
         """Of commands on records with external ids these were requested before; any other command is the last one so far."""
-        if envelope.kind not in KINDS:
+        if not concerns(envelope):
             self.append()
             asked = references(envelope.kind, envelope.command)
             cursor = self._statements.cursor()
@@ -192,9 +192,7 @@ class Decisions:
         events = aggregate.decide(state, envelope.command, context)
         if not events:
             return Outcome("unchanged", envelope.stream_id, version)
-        meta = circumstances.meta(envelope, context, self._opening.now)
-        recorded = [Recorded(envelope.stream_id, version + n, event, meta) for n, event in enumerate(events, 1)]
-        changes = fold.changes(recorded, self.states)
+        changes = fold.changes(circumstances.recorded(envelope, context, self._opening.now, version, events), self.states)
         self._pending += changes
         if envelope.kind in KINDS:
             for change in changes:

@@ -1,7 +1,8 @@
 """What the decisions of one transaction look at of other records: read for all commands at once, and kept up to date with what has
 been decided since.
 
-For commands on deals, accounts and contacts. All of it is read under the log's lock.
+For commands on deals, accounts and contacts, and those that take a record over from another org. All of it is read under the log's
+lock.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from msgspec import structs
 from app.writing.envelope import Envelope
 from app.writing.statements import StatementBatch
 from domain import catalog, opportunity
+from domain.adoption import Adopt
 from domain.event import Command, State
 from domain.facts import Facts, Named, References
 from domain.fold import Change
@@ -25,8 +27,24 @@ KINDS = frozenset({"opportunity", "account", "contact"})
 """Records that have external ids."""
 
 
+def concerns(envelope: Envelope) -> bool:
+    """Whether a command is decided by this knowledge."""
+    return envelope.kind in KINDS or isinstance(envelope.command, Adopt)
+
+
 Role = Literal["account", "stakeholder"]
 """In which a deal names a record."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What the commands of a transaction ask for, by org; ``counted`` are records of which the deals are counted."""
+
+    ids: set[UUID]
+    known: set[UUID] = field(default_factory=set)
+    names: set[tuple[UUID, Named]] = field(default_factory=set)
+    emails: set[tuple[UUID, str]] = field(default_factory=set)
+    counted: dict[Role, set[tuple[UUID, UUID]]] = field(default_factory=lambda: {"account": set(), "stakeholder": set()})
 
 
 @dataclass(slots=True)
@@ -35,6 +53,7 @@ class _Org:
     users: set[UUID] = field(default_factory=set)
     owners: set[UUID] = field(default_factory=set)
     contacts: set[UUID] = field(default_factory=set)
+    known: set[tuple[str, UUID]] = field(default_factory=set)
     named: dict[Named, UUID] = field(default_factory=dict)
     by_email: dict[str, UUID] = field(default_factory=dict)
     facts: Facts | None = None
@@ -58,32 +77,22 @@ class Knowledge:
 
     def look_up(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands refer to; the actor is the default owner. Calling the result reads it."""
-        ids = {one.actor.user_id for one in envelopes if one.actor.user_id and one.kind == "opportunity"}
-        names: set[tuple[UUID, Named]] = set()
-        emails: set[tuple[UUID, str]] = set()
-        counted: dict[Role, set[tuple[UUID, UUID]]] = {"account": set(), "stakeholder": set()}
-        for one in envelopes:
-            for command in one.commands:
-                asked = self._references[id(command)] = references(one.kind, command)
-                ids |= asked.records
-                names.update((one.org_id, name) for name in asked.external_ids)
-                emails.update((one.org_id, email) for email in asked.emails)
-                if asked.deals is not None and one.external_id is None and one.ref is None:
-                    counted[asked.deals].add((one.org_id, one.stream_id))
-            if one.external_id is not None:
-                names.add((one.org_id, (one.kind, one.external_id)))
-        new = names - self._asked
+        wanted = self._wanted(envelopes)
+        new = wanted.names - self._asked
         self._asked |= new
-        existing = decision_facts.existing(self._statements.cursor(), ids)
+        existing = decision_facts.existing(self._statements.cursor(), wanted.ids)
+        known = decision_facts.known(self._statements.cursor(), wanted.known)
         named = decision_facts.named(self._statements.cursor(), new)
-        by_email = decision_facts.by_email(self._statements.cursor(), emails)
-        deals = [decision_facts.deals(self._statements.cursor(), role, ids) for role, ids in counted.items()]
+        by_email = decision_facts.by_email(self._statements.cursor(), wanted.emails)
+        deals = [decision_facts.deals(self._statements.cursor(), role, ids) for role, ids in wanted.counted.items()]
 
         def receive() -> None:
             cards = self._statements.written.cards
             for org_id, kind, id_, role, card in existing():
                 self._exists(org_id, kind, id_, role)
                 cards[id_] = card
+            for org_id, kind, id_ in known():
+                self._org(org_id).known.add((kind, id_))
             for org_id, kind, text, id_ in named():
                 self._exists(org_id, kind, id_)
                 self._org(org_id).named[kind, text] = id_
@@ -94,6 +103,21 @@ class Knowledge:
                 self._deals |= found()
 
         return receive
+
+    def _wanted(self, envelopes: Sequence[Envelope]) -> _Wanted:
+        wanted = _Wanted({one.actor.user_id for one in envelopes if one.actor.user_id and one.kind == "opportunity"})
+        for one in envelopes:
+            for command in one.commands:
+                asked = self._references[id(command)] = references(one.kind, command)
+                wanted.ids |= asked.records
+                wanted.known |= asked.known
+                wanted.names.update((one.org_id, name) for name in asked.external_ids)
+                wanted.emails.update((one.org_id, email) for email in asked.emails)
+                if asked.deals is not None and one.external_id is None and one.ref is None:
+                    wanted.counted[asked.deals].add((one.org_id, one.stream_id))
+            if one.external_id is not None:
+                wanted.names.add((one.org_id, (one.kind, one.external_id)))
+        return wanted
 
     def holder(self, org_id: UUID, name: Named) -> UUID | None:
         """The live record with an external id."""
@@ -129,6 +153,8 @@ class Knowledge:
 
     def note(self, change: Change) -> None:
         """Keep up to date with what was decided."""
+        if change.before is None:
+            self._org(change.after.org_id).known.add((catalog.kind_of(type(change.after)), change.after.id))
         if isinstance(change.after, opportunity.State):
             self._changed_deals.append(change)
             if change.after.deleted and (text := change.after.external_id) is not None:
@@ -139,6 +165,8 @@ class Knowledge:
 
     def undo(self, change: Change) -> None:
         """Take back the last change that was noted."""
+        if change.before is None:
+            self._org(change.after.org_id).known.discard((catalog.kind_of(type(change.after)), change.after.id))
         if isinstance(change.after, opportunity.State):
             self._changed_deals.pop()
         self._move(
@@ -161,8 +189,8 @@ class Knowledge:
         self._asked.update((record.org_id, (kind, text)) for text in (old, new) if text is not None)
         if old is not None and org.named.get((kind, old)) == record.id:
             del org.named[kind, old]
-        if new is not None:
-            org.named[kind, new] = record.id
+        if new is not None:  # in its past, a record that is taken over may have had what is another one's now
+            org.named.setdefault((kind, new), record.id)
 
     def _exists(self, org_id: UUID, kind: str, id_: UUID, role: str | None = None) -> None:
         org = self._org(org_id)
@@ -190,6 +218,7 @@ class Knowledge:
                 users=frozenset(org.users),
                 owners=frozenset(org.owners),
                 contacts=frozenset(org.contacts),
+                known=org.known,
                 named=org.named,
                 by_email=org.by_email,
             )

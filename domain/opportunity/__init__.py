@@ -1,6 +1,6 @@
 """A sales opportunity (deal): its events and state, its commands, and the rules in ``decisions``."""
 
-from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
+from domain.opportunity.commands import Adopt, ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.decisions import decide, permit, references
 from domain.opportunity.events import (
     Changes,
@@ -19,6 +19,7 @@ from domain.opportunity.events import (
 )
 
 __all__ = [
+    "Adopt",
     "ChangeStage",
     "Changes",
     "Create",

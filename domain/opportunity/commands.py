@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from domain import event
+from domain import adoption, event
 from domain.deal_fields import NamedRecords, NamedStakeholders
 from domain.fields import Line, Note
 from domain.money import Currency
@@ -63,3 +63,7 @@ class Delete(event.Command, frozen=True):
 
 class Restore(event.Command, frozen=True):
     pass
+
+
+class Adopt(adoption.Adopt, event.Command, frozen=True):
+    """A deal of another org with its past."""

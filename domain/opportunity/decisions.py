@@ -18,8 +18,9 @@ from domain.did_you_mean import nearest
 from domain.errors import Conflict, Forbidden, Invalid, NotFound
 from domain.facts import Facts, Named, References
 from domain.fields import REQUIRED, limit_errors
+from domain.opportunity import adopting
 from domain.opportunity import draft as drafting
-from domain.opportunity.commands import ChangeStage, Create, Delete, Replace, Restore, Update
+from domain.opportunity.commands import Adopt, ChangeStage, Create, Delete, Replace, Restore, Update
 from domain.opportunity.draft import NOTHING, Draft
 from domain.opportunity.events import (
     Changes,
@@ -37,7 +38,7 @@ from domain.permissions import Actor, require_deal_writer, require_writer
 from domain.pipeline import Stage
 from domain.policy import PolicyContext
 
-Command = Create | Update | ChangeStage | Replace | Delete | Restore
+Command = Create | Update | ChangeStage | Replace | Delete | Restore | Adopt
 
 
 def references(command: Command) -> References:
@@ -54,6 +55,8 @@ def references(command: Command) -> References:
             return References(records=frozenset(command.stakeholder_ids or ()), external_ids=_named(command))
         case Restore():
             return References(restored=True)
+        case Adopt():
+            return adopting.references(command)
     return References()
 
 
@@ -85,10 +88,10 @@ def _owned_by(actor: Actor, command: Create, facts: Facts) -> bool:
 
 def decide(state: State | None, command: Command, context: PolicyContext) -> tuple[event.Event, ...]:
     permit(state, command, context)
-    if isinstance(command, Create):
+    if isinstance(command, Create | Adopt):
         if state is not None:
             raise Conflict("exists", "This opportunity already exists.")
-        return _created(command, context)
+        return _created(command, context) if isinstance(command, Create) else adopting.adopted(command, context)
     if state is None or (state.deleted and not isinstance(command, Restore)):
         raise NotFound("No such opportunity.")
     match command:

@@ -272,12 +272,13 @@ def delete(cursor: Cursor[Any], id_: UUID) -> None:
 
 def sweep(cursor: Cursor[Any]) -> None:
     """Remove the files of imports that ended long ago, and uploads that never came to an end."""
-    cursor.execute(
-        """
-        DELETE FROM import_parts WHERE import_id IN (
-            SELECT i.id FROM imports i WHERE i.finished_at < clock_timestamp() - make_interval(days => %s)
-                AND i.state <> ALL(%s) AND EXISTS (SELECT FROM import_parts p WHERE p.import_id = i.id) LIMIT 10)
-        """,
-        (KEEP_DAYS, list(AT_WORK)),
-    )
+    for table in ("import_ids", "import_parts"):
+        cursor.execute(
+            f"""
+            DELETE FROM {table} WHERE import_id IN (
+                SELECT i.id FROM imports i WHERE i.finished_at < clock_timestamp() - make_interval(days => %s)
+                    AND i.state <> ALL(%s) AND EXISTS (SELECT FROM {table} p WHERE p.import_id = i.id) LIMIT 10)
+            """,
+            (KEEP_DAYS, list(AT_WORK)),
+        )
     cursor.execute("DELETE FROM imports WHERE state = 'receiving' AND updated_at < clock_timestamp() - interval '1 day'")

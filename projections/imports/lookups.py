@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,24 @@ from projections.opportunities import terms
 def by_external_id(cursor: Cursor[Any], org_id: UUID, kind: str, texts: Collection[str]) -> dict[str, UUID]:
     found = decision_facts.named(cursor, [(org_id, (kind, text)) for text in texts])
     return {text: id_ for _, _, text, id_ in found()}
+
+
+def deleted(
+    cursor: Cursor[Any], org_id: UUID, kind: str, wanted: Collection[tuple[str, datetime]]
+) -> dict[tuple[str, datetime], UUID]:
+    """Deleted records by external id and the time of their creation."""
+    table, of_kind = ("opportunities", "") if kind == "opportunity" else ("directory", "AND d.kind = %(kind)s")
+    cursor.execute(
+        f"""
+        SELECT k.external_id, k.created_at, d.id
+        FROM unnest(%(texts)s::text[], %(times)s::timestamptz[]) AS k (external_id, created_at)
+        CROSS JOIN LATERAL (
+            SELECT d.id FROM {table} d WHERE d.org_id = %(org_id)s {of_kind} AND d.external_id = k.external_id
+                AND d.valid_to = 'infinity' AND d.deleted AND d.created_at = k.created_at LIMIT 1) d
+        """,
+        {"org_id": org_id, "kind": kind, "texts": [text for text, _ in wanted], "times": [at for _, at in wanted]},
+    )
+    return {(text, at): id_ for text, at, id_ in cursor.fetchall()}
 
 
 def accounts(cursor: Cursor[Any], org_id: UUID, names: Collection[str]) -> dict[str, list[UUID]]:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from domain import account, exchange_rate, token, webhook_endpoint
-from domain.event import Event
+from domain.event import Event, Origin
 from domain.fold import change
 from projections.history import HistoryEntry, difference, entry, public_type
 from tests.support.domain import ADMIN, NOW, REP, STREAM, created, fold, recorded, uuid, won
@@ -25,7 +25,8 @@ def told(event: Event, *past: Event, **meta: Any) -> HistoryEntry:
 
 def test_an_entry_says_who_did_what_and_when() -> None:
     later = NOW.replace(hour=11)
-    found = told(ACME, recorded_at=later, token_id=uuid(5), request_id="r1", import_id=uuid(6), comment="A good one")
+    origin = Origin(org_id=uuid(8), recorded_at=NOW, actor="ada@old.example")
+    found = told(ACME, recorded_at=later, token_id=uuid(5), request_id="r1", import_id=uuid(6), comment="A good one", origin=origin)
     assert structs.replace(found, changes={}) == HistoryEntry(
         position=42,
         type="account.created",
@@ -38,6 +39,7 @@ def test_an_entry_says_who_did_what_and_when() -> None:
         request_id="r1",
         comment="A good one",
         import_id=uuid(6),
+        origin=origin,
         changes={},
     )
 
