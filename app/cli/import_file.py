@@ -90,7 +90,7 @@ def _report(one: Import, job: Job) -> None:
 @click.option("--undo", type=click.UUID, metavar="ID", help="Take an import back.")
 def import_file(**given: Any) -> None:
     """Import a file of another system into an org. Its exit code is 3 if some rows failed, which are listed."""
-    memory.tune_gc()
+    memory.tune_gc(memory.OF_IMPORTS)
     with _connected(given["database_url"]) as (url, connection):
         user_id = user_of(connection, given["org_id"], given["email"]) if given["email"] else None
         if (known := given["undo"] or given["resume"]) is not None:

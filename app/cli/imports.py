@@ -19,7 +19,7 @@ log = structlog.get_logger("imports")
 
 def run(config: Settings) -> None:
     """Work on imports until SIGTERM or SIGINT. Raises ``SettingsError``, ``SchemaError``, ``psycopg.Error`` if it cannot start."""
-    memory.tune_gc()
+    memory.tune_gc(memory.OF_IMPORTS)
     logs.configure(config.log_level, config.log_format)
     migrations.check(config.database_url, writing=True)
     stop = loop.stop_on_signals()

@@ -39,7 +39,7 @@ class Uploads:
 
     async def receive(self, request: Http, id_: UUID, begin: Callable[[psycopg.Cursor[Any]], None]) -> Received:
         """Keep the files of a request under an id; ``begin`` makes the record that they belong to. Raises ``Refused``,
-        ``Unavailable``; then nothing is kept. A body that says that it is too large is refused before it is read."""
+        ``Unavailable``; then it is abandoned. A body that says that it is too large is refused before it is read."""
         boundary = multipart.boundary_of(request)
         if (announced := request_context.from_request(request).content_length) and int(announced) > MAX_BYTES + MAX_AROUND:
             raise _too_large()
@@ -72,7 +72,7 @@ def _begun(connection: Connection[Any], begin: Callable[[psycopg.Cursor[Any]], N
 
 def _dropped(connection: Connection[Any], id_: UUID) -> None:
     with connection.cursor() as cursor:
-        jobs.delete(cursor, id_)
+        jobs.abandon(cursor, id_)
 
 
 def _too_large() -> Refused:

@@ -34,6 +34,7 @@ SHEET_ERRORS = frozenset(
     )
 )
 """What spreadsheets show in a cell whose formula went wrong."""
+_BETWEEN = re.compile(r"[,;]")
 _PLACES = re.compile(r"\{([^{}]+)\}")
 TRUE = {"true", "yes", "1", "ja", "oui", "si", "sí", "wahr", "vrai", "y", "x"}
 FALSE = {"false", "no", "0", "nein", "non", "falsch", "faux", "n"}
@@ -54,6 +55,7 @@ class Cells:
         self._mark: Mark = number_form.mark_of(options.locale)
         self._order = options.date_order
         self._zone: tzinfo = zone(options.time_zone) or UTC
+        self._named: dict[re.Pattern[str], list[tuple[str, str]]] = {}
         self._width = len(columns)
         self._own = format_ == "csv" and options.preset == own_files.TABLE
         self.row = Row(0, [])
@@ -81,13 +83,18 @@ class Cells:
     def has(self, field: str) -> bool:
         return field in self._sources or field in self._defaults
 
-    def fields(self) -> list[str]:
-        return [*self._sources, *(name for name in self._defaults if name not in self._sources)]
+    def named(self, pattern: re.Pattern[str]) -> Sequence[tuple[str, str]]:
+        """The fields of a pattern's names that there are, with the group of each."""
+        if (found := self._named.get(pattern)) is None:
+            fields = dict.fromkeys([*self._sources, *self._defaults])
+            found = self._named[pattern] = [(name, match[1]) for name in fields if (match := pattern.fullmatch(name))]
+        return found
 
     def raw(self, field: str) -> Any:
         """The cell, or the default for an empty one; "" if there is neither."""
-        cell = self._sources[field](self.row.cells) if field in self._sources else ""
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
+        source = self._sources.get(field)
+        cell = "" if source is None else source(self.row.cells)
+        if cell is None or (cell.__class__ is str and not cell.strip()):
             return self._defaults.get(field, "")
         return cell
 
@@ -97,8 +104,10 @@ class Cells:
 
     def text(self, field: str) -> str | None:
         """A text on one line, with what the options say that it means; None if there is none."""
-        text = " ".join(text_of(self.raw(field)).split())
-        meanings = self._values.get(field)
+        cell, meanings = self.raw(field), self._values.get(field)
+        if cell == "" and meanings is None:
+            return None
+        text = " ".join(text_of(cell).split())
         if meanings is not None and text in meanings:
             text = meanings[text].strip()
         return text or None
@@ -108,7 +117,9 @@ class Cells:
 
     def words(self, field: str) -> tuple[str, ...]:
         """The parts of a text that has several, separated by commas or semicolons."""
-        parts = [" ".join(part.split()) for part in re.split(r"[,;]", text_of(self.raw(field)))]
+        if (cell := self.raw(field)) == "":
+            return ()
+        parts = [" ".join(part.split()) for part in _BETWEEN.split(text_of(cell))]
         return tuple(dict.fromkeys(part for part in parts if part))
 
     def number(self, field: str) -> Decimal | None:

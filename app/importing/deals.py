@@ -96,8 +96,7 @@ def _values(cells: Cells, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def custom_fields(cells: Cells, vocabulary: Vocabulary) -> dict[str, Any]:
-    keys = [found[1] for name in cells.fields() if (found := CUSTOM.fullmatch(name))]
-    values = {key: cells.custom(f"cf_{key}", vocabulary.custom_fields.get(key)) for key in keys}
+    values = {key: cells.custom(name, vocabulary.custom_fields.get(key)) for name, key in cells.named(CUSTOM)}
     return {key: value for key, value in values.items() if value is not None}
 
 
@@ -166,7 +165,8 @@ def _account(cells: Cells) -> AccountName | None:
 
 
 def _entered(cells: Cells, now: datetime) -> tuple[tuple[Moment, str], ...]:
-    fields = [(name, found[1]) for name in cells.fields() if (found := ENTERED.fullmatch(name))]
+    if not (fields := cells.named(ENTERED)):
+        return ()
     moments = [(_past(cells, name, now), key) for name, key in fields]
     return tuple(sorted(((moment, key) for moment, key in moments if moment is not None), key=lambda one: one[0].instant))
 

@@ -75,8 +75,7 @@ class Importer:
         connection = self._connected()
         try:
             if self._job is None and not self._take_up(connection):
-                self._sweep(connection)
-                return False
+                return self._sweep(connection)
             assert self._job is not None
             assert self._steps is not None
             next(self._steps)
@@ -151,11 +150,15 @@ class Importer:
             jobs.settle(cursor, self._job.id, "failed", msgspec.json.encode(fault))
         self._release(connection)
 
-    def _sweep(self, connection: Connection[Any]) -> None:
-        if time.monotonic() - self._swept_at > SWEEP_SECONDS:
-            with connection.transaction(), connection.cursor() as cursor:
-                jobs.sweep(cursor)
+    def _sweep(self, connection: Connection[Any]) -> bool:
+        """Remove some of what is not needed any more; False if nothing is left to do for now."""
+        if time.monotonic() - self._swept_at < SWEEP_SECONDS:
+            return False
+        with connection.transaction(), connection.cursor() as cursor:
+            more = jobs.sweep(cursor)
+        if not more:
             self._swept_at = time.monotonic()
+        return more
 
 
 def _with_end(run: running.Run, connection: Connection[Any], job: Job) -> Iterator[None]:

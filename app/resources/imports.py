@@ -92,7 +92,7 @@ async def create_import(request: Http) -> JsonResponse:
         kind, options, files = import_files.checked(received)
         _require(request, kind)
     except Exception:
-        await _work(request, lambda cursor: jobs.delete(cursor, id_))
+        await _work(request, lambda cursor: jobs.abandon(cursor, id_))
         raise
     await _work(request, lambda cursor: jobs.received(cursor, id_, kind, files, msgspec.json.encode(options)))
     response = await _shown(request, id_, 201)
@@ -141,7 +141,7 @@ async def delete_import(request: Http, id: FromPath[UUID]) -> JsonResponse:
 
     def work(cursor: Cursor[Any]) -> None:
         _require_state(_locked(cursor, request, id), *(state for state in get_args(jobs.State) if state not in AT_WORK))
-        jobs.delete(cursor, id)
+        jobs.abandon(cursor, id)
 
     await _work(request, work)
     return JsonResponse(status=204)

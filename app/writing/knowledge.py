@@ -159,9 +159,7 @@ class Knowledge:
             self._changed_deals.append(change)
             if change.after.deleted and (text := change.after.external_id) is not None:
                 self._deleted[change.after.org_id, ("opportunity", text)] = change.after.id
-        self._move(
-            change.after, _is_live(change.before), _is_live(change.after), _external_id(change.before), _external_id(change.after)
-        )
+        self._move(change.before, change.after)
 
     def undo(self, change: Change) -> None:
         """Take back the last change that was noted."""
@@ -169,16 +167,21 @@ class Knowledge:
             self._org(change.after.org_id).known.discard((catalog.kind_of(type(change.after)), change.after.id))
         if isinstance(change.after, opportunity.State):
             self._changed_deals.pop()
-        self._move(
-            change.after, _is_live(change.after), _is_live(change.before), _external_id(change.after), _external_id(change.before)
-        )
+        self._move(change.after, change.before)
 
     def appended(self) -> None:
         """What was decided is in the read models now."""
         self._changed_deals.clear()
         self._deals.clear()
 
-    def _move(self, record: State, was: bool, is_: bool, old: str | None, new: str | None) -> None:
+    def _move(self, before: State | None, after: State | None) -> None:
+        """A record is no more as it was before, but as it is after."""
+        was, is_ = _is_live(before), _is_live(after)
+        old, new = _external_id(before, live=was), _external_id(after, live=is_)
+        if was == is_ and old == new:
+            return
+        record = after if after is not None else before
+        assert record is not None
         kind, org = catalog.kind_of(type(record)), self._org(record.org_id)
         if was != is_ and kind != "opportunity":
             ids = org.accounts if kind == "account" else org.contacts
@@ -229,9 +232,8 @@ def _is_live(state: Any) -> bool:
     return state is not None and not state.deleted
 
 
-def _external_id(state: Any) -> str | None:
-    """The external id that a live record has."""
-    return state.external_id if _is_live(state) else None
+def _external_id(state: Any, *, live: bool) -> str | None:
+    return state.external_id if live else None
 
 
 def _names(state: Any, role: Role, id_: UUID) -> bool:

@@ -14,6 +14,8 @@ State = Literal["receiving", "inspecting", "ready", "checking", "running", "done
 AT_WORK: tuple[State, ...] = ("inspecting", "checking", "running", "undoing")
 STARTABLE: tuple[State, ...] = ("ready", "failed", "cancelled", "undone")
 KEEP_DAYS = 7
+SWEPT, SWEPT_IDS = 64, 20_000
+"""Parts of files that are removed at once, each of which has a thousand rows of its own in PostgreSQL, and ids."""
 STATES = "opportunities_import_states"
 """The channel that says in which org an import has changed."""
 
@@ -266,19 +268,32 @@ def cancel(cursor: Cursor[Any], id_: UUID) -> None:
     )
 
 
-def delete(cursor: Cursor[Any], id_: UUID) -> None:
-    cursor.execute("DELETE FROM imports WHERE id = %s", (id_,))
+def abandon(cursor: Cursor[Any], id_: UUID) -> None:
+    """Nobody sees it any more; a worker removes it with its files, which may take long."""
+    cursor.execute("UPDATE imports SET state = 'receiving', updated_at = '-infinity' WHERE id = %s", (id_,))
 
 
-def sweep(cursor: Cursor[Any]) -> None:
-    """Remove the files of imports that ended long ago, and uploads that never came to an end."""
-    for table in ("import_ids", "import_parts"):
+def sweep(cursor: Cursor[Any]) -> bool:
+    """Remove some of what was kept for imports that ended long ago, and for uploads that never came to an end, then these uploads.
+    True if there may be more."""
+    params = {"days": KEEP_DAYS, "at_work": list(AT_WORK)}
+    for table, most in (("import_ids", SWEPT_IDS), ("import_parts", SWEPT)):
         cursor.execute(
             f"""
-            DELETE FROM {table} WHERE import_id IN (
-                SELECT i.id FROM imports i WHERE i.finished_at < clock_timestamp() - make_interval(days => %s)
-                    AND i.state <> ALL(%s) AND EXISTS (SELECT FROM {table} p WHERE p.import_id = i.id) LIMIT 10)
+            DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+                SELECT p.ctid FROM imports i JOIN {table} p ON p.import_id = i.id
+                WHERE (i.finished_at < clock_timestamp() - make_interval(days => %(days)s) AND i.state <> ALL(%(at_work)s))
+                    OR (i.state = 'receiving' AND i.updated_at < clock_timestamp() - interval '1 day')
+                LIMIT {most}))
             """,
-            (KEEP_DAYS, list(AT_WORK)),
+            params,
         )
-    cursor.execute("DELETE FROM imports WHERE state = 'receiving' AND updated_at < clock_timestamp() - interval '1 day'")
+        if cursor.rowcount:
+            return True
+    cursor.execute(
+        """
+        DELETE FROM imports WHERE id IN (
+            SELECT id FROM imports WHERE state = 'receiving' AND updated_at < clock_timestamp() - interval '1 day' LIMIT 1)
+        """
+    )
+    return cursor.rowcount > 0

@@ -7,10 +7,12 @@ import json
 import socket
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from app.importing.table import understand
 from projections import rebuild
+from projections.imports import jobs
 from tests.app.importing.reading import EXPORTS
 from tests.app.importing.workbooks import row, workbook
 from tests.support.commands import log
@@ -368,3 +370,22 @@ def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(org: Org,
     assert answer.startswith("HTTP/1.1 413 ")
     assert "at most 2,048 MB together: split them" in answer
     assert org.listed("", PATH)["count"] == 0
+
+
+def test_the_files_of_what_was_deleted_or_refused_are_removed_by_a_worker(
+    org: Org, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part: to remove a large file takes longer than a request, or a statement, may."""
+    monkeypatch.setattr(jobs, "SWEPT", 1)
+    kept = work.uploaded(org.admin, b"Name,Account\nA,Acme\n")
+    gone = work.uploaded(org.admin, b"Name,Account\nB,Acme\n")
+    assert org.admin.delete(f"{PATH}{gone['id']}/").status == 204
+    refused(org.admin.get(f"{PATH}{gone['id']}/"), 404)
+    refused(send(org.admin, b"x", "deals"))
+    assert org.listed("", PATH)["count"] == 1
+    with working(work.url) as next_one:
+        next_one.all()
+    with psycopg.connect(work.url) as connection:
+        for table, column in (("imports", "id"), ("import_parts", "import_id")):
+            found = connection.execute(f"SELECT {column}::text FROM {table} WHERE org_id = %s", (org.id,)).fetchall()
+            assert found == [(kept["id"],)]
