@@ -60,15 +60,14 @@ class _Seen(Struct):
 
 
 def create(cursor: Cursor[Any], committer: Committer, job: Job, sender: Sender, mapping: Mapping[str, Source]) -> None:
-    """Define the fields of deals that a mapping needs and the org does not have.
+    """Define the fields of deals that a mapping needs and the org does not have, all of them or none.
 
-    Raises the refusal of one, as for whoever may not define fields.
+    Raises the refusal of one, as for whoever may not define fields, and ``Unavailable``.
     """
     id_ = custom_field.stream_id(job.org_id)
     state = lookups.states(cursor, [id_]).get(id_)
     known = state.by_key if isinstance(state, custom_field.State) else {}
     seen = jobs.inspection(cursor, job.id)
     commands = list(missing(mapping, msgspec.json.decode(seen, type=_Seen).columns, known)) if seen else []
-    for result in committer.run([sender.envelope("custom_field", id_, command) for command in commands]):
-        if isinstance(result, Exception):
-            raise result
+    if commands:
+        committer.run_as_one([sender.envelope("custom_field", id_, command) for command in commands])

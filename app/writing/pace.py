@@ -6,11 +6,11 @@ from collections.abc import Callable
 from time import monotonic
 
 ALONE_SECONDS = 0.25
-BESIDE_OTHERS_SECONDS = 0.008
+BESIDE_OTHERS_SECONDS = 0.01
 """How long a transaction should keep the log to itself."""
-QUIET_SECONDS = 1.0
+QUIET_SECONDS = 0.4
 """After others wrote: for how long they must have been quiet, so that who writes one thing after the other counts as there."""
-LEAST, MOST = 4, 400
+LEAST, MOST = 8, 400
 """Rows, records or operations of a transaction."""
 EAGERNESS = 0.5
 """The part of the last transaction in what a row is expected to take."""

@@ -55,16 +55,16 @@ def file(size: int) -> Iterator[bytes]:
     size -= len(HEAD)
     note = b"x" * MAX_CELL
     number = 0
-    while size > 2 * MAX_CELL:
+    while size > MAX_CELL + 1_000:
         number += 1
         line = b"Deal %d,Account %d,E%d,%b\n" % (number, number % 100, number, note)
         size -= len(line)
         yield line
-    rest = b"Deal last,Account 0,E0,"
-    if size > len(rest) + MAX_CELL:
-        line = b"Deal one,Account 0,E-1," + b"x" * 9_000 + b"\n"
+    if size > MAX_CELL:
+        line = b"Deal one,Account 0,E-1," + b"x" * 2_000 + b"\n"
         size -= len(line)
         yield line
+    rest = b"Deal last,Account 0,E0,"
     yield rest + b"x" * (size - len(rest))
 
 

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from app.importing.table import understand
+from domain.fields import MAX_CUSTOM_FIELDS
 from projections import rebuild
 from projections.imports import jobs
 from tests.app.importing.reading import EXPORTS
@@ -273,6 +274,15 @@ def test_columns_that_give_nothing_else_become_custom_fields_if_that_is_wanted(o
     manager = org.client(org.user("manager"))
     refused_one = work.imported(manager, b"Name,Account,Region\nB,Acme,North\n", create_missing={"custom_fields": True})
     assert refused_one["state"] == "failed"
+
+
+def test_more_custom_fields_than_there_may_be_are_refused_and_none_is_defined(org: Org, work: Work) -> None:
+    names = [f"More {number}" for number in range(MAX_CUSTOM_FIELDS + 1)]
+    data = f"Name,Account,{','.join(names)}\nA,Acme,{','.join(['x'] * len(names))}\n".encode()
+    found = work.imported(org.admin, data, create_missing={"custom_fields": True})
+    assert found["state"] == "failed"
+    assert f"at most {MAX_CUSTOM_FIELDS} custom fields" in found["problem"]["message"]
+    assert made(org.admin.get("/api/custom-fields/"), 200)["results"] == []
 
 
 def test_tags_that_no_deal_has_are_refused_if_that_is_wanted(org: Org, work: Work) -> None:
