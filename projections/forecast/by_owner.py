@@ -181,7 +181,9 @@ def _moved(source: str, where: str, within: str | None = None, *, start: bool = 
     """Added up before causes become rows, of which there would be many more. With ``start``, all that is there is taken from the
     start, and only what is ``within`` (SQL) moved."""
     causes = [(cause, *COLUMNS[cause]) for cause in (*CAUSES, *TRANSFERS)]
-    names = [*(SUMS if start else ()), *(name for _, *columns in causes for name in columns)]
+    sums = [f"sum(o.{name}) AS {name}" for name in (SUMS if start else ())]
+    # Of most causes there is nothing; a sum of NULLs would be as much work as any.
+    sums += [f"sum(o.{name}) FILTER (WHERE o.{name} IS NOT NULL) AS {name}" for _, *names in causes for name in names]
     rows = [f"('{cause}', x.{unweighted}, x.{weighted}, 0)" for cause, unweighted, weighted in causes]
     if start:
         rows.append("('start', -x.unweighted, -x.weighted, -x.n)")
@@ -189,7 +191,7 @@ def _moved(source: str, where: str, within: str | None = None, *, start: bool = 
         SELECT x.day, v.cause, x.currency, x.status, coalesce(v.unweighted, 0), coalesce(v.weighted, 0), v.n, x.owner_id
         FROM (
             SELECT o.day, o.currency, o.status, o.owner_id, {within or "true"} AS within,
-                {", ".join(f"sum(o.{name}) AS {name}" for name in names)}
+                {", ".join(sums)}
             FROM {source} WHERE {where} GROUP BY o.day, o.owner_id, o.currency, o.status{f", {within}" if within else ""}
         ) x CROSS JOIN LATERAL (VALUES {", ".join(rows)}) v (cause, unweighted, weighted, n)
         WHERE (v.unweighted <> 0 OR v.weighted <> 0 OR v.n <> 0) AND (x.within OR v.cause = 'start')

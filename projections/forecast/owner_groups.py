@@ -60,7 +60,7 @@ class RankedHere:
     def _shown(self, owner: str, cell: Cell) -> Raw:
         if cell.shown is None:
             group = columns(cell.steps(), WaterfallGroup, self._currency, self._told, owner=self._sums.cards[owner])
-            cell.shown = Raw(encode(group))
+            cell.shown, cell.decoded = Raw(encode(group)), None
         return cell.shown
 
 

@@ -71,15 +71,17 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Cell(Struct):
-    """``amount`` is what the owner ranks by in the month; ``counts`` says whether more than transfers moved."""
+    """``amount`` is what the owner ranks by in the month; ``counts`` says whether more than transfers moved. ``decoded`` are its
+    steps until they are shown, from when on they are kept as they came."""
 
     encoded: Raw
     amount: Decimal | Fraction
     counts: bool
+    decoded: Sequence[Step] | None = None
     shown: Raw | None = None
 
-    def steps(self) -> list[Step]:
-        return _decode_steps(self.encoded)
+    def steps(self) -> Sequence[Step]:
+        return _decode_steps(self.encoded) if self.decoded is None else self.decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +157,23 @@ def merged(steps: Iterable[Step]) -> list[Step]:
 
 
 def _cell(encoded: Raw, steps: Sequence[Step]) -> Cell:
-    end, start = _amount(steps), _amount([step for step in steps if step.cause == "start"])
-    counts = any(step.cause not in TRANSFERS for step in steps)
-    return Cell(encoded, max(end, start, ZERO), counts)
+    end, start, counts = ZERO, ZERO, False
+    for step in steps:
+        if step.by != ONE:
+            return _divided(encoded, steps)
+        end = added(end, step.unweighted)
+        if step.cause == "start":
+            start = step.unweighted
+        counts = counts or step.cause not in TRANSFERS
+    return Cell(encoded, max(end, start, ZERO), counts, steps)
 
 
-def _amount(steps: Sequence[Step]) -> Decimal | Fraction:
-    if all(step.by == ONE for step in steps):
-        total = ZERO
-        for step in steps:
-            total = added(total, step.unweighted)
-        return total
-    return sum((Fraction(step.unweighted) / Fraction(step.by) for step in steps), Fraction())
+def _divided(encoded: Raw, steps: Sequence[Step]) -> Cell:
+    end = start = Fraction()
+    for step in steps:
+        amount = Fraction(step.unweighted) / Fraction(step.by)
+        end, start = end + amount, start + (amount if step.cause == "start" else 0)
+    return Cell(encoded, max(end, start, Fraction()), any(step.cause not in TRANSFERS for step in steps), steps)
 
 
 def _is_something(sums: Step | Apart) -> bool:

@@ -6,20 +6,19 @@ A step shown is the difference of two running totals, each rounded once, so that
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Any, TypeVar
 
+from domain import money
 from projections.forecast.money import (
     ONE,
     ZERO,
     Factor,
     ForecastStatus,
     Total,
-    added,
     difference,
-    rounded,
     shortest,
 )
 from projections.forecast.owner_sums import Step
@@ -77,26 +76,44 @@ class ColumnTotals:
 
 def columns(steps: Sequence[Step], type_: type[C], currency: str, told: Sequence[str], /, **others: Any) -> C:
     """As ``ColumnTotals`` shows the sums of one group. There may be thousands of these."""
-    if any(step.by != ONE for step in steps):
-        totals = ColumnTotals()
-        totals.add_steps(steps)
-        return totals.columns(type_, currency, told, **others)
-    unweighted = _shown({step.cause: step.unweighted for step in steps}, currency, told)
-    weighted = _shown({step.cause: step.weighted for step in steps}, currency, told)
-    return type_(unweighted=unweighted, weighted=weighted, **others)
+    unweighted: dict[str, Decimal] = {}
+    weighted: dict[str, Decimal] = {}
+    for step in steps:
+        if step.by != ONE:
+            totals = ColumnTotals()
+            totals.add_steps(steps)
+            return totals.columns(type_, currency, told, **others)
+        unweighted[step.cause], weighted[step.cause] = step.unweighted, step.weighted
+    return type_(unweighted=_shown(unweighted, currency, told), weighted=_shown(weighted, currency, told), **others)
 
 
-def _shown(amounts: dict[str, Decimal], currency: str, told: Sequence[str]) -> WaterfallSteps:
-    """Of amounts in the currency, one for each cause."""
-    differences = dict.fromkeys(told, ZERO)
-    running = before = rounded(ZERO, currency)
+_EXACT = Context(prec=400, traps=[Inexact, InvalidOperation, Overflow])
+_add, _scale = _EXACT.add, _EXACT.scaleb
+_round = Context(prec=400, rounding=ROUND_HALF_EVEN).to_integral_value
+_LARGE = 2**53
+
+
+def _shown(amounts: Mapping[str, Decimal], currency: str, told: Sequence[str]) -> WaterfallSteps:
+    """Of amounts in the currency, one for each cause. Once rounded, they are counted in its smallest unit."""
+    places = money.decimals(currency) or 0
+    differences: dict[str, Any] = dict.fromkeys(told, 0)
+    running, before = ZERO, 0
     for step in told:
         if amount := amounts.get(step):
-            running = added(running, amount)
-            after = rounded(running, currency)
-            differences[step] = shortest(difference(after, before))
+            running = _add(running, amount)
+            after = int(_round(_scale(running, places)))
+            differences[step] = _number(after - before, places)
             before = after
-    return WaterfallSteps(**differences, end=shortest(before))
+    return WaterfallSteps(**differences, end=_number(before, places))
+
+
+def _number(units: int, places: int) -> Any:
+    """An amount of so many of the smallest unit, as ``shortest`` has it. Whole ones are integers, which are written sooner."""
+    whole, part = divmod(units, 10**places)
+    if not part and abs(whole) < _LARGE:
+        return whole
+    amount = _scale(units, -places)
+    return amount if part % 10 else shortest(amount)
 
 
 def value(status: ForecastStatus, at_start: Factor | None, at_end: Factor) -> Factor:
