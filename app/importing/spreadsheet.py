@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
+from itertools import chain, repeat
 from typing import Any, BinaryIO, NamedTuple
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, PasswordError, SheetVisibleEnum
@@ -11,7 +12,9 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Pass
 from app.importing import workbook_check
 from app.importing.faults import MAX_CELL, MAX_ROW, Unreadable
 from app.importing.separated import Row
-from app.importing.workbook_check import AGAIN, Errors
+from app.importing.workbook_check import AGAIN, MAX_ERRORS, NO_VALUE, Errors
+
+WORK_OUT = "open the workbook in a spreadsheet program, save it, and send it again."
 
 
 class Book(NamedTuple):
@@ -38,16 +41,29 @@ def rows(file: BinaryIO, sheet: str, book: Book) -> Iterator[Row]:
             raise Unreadable(f"There is no sheet {sheet[:60]!r}; there are {', '.join(workbook.sheet_names[:20])}.")
         table = workbook.get_sheet_by_name(sheet)
         errors = _by_row(book.errors.get(sheet, {}))
-        for number, cells in enumerate(_rows(table), 1):
+        if len(book.errors.get(sheet, {})) > MAX_ERRORS:
+            raise Unreadable(f"More than {MAX_ERRORS:,} cells of the sheet show an error, or no value: {WORK_OUT}", min(errors))
+        beyond: Iterator[list[Any]] = repeat(
+            [], max(0, max(errors, default=0) - (table.total_height if table.start is not None else 0))
+        )
+        for number, cells in enumerate(chain(_rows(table), beyond), 1):
             values = [_value(cell, number, column) for column, cell in enumerate(cells, 1)]
-            for column, shown in errors.get(number, ()):
-                if column <= len(values):
-                    values[column - 1] = shown
+            if number in errors:
+                _show(errors[number], values, number)
             if any(value not in ("", None) for value in values):
                 found = Row(number, values)
                 if (size := found.size()) > MAX_ROW:
                     raise Unreadable(f"This row has {size} characters; a row has at most {MAX_ROW}: shorten it.", number)
                 yield found
+
+
+def _show(errors: Sequence[tuple[int, str]], values: list[Any], number: int) -> None:
+    """Put what cells show into a row. Raises ``Unreadable`` for a formula without a value."""
+    for column, shown in errors:
+        if shown == NO_VALUE:
+            raise Unreadable(f"This cell has a formula and no value: {WORK_OUT}", number, str(column))
+        values += [""] * (column - len(values))
+        values[column - 1] = shown
 
 
 def _by_row(errors: Errors) -> dict[int, list[tuple[int, str]]]:

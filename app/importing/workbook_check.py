@@ -30,7 +30,9 @@ _SHEETS = ("worksheet", "macrosheet", "dialogsheet", "chartsheet")
 _ROWS = b"sheetData"
 
 Errors = dict[tuple[int, int], str]
-"""By row and column from 1: what a cell shows instead of a value, such as #DIV/0!."""
+"""By row and column from 1: what a cell shows instead of a value, such as #DIV/0!; of a sheet ``MAX_ERRORS`` and one more."""
+NO_VALUE = ""
+"""What a cell shows whose formula was never worked out."""
 
 
 def check(file: BinaryIO) -> dict[str, Errors]:
@@ -98,7 +100,7 @@ class _Content:
         parser.StartDoctypeDeclHandler = _refuse_declaration
 
     def see(self, data: bytes) -> None:
-        """Raises ``Unreadable`` if a sheet is too large, or a formula has no value."""
+        """Raises ``Unreadable`` if a sheet is too large."""
         self._parse(data, last=False)
 
     def end(self) -> None:
@@ -178,13 +180,12 @@ class _Content:
         self._parser.CharacterDataHandler = None
         text, self._text = self._text, None
         type_ = _attribute(self._attributes, "t")
+        if len(self.errors) > MAX_ERRORS:
+            return
         if type_ == "e":
             self.errors[self._row, self._column] = (text or "#VALUE!").strip()[:40]
-            if len(self.errors) > MAX_ERRORS:
-                raise Unreadable(f"More than {MAX_ERRORS:,} cells of the sheet show an error: correct their formulas.", self._row)
         elif not text and not (type_ == "str" and text is not None):
-            what = "This cell has a formula and no value: open the workbook in a spreadsheet program, save it, and send it again."
-            raise Unreadable(what, self._row, str(self._column))
+            self.errors[self._row, self._column] = NO_VALUE
 
 
 def _refuse_declaration(*_: Any) -> None:

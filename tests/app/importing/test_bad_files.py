@@ -54,7 +54,7 @@ WHOLE = [
     ("NDJSON of many names", b"".join(b'{"n%d": 1}\n' % number for number in range(1_001)), 1_001, "", "more than 1000"),
     ("a sheet with many columns", workbook(row(1, ["x"] * 1_001)).getvalue(), 0, "", "1001 columns; a file has at most"),
     ("a formula without a value", workbook(row(1, ["Name"]) + '<row r="2"><c r="A2"><f>1+1</f><v/></c></row>').getvalue(),
-     2, "1", "formula and no value: open the workbook"),
+     2, "Name", "formula and no value: open the workbook"),
 ]  # fmt: skip
 
 

@@ -53,3 +53,16 @@ def test_another_archive_is_no_workbook() -> None:
         archive.writestr("readme.txt", "x")
     with pytest.raises(Unreadable, match="no workbook"):
         spreadsheet.look(file)
+
+
+def test_a_formula_without_a_value_is_told_by_its_place_if_its_sheet_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = workbook(row(1, ["Name", "N"]) + '<row r="2"><c r="A2"><v>1</v></c><c r="B2"><f>1+1</f></c></row>')
+    with pytest.raises(Unreadable, match="no value: open") as raised:
+        rows(file)
+    assert (raised.value.fault.line, raised.value.fault.column) == (2, "2")
+    assert rows(workbook(row(1, ["Name"]) + '<row r="3"><c r="C3" t="e"><v>#N/A</v></c></row>'))[-1] == Row(3, ["", "", "#N/A"])
+    errors = "".join(f'<row r="{number}"><c t="e"><v>#N/A</v></c></row>' for number in range(3, 7))
+    monkeypatch.setattr(spreadsheet, "MAX_ERRORS", 3)
+    with pytest.raises(Unreadable, match="More than 3 cells") as raised:
+        rows(workbook(errors))
+    assert raised.value.fault.line == 3
