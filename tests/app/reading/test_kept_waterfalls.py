@@ -56,35 +56,41 @@ def test_a_waterfall_from_kept_sums_is_the_one_from_the_log(seed: int, database_
     recent = timedelta(days=(365, 60, -1_000_000)[seed])
     monkeypatch.setattr(by_owner, "RECENT", recent)
     monkeypatch.setattr(balances, "RECENT", recent)
+    steps, number = ((12, 6), (25, 14), (25, 14))[seed]
     with closing(Committer(database_url)) as committer:
         company = Company(committer)
         life = Life(company, seed + 20)
-        choose = life.random
+        asked = [any_question(company, life) for _ in range(number)]
 
         async def scenario(*processes: Process) -> None:
-            for step in range(30):
-                for _ in range(choose.randrange(1, 6)):
+            for step in range(steps):
+                for _ in range(life.random.randrange(1, 6)):
                     await asyncio.to_thread(life.go_on)
-                if step in (10, 20):
-                    await asyncio.to_thread(rebuild.rebuild, database_url, [("forecast", "exchange_rates")[step == 20]])
-                for _ in range(8):
-                    asked = question(
-                        company,
-                        choose.choice(STARTS),
-                        end := choose.choice(ENDS),
-                        bounds=choose.choice(BOUNDS),
-                        currency=choose.choice((None, None, "EUR")),
-                        conditions=choose.choice(CONDITIONS),
-                        group_by=choose.choice((None, "owner")),
-                        groups_limit=choose.choice((1, 2, 50)),
-                        until_now=end == LATER,
-                    )
-                    found = await told(choose.choice(processes), asked)
-                    assert found == await asyncio.to_thread(from_the_log, database_url, asked), asked
+                if step in (steps // 3, steps * 2 // 3):
+                    await asyncio.to_thread(rebuild.rebuild, database_url, [("forecast", "exchange_rates")[step > steps // 2]])
+                for each in life.random.choices(asked, k=number // 2):
+                    limited = replace(each, groups_limit=life.random.choice((1, 2, 50)))
+                    found = await told(life.random.choice(processes), limited)
+                    assert found == await asyncio.to_thread(from_the_log, database_url, limited), limited
             told_how = [each for process in processes for each in process.told]
-            assert min(told_how.count("kept"), told_how.count("computed")) > 30
+            assert min(told_how.count("kept"), told_how.count("computed")) > steps // 2
 
         with_processes(database_url, company, scenario)
+
+
+def any_question(company: Company, life: Life) -> WaterfallQuery:
+    choose = life.random
+    end = choose.choice(ENDS)
+    return question(
+        company,
+        choose.choice(STARTS),
+        end,
+        bounds=choose.choice(BOUNDS),
+        currency=choose.choice((None, None, "EUR")),
+        conditions=choose.choice(CONDITIONS),
+        group_by=choose.choice((None, "owner")),
+        until_now=end == LATER,
+    )
 
 
 def question(company: Company, start: datetime = STARTS[0], end: datetime = LATER, **more: Any) -> WaterfallQuery:
