@@ -25,7 +25,7 @@ def run(kind: str, folder: Path, document: Path) -> list[str]:
     file.write_text(TESTS[kind])
     report = seen.Report({seen.SETTING: "yes"})
     subprocess.run([sys.executable, "-m", "pytest", "-c", "/dev/null", *report.options(), str(file)], stdout=subprocess.DEVNULL)
-    report.write("A part 2", ["-m", "some"], document)
+    report.write("A part 2", ["-n", "2", "-m", "some", "-s"], document)
     return document.read_text().splitlines()[4:]
 
 

@@ -1,7 +1,8 @@
 """What uses Kafka, on Apache Kafka itself instead of the embedded broker: ``make test-kafka``.
 
 ``VERSIONS`` names some: ``newest``, ``oldest``, or a number. Without it that is the newest for everything, and the oldest that we
-support for what is of one broker and topics alone. With ``--fetch`` the programs are fetched and nothing runs.
+support for what is of one broker and topics alone; where ``-m`` asks for other tests, the newest alone. With ``--fetch`` the
+programs are fetched and nothing runs.
 """
 
 from __future__ import annotations
@@ -37,13 +38,15 @@ def main(arguments: Sequence[str]) -> int:
     """The first exit code that is not 0; all are run all the same."""
     pinned = apache_kafka_programs.versions()
     names = os.environ.get("VERSIONS", "").split()
-    versions = [pinned.get(name, name) for name in names] or list(pinned.values())
+    several = pinned.values() if "-m" not in arguments else [pinned["newest"]]
+    versions = [pinned.get(name, name) for name in names] or list(several)
     if not engine_answers():
         for version in versions:
             apache_kafka_programs.find(version)
     if "--fetch" in arguments:
         return 0
-    chosen = [FEW if not names and version == pinned["oldest"] else CHOSEN for version in versions]
+    usual = [FEW if not names and version == pinned["oldest"] else CHOSEN for version in versions]
+    chosen = [() if "-m" in arguments else which for which in usual]
     codes = [run(version, [*which, *arguments]) for version, which in zip(versions, chosen, strict=True)]
     return next((code for code in codes if code), 0)
 

@@ -7,6 +7,7 @@ none, and takes the row of the same parts and tests away.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -19,6 +20,7 @@ from tests.support.processes import ROOT
 DOCUMENT = ROOT / "docs" / "seen.md"
 HEAD = "| Part | Tests | Passed | Left out | Day |\n|---|---|---|---|---|\n"
 SETTING = "SEEN"
+TELLING = {"-q", "-s", "-v", "-x"}
 
 
 class Row(NamedTuple):
@@ -46,9 +48,20 @@ class Report:
         """What the run has shown of a part, with these options of pytest."""
         if self._file is None:
             return
-        named = " ".join(tests) or "all by default"
+        named = shlex.join(choice(tests)) or "all by default"
         row = read(self._file, part, named) if self._file.exists() else None
         record(document, part, named, row)
+
+
+def choice(options: Sequence[str]) -> list[str]:
+    """The options of pytest that choose tests; not how many run at once, or how it tells of them."""
+    chosen, given = [], iter(options)
+    for option in given:
+        if option == "-n":
+            next(given, None)
+        elif option not in TELLING:
+            chosen.append(option)
+    return chosen
 
 
 def read(file: Path, part: str, tests: str) -> Row | None:
