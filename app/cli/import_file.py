@@ -37,7 +37,7 @@ def _options(mapping: Path | None, preset: str | None, webhooks: bool) -> Option
         raise Failure(f"{mapping}: {error}") from None
 
 
-def _kind(path: Path, given: str) -> str:
+def kind_of(path: Path, given: str) -> str:
     """A file with history says itself what it has."""
     with path.open("rb") as file:
         if not event_head.is_one(file):
@@ -103,7 +103,7 @@ def import_file(**given: Any) -> None:
         if given["file"] is None or user_id is None:
             raise click.UsageError("Give a FILE and --as EMAIL, or --undo or --resume.")
         options = _options(given["mapping"], given["preset"], given["webhooks"])
-        kind = _kind(given["file"], given["kind"])
+        kind = kind_of(given["file"], given["kind"])
         id_ = receive(connection, given["org_id"], kind, user_id, [given["file"], *given["histories"]], options)
         one = Import(url, connection, id_)
         job = one.work("Looking at it")

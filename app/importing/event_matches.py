@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg import Cursor
 
 from app.importing.decoding import Decoded
+from projections import decision_facts
 from projections.imports import lookups
 
 WITH_EXTERNAL_IDS = ("account", "contact", "opportunity")
@@ -23,24 +24,34 @@ class _Key(NamedTuple):
 
 
 class There:
-    """The records of a batch that the org has already: by external id, of deleted ones also by the time of their creation."""
+    """The records of a batch that the org has already: those of a file of its own, and others by external id, of deleted ones also
+    by the time of their creation."""
 
-    def __init__(self, cursor: Cursor[Any], org_id: UUID, decoded: Sequence[Decoded]) -> None:
-        keys = [_key(one) for one in decoded if one.fault is None]
+    def __init__(
+        self, cursor: Cursor[Any], org_id: UUID, decoded: Sequence[Decoded], *, is_own: bool, by_external_id: bool
+    ) -> None:
+        self._own: set[UUID] = set()
         self._found: dict[_Key, UUID] = {}
-        for kind in WITH_EXTERNAL_IDS:
-            live = {key.external_id for key in keys if key.kind == kind and key.created_at is None}
-            gone = {(key.external_id, key.created_at) for key in keys if key.kind == kind and key.created_at is not None}
-            found: Iterator[tuple[_Key, UUID]]
-            if live:
-                found = ((_Key(kind, text, None), id_) for text, id_ in lookups.by_external_id(cursor, org_id, kind, live).items())
-                self._found.update(found)
-            if gone:
-                found = ((_Key(kind, *key), id_) for key, id_ in lookups.deleted(cursor, org_id, kind, gone).items())
-                self._found.update(found)
+        if is_own:
+            found = decision_facts.known(cursor, [one.stream.id for one in decoded])()
+            self._own = {id_ for org, _, id_ in found if org == org_id}
+        if by_external_id:
+            keys = [_key(one) for one in decoded if one.fault is None]
+            for kind in WITH_EXTERNAL_IDS:
+                self._look_up(cursor, org_id, kind, [key for key in keys if key.kind == kind])
+
+    def _look_up(self, cursor: Cursor[Any], org_id: UUID, kind: str, keys: Sequence[_Key]) -> None:
+        live = {key.external_id for key in keys if key.created_at is None}
+        gone = {(key.external_id, key.created_at) for key in keys if key.created_at is not None}
+        if live:
+            for text, id_ in lookups.by_external_id(cursor, org_id, kind, live).items():
+                self._found[_Key(kind, text, None)] = id_
+        if gone:
+            for (text, at), id_ in lookups.deleted(cursor, org_id, kind, gone).items():
+                self._found[_Key(kind, text, at)] = id_
 
     def find(self, one: Decoded) -> UUID | None:
-        return self._found.get(_key(one))
+        return one.stream.id if one.stream.id in self._own else self._found.get(_key(one))
 
 
 def _key(one: Decoded) -> _Key:

@@ -13,7 +13,7 @@ from app.importing import decoding
 from app.importing.decoding import Decoded
 from app.importing.event_file import Stream
 from app.importing.event_head import Head
-from app.importing.event_matches import WITH_EXTERNAL_IDS, There
+from app.importing.event_matches import There
 from app.importing.faults import Fault
 from app.importing.options import Options
 from app.importing.people import People
@@ -53,7 +53,8 @@ class EventPlanner:
         named = {stream.id for stream in streams} | {id_ for one in decoded for id_ in one.named()}
         known = ids.find(cursor, self._sender.import_id, named) | self._recent
         self._recent = {}
-        there = There(cursor, self._sender.org_id, decoded) if self._options.match_on != "none" else None
+        is_own, by_external_id = self._head.header.org_id == self._sender.org_id, self._options.match_on != "none"
+        there = There(cursor, self._sender.org_id, decoded, is_own=is_own, by_external_id=by_external_id)
         tags = self._unknown_tags(cursor, decoded)
         translation = Translation(known, self._people, self._stages)
         planned = []
@@ -70,7 +71,7 @@ class EventPlanner:
             planned.append(found)
         return planned
 
-    def _planned(self, cursor: Cursor[Any], one: Decoded, translation: Translation, there: There | None) -> Planned:
+    def _planned(self, cursor: Cursor[Any], one: Decoded, translation: Translation, there: There) -> Planned:
         """Raises ``_Refused``."""
         stream, kind = one.stream, one.stream.kind
         if one.fault is not None:
@@ -81,8 +82,7 @@ class EventPlanner:
             return self._rates(cursor, one)
         if kind == "activity" and self._is_of_another_deal(one, translation.known):
             return Planned(stream.last, skipped=True)
-        found = there.find(one) if there is not None and kind in WITH_EXTERNAL_IDS else None
-        if found is not None:
+        if (found := there.find(one)) is not None:
             if self._options.on_match == "fail":
                 raise _Refused(Fault.at(stream.first, "external_id", one.external_id, f"{found} is there already."))
             return Planned(stream.last, skipped=True, known=Known(kind, stream.id, found, False))

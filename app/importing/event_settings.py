@@ -66,7 +66,8 @@ def create(cursor: Cursor[Any], committer: Committer, sender: Sender, head: Head
     policy = org_vocabulary.policy(cursor, sender.org_id)
     if options.create_missing.custom_fields:
         id_ = custom_field.stream_id(sender.org_id)
-        _do(committer, [sender.envelope("custom_field", id_, command) for command in fields(head, policy)])
+        if commands := list(fields(head, policy)):
+            _do(committer, [sender.envelope("custom_field", id_, command) for command in commands])
         policy = org_vocabulary.policy(cursor, sender.org_id)
     if options.create_missing.stages and (missing := stages(head, policy, options)):
         present = policy.pipeline
@@ -80,8 +81,8 @@ def create(cursor: Cursor[Any], committer: Committer, sender: Sender, head: Head
 
 
 def _do(committer: Committer, envelopes: list[Envelope]) -> None:
-    for result in committer.run(envelopes):
-        if isinstance(result, Invalid):
-            raise Unreadable(" ".join(f"{path}: {' '.join(messages)}" for path, messages in result.errors.items()))
-        if isinstance(result, Exception):
-            raise result
+    """All of them or none."""
+    try:
+        committer.run_as_one(envelopes)
+    except Invalid as error:
+        raise Unreadable(" ".join(f"{path}: {' '.join(messages)}" for path, messages in error.errors.items())) from None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import pytest
 
+from app.cli.import_file import kind_of
 from app.importing import event_rows
+from app.process.failures import Failure
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
 from tests.support.commands import stream
@@ -398,3 +401,46 @@ def test_webhooks_are_not_told_of_another_orgs_past_unless_asked_to(empty: Org, 
     work.imported(empty.admin, packed(sheet()))
     deal_id = UUID(empty.listed("external_id=D-1")["results"][0]["id"])
     assert [one.meta.webhooks for one in stream(shared_database_url, deal_id)] == [False] * 3
+
+
+def test_the_file_of_an_org_brings_nothing_back_into_it(org: Org, shared_database_url: str) -> None:
+    kept, gone = org.opportunity("Kept"), org.opportunity("Gone")
+    org.admin.post(f"{OPPORTUNITIES}{kept['id']}/activities/", {"type": "call", "subject": "x"})
+    org.admin.delete(f"{OPPORTUNITIES}{gone['id']}/")
+    with working(shared_database_url) as work:
+        done = work.imported(org.admin, file(org), match_on="none")
+    assert (done["state"], rows(org.admin, done), counts(done)) == ("done", [], (0, 0, 5, 0))
+    assert org.listed()["count"] == 1
+
+
+def test_an_external_id_of_the_past_does_not_free_one_of_the_present(empty: Org, work: Work) -> None:
+    lines = sheet()[:FIRST]
+    for number, (once, last) in enumerate([("X", "X"), ("X", "Y"), ("X", "X")], 100):
+        lines += deal(number)
+        lines[-2]["data"]["changes"].update(external_id=once)
+        lines[-1]["data"]["changes"].update(external_id=last)
+    done = work.imported(empty.admin, packed(lines), match_on="none")
+    assert ([one["message"][:16] for one in rows(empty.admin, done)], counts(done)) == (["Another opportun"], (4, 0, 0, 1))
+    assert sorted(item["external_id"] for item in empty.listed()["results"]) == ["X", "Y"]
+
+
+def test_all_or_nothing_leaves_nothing_of_a_file_with_a_bad_record(empty: Org, work: Work) -> None:
+    lines = sheet()
+    lines[-1]["data"]["changes"].update(amount="-1")
+    done = work.imported(empty.admin, packed(lines), all_or_nothing=True)
+    assert (done["state"], "all or nothing" in done["problem"]["message"]) == ("failed", True)
+    assert [empty.listed("", path)["count"] for path in (OPPORTUNITIES, "/api/accounts/", "/api/contacts/")] == [0, 0, 0]
+
+
+def test_the_command_line_knows_what_a_file_has(tmp_path: Path) -> None:
+    lines = sheet()[:3]
+    lines[0]["kind"] = "accounts"
+    found = tmp_path / "accounts.history.ndjson"
+    found.write_bytes(packed(lines))
+    assert kind_of(found, "opportunities") == "accounts"
+    lines[0]["version"] = 9
+    found.write_bytes(packed(lines))
+    with pytest.raises(Failure, match=r"line 1: This file has version 9"):
+        kind_of(found, "opportunities")
+    found.write_text("name,account\n")
+    assert kind_of(found, "contacts") == "contacts"

@@ -8,7 +8,7 @@ from tests.support.scenarios import OPPORTUNITIES, Json, Org, errors, made, refu
 
 ENTRY = [
     "position", "type", "id", "version", "occurred_at", "recorded_at", "actor", "token_id", "request_id", "comment",
-    "import_id", "changes",
+    "import_id", "origin", "changes",
 ]  # fmt: skip
 
 
