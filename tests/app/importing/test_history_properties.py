@@ -102,7 +102,7 @@ def check(server: Server, committer: Committer, url: str, examples: int) -> None
             done = work.imported(theirs.admin, file(ours), **EVERYTHING)
         assert (done["state"], rows(theirs.admin, done)) == ("done", [])
         assert counts(done)[0] == done["rows"]
-        at = instants(ours)[:: 1 if examples >= 10 else 6]
+        at = instants(ours)[:: 1 if examples >= 10 else 12]
         for one, other in zip(told(ours, at), told(theirs, at), strict=True):
             assert other == one
         ours.close()
