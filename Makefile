@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: setup run test test-postgres test-kafka test-clients test-browser test-deploy check mutants fix bench lock help
+.PHONY: setup run test test-slow test-postgres test-kafka test-clients test-browser test-deploy check mutants fix bench lock help
 
 UV := uv==0.13.9
 ARGS ?=
@@ -18,6 +18,9 @@ run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --dat
 
 test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+
+test-slow: .venv/complete ## run the kills, restarts and long properties that make test leaves out; some six minutes
+	@$(PY) -m pytest -n auto --maxprocesses 8 -m slow $(ARGS)
 
 test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test, SEEN=yes to note it in docs/seen.md
 	@VERSIONS="$(VERSIONS)" SEEN="$(SEEN)" $(PY) -m tests.support.postgres_versions $(ARGS)

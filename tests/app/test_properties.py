@@ -448,7 +448,7 @@ def test_list_record_events_past_and_forecast_agree_whatever_is_done(database_ur
         run_state_machine_as_test(
             Sales,
             settings=settings(
-                max_examples=12,
+                max_examples=6,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

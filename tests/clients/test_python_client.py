@@ -36,6 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_generated_client_and_a_program_on_it_type_check(client: Path) -> None:
     (client / USAGE.name).write_text(USAGE.read_text())
     run("mypy", "--strict", "--config-file=", f"--cache-dir={client / 'cache'}", "opportunities_client", USAGE.name, cwd=client)

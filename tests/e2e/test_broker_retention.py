@@ -156,6 +156,7 @@ def stack(database_url: str, embedded_broker: Broker) -> Iterator[Stack]:
         yield Stack(database_url, embedded_broker, stack)
 
 
+@pytest.mark.slow
 def test_it_stays_small_however_much_goes_through_it_and_who_reads_on_misses_nothing(stack: Stack) -> None:
     with stack.reading() as alone, stack.reading("a group") as member:
         assert stack.until(lambda: stack.emptied >= 2, writing=True)
@@ -183,6 +184,7 @@ def test_nothing_goes_before_the_webhooks_have_taken_it(stack: Stack) -> None:
     stack.complete()
 
 
+@pytest.mark.slow
 def test_kill_9_in_the_middle_of_it_loses_nothing(stack: Stack) -> None:
     for victim in ("webhooks", "broker", "relay"):
         if victim == "relay":  # it does not live to be stopped

@@ -66,6 +66,7 @@ def test_writes_survive_kill_9_of_the_api(database_url: str) -> None:
     survive(database_url, [kill_all] * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers in /proc")
 def test_writes_survive_kill_9_of_one_and_of_all_of_several_processes(database_url: str) -> None:
     survive(database_url, [kill_a_worker, kill_all], workers=2)

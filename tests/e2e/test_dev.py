@@ -49,6 +49,7 @@ def test_a_newcomer_has_a_demo_org_and_three_commands_that_work_as_printed(tmp_p
         dev.end()
 
 
+@pytest.mark.slow
 def test_a_second_start_takes_seconds_and_finds_org_token_and_data(dev: Dev) -> None:
     first = dev.start()
     assert [run(line) for line in dev.curls()][2]["name"] == "My first account"
@@ -62,6 +63,7 @@ def test_a_second_start_takes_seconds_and_finds_org_token_and_data(dev: Dev) -> 
     assert ask(second, "GET", "/api/accounts/")["results"][0]["name"] == "My first account"
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_nothing_running_and_loses_nothing(dev: Dev) -> None:
     ask(dev.start(), "POST", "/api/accounts/", {"name": "Kept"})
     dev.kill()
@@ -69,6 +71,7 @@ def test_kill_9_leaves_nothing_running_and_loses_nothing(dev: Dev) -> None:
     assert names(dev) == ["Kept"]
 
 
+@pytest.mark.slow
 def test_a_killed_postgresql_is_brought_back(dev: Dev) -> None:
     ready = dev.start()
     ask(ready, "POST", "/api/accounts/", {"name": "Before"})
@@ -111,6 +114,7 @@ def test_a_plain_install_runs_on_the_systems_postgresql_and_says_what_brings_a_b
         dev.end()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 def test_when_nothing_happens_next_to_nothing_is_used_and_a_webhook_goes_out_all_the_same(dev: Dev) -> None:
     """The broker's own share aside."""

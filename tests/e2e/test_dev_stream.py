@@ -85,6 +85,7 @@ def test_the_ten_lines_of_the_readme_read_the_stream(dev: Dev) -> None:
         assert has(printed, f"opportunity.won {after}")
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
     ready = dev.start()
     servers = ["--kafka-bootstrap-servers", ready.kafka_bootstrap_servers]
@@ -110,6 +111,7 @@ def test_the_terminal_shows_the_stream_and_sends_a_part_again(dev: Dev) -> None:
     assert (checked.returncode, checked.stdout) == (0, "A relay is running, 0 events behind.\n")
 
 
+@pytest.mark.slow
 def test_a_killed_broker_is_brought_back_and_filled_again(dev: Dev) -> None:
     ready = dev.start()
     close(ready, "Before")

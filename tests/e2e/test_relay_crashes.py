@@ -92,6 +92,7 @@ def test_kill_9_of_the_broker_and_its_memory(database_url: str, broker: Broker) 
     whole(database_url, config)
 
 
+@pytest.mark.slow
 def test_kill_9_of_postgresql(tmp_path: Path, kafka: Kafka) -> None:
     with postgres(tmp_path / "data") as server:
         migrate(server.url)

@@ -25,6 +25,7 @@ NEWER = {model.name: model.version for model in READ_MODELS}
 OLDER = ("tests.support.other_version", "forecast,directory=1")
 
 
+@pytest.mark.slow
 def test_old_and_new_side_by_side_leave_nothing_out(empty_database_url: str) -> None:
     """The new version has a read model more, and another one in a newer version."""
     env = {"DATABASE_URL": empty_database_url}

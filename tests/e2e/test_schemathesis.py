@@ -23,7 +23,7 @@ from app.schema import openapi
 from app.settings import Settings
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made
 
-EXAMPLES = 20
+EXAMPLES = 8
 MANY_EXAMPLES = 500
 
 DOCUMENT: Json = msgspec.json.decode(

@@ -104,6 +104,7 @@ def alerts() -> set[str]:
     return set(re.findall(r"\b(?:http|read|relay|webhook)(?:_[a-z]+){2,}\b", (ROOT / "README.md").read_text()))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 def test_in_dev_a_deal_closed_arrives_on_this_machine_and_a_killed_sender_is_brought_back(tmp_path: Path) -> None:
     dev = Dev(tmp_path / "data", "--no-demo")
@@ -143,6 +144,7 @@ def test_nobody_at_work_is_told_in_a_line(database_url: str, kafka: Kafka) -> No
     assert (without.returncode, without.stderr.count("\n")) == (2, 1), without.stderr
 
 
+@pytest.mark.slow
 def test_kill_9_of_consumer_and_sender_under_load(database_url: str, kafka: Kafka, tmp_path: Path) -> None:
     chance = random.Random(5)
     with system(database_url, kafka) as it:

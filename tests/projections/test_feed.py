@@ -164,7 +164,7 @@ def pages(connection: Connection[Any], company: Company, limit: int) -> Iterator
         after = found[-1].position
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random=st.randoms(use_true_random=False))
 def test_whatever_happened_the_pages_tell_what_a_fold_of_the_whole_log_tells(shared_database_url: str, random: Random) -> None:
     with closing(Committer(shared_database_url)) as committer:

@@ -73,7 +73,7 @@ def rows(cursors: Cursors, org_id: UUID) -> dict[str, list[str]]:
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(story=stories(), batch=st.sampled_from([1, 4, 100]))
 def test_a_history_leaves_the_same_rows_on_the_cursor_of_a_rebuild_and_on_that_of_a_write(
     both: list[Cursors], story: list[Happening], batch: int

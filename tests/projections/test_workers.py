@@ -84,6 +84,7 @@ def test_many_workers_fill_what_one_fills_and_what_was_kept_all_along(database_u
     assert verify(database_url, workers=1) == []
 
 
+@pytest.mark.slow
 def test_many_workers_fill_the_demo(demo_url: str) -> None:
     seen: list[tuple[int, int]] = []
     assert verify(demo_url, workers=4) == []

@@ -190,7 +190,7 @@ def test_the_workflow_tests_what_is_promised() -> None:
     assert set(claimed) <= set(job["strategy"]["matrix"]["python"])
     runs = [step["run"] for each in WORKFLOW["jobs"].values() for step in each["steps"] if "run" in step]
     made = {run.removeprefix("make ") for run in runs if run.startswith("make ")}
-    assert made == {"check", "test-postgres", "test-clients", "test-deploy"}
+    assert made == {"check", "test-slow", "test-postgres", "test-clients", "test-deploy"}
     assert made <= set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
     assert "tests/deploy/compose.sh" in runs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ def run(kind: str, folder: Path, document: Path) -> list[str]:
     file = folder / f"test_{kind}.py"
     file.write_text(TESTS[kind])
     report = seen.Report({seen.SETTING: "yes"})
-    subprocess.run([sys.executable, "-m", "pytest", "-c", "/dev/null", *report.options(), str(file)], stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "pytest", "-c", "/dev/null", *report.options(), str(file)]
+    subprocess.run(command, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, stdout=subprocess.DEVNULL)
     report.write("A part 2", ["-n", "2", "-m", "some", "-s"], document)
     return document.read_text().splitlines()[4:]
 

@@ -121,7 +121,7 @@ def database(copied_from: str = "template0") -> Iterator[str]:
     name = f"test_{os.environ[RUN]}_{uuid4().hex[:12]}"
     with psycopg.connect(server_url(), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(sql.Identifier(name), sql.Identifier(copied_from))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(name), sql.Identifier(copied_from))
         )
         try:
             yield at(name)

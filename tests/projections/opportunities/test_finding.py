@@ -105,6 +105,7 @@ MORE: list[tuple[Condition, ...]] = [
     (Condition("stage", "in", ("discovery",)),),
     (Condition("tags", "any", ("red",)), Condition("currency", "in", ("USD", "CHF"))),
 ]
+WALKS = ((20, 100), pytest.param(1, 2, marks=pytest.mark.slow), pytest.param(2_000, 2, marks=pytest.mark.slow))
 ORDERS = [
     (Order("created_at", True),),
     (Order("created_at", False),),
@@ -152,16 +153,16 @@ def scanned(connection: psycopg.Connection[Any], query: OpportunityListQuery) ->
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("walk", "many"), WALKS)
 def test_terms_find_what_the_condition_finds(
-    case: Condition, filled: Company, shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+    walk: int, many: int, case: Condition, filled: Company, shared_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether it is among the deals that the list begins with, or found by the index, or both; be they few or many."""
     with reading(shared_database_url, filled.id) as connection:
-        for walk, many in ((1, 2), (20, 100), (2_000, 2)):
-            monkeypatch.setattr(sources, "WALK", walk)
-            monkeypatch.setattr(sources, "MANY", many)
-            for more, order in zip(MORE, ORDERS, strict=True):
-                check(connection, OpportunityListQuery(filled.id, (case, *more), order))
+        monkeypatch.setattr(sources, "WALK", walk)
+        monkeypatch.setattr(sources, "MANY", many)
+        for more, order in zip(MORE, ORDERS, strict=True):
+            check(connection, OpportunityListQuery(filled.id, (case, *more), order))
 
 
 def check(connection: psycopg.Connection[Any], query: OpportunityListQuery) -> None:

@@ -26,7 +26,7 @@ from projections.opportunities.list_query import OpportunityListQuery
 from projections.rebuild import rebuild
 from tests.app.reading.test_keeper import CONDITIONS, INSTANTS
 from tests.support.commands import Company
-from tests.support.figures import Life
+from tests.support.figures import SEEDS, Life
 
 ORDERS = (
     (Order("probability", True),),
@@ -73,7 +73,7 @@ def asked(company: Company, life: Life) -> OpportunityListQuery:
 
 
 @pytest.mark.parametrize("head", [6, heads.HEAD])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_page_of_kept_deals_is_the_page(seed: int, head: int, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In two processes, whose figures are behind by different numbers of events."""
     monkeypatch.setattr(heads, "HEAD", head)
