@@ -59,9 +59,13 @@ class Importer:
             pass
 
     def close(self) -> None:
-        """Leave the import to whoever takes it up next."""
+        """Leave the import to whoever takes it up next, at once: PostgreSQL may notice later that a connection is closed."""
+        job = self._job
         self._end()
         if self._connection is not None:
+            with suppress(psycopg.Error):
+                if job is not None:
+                    jobs.release(self._connection.cursor(), job.id)
             with suppress(psycopg.Error):
                 self._connection.close()
         self._connection = None
