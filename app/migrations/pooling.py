@@ -15,8 +15,8 @@ from psycopg import Connection
 from app.migrations.prerequisites import Unmet
 from projections import connections
 
-LOOKS = 5
-"""A busy pooler may give us the same session twice by chance."""
+LOOKS = 20
+"""A busy pooler may give us the same session again by chance, one time in four where others work at it."""
 WAIT_MS = 2_000
 """How long a second connection may take: the pool may have no session left for it."""
 BY_TRANSACTION = (
@@ -29,7 +29,8 @@ def check(url: str) -> None:
     """Raises ``Unmet`` if a pooler gives sessions for less than a connection. Nothing is set in the sessions that it gives.
 
     A pooler invents the process ids that it tells its clients. If ours is not the server's, another connection holds a transaction
-    open meanwhile: by session, nobody ever gets the session of the other, and each stays with its own.
+    open meanwhile: by session, nobody ever gets the session of the other, and each stays with its own. Nothing is prepared: the
+    next session would not have it.
     """
     with closing(connections.connect_plainly(url, "check", statement_timeout_ms=WAIT_MS)) as ours:
         mine = _session(ours)
@@ -40,7 +41,7 @@ def check(url: str) -> None:
                 held = _begin(other)
                 if mine in (held, None) or _session(ours) != mine:
                     raise Unmet(BY_TRANSACTION)
-                other.execute("ROLLBACK")
+                other.execute("ROLLBACK", prepare=False)
 
 
 def _other(url: str) -> Connection[Any]:
@@ -50,7 +51,7 @@ def _other(url: str) -> Connection[Any]:
 def _begin(connection: Connection[Any]) -> int | None:
     """The session that a transaction has, which is left open; None if the pooler has no transactions."""
     try:
-        connection.execute("BEGIN")
+        connection.execute("BEGIN", prepare=False)
     except psycopg.Error as error:
         if "statement pooling" in str(error):
             raise Unmet(BY_TRANSACTION) from error
@@ -59,5 +60,5 @@ def _begin(connection: Connection[Any]) -> int | None:
 
 
 def _session(connection: Connection[Any]) -> int | None:
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     return row[0] if row else None
