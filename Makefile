@@ -19,7 +19,7 @@ run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --dat
 test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
 	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
 
-test-slow: .venv/complete ## run the kills, restarts and long properties that make test leaves out; some six minutes
+test-slow: .venv/complete ## run the kills, restarts and long properties that make test leaves out; some four minutes
 	@$(PY) -m pytest -n auto --maxprocesses 8 -m slow $(ARGS)
 
 test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test, SEEN=yes to note it in docs/seen.md
