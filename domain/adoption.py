@@ -95,8 +95,9 @@ def _order_errors(state: event.State | None, one: Happened, creation: type[Event
     if creation is not None and isinstance(one.event, creation) != (state is None):
         wrong = "comes first, and once" if isinstance(one.event, creation) else "cannot be the first"
         return {"type": [f"{name} {wrong}."]}
-    if state is not None and getattr(state, "deleted", False) != (name == "Restored"):
-        is_ = "deleted" if getattr(state, "deleted", False) else "not deleted"
+    deleted = getattr(state, "deleted", False)
+    if state is not None and deleted != (name == "Restored"):
+        is_ = "deleted" if deleted else "not deleted"
         return {"type": [f"{name} cannot follow: the record is {is_}."]}
     return {}
 

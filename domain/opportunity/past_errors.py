@@ -29,7 +29,7 @@ def move_errors(before: State | None, happened: Changing, new: dict[str, Any], a
         Updated: "status" not in new,
     }
     if not fits[type(happened)] or ("stage" in new) == isinstance(happened, Updated):
-        return {"stage": [f"{type(happened).__name__} does not fit a change from {was} to {is_}, stage {after['stage'][:64]!r}."]}
+        return {"stage": [f"{type(happened).__name__} does not fit a change from {was} to {is_}, stage {after['stage']!r}."]}
     return {name: [f"A {is_} deal needs this."] for name in REQUIRED_BY_TYPE[is_] if after.get(name) is None}
 
 

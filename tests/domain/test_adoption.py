@@ -5,16 +5,19 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec import structs
 
-from domain import account, activity, contact, exchange_rate, opportunity
+from domain import account, activity, contact, exchange_rate, external_id, opportunity
 from domain.adoption import MAX_EVENTS, Happened
 from domain.errors import Conflict, Errors, Forbidden, Invalid
 from domain.event import Event, Origin
 from domain.facts import Facts
-from domain.opportunity import Changes
+from domain.fields import MAX_EMAIL
+from domain.opportunity import Changes, adopting
+from domain.pipeline import MAX_CODE
 from tests.support.domain import ACCOUNT, ADMIN, FACTS, JANE, NOW, ORG, OTHER_ACCOUNT, STREAM, UNKNOWN, decide, fold, policy
 
 ORIGIN = Origin(org_id=ORG, recorded_at=NOW, actor="rita@old.example")
@@ -72,7 +75,8 @@ def test_a_deal_comes_with_its_past_and_with_stages_that_there_are_no_more() -> 
 
 
 def test_a_live_deal_must_fit_the_org_as_it_is_and_a_deleted_one_need_not() -> None:
-    assert "add it, or say under values.stage" in wrong(CREATED)["0.stage"][0]
+    remedy = "The pipeline has no stage 'demo': add it, or say under values.stage which one it means. "
+    assert wrong(CREATED)["0.stage"][0].startswith(remedy)
     assert wrong(changed(CREATED, stage="won"))["0.stage"] == ["The deal is open in stage 'won', which is won here."]
     assert adopted(CREATED, opportunity.Deleted())
     gone = structs.replace(KNOWN, accounts=frozenset())
@@ -153,8 +157,16 @@ def test_rates_are_of_one_currency() -> None:
     ],
 )
 def test_times_are_of_the_past(begin: datetime, words: str) -> None:
-    (messages,) = wrong_at(past(account.Created(name="A"), account.Updated(name="B"), begin=begin)).values()
+    errors = wrong_at(past(account.Created(name="A"), account.Updated(name="B"), begin=begin))
+    ((place, messages),) = errors.items()
+    assert place.endswith(".occurred_at")
     assert words in messages[0]
+
+
+@pytest.mark.parametrize("at", [datetime(1970, 1, 1, tzinfo=UTC), NOW])
+def test_the_first_and_the_last_time_are_taken_and_two_events_may_have_one(at: datetime) -> None:
+    happened = tuple(Happened(event=one, at=at, origin=ORIGIN) for one in (account.Created(name="A"), account.Updated(name="B")))
+    assert len(decide(None, account.Adopt(happened=happened), by="admin", facts=KNOWN)) == 2
 
 
 def wrong_at(command: Any) -> Errors:
@@ -205,3 +217,70 @@ def test_a_record_has_some_events_and_not_too_many() -> None:
 
 def test_nothing_is_known_unless_it_was_looked_up() -> None:
     assert set(wrong(CREATED, facts=Facts())) == {"0.account_id", "0.owner_id"}
+
+
+def test_an_order_that_cannot_be_is_said_in_words() -> None:
+    created, renamed = account.Created(name="A"), account.Updated(name="B")
+    assert wrong(created, created) == {"1.type": ["Created comes first, and once."]}
+    assert wrong(renamed) == {"0.type": ["Updated cannot be the first."]}
+    assert wrong(created, account.Deleted(), renamed) == {"2.type": ["Updated cannot follow: the record is deleted."]}
+    assert wrong(CREATED, opportunity.Restored()) == {"1.type": ["Restored cannot follow: the record is not deleted."]}
+
+
+def test_a_comment_may_be_blank_and_an_address_has_an_end() -> None:
+    assert decide(None, past(account.Created(name="A"), comment=""), by="admin", facts=KNOWN)
+    (one,) = past(account.Created(name="A")).happened
+    long = structs.replace(one, origin=structs.replace(ORIGIN, actor="a" * (MAX_EMAIL + 1)))
+    assert list(wrong_at(account.Adopt(happened=(long,)))) == ["0.origin.actor"]
+
+
+def test_who_is_missing_is_named() -> None:
+    assert wrong(changed(CREATED, stakeholder_ids=(UNKNOWN, ADMIN))) == {
+        "0.stakeholder_ids": [f"There is no contact {UNKNOWN}, {ADMIN}."]
+    }
+
+
+def test_what_a_deal_ever_named_is_looked_up() -> None:
+    command = past(changed(CREATED, stakeholder_ids=(JANE,)), MOVED)
+    found = adopting.references(command)
+    assert found.records == found.known == {OTHER_ACCOUNT, ACCOUNT, ADMIN, JANE}
+    assert found.external_ids == external_id.of_events("opportunity", command)
+    assert found.external_ids
+
+
+def test_bounds_of_an_adopted_deal_are_taken_at_them() -> None:
+    stakeholders = tuple(UUID(int=number) for number in range(1, 101))
+    knows = structs.replace(KNOWN, known=KNOWN.known | {("contact", id_) for id_ in stakeholders})
+    assert adopted(changed(CREATED, stakeholder_ids=stakeholders), MOVED, facts=knows)
+    assert adopted(changed(CREATED, lost_reason_code="a" * MAX_CODE), MOVED)
+    assert list(wrong(changed(CREATED, lost_reason_code="a" * (MAX_CODE + 1)), MOVED)) == ["0.lost_reason_code"]
+    one = past(account.Created(name="A")).happened
+    assert decide(None, account.Adopt(happened=one + _renamed(MAX_EVENTS - 1)), by="admin", facts=KNOWN)
+
+
+def _renamed(number: int) -> tuple[Happened, ...]:
+    return tuple(
+        past(account.Updated(name="B"), begin=LONG_AGO + timedelta(minutes=minute)).happened[0] for minute in range(number)
+    )
+
+
+def test_a_deal_that_was_lost_says_so_and_what_does_not_fit_is_said_whole() -> None:
+    lost = opportunity.Lost(
+        changes=Changes(stage="lost", status="lost", probability=0, lost_reason="price", actual_close_date=date(2025, 1, 1))
+    )
+    assert adopted(CREATED, lost)
+    said = "Reopened does not fit a change from open to open, stage 'demo'."
+    assert wrong(CREATED, opportunity.Reopened(changes=Changes(stage="demo", status="open"))) == {"1.stage": [said]}
+
+
+def test_a_custom_field_may_be_cleared_that_was_there_and_others_are_kept_with_amounts() -> None:
+    with_field = changed(CREATED, custom_fields={"x": 1}, amount=Decimal(5), name=" Annual ")
+    cleared = opportunity.Updated(changes=Changes(custom_fields={"x": None}, name="Renewal "))
+    taken: tuple[Any, ...] = adopted(with_field, cleared, MOVED)
+    first, second, _ = taken
+    assert (first.changes.name, first.changes.custom_fields, str(first.changes.amount)) == ("Annual", {"x": 1}, "5.00")
+    assert second.changes.name == "Renewal"
+    assert set(wrong(changed(CREATED, stage="gone", custom_fields={"x": 1}), policy=policy(mode="strict"))) == {
+        "0.stage",
+        "0.custom_fields.x",
+    }
