@@ -9,10 +9,23 @@ import pytest
 from app import logs
 from tests.support import kafka, postgres
 from tests.support.commands import company, elsewhere
+from tests.support.imports import work
 from tests.support.kafka import broker, embedded_broker, topic_of_a_test
-from tests.support.scenarios import committer, org, other_org, server
+from tests.support.scenarios import committer, empty, org, other_org, server
 
-__all__ = ["broker", "committer", "company", "elsewhere", "embedded_broker", "org", "other_org", "server", "topic_of_a_test"]
+__all__ = [
+    "broker",
+    "committer",
+    "company",
+    "elsewhere",
+    "embedded_broker",
+    "empty",
+    "org",
+    "other_org",
+    "server",
+    "topic_of_a_test",
+    "work",
+]
 
 BROKERS = {"kafka", "broker"}
 """Fixtures that are of a broker of the run's kind; what starts one otherwise has the mark ``kafka`` itself."""

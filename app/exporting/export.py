@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
 
@@ -28,8 +27,6 @@ Format = Literal["csv", "ndjson", "xlsx", "history"]
 SUFFIXES: dict[str, str] = {"csv": "csv", "ndjson": "ndjson", "xlsx": "xlsx", "history": "history.ndjson"}
 CUSTOM_COLUMNS = 1_000
 """As many as a file to import may have."""
-YIELD_SECONDS = 0.00005
-"""A pause after some rows, in which others of the process get the interpreter."""
 _keys = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
@@ -82,7 +79,6 @@ def pieces(export: Export, snapshot: Snapshot) -> Iterator[Piece]:
         statement = directory_list.rows(query, table=export.format != "ndjson")
     for found in snapshot.parts(statement):
         yield Piece(written.rows([item for (item,) in found]), len(found))
-        time.sleep(YIELD_SECONDS)
     yield Piece(written.end())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
@@ -23,8 +22,6 @@ from projections.directory import queries as directory_queries
 from projections.streams import Query
 
 MEDIA_TYPE = "application/x-ndjson"
-YIELD_SECONDS = 0.00005
-"""As in other exports: a pause, in which others of the process get the interpreter."""
 _encode = msgspec.json.Encoder(order="deterministic", decimal_format="string").encode
 _NOW = SqlStatement("SELECT now()", {})
 
@@ -107,7 +104,6 @@ def _streams(
             counts.records += len(begun)
             counts.events += len(rows)
             yield Piece(b"".join(_line(*row) for row in rows), sum(1 for one in begun if one in chosen))
-            time.sleep(YIELD_SECONDS)
 
 
 def _line(topic: str, state: bytes, stream_id: UUID, version: int) -> bytes:

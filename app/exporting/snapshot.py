@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from itertools import islice
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,8 @@ from projections.conditions import SqlStatement
 
 ROWS = 200
 """How many come at once: few, so that whoever shares the process gets a turn between them."""
+YIELD_SECONDS = 0.00005
+"""A pause after them, in which others of the process get the interpreter."""
 PATIENCE_SECONDS = 180.0
 """How long the database may say nothing, such as while it sorts."""
 CANCEL_SECONDS = 5.0
@@ -84,6 +86,7 @@ class Snapshot:
             with self._connection.cursor() as cursor, closing(self._stream(cursor, statement, number)) as rows:
                 while found := list(islice(rows, number)):
                     yield found
+                    sleep(YIELD_SECONDS)
                     self._look()
         except psycopg.OperationalError as error:
             raise Unavailable(str(error)) from error

@@ -6,13 +6,15 @@ from time import monotonic
 
 from prometheus_client import Counter, Gauge
 
+from app.exporting.export import MEDIA_TYPES
+
 _by_format = ("format",)
 _running = Gauge("exports_in_progress", "Exports that are being made.", multiprocess_mode="livesum")
 _waiting = Gauge("exports_waiting", "Exports that wait for their turn.", multiprocess_mode="livesum")
 _exports = Counter("exports", "Exports that ended, whole or broken off.", _by_format)
 _records = Counter("export_records", "Records that they read.", _by_format)
 _seconds = Counter("export_seconds", "How long they took, from their turn to their end.", _by_format)
-for _format in ("csv", "ndjson", "xlsx"):  # shown before the first one
+for _format in MEDIA_TYPES:  # shown before the first one
     for _counter in (_exports, _records, _seconds):
         _counter.labels(_format)
 

@@ -15,14 +15,13 @@ from app.http import multipart, request_context
 from app.http.multipart import Part
 from app.http.problems import Refused
 from app.http.request_context import Http
+from app.importing.faults import MAX_BYTES
 from app.process.failures import Unavailable
 from consumers import database
 from projections.imports import files, jobs
 from projections.imports.files import PART
 from projections.imports.jobs import File, Received
 
-MAX_BYTES = 2 * 1024**3
-"""Of the files of a request together."""
 MAX_FIELD = 1024 * 1024
 MAX_AROUND = 4 * MAX_FIELD
 """Bytes of a body beside its files."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct, structs
 
 MAX_BYTES = 2 * 1024**3
+"""Of a file, and of the files of an upload together."""
 MAX_COLUMNS = 1_000
 MAX_CELL = 32 * 1024
 """Characters of a cell."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
+import pytest
+
 from app.importing.worker import Importer
 from app.writing.committer import Committer
 from tests.support.scenarios import Json, made
@@ -62,6 +64,13 @@ class Work:
         made(client.post(f"{PATH}{found['id']}/{verb}"), 202)
         self.all()
         return made(client.get(f"{PATH}{found['id']}/"), 200)
+
+
+@pytest.fixture
+def work(shared_database_url: str) -> Iterator[Work]:
+    """A worker of the imports of a test's orgs."""
+    with working(shared_database_url) as one:
+        yield one
 
 
 @contextmanager

@@ -156,6 +156,14 @@ def org(server: Server, committer: Committer) -> Iterator[Org]:
 
 
 @pytest.fixture
+def empty(server: Server, committer: Committer) -> Iterator[Org]:
+    """Another org in US dollars, with the same admin, for what ``org`` exports."""
+    org = Org(server, create_org(committer, "Theirs", "USD", "admin@yours.com"))
+    yield org
+    org.close()
+
+
+@pytest.fixture
 def other_org(server: Server, committer: Committer) -> Iterator[Org]:
     """Another org, in euros."""
     org = Org(server, create_org(committer, "Theirs", "EUR", "admin@theirs.com"))

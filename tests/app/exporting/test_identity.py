@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.writing.committer import Committer
-from app.writing.provisioning import create_org
-from tests.support.imports import Work, counts, rows, working
+from tests.support.imports import Work, counts, rows
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made
-from tests.support.server import Server
 
 PEOPLE = ("rita@yours.example", "tom@yours.example")
 FIELDS: dict[str, Any] = {
@@ -23,20 +20,6 @@ FIELDS: dict[str, Any] = {
 OWN = {"id", "updated_at", "version", "stage_entered_at"}
 """What a record has of its own: an open deal's entry into its stage is history, which no list has."""
 NAMES = ["Annual", '=SUM(A1) "x"', "-50 % Söhne, Co", "'=quoted", "+49 30", "漢字 🎉", "@home"]
-
-
-@pytest.fixture
-def empty(server: Server, committer: Committer) -> Iterator[Org]:
-    """Another org in US dollars."""
-    org = Org(server, create_org(committer, "Theirs", "USD", "admin@yours.com"))
-    yield org
-    org.close()
-
-
-@pytest.fixture
-def work(empty: Org, shared_database_url: str) -> Iterator[Work]:
-    with working(shared_database_url) as one:
-        yield one
 
 
 def settled(org: Org) -> None:

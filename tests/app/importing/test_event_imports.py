@@ -15,30 +15,13 @@ import pytest
 from app.cli.import_file import kind_of
 from app.importing import event_rows
 from app.process.failures import Failure
-from app.writing.committer import Committer
-from app.writing.provisioning import create_org
 from tests.support.commands import stream
 from tests.support.imports import PATH, Work, counts, rows, working
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
-from tests.support.server import Server
 
 EVERYTHING: Json = {"create_missing": {"custom_fields": True, "stages": True, "exchange_rates": True}}
 OWN = {"id", "external_id", "account_id", "opportunity_id", "activities_url", "actor_id"}
 """What a record has of its own in each org: ids, and who wrote it there."""
-
-
-@pytest.fixture
-def empty(server: Server, committer: Committer) -> Iterator[Org]:
-    """Another org in US dollars, with the same admin."""
-    org = Org(server, create_org(committer, "Theirs", "USD", "admin@yours.com"))
-    yield org
-    org.close()
-
-
-@pytest.fixture
-def work(empty: Org, shared_database_url: str) -> Iterator[Work]:
-    with working(shared_database_url) as one:
-        yield one
 
 
 OLD = UUID(int=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -22,12 +21,6 @@ from tests.support.scenarios import Json, Org, made, refused
 
 FACTS = json.loads((EXPORTS / "facts.json").read_text())
 NAMES = ("Rita Lang", "Tom Okafor", "Zoë Brandt", "Li Wei")
-
-
-@pytest.fixture
-def work(org: Org, shared_database_url: str) -> Iterator[Work]:
-    with working(shared_database_url) as one:
-        yield one
 
 
 @pytest.fixture

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import takewhile
 
-import pytest
-
-from tests.support.imports import PATH, Work, counts, send, working
+from tests.support.imports import PATH, Work, counts, send
 from tests.support.scenarios import Json, Org, made, refused
 from tests.support.sse import Events
 
 FILE = b"Name,Account,External id,Amount\n" + b"".join(b"Deal %d,Acme,E%d,1\n" % (number, number) for number in range(20))
-
-
-@pytest.fixture
-def work(org: Org, shared_database_url: str) -> Iterator[Work]:
-    with working(shared_database_url) as one:
-        yield one
 
 
 def until(stream: Events, state: str) -> list[Json]:
