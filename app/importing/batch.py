@@ -163,12 +163,12 @@ def _shown(fault: RowFault) -> Fault:
 
 def packed(cells: Sequence[Any]) -> str:
     """The cells of a row as JSON: numbers and truth values as they are, all else as texts."""
-    return msgspec.json.encode([_plain(cell) for cell in cells]).decode().replace("\\u0000", "�")
+    return msgspec.json.encode([_plain(cell) for cell in cells]).decode()
 
 
 def _plain(cell: Any) -> Any:
     whole = isinstance(cell, bool) or (isinstance(cell, int) and abs(cell) < 2**53)
-    return cell if whole or (isinstance(cell, float) and abs(cell) < 1e15) else text_of(cell)
+    return cell if whole or (isinstance(cell, float) and abs(cell) < 1e15) else text_of(cell).replace("\0", "�")
 
 
 def commit(committer: Committer, job: Job, part: Part, decided: Callable[[], None] = lambda: None) -> Counts:

@@ -1,4 +1,5 @@
-"""The failed rows of a file as a file of the same format, with a column that says why."""
+"""The failed rows of a file as a file of the same format, with a column that says why; of one with history, the lines of the
+records that failed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Raw
 
 from app.exporting.workbook import Workbook
 from app.importing.table import Form
@@ -21,10 +23,11 @@ _NOT_IN_TITLES = re.compile(r"[\[\]:*?/\\']")
 
 
 class Failed(NamedTuple):
-    """A row as it was kept, JSON, and what is wrong with it."""
+    """A row as it was kept, JSON, what is wrong with it, and in which line."""
 
     cells: str | None
     message: str
+    line: int
 
     def all(self, width: int) -> list[Any]:
         """As many cells as the file has columns, then the reason."""
@@ -47,7 +50,9 @@ class FailedRows(Protocol):
 
 def written(form: Form | None, columns: Sequence[str]) -> FailedRows:
     """In the format that the file has."""
-    if form is not None and form.format in ("ndjson", "history"):
+    if form is not None and form.format == "history":
+        return _Events()
+    if form is not None and form.format == "ndjson":
         return _Lines(columns)
     if form is not None and form.format == "xlsx":
         return _Book(columns, form.sheet or "")
@@ -70,6 +75,36 @@ class _Lines:
 
     def end(self) -> bytes:
         return b""
+
+
+class _Events:
+    """The line that is wrong says why, the others of its record are as they came. Of a record that is too long there is none."""
+
+    extension, content_type = _Lines.extension, _Lines.content_type
+
+    def begin(self) -> bytes:
+        return b""
+
+    def rows(self, rows: Iterable[Failed]) -> bytes:
+        return b"".join(map(self._record, rows))
+
+    def end(self) -> bytes:
+        return b""
+
+    def _record(self, row: Failed) -> bytes:
+        kind, id_, *given = _decode(row.cells) if row.cells else ("", "")
+        numbered = zip(given[::2], given[1::2], strict=True)
+        lines = [(number, msgspec.json.decode(str(text), type=dict[str, Raw])) for number, text in numbered]
+        if not lines:
+            lines = [(row.line, {"kind": _raw(kind), "id": _raw(id_)})]
+        for number, line in lines:
+            if number == row.line:
+                line[REASON] = _raw(row.message)
+        return b"".join(msgspec.json.encode(line) + b"\n" for _, line in lines)
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value))
 
 
 class _Separated:

@@ -33,8 +33,8 @@ class Feed(Protocol):
     def begin(self) -> Iterator[None]:
         """What comes before the first batch, in steps. Raises ``Unreadable``."""
 
-    def next(self) -> Rows:
-        """The next batch, without rows at the end."""
+    def next(self, most: int) -> Rows:
+        """The next batch, of so many rows at most, without any at the end."""
 
     def again(self, rows: Rows) -> Rows:
         """A batch planned again, because what it refers to may not be there."""
@@ -56,8 +56,8 @@ class TableRows:
         self._reader = Reader(kind_of(source.job), table, source.options, self._vocabulary, self._now)
         self._rows = source.rows(table)
 
-    def next(self) -> Rows:
-        good, bad, last = self._reader.batch(self._rows)
+    def next(self, most: int) -> Rows:
+        good, bad, last = self._reader.batch(self._rows, most)
         return Rows(good, bad, last, self._reader.cells, in_order(self._plan(good), bad))
 
     def again(self, rows: Rows) -> Rows:

@@ -29,7 +29,7 @@ from app.importing.event_rows import EventRows
 from app.importing.faults import Unreadable
 from app.importing.inspection import inspect
 from app.importing.rows import Feed, Rows, TableRows, kind_of
-from app.importing.source import Source
+from app.importing.source import ROWS, Source
 from app.importing.vocabulary import Vocabulary
 from app.writing.committer import Committer
 from app.writing.pace import Pace
@@ -58,10 +58,15 @@ def inspection(connection: Connection[Any], job: Job) -> Iterator[None]:
     yield
 
 
-class Run:
-    """A check or a run of the rows of one import. ``seconds`` is what the last commit took."""
+AHEAD = 2 * ROWS
+"""Rows of an import that nobody knows of what became of them when its worker dies: those of the present batch and of the next."""
 
-    def __init__(self, connection: Connection[Any], committer: Committer, job: Job) -> None:
+
+class Run:
+    """A check or a run of the rows of one import. ``seconds`` is what the last commit took. With ``one_by_one`` the first rows,
+    one of which killed a worker, are taken up by themselves."""
+
+    def __init__(self, connection: Connection[Any], committer: Committer, job: Job, *, one_by_one: bool = False) -> None:
         self._connection, self._committer, self.job = connection, committer, job
         self.source = Source(connection, job)
         self.seconds = 0.0
@@ -84,12 +89,20 @@ class Run:
             self._feed = TableRows(connection, self.source, sender, vocabulary, now)
         self._rules = checking.Rules(now, policy, people)
         self.pace = Pace()
-        self._ahead: Ahead[Rows] = Ahead(self._feed.next)
+        self._alone = AHEAD if one_by_one else 0
+        """Rows that are still to be taken up by themselves."""
+        self._ahead: Ahead[Rows] = Ahead(self._next)
         self._refused = False
 
     def _head(self) -> Head | None:
         file = self.source.file()
         return event_head.head(file) if event_head.is_one(file) else None
+
+    def _next(self) -> Rows:
+        if not self._alone:
+            return self._feed.next(ROWS)
+        self._alone -= 1
+        return self._feed.next(1)
 
     def close(self) -> None:
         self._ahead.close()
@@ -107,7 +120,7 @@ class Run:
                 rows = self._feed.again(rows)
             self._refused = False
             for part, ends in self._parts(rows, at):
-                self._write(part, self._ahead.begin if ends else _nothing)
+                self._write(part, self._ahead.begin if ends and not self._alone else _nothing)
                 at = part.last
                 yield
 

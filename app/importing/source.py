@@ -76,9 +76,9 @@ class Reader:
             found = directory_rows.read(self._kind, self._cells, row, self._vocabulary, self._now)
         return found if found is not None else failing(row.line, self._cells.faults)
 
-    def batch(self, rows: Iterator[Row]) -> tuple[list[Any], list[Planned], int]:
+    def batch(self, rows: Iterator[Row], most: int) -> tuple[list[Any], list[Planned], int]:
         """Good rows, failing rows, and the last line."""
-        taken = list(islice(up_to(SIZE, rows, Row.size), ROWS))
+        taken = list(islice(up_to(SIZE, rows, Row.size), most))
         self.cells = {row.line: row.cells for row in taken}
         found = [self.read(row) for row in taken]
         last = max((one.line for one in found), default=0)

@@ -23,7 +23,7 @@ from app.writing.committer import Committer
 from consumers import database
 from domain.errors import DomainError
 from projections import connections
-from projections.imports import jobs
+from projections.imports import jobs, tries
 from projections.imports.jobs import Job
 
 log = structlog.get_logger("imports")
@@ -32,6 +32,8 @@ CHANNEL = "opportunities_imports"
 SWEEP_SECONDS = 600.0
 MAX_PAUSE_SECONDS = 0.5
 INTERNAL = "Internal error: the log of `opportunities imports` says more."
+MAX_TRIES = 3
+"""Workers that an import may kill, one after the other, before it fails."""
 
 
 class Importer:
@@ -45,6 +47,8 @@ class Importer:
         self._steps: Iterator[None] | None = None
         self._run: running.Run | Undo | None = None
         self._swept_at = -SWEEP_SECONDS
+        self._owed: UUID | None = None
+        """An import that could not be given back, because the connection was lost."""
 
     def step(self) -> bool:
         try:
@@ -63,12 +67,20 @@ class Importer:
         job = self._job
         self._end()
         if self._connection is not None:
+            self._owed = job.id if job is not None else self._owed
             with suppress(psycopg.Error):
+                self._give_back(self._connection)
                 if job is not None:
                     jobs.release(self._connection.cursor(), job.id)
             with suppress(psycopg.Error):
                 self._connection.close()
         self._connection = None
+
+    def _give_back(self, connection: Connection[Any]) -> None:
+        """Say of what was taken up last that it killed nobody."""
+        if self._owed is not None:
+            tries.give_back(connection.cursor(), self._owed)
+            self._owed = None
 
     def _end(self) -> None:
         if self._run is not None:
@@ -103,20 +115,25 @@ class Importer:
             )
             self._connection.prepare_threshold = 0
             self._connection.execute(f"LISTEN {CHANNEL}")
+            self._give_back(self._connection)
         return self._connection
 
     def _take_up(self, connection: Connection[Any]) -> bool:
         with connection.cursor() as cursor:
             job = jobs.claim(cursor, self._only)
-        if job is None:
-            return False
-        self._job = job
-        log.info("import.taken_up", import_id=str(job.id), state=job.state, line=job.line)
+            if job is None:
+                return False
+            self._job = job
+            tried = tries.take_up(cursor, job.id)
+        log.info("import.taken_up", import_id=str(job.id), state=job.state, line=job.line, tries=tried)
+        if tried > MAX_TRIES:
+            log.error("import.given_up", import_id=str(job.id), state=job.state, line=job.line)
+            raise _deadly(job)
         match job.state:
             case "inspecting":
                 self._steps = running.inspection(connection, job)
             case "checking" | "running":
-                self._run = run = running.Run(connection, self._committer, job)
+                self._run = run = running.Run(connection, self._committer, job, one_by_one=tried > 1)
                 self._steps = _with_end(run, connection, job)
             case "undoing":
                 self._run = undo = Undo(connection, self._committer, job)
@@ -131,6 +148,7 @@ class Importer:
         log.info("import.released", import_id=str(id_))
         self._end()
         with connection.cursor() as cursor:
+            tries.forget(cursor, id_)
             jobs.release(cursor, id_)
 
     def _fail(self, connection: Connection[Any], error: Exception) -> None:
@@ -163,6 +181,15 @@ class Importer:
         if not more:
             self._swept_at = time.monotonic()
         return more
+
+
+def _deadly(job: Job) -> Unreadable:
+    """Why an import that killed one worker after the other is not taken up again."""
+    if job.state in ("checking", "running"):
+        where = f"at the first row after line {job.line:,}: correct it, or leave it out" if job.line else "at the first row"
+        return Unreadable(f"The worker died {MAX_TRIES} times in a row, {where}.", job.line + 1)
+    doing = "it looked at the file" if job.state == "inspecting" else "it undid the import"
+    return Unreadable(f"The worker died {MAX_TRIES} times in a row while {doing}.")
 
 
 def _with_end(run: running.Run, connection: Connection[Any], job: Job) -> Iterator[None]:

@@ -121,7 +121,8 @@ async def get_import_file(request: Http, id: FromPath[UUID]) -> ASGIResponse:
         TAG,
         "The failed rows of an import",
         description="In the format of the file, with one more column, `import_error`: correct them and import them again. In a"
-        " workbook, dates are texts, such as 2026-06-30.",
+        " workbook, dates are texts, such as 2026-06-30. Of a file with history it has the lines of records that failed: correct"
+        " them in the whole file and import that, which leaves the records that came as they are.",
         files=("text/csv", "application/x-ndjson", Workbook.media_type),
     ),
 )
@@ -170,7 +171,7 @@ async def _failed(request: Http, found: Shown, written: FailedRows) -> AsyncIter
     yield written.begin()
     after = 0
     while rows := await pool.rows(identity, *imports_shown.failed(identity.org_id, found.id, after, FAILED_PAGE)):
-        yield written.rows(Failed(cells, message or "") for _, cells, message in rows)
+        yield written.rows(Failed(cells, message or "", line) for line, cells, message in rows)
         after = rows[-1][0]
     yield written.end()
 

@@ -21,6 +21,7 @@ DIGESTS = {
     "0015_log_epochs": "31be4ec089a337c5",
     "0016_import_spans": "303b54479b965012",
     "0017_import_ids": "b3338e649d83be4f",
+    "0018_import_tries": "9bbb2293753dc589",
 }
 """By migration, the first half of its file's SHA-256. Add a line for a new file; write a new file instead of changing one."""
 

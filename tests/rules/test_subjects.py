@@ -38,6 +38,7 @@ SUBJECTS = {
     "projections/opportunities/list_query.py": "projections/opportunities/test_finding.py",
     "projections/opportunities/counts.py": "app/reading/test_keeper.py",
     "projections/placeholders.py": "app/writing/test_statements.py",
+    "projections/imports/tries.py": "app/importing/test_tries.py",
     "app/cli/audit.py": "projections/test_feed.py",
     "app/cli/config.py": "app/cli/test_main.py",
     "app/cli/dev.py": "e2e/test_dev.py",

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from threading import Event
 from typing import Any
 
 import pytest
 
 from app.importing.worker import Importer
+from app.process import children
 from app.writing.committer import Committer
 from tests.support.scenarios import Json, made
 from tests.support.server import Client, Reply
+from tests.support.worker import Worker
 
 PATH = "/api/imports/"
 BOUNDARY = "a-boundary-of-tests"
@@ -81,6 +84,28 @@ def working(url: str) -> Iterator[Work]:
     finally:
         work.importer.close()
         work.committer.close()
+
+
+def done_under_kills(client: Client, url: str, found: Json, kills: int) -> Json:
+    """An import as it is after workers looked at it and ran it, each of which was killed (-9) at some moment but for the last."""
+    random, worker, started = Random(13), Worker("imports", env={"DATABASE_URL": url}), False
+
+    def shown() -> Json:
+        return made(client.get(f"{PATH}{found['id']}/"), 200)
+
+    for left in reversed(range(kills + 1)):
+        worker.start()
+        try:
+            assert children.wait_until(lambda: shown()["state"] != "inspecting", 120)
+            if not started:
+                made(client.post(f"{PATH}{found['id']}/start/"), 202)
+                started = True
+            more = random.randint(1, shown()["rows"] // (kills + 1))
+            wanted = shown()["done"] + more if left else shown()["rows"] + 1  # until all is settled
+            assert children.wait_until(lambda: shown()["done"] >= wanted or shown()["state"] == "done", 300)  # noqa: B023
+        finally:
+            worker.kill() if left else worker.stop()
+    return shown()
 
 
 def rows(client: Client, found: Json) -> list[Json]:

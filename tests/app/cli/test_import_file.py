@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from app.process import children
 from tests.app.importing.reading import EXPORTS
-from tests.support.imports import PATH, send
+from tests.support.imports import done_under_kills, send
 from tests.support.processes import ROOT
 from tests.support.scenarios import Json, Org, made
 
@@ -60,27 +57,7 @@ def test_what_is_wrong_is_said_by_line(org: Org, shared_database_url: str, tmp_p
 def test_kill_9_of_the_worker_leaves_every_row_done_once(org: Org, shared_database_url: str) -> None:
     lines = "".join(f"Deal {number},Account {number % 7},E{number},100,2026-01-01,2026-02-01,won\n" for number in range(1_500))
     data = f"Name,Account,External id,Amount,Created,Closed at,Stage\n{lines}".encode()
-    found = made(send(org.admin, data))
-    command = [sys.executable, "-m", "app.cli", "imports", "--database-url", shared_database_url]
-
-    def shown() -> Json:
-        return made(org.admin.get(f"{PATH}{found['id']}/"), 200)
-
-    random = Random(13)
-    started = False
-    for kills in reversed(range(6)):
-        worker = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            assert children.wait_until(lambda: shown()["state"] != "inspecting", 120)
-            if not started:
-                made(org.admin.post(f"{PATH}{found['id']}/start/"), 202)
-                started = True
-            wanted = shown()["done"] + random.randint(1, 250) if kills else 1_501  # until all is settled
-            assert children.wait_until(lambda: shown()["done"] >= wanted or shown()["state"] == "done", 300)  # noqa: B023
-        finally:
-            worker.send_signal(signal.SIGKILL if kills else signal.SIGTERM)
-            worker.wait()
-    done = shown()
+    done = done_under_kills(org.admin, shared_database_url, made(send(org.admin, data)), 5)
     assert (done["state"], done["created"], done["failed"], done["done"]) == ("done", 1_500, 0, 1_500)
     assert org.listed("status=won")["count"] == org.listed("")["count"] == 1_500
     assert org.listed("", "/api/accounts/")["count"] == 7

@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from app.cli.import_file import kind_of
 from app.importing import event_rows
 from app.process.failures import Failure
 from tests.support.commands import stream
-from tests.support.imports import PATH, Work, counts, rows, working
+from tests.support.imports import PATH, Work, counts, done_under_kills, rows, send, working
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
 
 EVERYTHING: Json = {"create_missing": {"custom_fields": True, "stages": True, "exchange_rates": True}}
@@ -235,9 +236,15 @@ def test_a_line_that_breaks_its_record_is_said_and_nothing_of_the_record_is_done
         assert counts(done) == (4, 0, 0, len(expected))
     assert empty.names() == ["First"]
     failed = [json.loads(text) for text in empty.admin.get(f"{PATH}{found['id']}/failed/").body.splitlines()]
-    assert [one["kind"] for one in failed].count("activity") == len(BROKEN)
-    assert failed[0]["id"] == old(100)
-    assert "There is no such event" in failed[0]["import_error"]
+    assert [
+        words for (_, _, words), one in zip(expected, _with_reason(failed), strict=True) if words not in one["import_error"]
+    ] == []
+    assert [(one["id"], one["line"]) for one in failed[:3]] == [(old(100), "event")] * 3
+    assert [one["line"] for one in failed] == ["event"] * len(failed)
+
+
+def _with_reason(failed: list[Json]) -> list[Json]:
+    return [one for one in failed if "import_error" in one]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +313,23 @@ def test_a_worker_that_dies_is_followed_by_one_that_goes_on(
         work.all()  # the import is free once PostgreSQL has seen that the last worker is gone
     assert (done["state"], rows(empty.admin, done), counts(done)) == ("done", [], (10, 0, 0, 0))
     assert empty.listed()["count"] == 6
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_worker_leaves_every_event_there_once(empty: Org, shared_database_url: str) -> None:
+    deals = [deal(number) for number in range(100, 700)]
+    for number, lines in enumerate(deals):
+        lines[2]["data"]["changes"].update(external_id=f"E{number}")
+    file = packed([*sheet()[:FIRST], *(line for lines in deals for line in lines)])
+    done = done_under_kills(empty.admin, shared_database_url, made(send(empty.admin, file)), 5)
+    assert (done["state"], counts(done), rows(empty.admin, done)) == ("done", (602, 0, 0, 0), [])
+    with psycopg.connect(shared_database_url) as connection:
+        found = connection.execute(
+            "SELECT topic, count(*) FROM opportunities_events WHERE org_id = %s AND topic LIKE 'opportunity%%' GROUP BY 1",
+            (empty.id,),
+        ).fetchall()
+    assert dict(found) == {f"opportunity.{name}.v1": 600 for name in ("created", "stage_changed", "updated")}
+    assert empty.listed("stage=proposal")["count"] == empty.listed("")["count"] == 600
 
 
 def test_what_the_org_lacks_is_named_and_made_or_meant_as_the_options_say(empty: Org, work: Work) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -18,7 +19,7 @@ COLUMNS = ["Name", "Amount", "Close date", "Pilot"]
 
 def again(form: Form | None, *rows: Sequence[Any]) -> Table:
     file = written(form, COLUMNS)
-    parts = [file.begin(), *(file.rows([Failed(packed(cells), "Amount: This is no number.")]) for cells in rows), file.end()]
+    parts = [file.begin(), *(file.rows([Failed(packed(cells), "Amount: This is no number.", 7)]) for cells in rows), file.end()]
     return understand(io.BytesIO(b"".join(parts)))
 
 
@@ -44,5 +45,20 @@ def test_of_ndjson_they_are_objects_with_their_types() -> None:
 def test_of_separated_values_they_have_the_separator_and_the_encoding() -> None:
     file = written(Form("csv", encoding="cp1252", separator=";"), COLUMNS)
     assert file.begin() == b"Name;Amount;Close date;Pilot;import_error\r\n"
-    assert file.rows([Failed('["\u00c4", "1;5"]', "漢")]) == b'\xc4;"1;5";;;?\r\n'
-    assert file.rows([Failed(None, "x")]) == b";;;;x\r\n"
+    assert file.rows([Failed('["\u00c4", "1;5"]', "漢", 2)]) == b'\xc4;"1;5";;;?\r\n'
+    assert file.rows([Failed(None, "x", 3)]) == b";;;;x\r\n"
+
+
+def test_of_a_file_with_history_they_are_the_lines_of_records_with_the_reason_in_the_one_that_is_wrong() -> None:
+    file = written(Form("history"), ["kind", "id"])
+    kept = packed(["opportunity", "d", 4, '{"version":1,"data":{"amount":1.10}}', 6, '{"version":2}'])
+    found = file.begin() + file.rows([Failed(kept, "No.", 6), Failed(packed(["account", "a"]), "Too long.", 9)]) + file.end()
+    assert found.splitlines()[0] == b'{"version":1,"data":{"amount":1.10}}'
+    assert [json.loads(line) for line in found.splitlines()[1:]] == [
+        {"version": 2, REASON: "No."},
+        {"kind": "account", "id": "a", REASON: "Too long."},
+    ]
+
+
+def test_nul_is_kept_as_what_stands_for_it_and_a_text_that_looks_like_it_as_it_is() -> None:
+    assert json.loads(packed(["a\0b", r"c\u0000d"])) == ["a\ufffdb", r"c\u0000d"]
