@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from psycopg import Connection
 
-from app.importing import apart, restoring, senders
+from app.importing import apart, restoring, senders, settings_undo
 from app.importing.ahead import Ahead
 from app.importing.batch import Stopped
 from app.importing.options import Options
@@ -61,7 +61,10 @@ class Undo:
                     _Records(records.made[:size], records.units[:size]), _Records(records.made[size:], records.units[size:])
                 )
                 yield
+        with self._connection.cursor() as cursor:
+            left = settings_undo.undo(cursor, self._committer, self._sender)
         with self._connection.transaction(), self._connection.cursor() as cursor:
+            books.add_faults(cursor, self._job.org_id, self._job.id, left)
             jobs.undone(cursor, self._job.id)
 
     def _undo(self, now: _Records, rest: _Records) -> _Records:

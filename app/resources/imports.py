@@ -68,7 +68,7 @@ async def list_imports(request: Http) -> JsonResponse:
         "Upload a file to import",
         description="Send it as multipart/form-data. Then it is looked at: when its state is `ready`, `inspection` says what it is"
         " and `options` how it would be imported. A file that was exported with `format=history` brings records with all their"
-        " events; for admins.",
+        " events; for admins. The files of an import have at most 2 GB together.",
         status=201,
         body=ImportUpload,
         body_example={"kind": "opportunities", "file": "Name,Account\nAnnual 2026,Acme\n"},
@@ -229,7 +229,7 @@ async def cancel_import(request: Http, id: FromPath[UUID]) -> JsonResponse:
         TAG,
         "Undo an import",
         description="What it created is deleted, what it changed is set back, by events. What somebody changed since is left,"
-        " and listed in `rows`.",
+        " and listed in `rows`; so are stages and custom fields that it added and deals use. Exchange rates stay.",
         status=202,
         answer=Import,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -96,7 +96,16 @@ def deals(cursor: Cursor[Any], org_id: UUID, wanted: Collection[tuple[UUID, str]
 
 def tags(cursor: Cursor[Any], org_id: UUID, texts: Collection[str]) -> set[str]:
     """Those that live deals have."""
-    by_term = {terms.tag(org_id, nfc(text)): text for text in texts}
+    return _had(cursor, org_id, {terms.tag(org_id, nfc(text)): text for text in texts})
+
+
+def custom_fields(cursor: Cursor[Any], org_id: UUID, keys: Collection[str]) -> set[str]:
+    """The keys of those of which live deals have values."""
+    return _had(cursor, org_id, {terms.has(org_id, key): key for key in keys})
+
+
+def _had(cursor: Cursor[Any], org_id: UUID, by_term: Mapping[int, str]) -> set[str]:
+    """What live deals have, of what terms stand for."""
     cursor.execute(
         """
         SELECT k.term FROM unnest(%(terms)s::bigint[]) AS k (term)
