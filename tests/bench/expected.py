@@ -13,8 +13,9 @@ import psycopg
 from tests.bench import databases, live, loader, outbound
 from tests.bench.measures import Measure
 
-LOADED, REBUILT, RELAYED, TAKEN = 1_500, 10_000, 9_000, 4_000
-"""A second on the README's machine: deals loaded, and events that are rebuilt, relayed, and taken by the webhooks."""
+LOADED, REBUILT, RELAYED, TAKEN, TOLD, MOVED = 1_500, 10_000, 9_000, 4_000, 20_000, 2_000
+"""A second on the README's machine: deals loaded, and events that are rebuilt, relayed, taken by the webhooks, exported with all
+history, and taken over by another org."""
 EVENTS = 4
 """Of a deal, with what belongs to it."""
 START, QUESTIONS = 30.0, 10.0
@@ -45,6 +46,9 @@ def seconds(measures: Sequence[Measure], rounds: int, span: float, deals: int, l
             total += QUESTIONS
         elif kind == "rebuild":
             total += times * sides * events / REBUILT
+        elif kind == "history":
+            once["told"] = events / TOLD
+            once["moved"] = events / MOVED if one.name == "history-import" else once.get("moved", 0.0)
         elif kind == "live":
             once[kind] = 2 * live.SPANS * span + live.AFTERWARDS_SECONDS
         elif kind == "relay":

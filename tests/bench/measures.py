@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Literal, get_args
 
-from tests.bench import accounting, bulk, databases, exporting, fairness, imports, live, load, outbound, questions
+from tests.bench import accounting, bulk, databases, exporting, fairness, imports, live, load, moving, outbound, questions
 from tests.bench.rig import Rig, Sample
 from tests.bench.servers import Server
 from tests.bench.workload import CONNECTIONS, ROOT, Workload, months, windows
@@ -233,6 +233,8 @@ MEASURES = (
     Measure(
         "export-beside", "page of 50 beside an export, p99", exporting.lists_beside, exporting.lists_alone, "alone", 5, "at most"
     ),
+    Measure("history-export", "export of all history", moving.exported, None, "", 10_000, rounds=1),
+    Measure("history-import", "… and taken over by another org", moving.imported, None, "", 1_000, rounds=1),
     Measure("stack", "authenticated answer without SQL, CPU", _stack, _raw, "raw ASGI reply", 5, "at most"),
     Measure(
         "list-growth",

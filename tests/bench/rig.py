@@ -60,6 +60,7 @@ class Rig:
         self.small_name = databases.template(self.server_url, self.deals, self.report)
         self.url = databases.copy(self.server_url, self.small_name, "bench_ours")
         self.rebuilt_url = databases.copy(self.server_url, self.small_name, "bench_rebuilt")
+        self.moved_url = databases.copy(self.server_url, self.small_name, "bench_moved")
         self.outbound_urls = {
             "embedded": databases.copy(self.server_url, self.small_name, "bench_outbound"),
             "apache": databases.copy(self.server_url, self.small_name, "bench_outbound_apache"),
