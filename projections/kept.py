@@ -28,6 +28,10 @@ BUILT = """(SELECT string_agg(m.built_at::text, ' ' ORDER BY m.name) || (SELECT 
 """SQL for the position of the org's last event, and for which build of the read models, and epoch of the log, the tables are."""
 
 
+class NoLongerHolds(Exception):
+    """Of what changed since, a figure cannot be brought up to date: it has to be computed again."""
+
+
 class Figure(NamedTuple):
     """What a statement returned of itself to be kept, and the position and build for which it holds. ``seconds`` is how long it
     took to compute."""

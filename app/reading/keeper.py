@@ -10,16 +10,19 @@ import asyncio
 import sys
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from app.reading.read_pool import Identity, ReadPool
 from projections.conditions import SqlStatement
-from projections.kept import Figure
+from projections.kept import Figure, NoLongerHolds
 
 MAX_BYTES = 16 * 1024 * 1024
 MANY = 1_000
 """Questions whose figures are too large, of which that is remembered."""
+LARGE = 65_536
+"""Bytes of a row from which on a thread takes from it what is kept, so that others get their turn meanwhile."""
 OVERHEAD = 600
 """Bytes of a figure beside its key and its parts, roughly."""
 
@@ -35,7 +38,8 @@ class Asked(Protocol):
         """One row: position and build that the figure holds for, NULL if it does not, then the columns of the answer."""
 
     def parts(self, row: Sequence[Any]) -> tuple[Any, ...] | None:
-        """What is to be kept of the columns of the answer; None if the figure is to be kept as it is, or not at all."""
+        """What is to be kept of the columns of the answer; None if the figure is to be kept as it is, or not at all. Raises
+        ``NoLongerHolds`` if these cannot answer the question. Called by a thread if they are long."""
 
 
 class _Entry(NamedTuple):
@@ -67,8 +71,9 @@ class Keeper:
             self._entries.move_to_end(key)
             position, built, *row = await self._reads.row(identity, *asked.statement(entry.figure))
             if position is not None:
-                self._keep(asked, row, position, built, entry.figure.seconds)
-                return row
+                with suppress(NoLongerHolds):
+                    self._keep(asked, await _parts(asked, row), position, built, entry.figure.seconds)
+                    return row
             if self._entries.get(key) is entry:
                 self._drop(key)
         return await self._compute(identity, asked)
@@ -79,7 +84,8 @@ class Keeper:
         began = monotonic()
         try:
             position, built, *row = await self._reads.row(identity, *asked.statement(None))
-            self._keep(asked, row, position, built, monotonic() - began)
+            seconds = monotonic() - began
+            self._keep(asked, await _parts(asked, row), position, built, seconds)
             if key not in self._entries:
                 self._not_kept(key)
         finally:
@@ -88,8 +94,7 @@ class Keeper:
             done.set()
         return row
 
-    def _keep(self, asked: Asked, row: Sequence[Any], position: int, built: str, seconds: float) -> None:
-        parts = asked.parts(row)
+    def _keep(self, asked: Asked, parts: tuple[Any, ...] | None, position: int, built: str, seconds: float) -> None:
         if parts is None:
             return
         key = asked.key
@@ -115,3 +120,8 @@ class Keeper:
 
     def _drop(self, key: Hashable) -> None:
         self.size -= self._entries.pop(key).size
+
+
+async def _parts(asked: Asked, row: Sequence[Any]) -> tuple[Any, ...] | None:
+    size = sum(len(column) for column in row if isinstance(column, bytes))
+    return await asyncio.to_thread(asked.parts, row) if size >= LARGE else asked.parts(row)

@@ -19,7 +19,6 @@ from app.resources import forecast_parameters
 from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
 from app.resources.opportunities import PATH
 from domain.errors import Errors, Invalid
-from projections.conditions import Condition
 from projections.forecast import current
 from projections.forecast.current import Forecast, ForecastQuery, Month
 from projections.forecast.groups import CARDS, Figures, GroupBy
@@ -82,17 +81,20 @@ async def get_forecast(request: Http) -> JsonResponse:
         raise Invalid(errors)
     today = shared.from_request(request).read_pool.clock.now().date()
     asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, group_by=group_by, groups_limit=groups_limit)
-    row = await _row(request, asked, conditions)
-    return await rendered(forecast_parameters.size(row), lambda: encode(current.answer(asked, row)))
-
-
-async def _row(request: Http, asked: ForecastQuery, conditions: Sequence[Condition]) -> Sequence[Any]:
     process, identity = shared.from_request(request), request_context.from_request(request).identity
-    if not conditions and asked.group_by is None:
-        return await process.read_pool.row(identity, *current.forecast(asked))
-    deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=asked.as_of)
-    kept = KeptGroups(asked, deals) if asked.group_by in CARDS else KeptForecast(asked, deals)
-    return kept.answered(await process.keeper.row(identity, kept))
+    if not conditions and group_by is None:
+        return await _answered(asked, await process.read_pool.row(identity, *current.forecast(asked)))
+    deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=as_of)
+    if group_by not in CARDS:
+        kept = KeptForecast(asked, deals)
+        return await _answered(asked, kept.answered(await process.keeper.row(identity, kept)))
+    groups = KeptGroups(asked, deals)
+    row = await process.keeper.row(identity, groups)
+    return await rendered(groups.size, lambda: encode(groups.answer(row)))
+
+
+async def _answered(asked: ForecastQuery, row: Sequence[Any]) -> JsonResponse:
+    return await rendered(forecast_parameters.size(row), lambda: encode(current.answer(asked, row)))
 
 
 HANDLERS = (get_forecast,)

@@ -8,15 +8,15 @@ converts only to compare ``groups``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from domain.errors import Invalid
 from projections import exchange_rates, questions
@@ -24,7 +24,7 @@ from projections.conditions import SqlStatement
 from projections.forecast import INFINITY
 from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, balances_at, month_start, rate_period
 from projections.forecast.deal_sums import SUMS, DealSums, from_deals
-from projections.forecast.groups import PLACED, RANKED, Figures, GroupBy, Groups, converted, factors, shown
+from projections.forecast.groups import PLACED, RANKED, SHOWN, Figures, GroupBy, Groups, OtherGroups, converted, factors
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
 from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
 from projections.forecast.periods import utc
@@ -90,7 +90,7 @@ def forecast(query: ForecastQuery, kept: DealSums | None = None) -> SqlStatement
     if query.group_by is not None:
         tables += f"""
             , {factors(OWN_CURRENCY, query.currency)}, v AS ({converted("(SELECT * FROM sums WHERE grp IS NOT NULL)")}),
-            {PLACED}, {shown(query.group_by, query.as_of)}
+            {PLACED}, {SHOWN}
         """
     around = (deals.first, deals.last) if deals else ("", "")
     text = selected(tables, *around, grouped=query.group_by is not None)
@@ -151,7 +151,9 @@ def rates(query: ForecastQuery) -> str:
     return f"{exchange_rates.rate('a.currency', day, known_at)} AS rate, {of_report} AS report_rate"
 
 
-class _Sum(Struct, array_like=True):
+class Sum(Struct, array_like=True):
+    """What all deals of a month, currency, status and period of constant rates add up to, in that currency."""
+
     month: str
     currency: str
     status: ForecastStatus
@@ -160,31 +162,46 @@ class _Sum(Struct, array_like=True):
     n: int
     rate: Decimal | None
     report_rate: Decimal | None
+    period: int = -1
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        return self.month, self.currency, self.status, self.period
 
 
-_decode_sums = msgspec.json.Decoder(list[_Sum]).decode
+class MonthGroups(Protocol):
+    """The groups of a month, its first day or ``INFINITY``."""
+
+    def largest(self, month: str) -> list[Any]: ...
+
+    def others(self, month: str) -> OtherGroups | UnsetType: ...
+
+
+_decode_sums = msgspec.json.Decoder(list[Sum]).decode
 
 
 def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
-    """The response, from the row of ``forecast``. Unconverted deals are in no month's numbers, only in their own list.
-
-    Raises ``Invalid`` if there are too many months.
-    """
+    """The response, from the row of ``forecast``. Raises ``Invalid`` if there are too many months."""
     own, sums, *columns = row
     if sums is None:
         raise too_many_months()
+    groups = Groups(query.currency or own, query.group_by, *columns) if query.group_by else None
+    return answer_of_sums(query, own, _decode_sums(sums), groups)
+
+
+def answer_of_sums(query: ForecastQuery, own: str, sums: Iterable[Sum], groups: MonthGroups | None) -> Forecast:
+    """The response. Unconverted deals are in no month's numbers, only in their own list. ``own`` is the org's currency."""
     currencies = Currencies(own, query.currency or own)
     months = defaultdict(Totals, {name: Totals() for name in query.bounds.months()})
     unscheduled = Totals()
     unconverted: dict[str, Totals] = {}
-    for each in _decode_sums(sums):
+    for each in sums:
         totals = unscheduled if each.month == INFINITY else months[each.month[:7]]
         factor = currencies.factor(each.currency, each.rate, each.report_rate)
         if factor is None:
             totals, factor = unconverted.setdefault(each.currency, Totals()), SAME
         totals.add(each.status, each.unweighted, each.weighted, each.n, factor)
     report = currencies.report
-    groups = Groups(report, query.group_by, *columns) if query.group_by else None
 
     def grouped(month: str) -> dict[str, Any]:
         return {"groups": groups.largest(month), "others": groups.others(month)} if groups else {}

@@ -1,7 +1,8 @@
 """The groups of a forecast: the largest of each month, and the others added up.
 
-PostgreSQL ranks them and cuts, so that what is fetched and rendered does not grow with the org. To compare amounts it multiplies
-them by their rates, which is exact. Sums that are still to be divided are kept apart by divisor, and divided only to be ranked.
+PostgreSQL ranks stages and tags and cuts, so that what is fetched and rendered does not grow with the org; of owners and accounts
+it leaves some more, which the process ranks and keeps (``group_sums``). To compare amounts it multiplies them by their rates, which
+is exact. Sums that are still to be divided are kept apart by divisor, and divided only to be ranked.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -33,7 +33,7 @@ CARDS = frozenset({"owner", "account"})
 NO_TAG = ""
 
 # What the parts of an answer take at most: a group beside its amounts and its card, a month without its groups, all else.
-_GROUP_BYTES, _MONTH_BYTES, _FIXED_BYTES = 101, 600, 50_000
+_GROUP_BYTES, MONTH_BYTES, FIXED_BYTES = 101, 600, 50_000
 _AMOUNTS, _DECIMALS = 5, 6
 Card = Annotated[Raw, Meta(extra_json_schema={"type": "object"}, description="As a list of opportunities has it.")]
 
@@ -83,42 +83,46 @@ def converted(source: str) -> str:
     """
 
 
+PLACES = 10
+"""Decimals of the amount by which groups are ranked: those whose quotients differ by less are equal, however they are added up."""
 # Ranked by window functions and not by a join, because nobody can tell the planner how many groups there are.
-PLACED = """
+_QUOTIENT = f"CASE WHEN v.by = 1 THEN v.unweighted ELSE round(v.unweighted, {2 * PLACES}) / v.by END"
+PLACED = f"""
     p AS MATERIALIZED (
         SELECT b.*, dense_rank() OVER (PARTITION BY b.month ORDER BY b.amount DESC, b.grp) AS place
         FROM (
-            SELECT v.*, coalesce(sum(trim_scale(v.unweighted) / v.by) OVER (PARTITION BY v.month, v.grp), 0) AS amount FROM v
+            SELECT v.*, coalesce(round(sum({_QUOTIENT}) OVER (PARTITION BY v.month, v.grp), {PLACES}), 0) AS amount FROM v
         ) b
     )
 """
 """Common table expression: the converted sums ``v`` with the amount of their group and its place in the month."""
 
 
-def shown(group_by: GroupBy, as_of: datetime | None, source: str = "p") -> str:
-    """Common table expressions: from sums with places, the sums ``q`` by month, place, group, status and divisor, of which the last
-    place is that of all others; the cards of those that may be shown, and how many are, ``shown``.
-
-    ``%(groups_limit)s`` places are shown, or as many as there is room for beside ``%(months)s`` months, the same number in each.
-    """
-    limit = "%(groups_limit)s::bigint"
-    of_group = card("%(as_of)s" if as_of else None) if group_by in CARDS else "to_json(e.grp)::text"
-    places = f"SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q WHERE q.place <= {limit} GROUP BY 1, 2, 3"
-    size = f"{_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(r.card)"
-    return f"""
-        q AS MATERIALIZED (
-            SELECT p.month, least(p.place, {limit} + 1) AS place, CASE WHEN p.place <= {limit} THEN p.grp END AS grp,
-                p.status, p.by, max(p.amount) AS amount, max(p.place) AS last,
-                sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
-            FROM {source} p GROUP BY 1, 2, 3, 4, 5
-        ), cards AS MATERIALIZED ({cards(places, of_group)}), shown AS MATERIALIZED (
-            SELECT coalesce(max(b.place), 0) AS places
-            FROM (SELECT r.place, sum({size}) OVER (ORDER BY r.place) AS bytes FROM cards r) b
-            WHERE b.bytes <= {MAX_BYTES - _FIXED_BYTES}
-                - {_MONTH_BYTES} * greatest(%(months)s::bigint, (SELECT count(DISTINCT s.month) FROM s))
-        )
-    """
-
+_SIZE = f"""
+    {_GROUP_BYTES} + {_AMOUNTS} * (length(trunc(r.amount)::text) + {_DECIMALS}) + octet_length(to_json(r.grp)::text)
+"""
+SHOWN = f"""
+    q AS MATERIALIZED (
+        SELECT p.month, least(p.place, %(groups_limit)s::bigint + 1) AS place,
+            CASE WHEN p.place <= %(groups_limit)s::bigint THEN p.grp END AS grp,
+            p.status, p.by, max(p.amount) AS amount, max(p.place) AS last,
+            sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
+        FROM p GROUP BY 1, 2, 3, 4, 5
+    ), shown AS MATERIALIZED (
+        SELECT coalesce(max(b.place), 0) AS places
+        FROM (
+            SELECT r.place, sum({_SIZE}) OVER (ORDER BY r.place) AS bytes FROM (
+                SELECT q.month, q.grp, q.place, max(q.amount) AS amount FROM q
+                WHERE q.place <= %(groups_limit)s::bigint GROUP BY 1, 2, 3
+            ) r
+        ) b
+        WHERE b.bytes <= {MAX_BYTES - FIXED_BYTES}
+            - {MONTH_BYTES} * greatest(%(months)s::bigint, (SELECT count(DISTINCT s.month) FROM s))
+    )
+"""
+"""Common table expressions: from sums with places ``p``, the sums ``q`` by month, place, group, status and divisor, of which the
+last place is that of all others; and how many places are ``shown``: ``%(groups_limit)s``, or as many as there is room for beside
+``%(months)s`` months, the same number in each."""
 
 RANKED = """
     (SELECT coalesce(json_agg(json_build_array(
@@ -130,11 +134,9 @@ RANKED = """
     ) x) AS groups,
     (SELECT coalesce(json_object_agg(x.month, x.n), '{}')::varchar FROM (
         SELECT q.month, max(q.last) - max(shown.places) AS n FROM q CROSS JOIN shown GROUP BY 1
-    ) x WHERE x.n > 0) AS others,
-    (SELECT coalesce(json_object_agg(x.grp, x.card::json), '{}')::varchar FROM cards x CROSS JOIN shown
-        WHERE x.nth = 1 AND x.place <= shown.places) AS cards
+    ) x WHERE x.n > 0) AS others
 """
-"""Columns: the sums of groups (``_GroupSum``), the number of others by month, the cards by group."""
+"""Columns: the sums of groups (``_GroupSum``), and the number of others by month."""
 
 
 def cards(places: str, of_group: str) -> str:
@@ -171,7 +173,6 @@ class _GroupSum(Struct, array_like=True):
 
 _decode_sums = msgspec.json.Decoder(list[_GroupSum]).decode
 _decode_others = msgspec.json.Decoder(dict[str, int]).decode
-_decode_cards = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
 @dataclass(slots=True)
@@ -181,13 +182,12 @@ class _MonthGroups:
 
 
 class Groups:
-    """The groups of all months, from the columns of ``RANKED``, to be shown in one currency."""
+    """The stages or tags of all months, from the columns of ``RANKED``, to be shown in one currency."""
 
-    def __init__(self, currency: str, group_by: GroupBy, groups: bytes, others: bytes, cards: bytes) -> None:
+    def __init__(self, currency: str, group_by: GroupBy, groups: bytes, others: bytes) -> None:
         self._currency = currency
         self._group_by: GroupBy = group_by
         self._others = _decode_others(others)
-        self._cards = _decode_cards(cards)
         self._months: dict[str, _MonthGroups] = defaultdict(_MonthGroups)
         for each in _decode_sums(groups):
             month = self._months[each.month]
@@ -199,12 +199,9 @@ class Groups:
         """The groups of a month (its first day) that are shown, the largest first."""
         found = ((totals.unweighted(self._currency), key, totals) for key, totals in self._months[month].shown.items())
         ordered = sorted(found, key=lambda each: (each[0].copy_negate(), each[1]))
-        return [totals.shown(ForecastGroup, self._currency, **{self._group_by: self._shown(key)}) for _, key, totals in ordered]
+        return [totals.shown(ForecastGroup, self._currency, **{self._group_by: key or None}) for _, key, totals in ordered]
 
     def others(self, month: str) -> OtherGroups | UnsetType:
         if not (number := self._others.get(month)):
             return UNSET
         return self._months[month].others.shown(OtherGroups, self._currency, groups=number)
-
-    def _shown(self, key: str) -> Raw | None:
-        return None if key == NO_TAG else self._cards[key]

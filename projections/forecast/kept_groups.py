@@ -1,37 +1,39 @@
-"""Forecasts by owner or account whose largest groups are kept, and the others added up, however many there are.
+"""Forecasts by owner or account whose sums are kept by the process: those of the largest groups, and the others added up, however
+many there are.
 
-What is kept are the sums over all groups, the converted sums of those groups that are shown and of some more, and of each month how
-many others there are, their sums and the largest amount among them. A group of these that changes is read from its deals, and is
-known from then on; one that did not change has at most that amount. So the groups shown are certain as long as each has more; if
-not, all is computed again.
+The next question's statement says what has changed since. A group that changes and is not known is read from its deals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from projections import kept, questions
 from projections.conditions import SqlStatement
 from projections.forecast import current, largest_groups
 from projections.forecast.computed_sums import computed
-from projections.forecast.current import ForecastQuery
-from projections.forecast.deal_sums import contributions, grouped
-from projections.forecast.groups import COLUMNS, PLACED, converted, factors, shown
-from projections.forecast.kept_forecast import MOVE
-from projections.forecast.known_groups import ALL, IN_UNKNOWN, KNOWN, MERGED, OTHERS, REACH, SUM, TABLES, WIDTH, to_keep
-from projections.kept import Figure
+from projections.forecast.current import Forecast, ForecastQuery
+from projections.forecast.deal_sums import DealSums, contributions, grouped
+from projections.forecast.group_answer import KnownGroups
+from projections.forecast.group_sums import GroupSums
+from projections.forecast.groups import COLUMNS, PLACED, converted, factors
+from projections.forecast.known_groups import ALL, FOUND, KNOWN, MOST_PLACES, SPARE, SUM, cards, in_json
+from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
+from projections.kept import Figure, Kind
 from projections.opportunities import LIVE, counts, list_query
 from projections.opportunities.list_query import OpportunityListQuery
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeptGroups:
-    """A forecast by owner or account of the deals of a list, as of the same instant."""
+    """A forecast by owner or account of the deals of a list, as of the same instant, that is asked for once."""
 
     query: ForecastQuery
     deals: OpportunityListQuery
+    _before: GroupSums | None = field(default=None, init=False)
+    _found: GroupSums | None = field(default=None, init=False)
 
     @property
     def key(self) -> Hashable:
@@ -40,91 +42,122 @@ class KeptGroups:
         return "groups", deals.org_id, deals.conditions, deals.as_of, asked.bounds, asked.group_by, shown_as
 
     def statement(self, figure: Figure | None) -> SqlStatement:
-        """One row: position and build that the sums hold for, what ``current.forecast`` returns, and what is to be kept."""
+        """One row: position and build that the sums hold for, the org's currency, and what ``GroupSums`` is made of."""
+        self._before = self._found = None
         if figure is None:
-            tables, params, position, question = self._computed()
+            return self.from_scratch()
+        (self._before,) = figure.parts
+        return self._since(figure, self._before)
+
+    def parts(self, row: Sequence[Any]) -> tuple[GroupSums] | None:
+        """Raises ``NoLongerHolds``."""
+        _, sums, *columns = row
+        if sums is None:
+            return None
+        if self._before is None:
+            self._found = GroupSums.computed(sums, *columns)
         else:
-            tables, params, position, question = self._brought_up_to_date(figure)
-        last = "".join(table.arrays() for table in TABLES)
-        return SqlStatement(current.selected(tables, grouped=True, first=position, last=last), params, question)
+            limit = self.query.groups_limit
+            self._found = self._before.plus(sums, *columns, most=self._most, certain=limit)
+        return (self._found,)
 
-    @staticmethod
-    def parts(row: Sequence[Any]) -> tuple[str, ...] | None:
-        arrays = row[-WIDTH:]
-        return None if None in arrays else tuple(each.decode() for each in arrays)
+    def answer(self, row: Sequence[Any]) -> Forecast:
+        """The response, of a row without position and build. Raises ``Invalid`` if there are too many months."""
+        found = self._found
+        if found is None or len({each.month for each in found.sums.values()}) > MAX_MONTHS_WITH_DEALS:
+            raise current.too_many_months()
+        own = row[0]
+        return current.answer_of_sums(self.query, own, found.sums.values(), KnownGroups(self.query, own, found))
 
-    @staticmethod
-    def answered(row: Sequence[Any]) -> Sequence[Any]:
-        """What ``current.forecast`` returns, of a row without position and build."""
-        return row[: len(row) - WIDTH]
+    @property
+    def size(self) -> int:
+        """Bytes of what the answer is made of, roughly."""
+        return self._found.__sizeof__() if self._found else 0
 
-    def _computed(self) -> tuple[str, dict[str, Any], str, Any]:
+    @property
+    def _most(self) -> int:
+        assert self.query.group_by is not None
+        return self.query.groups_limit + SPARE[self.query.group_by]
+
+    def from_scratch(self, sums: DealSums | None = None) -> SqlStatement:
+        """The statement for sums that are not kept, from those of all groups if they are given."""
         asked = self.query
-        assert asked.group_by is not None
-        position = f"{kept.POSITION} AS position, {kept.BUILT} AS built, "
-        if largest_groups.answers(asked):
+        if sums is None and largest_groups.answers(asked):
             found = largest_groups.largest(asked, list_query.among(self.deals))
-            tables = f"{found.tables}, {shown(asked.group_by, asked.as_of, 'places')}, {to_keep(asked.group_by, 'true')}"
-            return tables, current.parameters(asked) | found.params, position, questions.FORECAST_GROUPED
-        sums = computed(asked, self.deals)
+        else:
+            found = self._of_all(sums or computed(asked, self.deals))
+        few_months = f"(SELECT count(DISTINCT s.month) FROM s) <= {MAX_MONTHS_WITH_DEALS}"
+        text = f"""
+            WITH {found.tables}
+            SELECT {kept.POSITION} AS position, {kept.BUILT} AS built, {current.OWN_CURRENCY} AS own,
+                CASE WHEN {few_months} THEN {ALL} END AS sums, {FOUND}, {cards("SELECT DISTINCT c.grp FROM cells c", self._at)}
+        """
+        return SqlStatement(text, current.parameters(asked) | found.params | {"known": self._most}, questions.FORECAST_GROUPED)
+
+    def _of_all(self, sums: DealSums) -> DealSums:
+        asked = self.query
         tables = f"""
             {sums.tables},
             a AS (SELECT x.month, x.currency, x.status, x.period, min(x.day) AS day, {SUM} FROM sums x GROUP BY 1, 2, 3, 4),
             s AS MATERIALIZED (SELECT a.*, {current.rates(asked)} FROM a), {factors(current.OWN_CURRENCY, asked.currency)},
-            v AS MATERIALIZED ({converted("sums")}), {PLACED}, {shown(asked.group_by, asked.as_of)},
-            rest AS (SELECT v.month, v.status, v.by, v.unweighted, v.weighted, v.n FROM v WHERE false),
-            others AS (SELECT v.month, 0::bigint AS groups, 0::numeric AS largest FROM v WHERE false),
-            {to_keep(asked.group_by, "true")}
+            {MOST_PLACES}, v AS MATERIALIZED ({converted("sums")}), {PLACED}, {KNOWN}
         """
-        params = current.parameters(asked) | sums.params
-        return tables, params, position, questions.FORECAST_GROUPED
+        return DealSums(tables, sums.params)
 
-    def _brought_up_to_date(self, figure: Figure) -> tuple[str, dict[str, Any], str, Any]:
+    def _since(self, figure: Figure, before: GroupSums) -> SqlStatement:
         asked, meets = self.query, list_query.meets(self.deals)
-        assert asked.group_by is not None
-        hangs_on = [*counts.hangs_on(self.deals), "exchange_rate", "organization"]
+        hangs_on: list[Kind] = [*counts.hangs_on(self.deals), "exchange_rate", "organization"]
         changed = contributions(f"{kept.meeting(meets.text)} WHERE", "c.sign", asked.bounds, asked.group_by)
-        tables = f"""
-            {kept.since(figure, hangs_on, as_of=asked.as_of is not None)},
+        past = asked.as_of is not None
+        kind = "user" if asked.group_by == "owner" else "account"
+        text = f"""
+            WITH {kept.since(figure, hangs_on, as_of=past)},
             c (day, currency, status, unweighted, weighted, n, grp) AS ({changed}),
             d AS MATERIALIZED ({grouped(asked.bounds, asked.group_by)}),
+            whole AS MATERIALIZED ({"SELECT d.* FROM d WHERE false" if past else self._whole(meets.text)}),
             a AS (
-                SELECT x.month, x.currency, x.status, x.period, min(x.day) AS day, {SUM} FROM (
-                    {ALL.given()}
-                    UNION ALL SELECT d.month, d.currency, d.status, d.period, d.day, d.unweighted, d.weighted, d.n FROM d
-                ) x GROUP BY 1, 2, 3, 4
-            ), rated AS MATERIALIZED (SELECT a.*, {current.rates(asked)} FROM a), s AS (SELECT * FROM rated WHERE n <> 0),
-            {factors(current.OWN_CURRENCY, asked.currency, "rated")},
-            k AS MATERIALIZED ({KNOWN.given()}), were AS MATERIALIZED ({OTHERS.given()}), {self._unknown(meets.text)},
-            more AS MATERIALIZED ({converted("d")}), now AS MATERIALIZED ({converted("whole")}),
-            {MERGED}, {PLACED}, {REACH}, {shown(asked.group_by, asked.as_of, "places")},
-            {to_keep(asked.group_by, f"((SELECT count(*) FROM since) > {MOVE} OR EXISTS (SELECT FROM unknown))")}
+                SELECT x.month, x.currency, x.status, x.period, min(x.day) AS day, {_OF_CHANGED}
+                FROM (SELECT d.*, true AS changed FROM d UNION ALL SELECT w.*, false FROM whole w) x GROUP BY 1, 2, 3, 4
+            ), s AS MATERIALIZED (SELECT a.*, {current.rates(asked)} FROM a), {factors(current.OWN_CURRENCY, asked.currency)}
+            SELECT (SELECT h.position FROM holds h) AS position, (SELECT h.built FROM holds h) AS built,
+                {current.OWN_CURRENCY} AS own, {ALL} AS sums,
+                {in_json(converted("d"))} AS changes, {"NULL" if past else in_json(converted("whole"))} AS now,
+                {cards(f"SELECT d.grp FROM d UNION SELECT s.id FROM since s WHERE s.kind = '{kind}'", self._at)}
         """
+        months, known_months, known_groups = before.of_others
         params = current.parameters(asked) | meets.params | asked.bounds.params() | figure.params()
-        names = [f"{table.name}_{column}" for table in TABLES for column in table.columns]
-        params |= dict(zip(names, figure.parts, strict=True))
-        doubts = "EXISTS (SELECT FROM reach m WHERE m.certain < %(groups_limit)s::bigint)"
-        if asked.as_of:
-            doubts += " OR EXISTS (SELECT FROM unknown)"
-        first = f"""
-            (SELECT CASE WHEN NOT ({doubts}) THEN h.position END FROM holds h) AS position, (SELECT h.built FROM holds h) AS built,
-        """
-        return tables, params, first, questions.FORECAST_GROUPS_KEPT
+        params |= {"of_others": months, "known_months": known_months, "known_groups": known_groups}
+        return SqlStatement(text, params, questions.FORECAST_GROUPS_KEPT if months else questions.FORECAST_KEPT)
 
-    def _unknown(self, meets: str) -> str:
-        """Common table expressions: what changed of groups that are not known, and their ``whole`` sums as they are now, from the
-        deals by an index. There is none for the past, where nothing changes but by an import."""
+    def _whole(self, meets: str) -> str:
+        """SQL for the sums, as they are now, of groups that changed and are not known, from the deals by an index."""
         bounds, group_by = self.query.bounds, self.query.group_by
         assert group_by is not None
-        of_group = "false" if self.query.as_of else f"{COLUMNS[group_by]} = u.grp AND {LIVE} AND {meets}"
         deals = f"""
-            (SELECT DISTINCT u.grp FROM unknown u) u
-            CROSS JOIN LATERAL (SELECT o.* FROM opportunities o WHERE {of_group} OFFSET 0) o WHERE
+            (SELECT DISTINCT u.grp FROM unknown u) u CROSS JOIN LATERAL (
+                SELECT {_CONTRIBUTES} FROM opportunities o WHERE {COLUMNS[group_by]} = u.grp AND {LIVE} AND {meets} OFFSET 0
+            ) o WHERE
         """
         return f"""
-            unknown AS MATERIALIZED (
-                SELECT DISTINCT d.month, d.grp FROM d JOIN were USING (month)
-                WHERE NOT EXISTS (SELECT FROM k WHERE k.month = d.month AND k.grp = d.grp)
-            ), of_unknown AS ({contributions(deals, None, bounds, group_by)}),
-            whole AS MATERIALIZED (SELECT x.* FROM ({grouped(bounds, group_by, "of_unknown")}) x WHERE {IN_UNKNOWN})
+            WITH unknown AS MATERIALIZED (
+                SELECT DISTINCT d.month, d.grp FROM d WHERE d.month = ANY(%(of_others)s::date[]) AND (d.month, d.grp) NOT IN (
+                    SELECT k.month, k.grp FROM unnest(%(known_months)s::date[], %(known_groups)s::uuid[]) k (month, grp)
+                )
+            ), of_unknown AS ({contributions(deals, None, bounds, group_by)})
+            SELECT x.* FROM ({grouped(bounds, group_by, "of_unknown")}) x
+            WHERE (x.month, x.grp) IN (SELECT u.month, u.grp FROM unknown u)
         """
+
+    @property
+    def _at(self) -> str | None:
+        return "%(as_of)s" if self.query.as_of else None
+
+
+_OF_CHANGED = ", ".join(f"sum(x.{name}) FILTER (WHERE x.changed) AS {name}" for name in ("unweighted", "weighted", "n"))
+_CONTRIBUTES = ", ".join(
+    f"o.{name}"
+    for name in (
+        "status", "close_date", "actual_close_date", "amount", "actual_amount", "probability", "currency", "owner_id", "account_id",
+    )
+)  # fmt: skip
+"""Columns that the sheet has, so that no row need be read."""

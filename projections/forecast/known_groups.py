@@ -1,82 +1,68 @@
-"""What is kept of a forecast by owner or account: three tables, and SQL that brings them up to date."""
+"""SQL for what a process gets to know of a forecast by owner or account: the largest groups, and the others added up, as JSON."""
 
 from __future__ import annotations
 
-from projections.forecast.groups import GroupBy
-from projections.forecast.kept_table import Kept
+from projections.forecast.groups import GroupBy, card
+from projections.forecast.limits import MAX_BYTES
 
-MOST_ROWS = 10_000
-"""Sums of groups that are kept of one forecast at most."""
 SPARE: dict[GroupBy, int] = {"account": 14, "owner": 150}
 """Groups that are known of each month beyond those that are shown, so that some may become smaller; more of those with many deals,
 because it takes long to read these."""
-
-
-_AMOUNTS = {"unweighted": "numeric", "weighted": "numeric", "n": "bigint"}
-ALL = Kept("all", {"month": "date", "currency": "text", "status": "text", "period": "int", "day": "date", **_AMOUNTS})
-KNOWN = Kept("known", {"month": "date", "grp": "uuid", "status": "text", "by": "numeric", **_AMOUNTS})
-OTHERS = Kept("others", {"month": "date", "groups": "bigint", "largest": "numeric"})
-TABLES = (ALL, KNOWN, OTHERS)
-WIDTH = sum(len(table.columns) for table in TABLES)
+_LEAST_BYTES = 150
+"""Of a group in an answer."""
+_PARTS = "json_agg(json_build_array(x.status, x.by, coalesce(x.unweighted, 0), coalesce(x.weighted, 0), x.n))"
 
 SUM = "sum(x.unweighted) AS unweighted, sum(x.weighted) AS weighted, sum(x.n) AS n"
-_MINUS = "-x.unweighted, -x.weighted, -x.n"
-IN_UNKNOWN = "(x.month, x.grp) IN (SELECT u.month, u.grp FROM unknown u)"
-
-MERGED = f"""
-    v AS MATERIALIZED (
-        SELECT x.month, x.grp, x.status, x.by, {SUM} FROM (
-            SELECT * FROM k WHERE k.grp IS NOT NULL
-            UNION ALL SELECT x.* FROM more x WHERE NOT {IN_UNKNOWN} UNION ALL SELECT * FROM now
-        ) x GROUP BY 1, 2, 3, 4 HAVING sum(x.n) <> 0
-    ), before AS MATERIALIZED (
-        SELECT x.month, x.grp, x.status, x.by, {SUM} FROM (
-            SELECT * FROM now
-            UNION ALL SELECT x.month, x.grp, x.status, x.by, {_MINUS} FROM more x WHERE {IN_UNKNOWN}
-        ) x GROUP BY 1, 2, 3, 4 HAVING sum(x.n) <> 0
-    ), rest AS MATERIALIZED (
-        SELECT x.month, x.status, x.by, {SUM} FROM (
-            SELECT k.month, k.status, k.by, k.unweighted, k.weighted, k.n FROM k WHERE k.grp IS NULL
-            UNION ALL SELECT x.month, x.status, x.by, {_MINUS} FROM before x
-        ) x GROUP BY 1, 2, 3 HAVING sum(x.n) <> 0
-    ), others AS MATERIALIZED (
-        SELECT w.month, w.groups - (SELECT count(DISTINCT b.grp) FROM before b WHERE b.month = w.month) AS groups, w.largest
-        FROM were w
+MOST_PLACES = f"""
+    most AS MATERIALIZED (
+        SELECT least(%(known)s::bigint,
+            {MAX_BYTES // _LEAST_BYTES} / greatest(1, %(months)s::bigint, count(DISTINCT s.month))) AS places FROM s
     )
 """
-"""Common table expressions: from the groups ``k`` as they were kept, what changed of them (``more``) and what those that were not
-known are ``now``, all that are known, ``v``; and what remains of the ``others`` and of their sums, the ``rest``."""
+"""Common table expression: how many groups of each month are to be known, ``%(known)s`` or as many as ever fit into an answer."""
 
-REACH = """
-    reach AS MATERIALIZED (
-        SELECT r.month, r.groups, coalesce(max(p.place), 0) AS last,
-            coalesce(max(p.place) FILTER (WHERE p.amount > r.largest), 0) AS certain
-        FROM others r LEFT JOIN p ON p.month = r.month WHERE r.groups > 0 GROUP BY 1, 2
-    ), places AS (
-        SELECT p.* FROM p UNION ALL
-        SELECT r.month, NULL, r.status, r.by, r.unweighted, r.weighted, r.n, 0,
-            greatest(m.last, %(groups_limit)s::bigint) + m.groups
-        FROM rest r JOIN reach m USING (month)
+KNOWN = f"""
+    cells AS MATERIALIZED (SELECT p.* FROM p WHERE p.place <= (SELECT m.places FROM most m)),
+    beyond AS MATERIALIZED (SELECT p.* FROM p WHERE p.place > (SELECT m.places FROM most m)),
+    rest AS MATERIALIZED (SELECT x.month, x.status, x.by, {SUM} FROM beyond x GROUP BY 1, 2, 3),
+    others AS MATERIALIZED (
+        SELECT x.month, count(DISTINCT x.place) AS groups, max(x.amount) AS largest FROM beyond x GROUP BY 1
     )
 """
-"""Common table expressions: of each month with others, how many places are ``certain``; all ``places``, the others at the end."""
+"""Common table expressions: from the sums with places ``p`` those that are to be known, and the others."""
 
 
-def to_keep(group_by: GroupBy, when: str) -> str:
-    """Common table expressions: the three tables, to be kept when SQL says so. From the sums with rates ``s``, the groups with
-    places ``p`` and those that are not known, ``rest`` and ``others``."""
-    known = f"%(groups_limit)s::bigint + {SPARE[group_by]}"
-    return f"""
-        known AS MATERIALIZED (
-            SELECT x.month, x.grp, x.status, x.by, {SUM} FROM (
-                SELECT p.month, CASE WHEN p.place <= {known} THEN p.grp END AS grp, p.status, p.by, p.unweighted, p.weighted, p.n
-                FROM p UNION ALL SELECT r.month, NULL, r.status, r.by, r.unweighted, r.weighted, r.n FROM rest r
-            ) x GROUP BY 1, 2, 3, 4
-        ), beyond AS MATERIALIZED (
-            SELECT x.month, sum(x.groups)::bigint AS groups, max(x.largest) AS largest FROM (
-                SELECT p.month, 1 AS groups, max(p.amount) AS largest FROM p WHERE p.place > {known} GROUP BY p.month, p.grp
-                UNION ALL SELECT r.month, r.groups, r.largest FROM others r WHERE r.groups > 0
-            ) x GROUP BY 1
-        ), {ALL.to_keep("s", when)}, {OTHERS.to_keep("beyond", when)},
-        {KNOWN.to_keep("known", f"count(*) <= {MOST_ROWS} AND {when}")}
-    """
+def _rows(columns: str, text: str) -> str:
+    return f"(SELECT coalesce(json_agg(json_build_array({columns})), '[]')::varchar FROM ({text}) x)"
+
+
+def in_json(sums: str) -> str:
+    """SQL for cells as ``GroupSums`` takes them, from converted sums."""
+    of_groups = f"SELECT x.month, x.grp, {_PARTS} AS parts FROM ({sums}) x GROUP BY 1, 2"
+    return _rows("x.month, x.grp, x.parts", of_groups)
+
+
+ALL = _rows(
+    "x.month, x.currency, x.status, x.unweighted, x.weighted, x.n, x.rate, x.report_rate, x.period",
+    "SELECT s.* FROM s WHERE s.n IS NOT NULL",
+)
+"""SQL for the sums of all groups together ``s``."""
+FOUND = ", ".join(
+    (
+        in_json("SELECT x.* FROM cells x"),
+        _rows(
+            "x.month, x.groups, x.largest, x.parts",
+            f"""
+                SELECT o.month, o.groups, o.largest, r.parts FROM others o
+                JOIN (SELECT x.month, {_PARTS} AS parts FROM rest x GROUP BY 1) r USING (month)
+            """,
+        ),
+    )
+)
+"""Columns: the ``cells`` and, by month, the ``others`` with the ``rest`` of the sums."""
+
+
+def cards(groups: str, at: str | None) -> str:
+    """SQL for the cards of groups (SQL for their ids), as of an instant (SQL)."""
+    found = f"SELECT e.grp, ({card(at)})::json AS card FROM ({groups}) e (grp)"
+    return f"(SELECT coalesce(json_object_agg(x.grp, x.card), '{{}}')::varchar FROM ({found}) x)"

@@ -18,9 +18,9 @@ from projections.forecast import behind, current, waterfall
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
+from projections.forecast.group_sums import GroupSums, OfMonth, Others
 from projections.forecast.kept_forecast import SUMS, KeptForecast
 from projections.forecast.kept_groups import KeptGroups
-from projections.forecast.known_groups import WIDTH
 from projections.kept import Figure
 from projections.opportunities import queries as opportunities
 from projections.opportunities.counts import CountedPage
@@ -116,7 +116,9 @@ def test_a_forecast_is_cheap_from_sums_that_are_kept() -> None:
         assert asked.statement(Figure(1, "", ("{}",) * len(SUMS.columns))).question is questions.FORECAST_KEPT
         largest = KeptGroups(ForecastQuery(ORG, DAY, as_of=as_of, group_by="owner"), deals)
         assert largest.statement(None).question is questions.FORECAST_GROUPED
-        assert largest.statement(Figure(1, "", ("{}",) * WIDTH)).question is questions.FORECAST_GROUPS_KEPT
+        assert largest.statement(Figure(1, "", (GroupSums(),))).question is questions.FORECAST_KEPT
+        others = GroupSums(months={"2026-01-01": OfMonth({}, Others(1, Decimal(1), ()))})
+        assert largest.statement(Figure(1, "", (others,))).question is questions.FORECAST_GROUPS_KEPT
 
 
 def test_a_waterfall_is_cheap_from_sums_alone() -> None:

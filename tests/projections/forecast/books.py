@@ -20,12 +20,13 @@ from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
 from projections.conditions import Condition
-from projections.forecast import current, waterfall, waterfall_answer
+from projections.forecast import current, deal_sums, waterfall, waterfall_answer
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
 from projections.forecast.folding import EVERY
-from projections.forecast.groups import GroupBy
+from projections.forecast.groups import CARDS, GroupBy
+from projections.forecast.kept_groups import KeptGroups
 from projections.forecast.limits import GROUPS_LIMIT
 from projections.forecast.money import encode
 from projections.opportunities import list_query
@@ -138,9 +139,20 @@ class Books:
 
     def forecast_bytes(self, **asked: Any) -> bytes:
         question = self.question(**asked)
+        if question.group_by in CARDS:
+            return self._by_record(question)
         row = self.connection.execute(*current.forecast(question)[:2]).fetchone()
         assert row is not None
         return encode(current.answer(question, row))
+
+    def _by_record(self, question: ForecastQuery) -> bytes:
+        assert question.where
+        groups = KeptGroups(question, list_query.OpportunityListQuery(self.org_id, as_of=question.as_of))
+        sums = deal_sums.from_deals(question.where, question.bounds, question.group_by)
+        row = self.connection.execute(*groups.from_scratch(sums)[:2]).fetchone()
+        assert row is not None
+        groups.parts(row[2:])
+        return encode(groups.answer(row[2:]))
 
     def changes(self, start: datetime, end: datetime, **asked: Any) -> Row:
         """What changed in between, as JSON with exact numbers; see ``changes_bytes``."""
