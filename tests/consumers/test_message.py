@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
+from msgspec import structs
 
 from consumers import message
 from consumers.message import Record
-from domain import activity, catalog, opportunity, token, user
+from domain import activity, catalog, log, opportunity, token, user
 from domain.epoch import Epoch
 from domain.event import Event, Recorded
 from domain.fold import change as changed
@@ -40,6 +41,11 @@ def test_of_another_epoch_the_same_version_has_another_id() -> None:
     assert len({message.event_id(recorded(created()), epoch) for epoch in epochs}) == 3
 
 
+def test_the_id_of_an_event_is_what_its_version_is_called_in_its_stream() -> None:
+    for version in range(1, 41):
+        assert message.event_id(recorded(created(), version)) == f"evt_{uuid5(STREAM, str(version)).hex}"
+
+
 def test_secrets_and_people_are_not_published() -> None:
     assert not message.is_published(recorded(user.Created(email="a@b.example", name="A", role="rep")))
     assert not message.is_published(recorded(token.Revoked()))
@@ -56,6 +62,25 @@ def test_a_change_tells_the_record_who_did_it_and_what_it_was() -> None:
     assert found["previous"]["stage"] == "discovery"
     assert found["previous"]["actual_amount"] is None
     assert "name" not in found["previous"]
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "said"), [(True, {"import_id": str(uuid(6))}), (False, {"import_id": str(uuid(6)), "webhooks": False})]
+)
+def test_an_imported_event_says_so_and_whether_endpoints_are_told(said: dict[str, Any], *, webhooks: bool) -> None:
+    imported = recorded(created())
+    imported = structs.replace(imported, meta=structs.replace(imported.meta, import_id=uuid(6), webhooks=webhooks))
+    found = msgspec.json.decode(message.record(changed(None, imported), DEAL, None, EPOCH).value)
+    assert {name: found[name] for name in ("import_id", "webhooks") if name in found} == said
+
+
+def test_the_event_that_begins_an_epoch_says_which_and_has_an_id_of_that_one() -> None:
+    epoch = Epoch(uuid(5), 2_000_001, 8, 8)
+    restored = recorded(log.Restored(epoch=epoch.id, last_good_position=8, first_position=2_000_001))
+    record = message.record(changed(None, restored), b"{}", None, epoch)
+    assert record.begins == epoch.id
+    assert message.decode(record.value).id == message.event_id(restored, epoch) != message.event_id(restored)
+    assert told(created()).begins is None
 
 
 def test_previous_money_is_a_decimal_in_a_string() -> None:

@@ -11,8 +11,9 @@ EPOCHS = Epochs([EPOCH, SECOND, THIRD])
 
 
 def test_what_was_written_after_the_last_good_position_is_of_the_new_epoch() -> None:
-    at = {position: EPOCHS.at(position) for position in (1, 8, 9, 30, 2_000_001, 2_000_005, 2_000_006, 5_000_001)}
+    at = {position: EPOCHS.at(position) for position in (0, 1, 8, 9, 30, 2_000_001, 2_000_005, 2_000_006, 5_000_001)}
     assert at == {
+        0: EPOCH,
         1: EPOCH,
         8: EPOCH,
         9: SECOND,
@@ -41,4 +42,4 @@ def test_the_first_epoch_is_the_logs_identity() -> None:
     assert EPOCHS.log_id == EPOCH.id
     assert [epoch.is_first for epoch in (EPOCH, SECOND, THIRD)] == [True, False, False]
     assert EPOCHS.knows(SECOND.id)
-    assert not EPOCHS.knows(uuid(999))
+    assert not Epochs([EPOCH]).knows(SECOND.id)

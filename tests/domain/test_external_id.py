@@ -121,7 +121,8 @@ def test_names_that_nobody_has_are_told_all_at_once() -> None:
     command = Update(account_external_id="no", owner_email="no@yours.com", stakeholder_external_ids=("C1", "no"), name="")
     found = Given(created()).refused(command, facts=knowing())
     assert set(found) == {"account_external_id", "owner_email", "stakeholder_external_ids", "name"}
-    assert "'no'" in found["stakeholder_external_ids"][0]
+    assert found["account_external_id"] == ["There is no account with the external id 'no'."]
+    assert found["stakeholder_external_ids"] == ["There is no contact with the external id 'no'."]
     refused = Given().refused(Create(name="A", account_external_id="x" * 256), facts=knowing())
     assert list(refused) == ["account_external_id"]
     assert "255" in refused["account_external_id"][0]

@@ -46,11 +46,16 @@ def test_every_id_in_a_command_is_among_its_references(command: type[Command]) -
     ("command", "asked"),
     [
         (account.Create(name="Acme"), References()),
+        (account.Update(external_id=" X"), References(external_ids=frozenset({("account", "X")}))),
         (account.Delete(), References(deals="account")),
         (activity.Log(opportunity_id=uuid(9), type="call", subject="Hi"), References(opportunity_id=uuid(9))),
         (contact.Create(first_name="Jane", last_name="Roe"), References()),
         (contact.Update(account_id=ACCOUNT), References(records=frozenset({ACCOUNT}))),
         (contact.Update(account_id=None), References()),
+        (
+            contact.Replace(first_name="Jane", last_name="Roe", account_external_id="A ", external_id="X"),
+            References(external_ids=frozenset({("account", "A"), ("contact", "X")})),
+        ),
         (contact.Delete(), References(deals="stakeholder")),
         (exchange_rate.Set(currency="EUR", valid_from=TODAY, rate=Decimal(1)), References()),
         (opportunity.Create(name="Annual", account_id=ACCOUNT), References(records=frozenset({ACCOUNT}))),

@@ -34,6 +34,7 @@ def test_a_cap_takes_away_and_never_gives(role: Role, cap: Role | None, left: Ro
     [
         (pipeline.Replace, "admin"),
         (account.Delete, "rep"),
+        (account.Adopt, "admin"),
         (opportunity.Create, "rep"),
         (token.Issue, "rep"),
         (token.Revoke, "read_only"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from projections.search import containing, containing_name, like, searchable, split, words
+from projections.search import containing, containing_name, like, runs, searchable, split, words
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,9 @@ def test_what_is_stored_is_found(phrase: str, *, found: bool) -> None:
 
 def test_a_text_is_split_into_its_words_each_once_in_order() -> None:
     assert split(" b-c a b-c\n c a") == ["b-c", "a", "c"]
+
+
+def test_a_word_with_signs_has_parts_without_any() -> None:
+    assert runs("jane.doe+x@acme_corp.example") == ["jane", "doe", "x", "acme_corp", "example"]
+    assert runs("acme") == ["acme"]
+    assert runs("&") == []

@@ -150,7 +150,6 @@ SUBJECTS = {
     "projections/before.py": "projections/test_feed.py",
     "projections/clock.py": "e2e/test_clocks.py",
     "projections/command_responses.py": "app/writing/test_committer.py",
-    "projections/conditions.py": "app/http/test_filters.py",
     "projections/decision_facts.py": "app/resources/test_access.py",
     "projections/directory/credentials.py": "app/cli/test_main.py",
     "projections/directory/queries.py": "app/resources/test_records.py",

@@ -19,6 +19,7 @@ from projections.forecast.money import (
     Sums,
     Total,
     Totals,
+    added,
     contribution,
     difference,
     encode,
@@ -137,6 +138,7 @@ def test_whole_and_divided_parts_are_one_sum() -> None:
 
 def test_a_sum_of_many_digits_is_exact() -> None:
     assert str(total("1" * 40 + ".005").rounded("USD")) == "1" * 40 + ".00"
+    assert added(Decimal("1" * 40), Decimal("0.01")) == Decimal("1" * 40 + ".01")
     assert difference(Decimal("1" * 40), Decimal("0.01")) == Decimal("1" * 39 + "0.99")
     assert difference(Decimal(3), Decimal(5)) == -2
 
