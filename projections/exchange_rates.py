@@ -82,6 +82,9 @@ class ExchangeRates:
     def apply(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
         versioned_rows.insert(cursor, "exchange_rates", _rows(batch))
 
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        pass
+
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         copies.insert("exchange_rates", _rows(batch))
 

@@ -38,6 +38,9 @@ class Projection(Protocol):
         A batch is a part of the log, in its order.
         """
 
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        """Do what is done once for a transaction, at its end: ``batch`` is all that was applied in it, in parts or at once."""
+
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         """Copy the rows that ``apply`` would leave, but for what ``sums`` add, into empty tables.
 

@@ -102,6 +102,7 @@ class Shadows:
         with self.control.transaction():
             for model in self.models:
                 model.apply(cursor, batch)
+                model.conclude(cursor, batch)
         self.position = events[-1].position
         return len(events)
 

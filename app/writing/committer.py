@@ -290,12 +290,12 @@ class Committer:
         decisions.open(opening)
         if batch.units is not None:
             batch.units.decide(cursor, decisions)
-            decisions.append()
+            decisions.conclude()
             batch.units.finish(cursor, decisions.appended)
             receive_bodies = _nothing
         else:
             batch.results = [_result(envelope, decisions, repeats, raises=all_or_nothing) for envelope in batch.envelopes]
-            decisions.append()
+            decisions.conclude()
             receive_bodies = responses.request_bodies(statements, batch.envelopes, batch.results, decisions.states)
         if any(envelope.idempotency for envelope in batch.envelopes):
             receive_bodies()

@@ -38,6 +38,7 @@ class Decisions:
         self._statements = statements
         self._cached = cached
         self._opening = NOT_OPEN
+        self._much = MUCH
         self._knowledge = Knowledge(statements)
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
@@ -96,10 +97,12 @@ class Decisions:
         del self._pending[mark:]
 
     def append_much(self, commands: int) -> None:
-        """Append what was decided if that is much of so many commands, and let PostgreSQL begin with it meanwhile."""
-        if len(self._pending) >= max(MUCH, commands // PARTS):
+        """Append what was decided if that is much of so many commands, and let PostgreSQL begin with it meanwhile: soon with a
+        little, later with more at a time."""
+        if len(self._pending) >= self._much:
             self.append()
             self._statements.send()
+            self._much = min(2 * self._much, max(MUCH, commands // PARTS))
 
     def append(self) -> None:
         """Append what was decided, and update the read models."""
@@ -117,6 +120,14 @@ class Decisions:
             projection.apply(cursor, placed)
         self.appended += placed
         self._pending.clear()
+
+    def conclude(self) -> None:
+        """Append the rest of the transaction, and do for all of it what read models do once."""
+        self.append()
+        if self.appended:
+            cursor = self._statements.cursor()
+            for projection in registry.READ_MODELS:
+                projection.conclude(cursor, self.appended)
 
     def _request_states(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request the states of the streams that the commands concern."""

@@ -10,8 +10,8 @@ BESIDE_OTHERS_SECONDS = 0.01
 """How long a transaction should keep the log to itself."""
 QUIET_SECONDS = 0.4
 """After others wrote: for how long they must have been quiet, so that who writes one thing after the other counts as there."""
-LEAST, MOST = 8, 400
-"""Rows, records or operations of a transaction."""
+LEAST, MOST = 8, 500
+"""Rows, records or operations of a transaction; a bulk call has no more."""
 EAGERNESS = 0.5
 """The part of the last transaction in what a row is expected to take."""
 

@@ -280,6 +280,9 @@ class Directory:
                 prepare=True,
             )
 
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        pass
+
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         rows, versions = _rows(batch)
         copies.versions("directory", rows)

@@ -1,10 +1,11 @@
 """The sums of the forecast's ledger: up to a fold point they are kept in tables, what came after it is added when they are read.
 
 The tables ``forecast_folded_…`` hold the sums of all entries up to a fold point, a position of the log. The views that are named
-like the sums add the entries beyond it, so whoever reads them reads what the ledger adds up to, in any snapshot. An event whose
-position is a multiple of ``EVERY`` (for the current balances, which are read most, of ``OFTEN``) moves the fold point there, in its
-own transaction. So the fold points, and with them every row of these tables, hang on the log alone, and what is beyond is the
-entries of fewer positions than that (of more only where positions have a gap).
+like the sums add the entries beyond it, so whoever reads them reads what the ledger adds up to, in any snapshot. Each part of the
+sums has a fold point of its own: an event moves it to its position, in its own transaction, if that is ``at`` more than a multiple
+of ``EVERY`` (for the current balances, which are read most, of ``OFTEN``). So the fold points, and with them every row of these
+tables, hang on the log alone, and what is beyond is the entries of fewer positions than that (of more only where positions have a
+gap). Parts are folded at different positions, because whoever else writes waits for a transaction that folds.
 """
 
 from __future__ import annotations
@@ -27,10 +28,27 @@ _WON = "e.status = 'won'"
 
 
 class Part(NamedTuple):
-    """Which rows of sums an entry ``e`` adds to: SQL for each key of them, and for the entries that do."""
+    """Which rows of sums an entry ``e`` adds to: SQL for each key of them, and for the entries that do; and where it is folded."""
 
+    name: str
     keys: Mapping[str, str]
-    which: str = "true"
+    which: str
+    at: int
+    every: int = EVERY
+
+    @property
+    def point(self) -> str:
+        """SQL for the fold point."""
+        return f"(SELECT coalesce(max(f.position), 0) FROM forecast_fold f WHERE f.part = '{self.name}')"
+
+    @property
+    def last(self) -> str:
+        """SQL for the last position of the log, up to ``%(position)s``, at which this part is folded."""
+        return f"""
+            (SELECT e.notification_id FROM public.opportunities_events e
+             WHERE e.notification_id <= %(position)s::bigint AND e.notification_id %% {self.every} = {self.at}
+             ORDER BY e.notification_id DESC LIMIT 1)
+        """
 
 
 class Sums(NamedTuple):
@@ -42,16 +60,10 @@ class Sums(NamedTuple):
     parts: tuple[Part, ...]
     sources: tuple[str, ...] = ("forecast_entries",)
     sparse: bool = False
-    every: int = EVERY
 
     @property
     def table(self) -> str:
         return self.view.replace("forecast_", "forecast_folded_")
-
-    @property
-    def point(self) -> str:
-        """SQL for the fold point."""
-        return f"(SELECT coalesce(max(f.position), 0) FROM forecast_fold f WHERE f.every = {self.every})"
 
     @property
     def nothing(self) -> str:
@@ -68,8 +80,8 @@ class Sums(NamedTuple):
 _PLACE = ("day", "currency", "status")
 
 
-def _part(which: str, **keys: str) -> Part:
-    return Part({"org_id": "e.org_id", "currency": "e.currency", "status": "e.status", **keys}, which)
+def _part(name: str, at: int, which: str, every: int = EVERY, **keys: str) -> Part:
+    return Part(name, {"org_id": "e.org_id", "currency": "e.currency", "status": "e.status", **keys}, which, at, every)
 
 
 BALANCES = Sums(
@@ -77,8 +89,8 @@ BALANCES = Sums(
     ("org_id", "grain", "period", *_PLACE),
     AMOUNTS,
     (
-        _part("true", grain="'month'", period=_DURING, day=_MONTH),
-        _part(_SCHEDULED, grain="'day'", period=_DURING, day="e.day"),
+        _part("months", 0, "true", grain="'month'", period=_DURING, day=_MONTH),
+        _part("days", 256, _SCHEDULED, grain="'day'", period=_DURING, day="e.day"),
     ),
 )
 CURRENT = Sums(
@@ -86,25 +98,24 @@ CURRENT = Sums(
     BALANCES.keys,
     (),
     (
-        _part("true", grain="'month'", period="'infinity'", day=_MONTH),
-        _part(_SCHEDULED, grain="'day'", period="'infinity'", day="e.day"),
+        _part("current_months", 0, "true", OFTEN, grain="'month'", period="'infinity'", day=_MONTH),
+        _part("current_days", OFTEN // 2, _SCHEDULED, OFTEN, grain="'day'", period="'infinity'", day="e.day"),
     ),
-    every=OFTEN,
 )
 """The current balances, which have no causes."""
 MOVEMENTS = Sums(
     "forecast_movements",
     ("org_id", "period", *_PLACE),
     AMOUNTS,
-    (_part("true", period=_ON, day=f"CASE WHEN {_WON} THEN e.day ELSE {_MONTH} END"),),
+    (_part("movements", 512, "true", period=_ON, day=f"CASE WHEN {_WON} THEN e.day ELSE {_MONTH} END"),),
 )
 OWNERS = Sums(
     "forecast_owners",
     ("org_id", "owner_id", "grain", "period", *_PLACE),
     AMOUNTS_OF_OWNERS,
     (
-        _part("true", grain="'month'", period=_DURING, owner_id="e.owner_id", day=_MONTH),
-        _part(f"{_WON} AND {_SCHEDULED}", grain="'day'", period=_DURING, owner_id="e.owner_id", day="e.day"),
+        _part("owners_months", 128, "true", grain="'month'", period=_DURING, owner_id="e.owner_id", day=_MONTH),
+        _part("owners_days", 640, f"{_WON} AND {_SCHEDULED}", grain="'day'", period=_DURING, owner_id="e.owner_id", day="e.day"),
     ),
     ("forecast_entries", "forecast_transfers"),
     sparse=True,
@@ -114,8 +125,8 @@ OWNED = Sums(
     ("org_id", "grain", "owner_id", *_PLACE),
     (),
     (
-        _part("true", grain="'month'", owner_id="e.owner_id", day=_MONTH),
-        _part(f"{_WON} AND {_SCHEDULED}", grain="'day'", owner_id="e.owner_id", day="e.day"),
+        _part("owned_months", 384, "true", grain="'month'", owner_id="e.owner_id", day=_MONTH),
+        _part("owned_days", 896, f"{_WON} AND {_SCHEDULED}", grain="'day'", owner_id="e.owner_id", day="e.day"),
     ),
     OWNERS.sources,
 )
@@ -171,7 +182,7 @@ def _beyond(sums: Sums, names: Sequence[str] = ()) -> Iterator[str]:
         for source in sums.sources:
             yield (
                 f"SELECT {_keys(sums, part)}, e.unweighted, e.weighted, e.n::bigint{amounts} FROM {source} e"
-                f" WHERE {part.which} AND e.position > {sums.point} AND e.position <= {_LAST}"
+                f" WHERE {part.which} AND e.position > {part.point} AND e.position <= {_LAST}"
             )
 
 
@@ -190,22 +201,24 @@ def _sum_of(name: str) -> str:
 
 DDL = f"""
 CREATE TABLE forecast_fold (
-    every int NOT NULL,
+    part text NOT NULL,
     position bigint NOT NULL,
-    PRIMARY KEY (every)
+    PRIMARY KEY (part)
 );
 {_table(BALANCES)}{_table(MOVEMENTS)}{_table(OWNERS)}{_table(OWNED)}
 {_current_view()}{_view(BALANCES, CURRENT)}{_view(MOVEMENTS)}{_view(OWNERS)}{_view(OWNED)}
 """
 
 
-def _sum_up(sums: Sums, after: str, upto: str) -> str:
+_TO = "%(position)s::bigint"
+
+
+def _sum_up(sums: Sums, part: Part, after: str, upto: str) -> str:
     """SQL that inserts what the entries after a position up to another one (SQL) add up to."""
     keys = ", ".join(sums.keys)
-    parts = " UNION ALL ".join(
+    entries = " UNION ALL ".join(
         f"SELECT {_keys(sums, part)}, e.cause, e.unweighted, e.weighted, e.n"
         f" FROM {source} e WHERE {part.which} AND e.position > {after} AND e.position <= {upto}"
-        for part in sums.parts
         for source in sums.sources
     )
     of_causes = "".join(f", {_caused(sums, name)}" for name in sums.amounts)
@@ -214,16 +227,16 @@ def _sum_up(sums: Sums, after: str, upto: str) -> str:
         SELECT {keys}, sum(x.unweighted), sum(x.weighted), sum(x.n)::bigint{of_causes}
         FROM (
             SELECT {keys}, p.cause, sum(p.unweighted) AS unweighted, sum(p.weighted) AS weighted, sum(p.n) AS n
-            FROM ({parts}) p GROUP BY {keys}, p.cause
+            FROM ({entries}) p GROUP BY {keys}, p.cause
         ) x GROUP BY {keys}
     """
 
 
-def _add(sums: Sums, after: str, upto: str) -> str:
-    """SQL that adds to a table what the entries after a position up to another one (SQL) add up to."""
+def _add(sums: Sums, part: Part) -> str:
+    """SQL that adds to a table what the entries from a part's fold point up to a position add up to."""
     added = ", ".join(f"{name} = b.{name} + excluded.{name}" for name in SUMS)
     added += "".join(f", {_changed(sums, name)}" for name in sums.amounts)
-    return f"{_sum_up(sums, after, upto)} ON CONFLICT ({', '.join(sums.keys)}) DO UPDATE SET {added}"
+    return f"{_sum_up(sums, part, part.point, _TO)} ON CONFLICT ({', '.join(sums.keys)}) DO UPDATE SET {added}"
 
 
 def _caused(sums: Sums, name: str) -> str:
@@ -238,46 +251,35 @@ def _changed(sums: Sums, name: str) -> str:
     return f"{name} = CASE WHEN excluded.{name} IS NULL THEN b.{name} ELSE nullif(coalesce(b.{name}, 0) + excluded.{name}, 0) END"
 
 
-def _set(every: int, upto: str) -> str:
+def _set(part: Part, upto: str) -> str:
     return f"""
-        INSERT INTO forecast_fold AS f (every, position)
-        SELECT {every}, p.position FROM (SELECT {upto} AS position) p WHERE p.position IS NOT NULL
+        INSERT INTO forecast_fold AS f (part, position)
+        SELECT '{part.name}', p.position FROM (SELECT {upto} AS position) p WHERE p.position IS NOT NULL
     """
 
 
-def _move(every: int, upto: str) -> str:
-    return f"{_set(every, upto)} ON CONFLICT (every) DO UPDATE SET position = excluded.position"
+def _move(part: Part) -> str:
+    return f"{_set(part, _TO)} ON CONFLICT (part) DO UPDATE SET position = excluded.position"
 
 
-def _last_multiple(every: int) -> str:
-    """SQL for the last position of the log, up to ``%(position)s``, at which these sums are folded."""
-    return f"""
-        (SELECT e.notification_id FROM public.opportunities_events e
-         WHERE e.notification_id <= %(position)s::bigint AND e.notification_id %% {every} = 0
-         ORDER BY e.notification_id DESC LIMIT 1)
-    """
-
-
-_TO = "%(position)s::bigint"
-FOLDS = {
-    every: (*(_add(sums, sums.point, _TO) for sums in ALL if sums.every == every), _move(every, _TO)) for every in (OFTEN, EVERY)
-}
-"""Statements that move a fold point to a position, in this order."""
+_PARTS = tuple((sums, part) for sums in ALL for part in sums.parts)
+FOLDS = tuple((part, (_add(sums, part), _move(part))) for sums, part in _PARTS)
+"""Statements that move a part's fold point to a position, in this order."""
 FOLD_ALL = (
-    *(_sum_up(sums._replace(parts=(part,)), "0", _last_multiple(sums.every)) for sums in ALL for part in sums.parts),
-    *(_set(every, _last_multiple(every)) for every in FOLDS),
+    *(_sum_up(sums, part, "0", part.last) for sums, part in _PARTS),
+    *(_set(part, part.last) for _, part in _PARTS),
 )
 """Statements, in any order, that fill empty tables without keys with the sums of the entries of the log up to a position."""
 
 
 def fold(cursor: SqlCursor, positions: Sequence[int]) -> None:
     """Fold as far as the events at these positions, the last of the log, say."""
-    for every, statements in FOLDS.items():
-        if (point := fold_point(positions, every)) is not None:
+    for part, statements in FOLDS:
+        if (point := fold_point(positions, part.every, part.at)) is not None:
             for statement in statements:
                 cursor.execute(statement, {"position": point}, prepare=True)
 
 
-def fold_point(positions: Sequence[int], every: int) -> int | None:
+def fold_point(positions: Sequence[int], every: int, at: int = 0) -> int | None:
     """To where the events at these positions move a fold point, if they do."""
-    return max((position for position in positions if not position % every), default=None)
+    return max((position for position in positions if position % every == at), default=None)

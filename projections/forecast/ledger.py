@@ -62,7 +62,7 @@ class _Entry(Struct):
 
 class ForecastLedger:
     name = "forecast"
-    version = 5
+    version = 6
     tables: tuple[str, ...] = ("forecast_entries", "forecast_transfers", *folding.TABLES)
     views: tuple[str, ...] = folding.VIEWS
     ddl = DDL
@@ -73,6 +73,9 @@ class ForecastLedger:
         entries, transferred = _posted(batch)
         versioned_rows.insert(cursor, "forecast_entries", entries)
         versioned_rows.insert(cursor, "forecast_transfers", transferred)
+
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        """All of a transaction is folded at once, because entries of more events share more sums."""
         folding.fold(cursor, [change.recorded.position for change in batch])
 
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:

@@ -168,6 +168,9 @@ class Opportunities:
             written.rows.update(((row.id, row.version), row) for row in found)
         terms.write(cursor, batch)
 
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        pass
+
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         copies.versions(
             "opportunities", [rows.render(after, recorded.position) for recorded, _, after in batch if isinstance(after, State)]

@@ -32,11 +32,13 @@ class Cursors:
             with self.connection.transaction(), self.connection.cursor() as cursor:
                 for model in models:
                     model.apply(cursor, changes)
+                    model.conclude(cursor, changes)
             return
         statement = self.statements.cursor()
         statement.execute("BEGIN")
         for model in models:
             model.apply(statement, changes)
+            model.conclude(statement, changes)
         statement.execute("COMMIT")
         self.statements.flush()
 

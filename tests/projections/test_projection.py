@@ -145,6 +145,9 @@ class Everything:
                 prepare=True,
             )
 
+    def conclude(self, cursor: SqlCursor, batch: Sequence[Change]) -> None:
+        """There is nothing left to do."""
+
     def fill(self, copies: Copies, batch: Sequence[Change]) -> None:
         """No rebuild knows it."""
 

@@ -59,12 +59,13 @@ def quoted(currency: str, valid_from: str, rate: str, at: datetime) -> Happening
     return Happening(currency, event, at)
 
 
-def skip_to_a_fold(connection: psycopg.Connection[Any], positions: int) -> None:
-    """Leave positions of the log out, so that the forecast's sums are folded with the one that is so many later."""
+def skip_to_a_fold(connection: psycopg.Connection[Any], positions: int, at: int = 0) -> None:
+    """Leave positions of the log out, so that the part of the forecast's sums that is folded there is with the one that is so many
+    later."""
     connection.execute(
-        "SELECT setval('opportunities_events_notification_id_seq', (last_value / %(every)s + 2) * %(every)s - %(positions)s)"
+        "SELECT setval('opportunities_events_notification_id_seq', (last_value / %(every)s + 2) * %(every)s + %(more)s)"
         " FROM opportunities_events_notification_id_seq",
-        {"every": EVERY, "positions": positions},
+        {"every": EVERY, "more": at - positions},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from app.migrations import migrate
 from app.writing.committer import Committer
 from domain import opportunity
 from projections.forecast import SUMS, SUMS_OF
-from projections.forecast.folding import EVERY, OFTEN, TABLES, fold_point
+from projections.forecast.folding import EVERY, FOLDS, OFTEN, TABLES, fold_point
 from projections.forecast.ledger import ForecastLedger
 from projections.rebuild import rebuild, verify
 from tests.projections.forecast.books import skip_to_a_fold
@@ -59,15 +60,15 @@ def sums(connection: psycopg.Connection[Any], names: tuple[str, ...] = VIEWS) ->
 
 
 def point(connection: psycopg.Connection[Any]) -> int | None:
-    row = connection.execute("SELECT position FROM forecast_fold WHERE every = %s", (EVERY,)).fetchone()
+    row = connection.execute("SELECT position FROM forecast_fold WHERE part = 'months'").fetchone()
     return row[0] if row else None
 
 
-def beyond(connection: psycopg.Connection[Any], every: int = EVERY) -> int:
+def beyond(connection: psycopg.Connection[Any], part: str = "months") -> int:
     """How many entries readers add up themselves."""
     row = connection.execute(
-        "SELECT count(*) FROM forecast_entries WHERE position > coalesce((SELECT position FROM forecast_fold WHERE every = %s), 0)",
-        (every,),
+        "SELECT count(*) FROM forecast_entries WHERE position > coalesce((SELECT position FROM forecast_fold WHERE part = %s), 0)",
+        (part,),
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -86,6 +87,13 @@ def test_events_fold_up_to_the_last_multiple_among_their_positions() -> None:
     assert fold_point([10, 30, 31], 10) == 30
     assert fold_point([11, 29], 10) is None, "positions have gaps"
     assert fold_point([], 10) is None
+    assert fold_point([4, 10, 14, 20], 10, 4) == 14
+
+
+def test_no_two_parts_with_many_entries_are_folded_in_one_short_transaction() -> None:
+    places = sorted(part.at for part, _ in FOLDS if part.every == EVERY)
+    assert min(later - place for place, later in pairwise(places)) >= 128
+    assert len(places) == len(FOLDS) - 2
 
 
 def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection: psycopg.Connection[Any]) -> None:
@@ -98,10 +106,29 @@ def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection
     assert row is not None
     assert point(connection) == row[0] - row[0] % EVERY > EVERY
     assert beyond(connection) == row[0] % EVERY
-    assert beyond(connection, OFTEN) == row[0] % OFTEN
-    for often, which in ((EVERY, "<"), (OFTEN, "=")):
+    assert beyond(connection, "current_months") == row[0] % OFTEN
+    for part, which in (("months", "<"), ("current_months", "=")):
         folded = f"SELECT sum(n) FROM forecast_folded_balances WHERE period {which} 'infinity' AND grain = 'month'"
-        assert connection.execute(folded.encode()).fetchone() == (2 * OFTEN + 3 - beyond(connection, often),)
+        assert connection.execute(folded.encode()).fetchone() == (2 * OFTEN + 3 - beyond(connection, part),)
+
+
+def test_a_transaction_that_is_written_in_parts_folds_once_at_its_end(
+    company: Company, connection: psycopg.Connection[Any]
+) -> None:
+    create(company, 1, 1)
+    connection.execute(
+        """
+        CREATE TABLE moved (part text, position bigint);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $$ BEGIN INSERT INTO moved VALUES (NEW.part, NEW.position); RETURN NULL; END $$;
+        CREATE TRIGGER note AFTER INSERT OR UPDATE ON forecast_fold FOR EACH ROW EXECUTE FUNCTION note();
+        """
+    )
+    units = [[company.envelope(company.creation(amount=Decimal(7), close_date=date(2026, 1, 1)))] for _ in range(4 * OFTEN)]
+    company.committer.run_units(units)
+    (last,) = connection.execute("SELECT max(notification_id) FROM opportunities_events").fetchone() or (0,)
+    moved = connection.execute("SELECT position FROM moved WHERE part = 'current_months'").fetchall()
+    assert moved == [(last - last % OFTEN,)]
 
 
 def test_events_of_other_records_fold_too(company: Company, connection: psycopg.Connection[Any]) -> None:
@@ -131,9 +158,11 @@ def test_what_is_folded_is_what_was_read_before(company: Company, connection: ps
     company.do(opportunity.Update(owner_id=cast("UUID", company.user("rep").actor.user_id)), deal)
     before = sums(connection)
     assert sums(connection, TABLES[1:]) == {view: [] for view in VIEWS}
-    skip_to_a_fold(connection, 1)
-    company.user("rep", "second@acme.example")
-    assert sums(connection) == sums(connection, TABLES[1:]) == before
+    for number, (part, _) in enumerate(FOLDS):
+        skip_to_a_fold(connection, 1, part.at)
+        company.user("rep", f"user{number}@acme.example")
+        assert sums(connection) == before
+    assert sums(connection, TABLES[1:]) == before
 
 
 def test_a_transaction_that_fails_folds_nothing(company: Company, connection: psycopg.Connection[Any]) -> None:
@@ -166,7 +195,7 @@ def test_verify_finds_a_fold_point_that_the_log_does_not_say(company: Company, d
     with psycopg.connect(database_url, autocommit=True) as connection:
         skip_to_a_fold(connection, 4)
         create(company, 9, 3)
-        connection.execute("UPDATE forecast_fold SET position = position - 1 WHERE every = %s", (EVERY,))
+        connection.execute("UPDATE forecast_fold SET position = position - 1 WHERE part = 'months'")
     assert [difference.table for difference in verify(database_url)] == ["forecast_fold"]
     rebuild(database_url, ["forecast"])
     assert verify(database_url) == []
