@@ -6,7 +6,9 @@ There is no global state: everything a request needs hangs on the application th
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +24,7 @@ from app.http import middleware, problems
 from app.http.export_turns import Exports
 from app.http.middleware import Access, Limits
 from app.http.rate_limit import RateLimit
+from app.http.renderer import Renderer
 from app.http.schema_check import SchemaCheck
 from app.http.shared import Shared
 from app.http.uploads import Uploads
@@ -29,6 +32,7 @@ from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
+from app.reading.presence import Presence
 from app.reading.read_pool import ReadPool
 from app.resources import api_root
 from app.resources.webhook_requests import WebhookRequests
@@ -37,6 +41,10 @@ from app.schema import asyncapi, openapi, pages
 from app.settings import Settings
 from app.writing.command_queue import CommandQueue
 from app.writing.committer import Committer
+
+SWITCH_SECONDS = 0.0005
+"""After how long a thread that renders or commits hands the interpreter to the event loop, which needs it several times for each
+request: Python's own five milliseconds are more than a record takes."""
 
 
 class Application(Litestar):
@@ -63,6 +71,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         dear_connections=settings.dear_connections,
         statement_timeout_ms=settings.statement_timeout_ms,
         dear_timeout_ms=min(settings.dear_timeout_ms, settings.statement_timeout_ms),
+        presence=Presence(os.environ.get("PROMETHEUS_MULTIPROC_DIR")),
     )
     draining = asyncio.Event()
     arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
@@ -70,6 +79,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         read_pool=reads,
         keeper=Keeper(reads),
         embedded_cards=EmbeddedCards(),
+        renderer=Renderer(reads.presence),
         notifications=arrivals,
         live_feed=LiveFeed(reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org),
         draining=draining,
@@ -117,6 +127,7 @@ def _lifespan(settings: Settings, shared: Shared) -> Callable[[Litestar], Any]:
         writer = CommandQueue(Committer(settings.database_url, statement_timeout_ms=settings.statement_timeout_ms))
         writer.start()
         shared.command_queue = writer
+        sys.setswitchinterval(SWITCH_SECONDS)
         _drain_on_sigterm(shared.draining)
         try:
             yield

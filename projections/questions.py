@@ -14,8 +14,11 @@ LaneName = Literal["cheap", "dear"]
 
 
 class Question(NamedTuple):
+    """``kept`` is one whose answer is brought up to date from what is kept: cheap, but dearer than those through an index."""
+
     name: str
     lane: LaneName
+    kept: bool = False
 
 
 OTHER = Question("other", "dear")
@@ -51,12 +54,12 @@ LIST_DEEP = Question("list_deep", "dear")
 
 # With a count that is kept, a page costs what finding its deals does: those of an instant come from an index in the default order,
 # and few that terms find are put in order.
-LIST_AS_OF_KEPT = Question("list_as_of_kept", "cheap")
-LIST_FEW = Question("list_few", "cheap")
+LIST_AS_OF_KEPT = Question("list_as_of_kept", "cheap", kept=True)
+LIST_FEW = Question("list_few", "cheap", kept=True)
 # With its first deals kept, it costs what has changed since.
-LIST_KEPT = Question("list_kept", "cheap")
+LIST_KEPT = Question("list_kept", "cheap", kept=True)
 # With its anchor kept, it costs what has changed since, and at most so many deals to pass over.
-LIST_DEEP_KEPT = Question("list_deep_kept", "cheap")
+LIST_DEEP_KEPT = Question("list_deep_kept", "cheap", kept=True)
 FEW = 1_000
 
 LIST_FILTERS: Mapping[str, Question] = {
@@ -106,14 +109,14 @@ DIRECTORY_LISTS: Mapping[str, Question] = {
 FORECAST = Question("forecast", "cheap")
 FORECAST_FILTERED = Question("forecast_filtered", "dear")
 FORECAST_AS_OF = Question("forecast_as_of", "dear")
-FORECAST_KEPT = Question("forecast_kept", "cheap")
+FORECAST_KEPT = Question("forecast_kept", "cheap", kept=True)
 FORECAST_GROUPS_KEPT = Question("forecast_groups_kept", "dear")
 FORECAST_GROUPED = Question("forecast_grouped", "dear")
 WATERFALL = Question("waterfall", "cheap")
 WATERFALL_DAYS = Question("waterfall_days", "dear")
 WATERFALL_OWNER = Question("waterfall_owner", "cheap")
 WATERFALL_GROUPED = Question("waterfall_grouped", "dear")
-WATERFALL_KEPT = Question("waterfall_kept", "cheap")
+WATERFALL_KEPT = Question("waterfall_kept", "cheap", kept=True)
 WATERFALL_FILTERED = Question("waterfall_filtered", "dear")
 WATERFALL_EXPANDED = Question("waterfall_expanded", "dear")
 WATERFALL_OPPORTUNITIES = Question("waterfall_opportunities", "dear")

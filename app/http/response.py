@@ -5,8 +5,7 @@ It leaves out what Litestar's own response adds: cookies, background tasks, HEAD
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,9 +13,6 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 Header = tuple[bytes, bytes]
-
-LARGE = 65_536
-"""Bytes from which on a thread renders a response, so that others get their turn meanwhile."""
 
 _JSON: Header = (b"content-type", b"application/json")
 _BODILESS = frozenset({204, 304})
@@ -26,11 +22,6 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def extended(body: bytes, members: Mapping[str, Any]) -> bytes:
     """A JSON object with further members appended."""
     return msgspec.json.encode({**_members.decode(body), **members})
-
-
-async def rendered(size: int, render: Callable[[], bytes]) -> JsonResponse:
-    """The response that ``render`` makes of so many bytes."""
-    return JsonResponse(render() if size < LARGE else await asyncio.to_thread(render))
 
 
 class JsonResponse(ASGIResponse):

@@ -12,6 +12,7 @@ from psycopg import Cursor
 
 from app.http.bulk_turns import BulkTurns
 from app.http.export_turns import Exports
+from app.http.renderer import Renderer
 from app.http.request_context import Encoded, Http
 from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
@@ -53,6 +54,7 @@ class Shared:
     read_pool: ReadPool
     keeper: Keeper
     embedded_cards: EmbeddedCards
+    renderer: Renderer
     notifications: Notifications
     live_feed: LiveFeed
     draining: asyncio.Event

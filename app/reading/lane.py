@@ -17,6 +17,7 @@ from psycopg.adapt import Loader
 
 from app.process.failures import Unavailable
 from app.reading.lane_metrics import LaneMetrics
+from app.reading.presence import Presence
 from app.reading.read_connection import ReadConnection
 from app.reading.turns import Asker, Turns
 from projections import connections
@@ -38,11 +39,27 @@ class _Bytes(Loader):
 
 
 class Lane:
-    """``clock`` is told the database's time now and then. No statement takes longer than ``timeout_ms``."""
+    """``clock`` is told the database's time now and then. No statement takes longer than ``timeout_ms``.
 
-    def __init__(self, name: LaneName, url: str, turns: Turns, clock: Clock, *, timeout_ms: int) -> None:
+    ``kept`` are the turns of questions from what is kept, which take one of them and then one of ``turns``.
+    """
+
+    def __init__(
+        self,
+        name: LaneName,
+        url: str,
+        turns: Turns,
+        clock: Clock,
+        presence: Presence,
+        *,
+        timeout_ms: int,
+        kept: Turns | None = None,
+    ) -> None:
         self._url = url
+        self._rests = name == "dear"
+        self._presence = presence
         self._turns = turns
+        self._kept = kept
         self._clock = clock
         self._timeout = timeout_ms
         self._settings = connections.THROUGH_INDEXES if name == "cheap" else connections.OF_ALL_DEALS
@@ -61,8 +78,21 @@ class Lane:
         self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
     ) -> list[tuple[Any, ...]]:
         """All rows of a statement as the org sees them. Raises ``Unavailable``, ``TooManyWaiting``."""
+        if not question.kept or self._kept is None:
+            return await self._rows(who, org_id, text, params, question)
+        if not self._kept.take(who):
+            await self._wait(self._kept, who)
+        began = monotonic()
+        try:
+            return await self._rows(who, org_id, text, params, question)
+        finally:
+            self._kept.give_back(who, rest=self._presence.rest(who[1], monotonic() - began))
+
+    async def _rows(
+        self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
+    ) -> list[tuple[Any, ...]]:
         if not self._turns.take(who):
-            await self._wait(who)
+            await self._wait(self._turns, who)
         self._metrics.began()
         began = monotonic()
         busy: list[ReadConnection] = []
@@ -76,11 +106,11 @@ class Lane:
             else:
                 self._leave(who, question, began)
 
-    async def _wait(self, who: Asker) -> None:
+    async def _wait(self, turns: Turns, who: Asker) -> None:
         since = monotonic()
         self._metrics.queued()
         try:
-            await self._turns.wait(who)
+            await turns.wait(who)
         finally:
             self._metrics.unqueued(monotonic() - since)
 
@@ -95,7 +125,7 @@ class Lane:
     def _leave(self, who: Asker, question: Question, began: float) -> None:
         seconds = monotonic() - began
         self._metrics.ended(question, seconds)
-        self._turns.give_back(who, seconds)
+        self._turns.give_back(who, seconds, self._presence.rest(who[1], seconds) if self._rests else 0.0)
 
     async def _answer(
         self, busy: list[ReadConnection], org_id: UUID | None, text: str, params: Mapping[str, Any]

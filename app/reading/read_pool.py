@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from app.process.failures import Unavailable
 from app.reading.lane import Lane
+from app.reading.presence import Presence
 from app.reading.turns import Asker, Turns
 from domain.errors import Unauthenticated
 from domain.permissions import Role
@@ -61,7 +62,8 @@ class ReadPool:
     """``row`` and ``rows`` for one org; ``identity`` for a token's hash, cached. ``clock`` has the database's time.
 
     Cheap questions have ``connections`` and the timeout ``statement_timeout_ms``, dear ones ``dear_connections`` and
-    ``dear_timeout_ms``; one token holds at most half of these.
+    ``dear_timeout_ms``; one token holds at most half of these. Questions from what is kept leave one of ``connections`` to all
+    others, and a token holds at most half of what they may have.
     """
 
     def __init__(
@@ -72,13 +74,15 @@ class ReadPool:
         dear_connections: int = 2,
         statement_timeout_ms: int = 15_000,
         dear_timeout_ms: int = 15_000,
+        presence: Presence | None = None,
     ) -> None:
+        self.presence = presence = presence or Presence()
         self._identities: dict[str, Identity] = {}
         self.clock = Clock()
-        dear = Turns(dear_connections, max(1, dear_connections // 2), MAX_WAITING)
+        cheap, kept = Turns(connections, connections), _shared(max(1, connections - 1))
         self._lanes: dict[LaneName, Lane] = {
-            "cheap": Lane("cheap", url, Turns(connections, connections), self.clock, timeout_ms=statement_timeout_ms),
-            "dear": Lane("dear", url, dear, self.clock, timeout_ms=dear_timeout_ms),
+            "cheap": Lane("cheap", url, cheap, self.clock, presence, timeout_ms=statement_timeout_ms, kept=kept),
+            "dear": Lane("dear", url, _shared(dear_connections, MAX_WAITING), self.clock, presence, timeout_ms=dear_timeout_ms),
         }
 
     async def close(self) -> None:
@@ -140,8 +144,9 @@ class ReadPool:
         identity = self._identities.get(hashed)
         if identity is None:
             identity = (await self.identities([hashed])).get(hashed)
-        if identity is not None and identity.expires_at is not None and identity.expires_at <= self.clock.now():
+        if identity is None or (identity.expires_at is not None and identity.expires_at <= self.clock.now()):
             return None
+        self.presence.note(identity.token_id)
         return identity
 
     async def identities(self, hashes: Collection[str]) -> dict[str, Identity]:
@@ -165,6 +170,10 @@ class ReadPool:
     async def _ask(self, text: str, params: Mapping[str, Any], question: Question) -> list[tuple[Any, ...]]:
         """All rows of a statement of our own, which concerns no particular org."""
         return await self._lanes[question.lane].rows(_NOBODY, None, text, params, question)
+
+
+def _shared(places: int, most: int | None = None) -> Turns:
+    return Turns(places, max(1, places // 2), most)
 
 
 @lru_cache(maxsize=2000)

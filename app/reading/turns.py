@@ -49,11 +49,18 @@ class Turns:
         self._held[who] = held + 1
         return True
 
-    def give_back(self, who: Asker, seconds: float | None = None) -> None:
-        """Give a place, which was held for so long, to whoever is next."""
+    def give_back(self, who: Asker, seconds: float | None = None, rest: float = 0.0) -> None:
+        """Give a place, which was held for so long, to whoever is next. The token gets none in its stead before it has rested."""
         if seconds is not None:
-            self._seconds += (seconds - self._seconds) / 8
+            self._seconds += (seconds + rest - self._seconds) / 8
         self._free += 1
+        if not rest:
+            self._rested(who)
+            return
+        asyncio.get_running_loop().call_later(rest, self._rested, who)
+        self._hand_out()
+
+    def _rested(self, who: Asker) -> None:
         held = self._held.pop(who) - 1
         if held:
             self._held[who] = held

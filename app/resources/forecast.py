@@ -9,12 +9,12 @@ from typing import Any, get_args
 import msgspec
 from litestar import get
 
-from app.http import filters, listing, paging, request_context, shared
+from app.http import filters, listing, paging, renderer, request_context, shared
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
-from app.http.response import JsonResponse, rendered
+from app.http.response import JsonResponse
 from app.resources import forecast_parameters
 from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
 from app.resources.opportunities import PATH
@@ -81,20 +81,18 @@ async def get_forecast(request: Http) -> JsonResponse:
         raise Invalid(errors)
     today = shared.from_request(request).read_pool.clock.now().date()
     asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, group_by=group_by, groups_limit=groups_limit)
-    process, identity = shared.from_request(request), request_context.from_request(request).identity
+    process = shared.from_request(request)
     if not conditions and group_by is None:
-        return await _answered(asked, await process.read_pool.row(identity, *current.forecast(asked)))
-    deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=as_of)
-    if group_by not in CARDS:
+        row: Sequence[Any] = await process.read_pool.row(identity, *current.forecast(asked))
+    else:
+        deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=as_of)
+        if group_by in CARDS:
+            groups = KeptGroups(asked, deals)
+            found = await process.keeper.row(identity, groups)
+            return await process.renderer.response(identity, groups.size, lambda: encode(groups.answer(found)))
         kept = KeptForecast(asked, deals)
-        return await _answered(asked, kept.answered(await process.keeper.row(identity, kept)))
-    groups = KeptGroups(asked, deals)
-    row = await process.keeper.row(identity, groups)
-    return await rendered(groups.size, lambda: encode(groups.answer(row)))
-
-
-async def _answered(asked: ForecastQuery, row: Sequence[Any]) -> JsonResponse:
-    return await rendered(forecast_parameters.size(row), lambda: encode(current.answer(asked, row)))
+        row = kept.answered(await process.keeper.row(identity, kept))
+    return await process.renderer.response(identity, renderer.size(row), lambda: encode(current.answer(asked, row)))
 
 
 HANDLERS = (get_forecast,)

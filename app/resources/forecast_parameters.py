@@ -90,8 +90,3 @@ def value(taken: dict[str, str], name: str, kind: ParamType, errors: Errors) -> 
     except (ValueError, KeyError, ArithmeticError):
         errors[name] = [kind.words]
         return None
-
-
-def size(row: Sequence[Any]) -> int:
-    """The bytes of JSON in a row."""
-    return sum(len(column) for column in row if isinstance(column, bytes))

@@ -3,14 +3,11 @@ API: health, metrics, its documentation."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import threading
 from typing import Any
 
 import pytest
 
-from app.http.response import LARGE, rendered
 from tests.support.scenarios import OPPORTUNITIES, Json, Org, made, refused
 from tests.support.server import Reply, Server
 
@@ -348,16 +345,3 @@ def test_what_was_read_may_be_sent_back(org: Org) -> None:
         write = org.admin.put if path == "/api/pipeline/" else org.admin.patch
         same = write(path, read.json())
         assert (made(same, 200), same.headers["etag"]) == (read.json(), read.headers["etag"]), path
-
-
-def test_a_large_response_is_rendered_beside_the_event_loop() -> None:
-    def where() -> bytes:
-        return threading.current_thread().name.encode()
-
-    async def scenario() -> tuple[bytes, bytes]:
-        return (await rendered(LARGE - 1, where)).body, (await rendered(LARGE, where)).body
-
-    ours = where()
-    small, large = asyncio.run(scenario())
-    assert small == ours
-    assert large != ours

@@ -16,6 +16,7 @@ import pytest
 
 from app.process.children import wait_until
 from app.reading.lane import Lane
+from app.reading.presence import Presence
 from app.reading.turns import Turns
 from app.writing.committer import Committer
 from app.writing.provisioning import create_org
@@ -33,7 +34,7 @@ MAX_WAITING = 16
 
 def reading(url: str, scenario: Callable[[Lane], Awaitable[None]], places: int = 1) -> None:
     async def run() -> None:
-        lane = Lane("dear", url, Turns(places, places), Clock(), timeout_ms=30_000)
+        lane = Lane("dear", url, Turns(places, places), Clock(), Presence(), timeout_ms=30_000)
         try:
             await scenario(lane)
         finally:

@@ -103,6 +103,25 @@ def test_a_token_has_its_share_and_keeps_nobody_from_the_rest() -> None:
     run(scenario)
 
 
+def test_a_place_whose_token_rests_is_free_for_others_and_only_for_them() -> None:
+    async def scenario() -> None:
+        room = Room(1, 1)
+        rests, other = asker(1), asker(1, 2)
+        await room.come(rests, rests)
+        room.inside.clear()
+        room.turns.give_back(rests, 0.1, rest=0.05)
+        await room.settle()
+        assert room.inside == []
+        await room.come(other)
+        assert room.inside == [other]
+        await room.leave(other)
+        while not room.inside:  # until it has rested
+            await room.settle()
+        assert room.inside == [rests]
+
+    run(scenario)
+
+
 def test_so_many_questions_of_a_token_wait_and_the_next_one_is_told_for_how_long() -> None:
     async def scenario() -> None:
         room = Room(2, 1, most=3)
