@@ -88,8 +88,9 @@ def named(org_id: UUID, field: str, folded_word: str) -> Word:
     return Word(org_id, field, searchable(folded_word), term(org_id, field, folded_word))
 
 
-def ddl(records: str) -> str:
-    """The index of the table of the records' terms, and the table of their words."""
+def ddl(records: str, apart: str | None = None) -> str:
+    """The index of the table of the records' terms, and the table of their words; those of a field may have an index ``apart``."""
+    more = f", '{apart}'" if apart else ""
     return f"""
 CREATE INDEX {records}_terms_terms ON {records}_terms USING gin (terms) WITH (gin_pending_list_limit = 1024);
 
@@ -100,7 +101,7 @@ CREATE TABLE {records}_words (
     term bigint NOT NULL,
     PRIMARY KEY (term, org_id)
 );
-SELECT public.index_words('{records}_words');
+SELECT public.index_words('{records}_words'{more});
 """
 
 

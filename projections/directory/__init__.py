@@ -239,7 +239,7 @@ class _Count(Struct):
 
 class Directory:
     name = "directory"
-    version = 6
+    version = 7
     tables: tuple[str, ...] = ("directory", "identity_epochs", "directory_counts", *terms.TABLES)
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL

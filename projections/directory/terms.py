@@ -1,7 +1,7 @@
 """What accounts and contacts are found by: the words of their names, and of contacts' email addresses.
 
 Addresses are as many as contacts, and a name is in many of them. So of contacts a word with signs is found in a field of its own,
-and every part of it without signs in that of other words: what has no signs is looked for there alone, among far fewer words.
+and every part of it without signs in that of other words: what has no signs is looked for there alone, in an index of far fewer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from projections.copies import Copies
 from projections.search import runs, split
 from projections.terms import Found, Word
 
+WITH_SIGNS = "contact with signs"
 DDL = f"""
 CREATE TABLE directory_terms (
     id uuid PRIMARY KEY,
@@ -24,9 +25,12 @@ CREATE TABLE directory_terms (
     kind text NOT NULL,
     deleted boolean NOT NULL,
     created_at timestamptz NOT NULL,
-    terms bigint[] NOT NULL
+    terms bigint[] NOT NULL,
+    -- When the record came to be found by these terms.
+    since timestamptz NOT NULL
 );
-{terms.ddl("directory")}
+CREATE INDEX directory_terms_since ON directory_terms (org_id, kind, since) WHERE since > created_at;
+{terms.ddl("directory", WITH_SIGNS)}
 """
 TABLES = ("directory_terms", "directory_words")
 KINDS = frozenset({"account", "contact"})
@@ -38,6 +42,7 @@ class Named(Found):
 
     kind: str
     deleted: bool
+    since: datetime
 
 
 class Version(Protocol):
@@ -47,6 +52,7 @@ class Version(Protocol):
     org_id: UUID
     kind: str
     created_at: datetime
+    valid_from: datetime
     deleted: bool
     search: str
 
@@ -54,7 +60,7 @@ class Version(Protocol):
 def write(cursor: SqlCursor, versions: Sequence[tuple[Version, str | None]]) -> None:
     """Of rows of the directory, each with the searchable text of the live version before it, if there was one."""
     found, words = _found(versions)
-    terms.write(cursor, "directory_terms", found, ("deleted", "terms"))
+    terms.write(cursor, "directory_terms", found, ("deleted", "terms", "since"))
     terms.write_words(cursor, "directory_words", words)
 
 
@@ -67,7 +73,7 @@ def fill(copies: Copies, versions: Sequence[tuple[Version, str | None]]) -> None
 
 def field(kind: str, word: str) -> str:
     """Where words are, of records of a kind, that this folded word may be found in."""
-    return kind if kind == "account" or runs(word) == [word] else f"{kind} with signs"
+    return kind if kind == "account" or runs(word) == [word] else WITH_SIGNS
 
 
 def _words(row: Version) -> list[str]:
@@ -83,6 +89,7 @@ def _found(versions: Sequence[tuple[Version, str | None]]) -> tuple[dict[UUID, F
         if row.kind not in KINDS or (row.search == before and not row.deleted):
             continue
         new = [terms.named(row.org_id, field(row.kind, word), word) for word in _words(row)]
-        found[row.id] = Named(row.id, row.org_id, row.created_at, sorted({word.term for word in new}), row.kind, row.deleted)
+        numbers = sorted({word.term for word in new})
+        found[row.id] = Named(row.id, row.org_id, row.created_at, numbers, row.kind, row.deleted, row.valid_from)
         words += new
     return found, words

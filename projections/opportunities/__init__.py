@@ -105,6 +105,7 @@ CREATE INDEX opportunities_closed_at ON opportunities (org_id, closed_at DESC NU
     WHERE valid_to = 'infinity' AND NOT deleted;
 CREATE UNIQUE INDEX opportunities_external_id ON opportunities (org_id, external_id, (CASE WHEN deleted THEN id END))
     NULLS NOT DISTINCT WHERE valid_to = 'infinity' AND external_id IS NOT NULL;
+CREATE INDEX opportunities_deleted ON opportunities (org_id, valid_to, valid_from, created_at, id) WHERE deleted;
 CREATE INDEX opportunities_as_of ON opportunities (org_id, created_at DESC, id DESC, valid_from, valid_to)
     INCLUDE (version, deleted, account_id, owner_id, stage, status, amount, amount_key, currency, probability, close_date,
         actual_amount, actual_close_date, stage_entered_at, closed_at);
@@ -151,7 +152,7 @@ _COUNT = f"INSERT INTO opportunity_counts (org_id, owner_id, close_date, stage, 
 
 class Opportunities:
     name = "opportunities"
-    version = 8
+    version = 9
     tables: tuple[str, ...] = ("opportunities", "opportunity_counts", *terms.TABLES)
     views: tuple[str, ...] = ()
     ddl = DDL + terms.DDL

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from projections import search
 from projections.conditions import COMPARE, Condition
-from projections.opportunities import amounts
+from projections.opportunities import accounts, amounts, days
 from projections.opportunities.rows import Compared, folded_key
 
 
@@ -149,10 +149,7 @@ def _in_a_name(pattern: str) -> str:
 
 
 def _in_a_name_as_of(at: str, pattern: str) -> str:
-    return (
-        f"(o.search LIKE {pattern} OR o.account_id IN (SELECT d.id FROM directory d WHERE d.org_id = %(org_id)s"
-        f" AND d.kind = 'account' AND d.valid_from <= %({at})s AND d.valid_to > %({at})s AND d.search LIKE {pattern}))"
-    )
+    return f"(o.search LIKE {pattern} OR o.account_id IN ({accounts.as_of(at, pattern)}))"
 
 
 def _in_its_name(pattern: str) -> str:
@@ -182,7 +179,8 @@ def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type
         params[name] = list(values)
         return f"(CASE WHEN jsonb_typeof({value}) = 'array' THEN {value} ?| %({name})s::text[] ELSE false END)"
     json_type, cast = _CUSTOM_CASTS.get(custom_type, ("", "text"))
-    # ISO dates compare as text; a stored value of another JSON type (kept from before the definition) never matches.
+    # ISO dates compare as text; a stored value that is none, or of another JSON type (kept from before the definition), never
+    # matches.
     operand = (
         f"({text})::{cast}" if not json_type else (f"(CASE WHEN jsonb_typeof({value}) = '{json_type}' THEN ({text})::{cast} END)")
     )
@@ -190,6 +188,8 @@ def _custom_to_sql(key: str, operator: str, values: tuple[Any, ...], custom_type
         values = tuple(v.isoformat() if isinstance(v, date) else v for v in values)
     if operator in COMPARE:
         params[name] = values[0]
+        if custom_type == "date":
+            operand = f"(CASE WHEN {operand} ~ '{days.FORM}' THEN {text} END)"
         return f"{operand} {COMPARE[operator]} %({name})s::{cast}"
     params[name] = list(values)
     return f"{operand} = ANY(%({name})s::{cast}[])"

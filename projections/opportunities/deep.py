@@ -13,6 +13,7 @@ from projections.opportunities import cursors, list_query, orderings, queries
 from projections.opportunities.conditions import COLUMNS, to_sql
 from projections.opportunities.counts import hangs_on
 from projections.opportunities.list_query import OpportunityListQuery
+from projections.opportunities.sheet import TABLE
 
 
 def is_deep(query: OpportunityListQuery, offset: int) -> bool:
@@ -52,7 +53,7 @@ class DeepPage:
         params, condition = self._condition()
         part, through, more = anchors.walked(self.offset, self.limit)
         keys = ", ".join(f"{COLUMNS[key].sql}::text" for key, _ in self.query.keys)
-        anchor = sources.current(queries.TABLE, "SELECT a.id")
+        anchor = sources.current(TABLE, "SELECT a.id")
         counting = queries.count(self.query)
         total = anchors.found(
             orderings.first(condition, self.query.keys, part, through),
@@ -60,7 +61,7 @@ class DeepPage:
             f"({counting.text})",
         )
         total = total._replace(params=params | more | counting.params)
-        page = SqlStatement(sources.current(queries.TABLE, anchors.IDS), {})
+        page = SqlStatement(sources.current(TABLE, anchors.IDS), {})
         return queries.page(self.query, self.limit, self.offset, total=total, found=page)
 
     def _from_anchor(self, figure: Figure) -> SqlStatement:
@@ -79,5 +80,5 @@ class DeepPage:
         )
         total = total._replace(params=params | meets.params | counting.params | total.params | {"limit": self.limit})
         following = orderings.first(f"{condition} AND {after}", self.query.keys, anchors.PART, anchors.THROUGH, within=within)
-        page = SqlStatement(sources.current(queries.TABLE, f"SELECT k.id FROM {following} k"), {})
+        page = SqlStatement(sources.current(TABLE, f"SELECT k.id FROM {following} k"), {})
         return queries.page(self.query, self.limit, total=total, found=page)._replace(question=questions.LIST_DEEP_KEPT)

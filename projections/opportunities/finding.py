@@ -13,6 +13,7 @@ from domain.text import folded
 from projections import search
 from projections.conditions import Condition
 from projections.opportunities import terms
+from projections.opportunities.days import Days
 from projections.opportunities.numbers import number_value
 from projections.opportunities.ranges import Numbers
 from projections.opportunities.rows import TEXTS
@@ -55,6 +56,8 @@ def _by_value(org_id: UUID, key: str, condition: Condition) -> Found | None:
             return _of_value(org_id, key, condition)
         case "gte" | "gt" | "lte" | "lt" if condition.custom_type == "number":
             return _beyond(Numbers(org_id, key), condition)
+        case "gte" | "gt" | "lte" | "lt" if condition.custom_type == "date":
+            return Found([Group(Days(org_id, key).beyond(condition.values[0], **_side(condition)))])
         case "isnull" if not condition.values[0]:
             return Found([Group([terms.has(org_id, key)])])
     return None
@@ -73,11 +76,15 @@ def _containing(org_id: UUID, key: str, phrase: str) -> Found | None:
 
 
 def _beyond(numbers: Numbers, condition: Condition) -> Found:
-    above, inclusive = condition.operator in ("gte", "gt"), condition.operator in ("gte", "lte")
-    certain, doubtful = numbers.beyond(Decimal(condition.values[0]), above=above, inclusive=inclusive)
+    certain, doubtful = numbers.beyond(Decimal(condition.values[0]), **_side(condition))
     if not doubtful:
         return Found([Group(certain)])
     return Found([Group([*certain, *doubtful])], exactly=False, certain=(Group(certain), Group(doubtful)))
+
+
+def _side(condition: Condition) -> dict[str, bool]:
+    """Which values are beyond a bound."""
+    return {"above": condition.operator in ("gte", "gt"), "inclusive": condition.operator in ("gte", "lte")}
 
 
 def _of_value(org_id: UUID, key: str, condition: Condition) -> Found | None:

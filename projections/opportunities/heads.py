@@ -18,6 +18,7 @@ from projections.opportunities.conditions import COLUMNS
 from projections.opportunities.counts import hangs_on
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
+from projections.opportunities.sheet import TABLE
 
 REACH = 200
 """Deals from the first one on among which a page must end."""
@@ -76,7 +77,7 @@ def are_kept(query: OpportunityListQuery, limit: int, offset: int, cursor: str |
 
 
 def _versions(which: str) -> str:
-    return sources.versions(queries.TABLE, f"SELECT h.id, h.version FROM head h {which}")
+    return sources.versions(TABLE, f"SELECT h.id, h.version FROM head h {which}")
 
 
 def _values(query: OpportunityListQuery, last: str) -> list[Any] | None:
@@ -114,9 +115,12 @@ def _computed_of_past(query: OpportunityListQuery, found: SqlStatement) -> Total
         found AS MATERIALIZED ({found.text}),
         figure AS MATERIALIZED (SELECT (SELECT count(*) FROM found) AS n, {kept.POSITION} AS position, {kept.BUILT} AS built),
         head AS MATERIALIZED (
-            SELECT o.id, o.version, row_number() OVER (ORDER BY {order}) AS place FROM (
+            SELECT o.id, v.version, row_number() OVER (ORDER BY {order}) AS place FROM (
                 SELECT o.* FROM found o ORDER BY {order} LIMIT {HEAD}
-            ) o
+            ) o CROSS JOIN LATERAL (
+                SELECT v.version FROM opportunities v
+                WHERE v.id = o.id AND v.valid_from <= %(as_of)s AND v.valid_to > %(as_of)s OFFSET 0
+            ) v
         )
     """
     return _total(query, tables, "", found.params)

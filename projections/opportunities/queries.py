@@ -16,13 +16,23 @@ from projections import questions, sources, terms
 from projections.conditions import Order, SqlStatement, part
 from projections.directory import cards
 from projections.kept import Total
-from projections.opportunities import ANY_DATE, AS_OF, LIVE, NOBODY, cursors, finding, items, list_query, orderings
+from projections.opportunities import (
+    ANY_DATE,
+    AS_OF,
+    LIVE,
+    NOBODY,
+    cursors,
+    finding,
+    items,
+    list_query,
+    orderings,
+    past_count,
+    sheet,
+)
 from projections.opportunities.conditions import ALONG, COLUMNS, PAST_SHEET, SHEET, imported, to_sql
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.opportunities.orderings import order_by
-
-TABLE = sources.Table("opportunities", "o")
-
+from projections.opportunities.sheet import TABLE
 
 _AMONG_MANY = f"(SELECT m.many FROM many m) AND {list_query.is_among('SELECT f.id FROM candidates f')}"
 # Filters that leave so few deals that it is better to look at each of them than for terms.
@@ -68,6 +78,8 @@ def count(query: OpportunityListQuery) -> SqlStatement:
 
 
 def _count_each(query: OpportunityListQuery) -> SqlStatement:
+    if query.as_of is not None and not query.conditions:
+        return past_count.of_all(count(replace(query, as_of=None)), query.org_id, query.as_of)
     groups, unsettled = list_query.groups_of(query)
     if len(unsettled) == 1 and (without := _without_value(query, unsettled[0])) is not None:
         return without
@@ -156,7 +168,7 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
     if parts := _parts(query, first, texts, params, None if cursor else through):
         of_many = " AND ".join([parts.ordered, _AMONG_MANY, *parts.remaining])
         if list_query.asks_for_order(query) is not None and all(key.field in SHEET for key in query.keys):
-            walk, many = (_sorted(text, query, each) for text, each in ((parts.ordered, f"LIMIT {far}"), (of_many, shown)))
+            walk, many = (sheet.page(text, query, each) for text, each in ((parts.ordered, f"LIMIT {far}"), (of_many, shown)))
         else:
             walk = orderings.first(parts.ordered, query.keys, f"LIMIT {far}", str(far), within=within)
             walked = orderings.first(of_many, query.keys, shown, through, within=within)
@@ -164,7 +176,7 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
         return SqlStatement(sources.page(TABLE, parts, walk, far, order_by(query.keys), shown, asked, many), params)
     text = " AND ".join([first, *texts])
     if _is_on_sheet(query) and (query.as_of is not None or list_query.asks_for_order(query) is not None):
-        return SqlStatement(_sorted(text, query, shown), params)
+        return SqlStatement(sheet.page(text, query, shown, None if offset or cursor else limit), params)
     if query.as_of is not None:
         found = f"(SELECT o.* FROM opportunities o WHERE {text} ORDER BY {order_by(query.keys)} {shown})"
         return SqlStatement(found if not offset else sources.versions(TABLE, f"SELECT k.id, k.version FROM {found} k"), params)
@@ -174,20 +186,9 @@ def source(query: OpportunityListQuery, limit: int, offset: int = 0, cursor: str
 
 def _is_on_sheet(query: OpportunityListQuery) -> bool:
     """Whether the sheet has all that a list filters and orders by."""
-    sheet = SHEET if query.as_of is None else PAST_SHEET
-    filtered = all(one.field in sheet and one.custom_type is None and one.operator != "icontains" for one in query.conditions)
-    return filtered and all(key.field in sheet for key in query.keys)
-
-
-def _on_sheet(condition: str) -> str:
-    """The deals that meet a condition, from what their rows are not needed for."""
-    return f"(SELECT o.* FROM opportunities o WHERE {condition} OFFSET 0) o"
-
-
-def _sorted(condition: str, query: OpportunityListQuery, part: str) -> str:
-    # Of the past, the sheet is in the order of most lists.
-    source = _on_sheet(condition) if query.as_of is None else f"opportunities o WHERE {condition}"
-    return sources.versions(TABLE, f"SELECT o.id, o.version FROM {source} ORDER BY {order_by(query.keys)} {part}")
+    known = SHEET if query.as_of is None else PAST_SHEET
+    filtered = all(one.field in known and one.custom_type is None and one.operator != "icontains" for one in query.conditions)
+    return filtered and all(key.field in known for key in query.keys)
 
 
 def _by_external_id(query: OpportunityListQuery, texts: Sequence[str]) -> str | None:
@@ -224,7 +225,7 @@ def _parts(
     elif narrow:
         candidates = _narrowly(narrow)
     elif _is_on_sheet(query):
-        return sources.Parts(" AND ".join(ordered), " AND ".join(others), _on_sheet(" AND ".join(ordered + others)))
+        return sources.Parts(" AND ".join(ordered), " AND ".join(others), sheet.deals(" AND ".join(ordered + others)))
     else:
         return None
     found = sources.joined(TABLE, candidates, " AND ".join(ordered + remaining))

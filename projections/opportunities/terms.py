@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
@@ -16,6 +17,7 @@ from domain.text import folded, nfc
 from projections import terms
 from projections.copies import Copies
 from projections.opportunities import rows
+from projections.opportunities.days import Days
 from projections.opportunities.numbers import number_value
 from projections.opportunities.ranges import Numbers
 from projections.terms import Found, Word, term
@@ -26,9 +28,12 @@ CREATE TABLE opportunity_terms (
     org_id uuid NOT NULL,
     account_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
-    terms bigint[] NOT NULL
+    terms bigint[] NOT NULL,
+    -- When the deal came to be found by these terms.
+    since timestamptz NOT NULL
 );
 CREATE INDEX opportunity_terms_account ON opportunity_terms (account_id);
+CREATE INDEX opportunity_terms_since ON opportunity_terms (org_id, since) WHERE since > created_at;
 {terms.ddl("opportunity")}
 """
 TABLES = ("opportunity_terms", "opportunity_words")
@@ -41,6 +46,7 @@ MAX_WORDS = 40
 
 class Deal(Found):
     account_id: UUID
+    since: datetime
 
 
 def tag(org_id: UUID, value: str) -> int:
@@ -83,7 +89,7 @@ def field_of(key: str) -> str:
 
 def write(cursor: SqlCursor, batch: Sequence[Change]) -> None:
     found, words = _found(batch)
-    terms.write(cursor, "opportunity_terms", found, ("account_id", "terms"))
+    terms.write(cursor, "opportunity_terms", found, ("account_id", "terms", "since"))
     terms.write_words(cursor, "opportunity_words", words)
 
 
@@ -104,7 +110,7 @@ def _found(batch: Sequence[Change]) -> tuple[dict[UUID, Found | None], list[Word
             found[after.id] = None
             continue
         numbers, new = _terms(after)
-        found[after.id] = Deal(after.id, after.org_id, after.created_at, sorted(numbers), after.account_id)
+        found[after.id] = Deal(after.id, after.org_id, after.created_at, sorted(numbers), after.account_id, after.updated_at)
         words += new
     return found, words
 
@@ -182,7 +188,7 @@ def _of_text(org_id: UUID, key: str, text: str) -> Terms:
 def _split(org_id: UUID, key: str, text: str) -> Terms:
     whole, split = text_value(org_id, key, text), set(folded(text).split())
     if split == {text}:  # the value is one word
-        return (whole,), (Word(org_id, field_of(key), text, whole),)
+        return (whole, *Days(org_id, key).terms(text)), (Word(org_id, field_of(key), text, whole),)
     if len(split) > MAX_WORDS:
         return (whole, unsplit(org_id, key)), ()
     words = tuple(Word(org_id, field_of(key), word, term(org_id, f"~{key}", word)) for word in split)

@@ -436,6 +436,7 @@ def test_without_an_org_the_application_sees_nothing_at_all(world: World, statem
 
 FINDING = {
     "opportunities_with_terms": "SELECT * FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true)",
+    "dated_opportunities_with_terms": "SELECT * FROM dated_opportunities_with_terms(%(groups)s::jsonb)",
     "count_opportunities_with_terms": "SELECT count_opportunities_with_terms(%(groups)s::jsonb)",
     "directory_with_terms": "SELECT * FROM directory_with_terms('account', %(groups)s::jsonb, 10, true)",
     "accounts_with_word": "SELECT * FROM accounts_with_word(%(groups)s::jsonb -> 0 ->> 'word')",

@@ -28,6 +28,7 @@ from projections.forecast.current import ForecastQuery
 from projections.forecast.entries import WaterfallQuery
 from projections.forecast.folding import EVERY
 from projections.opportunities import queries
+from projections.opportunities.heads import FirstDeals
 from projections.opportunities.list_query import OpportunityListQuery
 from projections.placeholders import numbered
 from projections.registry import READ_MODELS
@@ -38,8 +39,10 @@ DEALS, RECORDS, PAGE = 1_500, 400, 20
 
 
 class Fresh:
-    def __init__(self, url: str, company: Company, read: int, position: int) -> None:
+    def __init__(self, url: str, company: Company, read: int, position: int, filled_at: datetime) -> None:
         self.url = url
+        self.filled_at = filled_at
+        """When all deals were there, and none was in another stage."""
         self.position = position
         """The last one in the log."""
         self.company = company
@@ -60,13 +63,13 @@ def fresh(template_database: str) -> Iterator[Fresh]:
         with psycopg.connect(url) as owner:
             row = owner.execute(
                 "SELECT sum(seq_tup_read)::bigint, bool_or(last_analyze IS NOT NULL OR last_autoanalyze IS NOT NULL),"
-                " (SELECT max(notification_id) FROM opportunities_events)"
+                " (SELECT max(notification_id) FROM opportunities_events), (SELECT max(created_at) FROM opportunities)"
                 " FROM pg_stat_user_tables WHERE relname = ANY(%s)",
                 (["opportunities", "opportunity_terms", "directory_terms", "forecast_entries"],),
             ).fetchone()
         assert row is not None
         assert row[1] is False
-        yield Fresh(url, company, row[0], row[2])
+        yield Fresh(url, company, row[0], *row[2:])
 
 
 def fill(company: Company) -> None:
@@ -95,6 +98,11 @@ def most_rows(
     fresh: Fresh, statement: SqlStatement, settings: Settings = connections.THROUGH_INDEXES, role: Role = "reader"
 ) -> int:
     """The most rows that a step of the statement goes through, with the plan that serves all parameters."""
+    plan = planned(fresh, statement, settings, role)
+    return max(int(step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))) for step in steps(plan))
+
+
+def planned(fresh: Fresh, statement: SqlStatement, settings: Settings, role: Role) -> dict[str, Any]:
     text, names = numbered(statement.text)
     given = sql.SQL(", ").join(sql.Literal(statement.params[name]) for name in names)
     asked = sql.SQL("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE question({})").format(given)
@@ -104,8 +112,8 @@ def most_rows(
         connection.execute(b"PREPARE question AS " + text)
         row = connection.execute(asked).fetchone()
     assert row is not None
-    plan = row[0][0]["Plan"]
-    return max(int(step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))) for step in steps(plan))
+    found: dict[str, Any] = row[0][0]["Plan"]
+    return found
 
 
 def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -147,6 +155,19 @@ def test_a_later_page_and_what_few_have_are_looked_up_row_by_row(fresh: Fresh) -
     assert most_rows(fresh, queries.page(OpportunityListQuery(fresh.company.id), PAGE, 2 * PAGE)) <= 3 * PAGE
     rare = OpportunityListQuery(fresh.company.id, (Condition("tags", "any", ("rare",)),))
     assert most_rows(fresh, queries.page(rare, PAGE)) <= DEALS
+
+
+def test_deals_of_an_instant_are_counted_by_what_has_happened_since(fresh: Fresh) -> None:
+    assert most_rows(fresh, queries.count(OpportunityListQuery(fresh.company.id, as_of=fresh.filled_at))) <= PAGE
+
+
+def test_a_past_list_looks_at_the_rows_only_of_deals_that_are_found_by_other_terms_since(fresh: Fresh) -> None:
+    query = OpportunityListQuery(fresh.company.id, (Condition("tags", "any", ("red",)),), as_of=fresh.filled_at)
+    plan = planned(fresh, FirstDeals(query, PAGE).statement(None), connections.OF_ALL_DEALS, "reader")
+    of_rows = [
+        step for step in steps(plan) if step.get("Relation Name") == "opportunities" and step["Node Type"] != "Index Only Scan"
+    ]
+    assert sum(step["Actual Loops"] * step["Actual Rows"] for step in of_rows) <= 3 * PAGE
 
 
 @pytest.mark.parametrize("kind", ["account", "contact"])

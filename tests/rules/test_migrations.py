@@ -22,6 +22,7 @@ DIGESTS = {
     "0016_import_spans": "303b54479b965012",
     "0017_import_ids": "b3338e649d83be4f",
     "0018_import_tries": "9bbb2293753dc589",
+    "0019_words_apart": "5b6c6661a734424c",
 }
 """By migration, the first half of its file's SHA-256. Add a line for a new file; write a new file instead of changing one."""
 

@@ -26,11 +26,11 @@ NAMES = ["Renewal 2026", "Söhne (UK)", "Pilot – Rollout", "東京都 rollout"
 TAGS: list[tuple[str, ...]] = [(), ("red",), ("red", "grün"), ("blue",), ("red", "blue"), ("Red",)]
 FIELDS: list[dict[str, Any]] = [
     {},
-    {"n": 72, "t": "globex"},
-    {"n": 72.0, "t": "Globex Corporation"},
+    {"n": 72, "t": "globex", "d": "2026-07-01"},
+    {"n": 72.0, "t": "Globex Corporation", "d": "soon"},
     {"n": -0.5, "t": "72", "d": "2026-06-30"},
     {"n": "72", "t": 72, "c": True},
-    {"n": 1e22, "t": 72.50, "c": False, "m": ["x", "y"]},
+    {"n": 1e22, "t": 72.50, "c": False, "m": ["x", "y"], "d": "1999-12-31"},
     {"n": True, "t": True, "c": "true", "m": ["y", 3, "grün"]},
     {"t": " ".join(f"word{n}" for n in range(60)) + " globex", "m": "x", "d": 20260630},
     {"t": ["globex", "initech"], "m": []},
@@ -63,6 +63,7 @@ NUMBER_BOUNDS: list[tuple[Operator, str]] = [
     ("gte", "72"), ("gt", "72"), ("lt", "72.0001"), ("lte", "-0.5"), ("lt", "0"), ("gte", "0"), ("gt", "1e22"), ("lt", "1e23"),
 ]  # fmt: skip
 PROBABILITIES: list[Operator] = ["gte", "lt"]
+DAY_BOUNDS: list[Operator] = ["gte", "gt", "lte", "lt"]
 CASES = [
     *(Condition("search", "icontains", (text,)) for text in (
         "renewal", "söhne", "uk", "(", "東", "京都", "b_c", "%", "rollout pilot", "acme corp", "co", "k", "glob ren", "nothing",
@@ -82,6 +83,7 @@ CASES = [
     )),
     *(Condition("cf_c", "in", (value,), "checkbox") for value in (True, False)),
     Condition("cf_d", "in", (date(2026, 6, 30),), "date"),
+    *(Condition("cf_d", operator, (date(2026, 6, 30),), "date") for operator in DAY_BOUNDS),
     *(Condition("cf_m", "in", values, "multiselect") for values in (("x",), ("y", "grün"), ("3",))),
     *(Condition("cf_n", operator, (Decimal(value),), "number") for operator, value in NUMBER_BOUNDS),
     *(Condition("cf_t", "isnull", (value,), "text") for value in (True, False)),
@@ -280,7 +282,9 @@ def test_the_index_of_words_can_be_missed(database_url: str) -> None:
 def test_which_conditions_terms_can_answer() -> None:
     org_id = UUID(int=1)
     assert finding.by_terms(Condition("stage", "in", ("won",)), org_id) is None
-    assert finding.by_terms(Condition("cf_d", "gte", (date(2026, 1, 1),), "date"), org_id) is None
+    days = finding.by_terms(Condition("cf_d", "gte", (date(2026, 1, 1),), "date"), org_id)
+    assert days is not None
+    assert days.exactly
     assert finding.by_terms(Condition("cf_t", "in", ("[1]",), "text"), org_id) is None
     found = finding.by_terms(Condition("cf_t", "icontains", ("a b",), "text"), org_id)
     assert found is not None
