@@ -16,7 +16,7 @@ from domain.errors import Conflict, Errors, Forbidden, Invalid
 from domain.event import Event, Origin
 from domain.facts import Facts
 from domain.fields import MAX_EMAIL
-from domain.opportunity import Changes, adopting
+from domain.opportunity import Changes
 from domain.pipeline import MAX_CODE
 from tests.support.domain import ACCOUNT, ADMIN, FACTS, JANE, NOW, ORG, OTHER_ACCOUNT, STREAM, UNKNOWN, decide, fold, policy
 
@@ -242,7 +242,7 @@ def test_who_is_missing_is_named() -> None:
 
 def test_what_a_deal_ever_named_is_looked_up() -> None:
     command = past(changed(CREATED, stakeholder_ids=(JANE,)), MOVED)
-    found = adopting.references(command)
+    found = opportunity.references(command)
     assert found.records == found.known == {OTHER_ACCOUNT, ACCOUNT, ADMIN, JANE}
     assert found.external_ids == external_id.of_events("opportunity", command)
     assert found.external_ids
