@@ -110,6 +110,7 @@ def _adopted(command: Adopt, context: Context) -> tuple[event.Event, ...]:
             errors["occurred_at"] = [message]
         if messages := adoption.missing("opportunity", [happened.opportunity_id], context):
             errors["opportunity_id"] = messages
-        return structs.replace(happened, subject=subject, body=body or None)
+        at = happened.occurred_at if errors else happened.occurred_at.astimezone(UTC)
+        return structs.replace(happened, subject=subject, occurred_at=at, body=body or None)
 
     return adoption.events(command, context, Logged, evolve, look)[0]

@@ -6,7 +6,7 @@ All of it is read under the log's lock, so none of it can change before the appe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast
 from uuid import UUID
@@ -105,6 +105,8 @@ def recorded(envelope: Envelope, context: Context, recorded_at: datetime, versio
     metas = [common] * len(events)
     if isinstance(envelope.command, Adopt):
         past = envelope.command.happened
-        metas = [structs.replace(common, occurred_at=one.at, comment=one.comment, origin=one.origin) for one in past]
+        metas = [
+            structs.replace(common, occurred_at=one.at.astimezone(UTC), comment=one.comment, origin=one.origin) for one in past
+        ]
     numbered = zip(events, metas, strict=True)
     return [Recorded(envelope.stream_id, version + n, event, of_event) for n, (event, of_event) in enumerate(numbered, 1)]

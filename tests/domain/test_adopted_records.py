@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -104,6 +104,19 @@ def test_all_that_is_wrong_with_an_event_is_said_at_once() -> None:
 def test_a_custom_field_of_an_account_may_be_cleared_that_was_there() -> None:
     events = (account.Created(name="A", custom_fields={"x": 1}), account.Updated(custom_fields={"x": None}))
     assert adopted(*events) == events
+
+
+def test_a_time_of_an_activity_is_kept_in_utc() -> None:
+    local = structs.replace(CALL, occurred_at=LONG_AGO.astimezone(timezone(timedelta(hours=2))))
+    (kept,) = adopted(local)
+    assert isinstance(kept, activity.Logged)
+    assert (kept.occurred_at, kept.occurred_at.tzinfo) == (LONG_AGO, UTC)
+
+
+def test_a_time_without_a_zone_or_at_the_end_of_all_years_is_refused_in_words() -> None:
+    zone = timezone(timedelta(hours=-2))
+    for at in (LONG_AGO.replace(tzinfo=None), datetime(9999, 12, 31, 23, tzinfo=zone)):
+        assert list(wrong(structs.replace(CALL, occurred_at=at))) == ["0.occurred_at"]
 
 
 def test_the_body_of_an_activity_is_kept_and_an_empty_one_is_none() -> None:

@@ -116,7 +116,6 @@ SUBJECTS = {
     "app/http/bulk_operations.py": "app/http/test_bulk.py",
     "app/http/bulk_turns.py": "app/http/test_bulk.py",
     "app/writing/bulk.py": "app/http/test_bulk.py",
-    "app/writing/circumstances.py": "app/writing/test_committer.py",
     "app/writing/deciding.py": "app/writing/test_committer.py",
     "app/writing/connection.py": "app/writing/test_committer.py",
     "app/writing/responses.py": "app/writing/test_committer.py",
