@@ -104,6 +104,8 @@ def test_a_rebuild_of_everything_is_what_was_kept_all_along(demo_url: str) -> No
     after = relations(demo_url)
     assert all(after[table] != before[table] for table in TABLES), "these are the old tables"
     with psycopg.connect(demo_url) as connection:
+        asked = "SELECT relname FROM pg_stat_user_tables WHERE relid = ANY(%s) AND (last_vacuum IS NULL OR last_analyze IS NULL)"
+        assert connection.execute(asked, (list(after.values()),)).fetchall() == [], "their indexes alone answer nothing"
         row = connection.execute("SELECT count(*) FROM opportunities_events").fetchone()
         assert row == (events,)
         counted = connection.execute("SELECT count(*), count(*) FILTER (WHERE valid_to < 'infinity') FROM opportunities")
