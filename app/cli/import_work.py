@@ -86,9 +86,9 @@ class Import:
 
 
 def receive(connection: Connection[Any], org_id: UUID, kind: str, user_id: UUID, paths: Sequence[Path], options: Options) -> UUID:
-    """Keep the files of a new import. Raises ``Failure`` if one is too large."""
-    if too_large := next((path for path in paths if path.stat().st_size > MAX_BYTES), None):
-        raise Failure(f"{too_large} has more than {MAX_BYTES // 1024**2:,} MB: split it into several files.")
+    """Keep the files of a new import. Raises ``Failure`` if they are too large."""
+    if sum(path.stat().st_size for path in paths) > MAX_BYTES:
+        raise Failure(f"The files of an import have at most {MAX_BYTES // 1024**2:,} MB together: split them into several imports.")
     id_ = uuid7()
     with connection.transaction(), connection.cursor() as cursor:
         jobs.create(cursor, id_, org_id, kind, user_id, None)

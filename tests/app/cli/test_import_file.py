@@ -6,9 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
+import psycopg
 import pytest
 
+from app.cli import import_work
+from app.importing.options import Options
+from app.process.failures import Failure
 from tests.app.importing.reading import EXPORTS
 from tests.support.imports import done_under_kills, send
 from tests.support.processes import ROOT
@@ -51,6 +56,17 @@ def test_what_is_wrong_is_said_by_line(org: Org, shared_database_url: str, tmp_p
     code, _, said = run(shared_database_url, str(file), "--org", org.id, "--as", email)
     assert (code, "The file is empty: send one with a header and rows." in said) == (1, True)
     assert run(shared_database_url, str(file), "--org", org.id, "--as", "nobody@example.com")[0] == 1
+
+
+def test_the_files_of_an_import_have_a_bound_together(
+    org: Org, shared_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_work, "MAX_BYTES", 10)
+    files = [tmp_path / "deals.csv", tmp_path / "history.csv"]
+    for file in files:
+        file.write_bytes(b"Name\nA\n")
+    with psycopg.connect(shared_database_url) as connection, pytest.raises(Failure, match="MB together: split them"):
+        import_work.receive(connection, UUID(org.id), "opportunities", UUID(org.admin_id), files, Options())
 
 
 @pytest.mark.long
