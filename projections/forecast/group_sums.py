@@ -28,7 +28,7 @@ BYTES = 900
 
 
 class Part(Struct, array_like=True):
-    """What a group's deals of a status add up to, still to be divided ``by``; None if there is no rate."""
+    """What a group's deals of a status add up to, still to be divided ``by``; if that is None there is no rate, and no amount."""
 
     status: ForecastStatus
     by: Decimal | None
@@ -226,7 +226,9 @@ def _amount(parts: Sequence[Part]) -> Decimal:
     """What a group is ranked by."""
     total = ZERO
     for part in parts:
-        if part.by is not None and part.by != ONE:
+        if part.by is None:
+            continue
+        if part.by != ONE:
             return _divided(parts)
         total = added(total, part.unweighted)
     return _round(total, _UNIT)

@@ -56,7 +56,7 @@ def any_changes(books: Books, random: Random) -> Books:
         else:
             worth = Decimal(random.choice((0, 10, 10, 50, 72)))
             by = random.choice((Decimal(1), Decimal("1.25"), Decimal("1.1"), None))
-            change = Part(random.choice(("open", "won")), by, worth if by else Decimal(), worth if by else Decimal(), 1)
+            change = Part(random.choice(("open", "won")), by, worth, worth, 1)
         if place not in found:
             found[place] = [change]
     return found
