@@ -6,7 +6,7 @@ from projections.conditions import SqlStatement
 from projections.forecast import by_owner
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
-from projections.forecast.deal_sums import DealSums, from_deals, grouped
+from projections.forecast.deal_sums import DealSums, counts, from_deals, grouped
 from projections.forecast.groups import GroupBy
 from projections.opportunities import list_query
 from projections.opportunities.list_query import OpportunityListQuery
@@ -15,7 +15,7 @@ from projections.opportunities.list_query import OpportunityListQuery
 def computed(asked: ForecastQuery, deals: OpportunityListQuery) -> DealSums:
     bounds, group_by = asked.bounds, asked.group_by
     if not by_owner.forecasts(deals.conditions, bounds, group_by):
-        return from_deals(list_query.among(deals), bounds, group_by)
+        return from_deals(list_query.among(deals, counts(bounds)), bounds, group_by)
     owned = by_owner.deals(deals.org_id, deals.conditions, bounds, deals.as_of, asked.today)
     return _from_owners(owned, bounds, group_by)
 

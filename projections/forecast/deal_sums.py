@@ -21,6 +21,14 @@ CONTRIBUTION = """
 """
 """Columns: what an open or won deal ``o`` adds to the forecast."""
 
+IN_SHEET = ", ".join(
+    f"o.{name}"
+    for name in (
+        "status", "close_date", "actual_close_date", "amount", "actual_amount", "probability", "currency", "owner_id", "account_id",
+    )
+)  # fmt: skip
+"""Columns of a deal ``o`` that are enough for its group and contribution, and that the sheet has."""
+
 
 class DealSums(NamedTuple):
     """Common table expressions, the last of which are ``sums``; their parameters; columns to come before and after all others."""
@@ -49,27 +57,27 @@ def contributions(source: str, sign: str | None, bounds: Bounds, group_by: Group
     shown = "b.*" if sign is None else "b.day, b.currency, b.status, b.n * b.unweighted, b.n * b.weighted, b.n, b.grp"
     return f"""
         SELECT {shown} FROM (
-            SELECT {CONTRIBUTION}, {sign or 1} AS n, {group} AS grp FROM {source} o.status IN ('open', 'won')
-        ) b WHERE {_holds(bounds, "b.day")}
+            SELECT {CONTRIBUTION}, {sign or 1} AS n, {group} AS grp FROM {source} {counts(bounds)}
+        ) b
     """
 
 
-def _holds(bounds: Bounds, day: str) -> str:
-    """As a case, of which the planner expects that it holds for half of the deals. It takes a range of computed days for few, and
-    would sort all deals instead of hashing them."""
-    return f"CASE WHEN {bounds.holds(day)} THEN true ELSE false END"
+def counts(bounds: Bounds) -> str:
+    """SQL for whether a deal ``o`` is in the forecast. As a case, of which the planner expects that it holds for half of the deals:
+    it takes a range of computed days for few, and would sort all deals instead of hashing them. And of the deal's own columns,
+    because a computed day is computed again for each comparison."""
+    open_, won = (f"coalesce({bounds.holds(day)}, true)" for day in ("o.close_date", "o.actual_close_date"))
+    return f"CASE o.status WHEN 'open' THEN {open_} WHEN 'won' THEN {won} ELSE false END"
 
 
 def deals_of(source: str, bounds: Bounds, group: str) -> str:
     """The deals of a source, with what they contribute not yet multiplied."""
     open_ = "o.status = 'open'"
     return f"""
-        SELECT x.* FROM (
-            SELECT coalesce(CASE WHEN {open_} THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
-                o.currency, o.status, CASE WHEN {open_} THEN o.probability END AS probability,
-                CASE WHEN {open_} THEN o.amount ELSE o.actual_amount END AS amount, {group} AS grp
-            FROM {source} o.status IN ('open', 'won')
-        ) x WHERE {_holds(bounds, "x.day")}
+        SELECT coalesce(CASE WHEN {open_} THEN o.close_date ELSE o.actual_close_date END, 'infinity') AS day,
+            o.currency, o.status, CASE WHEN {open_} THEN o.probability END AS probability,
+            CASE WHEN {open_} THEN o.amount ELSE o.actual_amount END AS amount, {group} AS grp
+        FROM {source} {counts(bounds)}
     """
 
 

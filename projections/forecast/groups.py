@@ -60,15 +60,19 @@ class Figures(Sums, kw_only=True):
     others: OtherGroups | UnsetType = UNSET
 
 
+OWN = "(SELECT o.currency FROM own o)"
+"""SQL for the org's currency where it was looked up once for the whole statement, which is sooner planned than looking again."""
+
+
 def factors(own: str, currency: str | None, source: str = "s") -> str:
-    """Common table expression: from sums with rates, what those of a currency, status and period of a month are multiplied by, and
+    """Common table expressions: from sums with rates, what those of a currency, status and period of a month are multiplied by, and
     what they are then divided ``by``. ``own`` is SQL for the org's currency, ``currency`` the report's if it is another."""
-    report = "%(report)s::text" if currency else own
+    report = "%(report)s::text" if currency else OWN
     return f"""
-        f AS MATERIALIZED (
+        own AS MATERIALIZED (SELECT {own} AS currency), f AS MATERIALIZED (
             SELECT s.month, s.currency, s.status, s.period,
-                CASE WHEN s.currency IN ({report}, {own}) THEN 1 ELSE s.rate END AS times,
-                CASE WHEN s.currency = {report} OR {report} = {own} THEN 1 ELSE s.report_rate END AS by
+                CASE WHEN s.currency IN ({report}, {OWN}) THEN 1 ELSE s.rate END AS times,
+                CASE WHEN s.currency = {report} OR {report} = {OWN} THEN 1 ELSE s.report_rate END AS by
             FROM {source} s
         )
     """

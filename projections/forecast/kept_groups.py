@@ -12,14 +12,14 @@ from typing import Any
 
 from projections import kept, questions
 from projections.conditions import SqlStatement
-from projections.forecast import current, largest_groups
+from projections.forecast import current, known_groups, largest_groups
 from projections.forecast.computed_sums import computed
 from projections.forecast.current import Forecast, ForecastQuery
-from projections.forecast.deal_sums import DealSums, contributions, grouped
+from projections.forecast.deal_sums import IN_SHEET, DealSums, contributions, grouped
 from projections.forecast.group_answer import KnownGroups
 from projections.forecast.group_sums import GroupSums
 from projections.forecast.groups import COLUMNS, PLACED, converted, factors
-from projections.forecast.known_groups import ALL, FOUND, KNOWN, MOST_PLACES, SPARE, SUM, cards, in_json
+from projections.forecast.known_groups import ALL, FOUND, KNOWN, MOST_PLACES, SUM, cards, in_json
 from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
 from projections.kept import Figure, Kind
 from projections.opportunities import LIVE, counts, list_query
@@ -77,13 +77,13 @@ class KeptGroups:
     @property
     def _most(self) -> int:
         assert self.query.group_by is not None
-        return self.query.groups_limit + SPARE[self.query.group_by]
+        return self.query.groups_limit + known_groups.SPARE[self.query.group_by]
 
     def from_scratch(self, sums: DealSums | None = None) -> SqlStatement:
         """The statement for sums that are not kept, from those of all groups if they are given."""
         asked = self.query
-        if sums is None and largest_groups.answers(asked):
-            found = largest_groups.largest(asked, list_query.among(self.deals))
+        if sums is None and largest_groups.answers(asked, self.deals):
+            found = largest_groups.largest(asked, self.deals)
         else:
             found = self._of_all(sums or computed(asked, self.deals))
         few_months = f"(SELECT count(DISTINCT s.month) FROM s) <= {MAX_MONTHS_WITH_DEALS}"
@@ -135,7 +135,7 @@ class KeptGroups:
         assert group_by is not None
         deals = f"""
             (SELECT DISTINCT u.grp FROM unknown u) u CROSS JOIN LATERAL (
-                SELECT {_CONTRIBUTES} FROM opportunities o WHERE {COLUMNS[group_by]} = u.grp AND {LIVE} AND {meets} OFFSET 0
+                SELECT {IN_SHEET} FROM opportunities o WHERE {COLUMNS[group_by]} = u.grp AND {LIVE} AND {meets} OFFSET 0
             ) o WHERE
         """
         return f"""
@@ -154,10 +154,3 @@ class KeptGroups:
 
 
 _OF_CHANGED = ", ".join(f"sum(x.{name}) FILTER (WHERE x.changed) AS {name}" for name in ("unweighted", "weighted", "n"))
-_CONTRIBUTES = ", ".join(
-    f"o.{name}"
-    for name in (
-        "status", "close_date", "actual_close_date", "amount", "actual_amount", "probability", "currency", "owner_id", "account_id",
-    )
-)  # fmt: skip
-"""Columns that the sheet has, so that no row need be read."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from projections.forecast import TRANSFERS
 from projections.forecast.balances import month_start, rate_period
 from projections.forecast.entries import WaterfallQuery, rates
-from projections.forecast.groups import card, cards
+from projections.forecast.groups import OWN, card, cards
 from projections.forecast.limits import MAX_BYTES
 
 ALL_MONTHS = "-infinity"
@@ -59,7 +59,7 @@ def valued(query: WaterfallQuery, own: str) -> str:
     period = f"coalesce({rate_period('c.status', 'c.day', query.bounds)}, -1)"
     return f"""
         d AS MATERIALIZED (SELECT c.*, {month_start("c.day")} AS month, {period} AS period FROM c),
-        k AS MATERIALIZED ({_rates(query, own)}),
+        own AS MATERIALIZED (SELECT {own} AS currency), k AS MATERIALIZED ({_rates(query)}),
         s AS MATERIALIZED (
             SELECT d.month, d.cause, d.unweighted, d.weighted, d.n, d.owner_id, k.*, k.as_end AND d.cause <> 'start' AS at_end
             FROM d JOIN k USING (currency, status, period)
@@ -78,13 +78,13 @@ def _card(query: WaterfallQuery) -> str:
     return card(None if query.until_now else "%(end)s::timestamptz")
 
 
-def _rates(query: WaterfallQuery, own: str) -> str:
+def _rates(query: WaterfallQuery) -> str:
     """SQL for the factors of each currency, status and period of constant rates: at the start, at the end, and for steps."""
-    report = "%(report)s::text" if query.currency else own
+    report = "%(report)s::text" if query.currency else OWN
     found = []
     for at in ("start", "end"):
-        times = f"CASE WHEN s.currency IN ({report}, {own}) THEN 1 ELSE s.{at}_rate END"
-        by = f"CASE WHEN s.currency = {report} OR {report} = {own} THEN 1 ELSE s.{at}_report_rate END"
+        times = f"CASE WHEN s.currency IN ({report}, {OWN}) THEN 1 ELSE s.{at}_rate END"
+        by = f"CASE WHEN s.currency = {report} OR {report} = {OWN} THEN 1 ELSE s.{at}_report_rate END"
         found += [f"{times} AS {at}_times", f"{by} AS {at}_by", f"{times} * {by} IS NOT NULL AS {at}_known"]
     return f"""
         SELECT f.*, f.status = 'won' OR NOT f.start_known AS as_end,

@@ -42,14 +42,16 @@ def where(query: OpportunityListQuery) -> SqlStatement:
     return SqlStatement(" AND ".join([first, *(to_sql(each, f"p{n}", params) for n, each in enumerate(query.conditions))]), params)
 
 
-def among(query: OpportunityListQuery) -> SqlStatement:
-    """As ``where``, for a look at all deals: what terms find are ids, so that the sheet has what is needed to compare."""
+def among(query: OpportunityListQuery, only: str = "true") -> SqlStatement:
+    """As ``where``, for a look at all deals: what terms find are ids, so that the sheet has what is needed to compare. No others
+    are wanted than deals that meet the condition ``only`` (SQL), which is cheaper and so comes first."""
     groups, unsettled = groups_of(query)
     if not groups:
         return where(query)
     params, first = of_org(query)
     params["groups"] = terms.groups(groups)
     found = is_among("SELECT t.id FROM opportunities_with_terms(%(groups)s::jsonb, NULL, true) t (id)")
+    found = f"CASE WHEN {only} THEN {found} ELSE false END"
     rest = (to_sql(query.conditions[n], f"p{n}", params) for n in unsettled)
     return SqlStatement(" AND ".join([first, found, *rest]), params)
 

@@ -27,7 +27,6 @@ SUBJECTS = {
     "projections/forecast/kept_forecast.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/kept_groups.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/group_answer.py": "app/reading/test_kept_forecasts.py",
-    "projections/forecast/largest_groups.py": "app/reading/test_kept_forecasts.py",
     "projections/forecast/kept_waterfall.py": "app/reading/test_kept_waterfalls.py",
     "projections/forecast/owner_groups.py": "projections/forecast/test_filtered.py",
     "projections/forecast/owner_sums.py": "app/reading/test_kept_waterfalls.py",
