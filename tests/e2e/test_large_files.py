@@ -129,11 +129,10 @@ def test_two_gigabytes_are_taken_in_parts_and_a_byte_more_is_refused(database_ur
         checked = reached(org, id_, "ready", "failed")
         assert (checked["done"], checked["failed"]) == (ready["rows"], 0)
         assert memory(worker) < at_rest + GROWTH
-        client = org.with_token(org.token)
-        made(client.post(f"{PATH}{id_}/start/"), 202)
+        made(org.with_token(org.token).post(f"{PATH}{id_}/start/"), 202)
         done = reached(org, id_, "done", "failed")
         assert (done["state"], done["created"], done["failed"]) == ("done", ready["rows"], 0)
-        assert made(client.get("/api/opportunities/?page_size=1"), 200)["count"] == ready["rows"]
+        assert made(org.with_token(org.token).get("/api/opportunities/?page_size=1"), 200)["count"] == ready["rows"]
         assert memory(worker) < at_rest + GROWTH
         print("MB: server", before, memory(server), "worker", at_rest, looked, memory(worker))
         print("rows", ready["rows"], "a second: checked", checked["rate"], "imported", done["rate"])
