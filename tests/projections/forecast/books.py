@@ -19,7 +19,7 @@ from domain import exchange_rate, money, organization
 from domain.event import Event, Meta, Recorded
 from domain.fold import Change, changes
 from domain.opportunity.events import Changes, Created, State
-from projections.conditions import Condition
+from projections.conditions import Condition, SqlStatement
 from projections.forecast import current, deal_sums, waterfall, waterfall_answer
 from projections.forecast.balances import Bounds
 from projections.forecast.current import ForecastQuery
@@ -142,16 +142,13 @@ class Books:
         question = self.question(**asked)
         if question.group_by in CARDS:
             return self._by_record(question)
-        row = self.connection.execute(*current.forecast(question)[:2]).fetchone()
-        assert row is not None
-        return encode(current.answer(question, row))
+        return encode(current.answer(question, self._row(current.forecast(question))))
 
     def _by_record(self, question: ForecastQuery) -> bytes:
         assert question.where
         groups = KeptGroups(question, list_query.OpportunityListQuery(self.org_id, as_of=question.as_of))
         sums = deal_sums.from_deals(question.where, question.bounds, question.group_by)
-        row = self.connection.execute(*groups.from_scratch(sums)[:2]).fetchone()
-        assert row is not None
+        row = self._row(groups.from_scratch(sums))
         groups.parts(row[2:])
         return encode(groups.answer(row[2:]))
 
@@ -176,9 +173,14 @@ class Books:
         span = WaterfallQuery(
             self.org_id, start, end, today, bounds(since, until), currency, expanded, conditions, group_by, groups_limit
         )
-        row = self.connection.execute(*waterfall.changes(span)[:2]).fetchone()
+        return encode(waterfall_answer.answer(span, self._row(waterfall.changes(span))))
+
+    def _row(self, statement: SqlStatement) -> tuple[Any, ...]:
+        """The row of a statement, on a connection that is shown the org as all that read are."""
+        self.connection.execute("SELECT set_config('app.org_id', %s, false)", (str(self.org_id),))
+        row: tuple[Any, ...] | None = self.connection.execute(*statement[:2]).fetchone()
         assert row is not None
-        return encode(waterfall_answer.answer(span, row))
+        return row
 
     def plain(
         self,
