@@ -32,7 +32,6 @@ from app.reading.embedded_cards import EmbeddedCards
 from app.reading.keeper import Keeper
 from app.reading.live_feed import LiveFeed
 from app.reading.notifications import Notifications
-from app.reading.presence import Presence
 from app.reading.read_pool import ReadPool
 from app.resources import api_root
 from app.resources.webhook_requests import WebhookRequests
@@ -42,7 +41,7 @@ from app.settings import Settings
 from app.writing.command_queue import CommandQueue
 from app.writing.committer import Committer
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0001
 """After how long a thread that renders or commits hands the interpreter to the event loop, which needs it several times for each
 request: Python's own five milliseconds are more than a record takes."""
 
@@ -71,7 +70,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         dear_connections=settings.dear_connections,
         statement_timeout_ms=settings.statement_timeout_ms,
         dear_timeout_ms=min(settings.dear_timeout_ms, settings.statement_timeout_ms),
-        presence=Presence(os.environ.get("PROMETHEUS_MULTIPROC_DIR")),
+        folder=os.environ.get("PROMETHEUS_MULTIPROC_DIR"),
     )
     draining = asyncio.Event()
     arrivals = Notifications(settings.database_url, draining, statement_timeout_ms=settings.statement_timeout_ms)
@@ -79,7 +78,7 @@ def create_app(settings: Settings, routes: Sequence[Any] = ROUTES) -> Applicatio
         read_pool=reads,
         keeper=Keeper(reads),
         embedded_cards=EmbeddedCards(),
-        renderer=Renderer(reads.presence),
+        renderer=Renderer(reads.aside),
         notifications=arrivals,
         live_feed=LiveFeed(reads, arrivals, draining, per_token=settings.streams_per_token, per_org=settings.streams_per_org),
         draining=draining,

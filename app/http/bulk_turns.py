@@ -23,8 +23,7 @@ class BulkTurns:
     async def run(self, identity: Identity, call: Callable[[], Awaitable[T]]) -> T:
         """Raises ``TooManyWaiting``, and as the call."""
         who = identity.org_id, identity.token_id
-        if not self._turns.take(who):
-            await self._turns.wait(who)
+        await self._turns.enter(who)
         started = monotonic()
         try:
             return await call()

@@ -14,6 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+from app.reading.aside import LARGE, json_bytes
 from app.reading.read_pool import Identity, ReadPool
 from projections.conditions import SqlStatement
 from projections.kept import Figure, NoLongerHolds
@@ -21,8 +22,6 @@ from projections.kept import Figure, NoLongerHolds
 MAX_BYTES = 16 * 1024 * 1024
 MANY = 1_000
 """Questions whose figures are too large, of which that is remembered."""
-LARGE = 65_536
-"""Bytes of a row from which on a thread takes from it what is kept, so that others get their turn meanwhile."""
 OVERHEAD = 600
 """Bytes of a figure beside its key and its parts, roughly."""
 
@@ -72,7 +71,7 @@ class Keeper:
             position, built, *row = await self._reads.row(identity, *asked.statement(entry.figure))
             if position is not None:
                 with suppress(NoLongerHolds):
-                    self._keep(asked, await _parts(asked, row), position, built, entry.figure.seconds)
+                    self._keep(asked, await self._parts(identity, asked, row), position, built, entry.figure.seconds)
                     return row
             if self._entries.get(key) is entry:
                 self._drop(key)
@@ -85,7 +84,7 @@ class Keeper:
         try:
             position, built, *row = await self._reads.row(identity, *asked.statement(None))
             seconds = monotonic() - began
-            self._keep(asked, await _parts(asked, row), position, built, seconds)
+            self._keep(asked, await self._parts(identity, asked, row), position, built, seconds)
             if key not in self._entries:
                 self._not_kept(key)
         finally:
@@ -93,6 +92,11 @@ class Keeper:
                 del self._computing[key]
             done.set()
         return row
+
+    async def _parts(self, identity: Identity, asked: Asked, row: Sequence[Any]) -> tuple[Any, ...] | None:
+        if json_bytes(row) < LARGE:
+            return asked.parts(row)
+        return await self._reads.aside.on_thread((identity.org_id, identity.token_id), lambda: asked.parts(row))
 
     def _keep(self, asked: Asked, parts: tuple[Any, ...] | None, position: int, built: str, seconds: float) -> None:
         if parts is None:
@@ -120,8 +124,3 @@ class Keeper:
 
     def _drop(self, key: Hashable) -> None:
         self.size -= self._entries.pop(key).size
-
-
-async def _parts(asked: Asked, row: Sequence[Any]) -> tuple[Any, ...] | None:
-    size = sum(len(column) for column in row if isinstance(column, bytes))
-    return await asyncio.to_thread(asked.parts, row) if size >= LARGE else asked.parts(row)

@@ -6,7 +6,8 @@ What a caller who is gone has asked is cancelled in PostgreSQL, and its place is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -16,8 +17,8 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 
 from app.process.failures import Unavailable
+from app.reading.aside import Aside, Begun
 from app.reading.lane_metrics import LaneMetrics
-from app.reading.presence import Presence
 from app.reading.read_connection import ReadConnection
 from app.reading.turns import Asker, Turns
 from projections import connections
@@ -50,19 +51,19 @@ class Lane:
         url: str,
         turns: Turns,
         clock: Clock,
-        presence: Presence,
+        aside: Aside,
         *,
         timeout_ms: int,
         kept: Turns | None = None,
     ) -> None:
         self._url = url
-        self._rests = name == "dear"
-        self._presence = presence
+        self._dear = name == "dear"
+        self._aside = aside
         self._turns = turns
         self._kept = kept
         self._clock = clock
         self._timeout = timeout_ms
-        self._settings = connections.THROUGH_INDEXES if name == "cheap" else connections.OF_ALL_DEALS
+        self._settings = connections.OF_ALL_DEALS if self._dear else connections.THROUGH_INDEXES
         self._free: list[ReadConnection] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._metrics = LaneMetrics(name)
@@ -78,35 +79,60 @@ class Lane:
         self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
     ) -> list[tuple[Any, ...]]:
         """All rows of a statement as the org sees them. Raises ``Unavailable``, ``TooManyWaiting``."""
-        if not question.kept or self._kept is None:
+        if question.kept and self._kept is not None:
+            return await self._from_kept(self._kept, who, org_id, text, params, question)
+        await self._enter(self._turns, who)
+        if not self._dear:
             return await self._rows(who, org_id, text, params, question)
-        if not self._kept.take(who):
-            await self._wait(self._kept, who)
-        began = monotonic()
         try:
-            return await self._rows(who, org_id, text, params, question)
+            begun = await self._aside.begin(who)
+        except BaseException:
+            self._turns.give_back(who)
+            raise
+        return await self._rows(who, org_id, text, params, question, begun)
+
+    async def _from_kept(
+        self, kept: Turns, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
+    ) -> list[tuple[Any, ...]]:
+        await self._enter(kept, who)
+        rest = 0.0
+        try:
+            begun = await self._aside.begin(who)
+            try:
+                await self._enter(self._turns, who)
+                return await self._rows(who, org_id, text, params, question)
+            finally:
+                rest = self._aside.end(who, begun)
         finally:
-            self._kept.give_back(who, rest=self._presence.rest(who[1], monotonic() - began))
+            kept.give_back(who, rest=rest)
 
     async def _rows(
-        self, who: Asker, org_id: UUID | None, text: str, params: Mapping[str, Any], question: Question
+        self,
+        who: Asker,
+        org_id: UUID | None,
+        text: str,
+        params: Mapping[str, Any],
+        question: Question,
+        begun: Begun | None = None,
     ) -> list[tuple[Any, ...]]:
-        if not self._turns.take(who):
-            await self._wait(self._turns, who)
+        """The rows, on a place that is given back once its connection is free."""
         self._metrics.began()
         began = monotonic()
         busy: list[ReadConnection] = []
         try:
             return await self._answer(busy, org_id, text, params)
         finally:
+            leave = partial(self._leave, who, question, began, begun)
             if busy:  # the caller is gone, and the connection not yet free
-                task = asyncio.create_task(self._end(busy[0], who, question, began))
+                task = asyncio.create_task(self._end(busy[0], leave))
                 self._ending.add(task)
                 task.add_done_callback(self._ending.discard)
             else:
-                self._leave(who, question, began)
+                leave()
 
-    async def _wait(self, turns: Turns, who: Asker) -> None:
+    async def _enter(self, turns: Turns, who: Asker) -> None:
+        if turns.take(who):
+            return
         since = monotonic()
         self._metrics.queued()
         try:
@@ -114,18 +140,18 @@ class Lane:
         finally:
             self._metrics.unqueued(monotonic() - since)
 
-    async def _end(self, reader: ReadConnection, who: Asker, question: Question, began: float) -> None:
+    async def _end(self, reader: ReadConnection, leave: Callable[[], None]) -> None:
         try:
             await reader.interrupt()
         finally:
             if not reader.closed:
                 self._free.append(reader)
-            self._leave(who, question, began)
+            leave()
 
-    def _leave(self, who: Asker, question: Question, began: float) -> None:
+    def _leave(self, who: Asker, question: Question, began: float, begun: Begun | None) -> None:
         seconds = monotonic() - began
         self._metrics.ended(question, seconds)
-        self._turns.give_back(who, seconds, self._presence.rest(who[1], seconds) if self._rests else 0.0)
+        self._turns.give_back(who, seconds, self._aside.end(who, begun) if begun else 0.0)
 
     async def _answer(
         self, busy: list[ReadConnection], org_id: UUID | None, text: str, params: Mapping[str, Any]

@@ -49,10 +49,13 @@ class Presence:
 
     def rest(self, token_id: UUID | None, seconds: float) -> float:
         """For how long a token whose question took so long leaves the machine to others; 0 if there are none."""
+        return min(REST * seconds, MOST_SECONDS) if self.others(token_id) else 0.0
+
+    def others(self, token_id: UUID | None) -> bool:
+        """Whether another token sent a request lately."""
         who = _short(token_id) if token_id is not None else 0
         since = self._clock() - SECONDS
-        there = any(other != who and at > since for other, at in (_SLOT.unpack_from(self._page, place) for place in _PLACES))
-        return min(REST * seconds, MOST_SECONDS) if there else 0.0
+        return any(other != who and at > since for other, at in (_SLOT.unpack_from(self._page, place) for place in _PLACES))
 
 
 def _short(token_id: UUID) -> int:

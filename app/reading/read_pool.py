@@ -15,6 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from app.process.failures import Unavailable
+from app.reading.aside import Aside
 from app.reading.lane import Lane
 from app.reading.presence import Presence
 from app.reading.turns import Asker, Turns
@@ -74,15 +75,16 @@ class ReadPool:
         dear_connections: int = 2,
         statement_timeout_ms: int = 15_000,
         dear_timeout_ms: int = 15_000,
-        presence: Presence | None = None,
+        folder: str | None = None,
     ) -> None:
-        self.presence = presence = presence or Presence()
+        self.presence = Presence(folder)
+        self.aside = Aside(self.presence, folder)
         self._identities: dict[str, Identity] = {}
         self.clock = Clock()
         cheap, kept = Turns(connections, connections), _shared(max(1, connections - 1))
         self._lanes: dict[LaneName, Lane] = {
-            "cheap": Lane("cheap", url, cheap, self.clock, presence, timeout_ms=statement_timeout_ms, kept=kept),
-            "dear": Lane("dear", url, _shared(dear_connections, MAX_WAITING), self.clock, presence, timeout_ms=dear_timeout_ms),
+            "cheap": Lane("cheap", url, cheap, self.clock, self.aside, timeout_ms=statement_timeout_ms, kept=kept),
+            "dear": Lane("dear", url, _shared(dear_connections, MAX_WAITING), self.clock, self.aside, timeout_ms=dear_timeout_ms),
         }
 
     async def close(self) -> None:

@@ -40,6 +40,11 @@ class Turns:
         self._next: OrderedDict[UUID | None, OrderedDict[UUID | None, None]] = OrderedDict()
         self._seconds = 1.0  # that a place is held, on average of the last ones
 
+    async def enter(self, who: Asker) -> None:
+        """Take a place as soon as there is one. Raises ``TooManyWaiting``."""
+        if not self.take(who):
+            await self.wait(who)
+
     def take(self, who: Asker) -> bool:
         """Take a place if one is free for the token now; otherwise ``wait`` for it."""
         held = self._held.get(who, 0)

@@ -9,12 +9,13 @@ from typing import Any, get_args
 import msgspec
 from litestar import get
 
-from app.http import filters, listing, paging, renderer, request_context, shared
+from app.http import filters, listing, paging, request_context, shared
 from app.http.operations import describe, query
 from app.http.param_types import CURRENCY
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
 from app.http.response import JsonResponse
+from app.reading.aside import json_bytes
 from app.resources import forecast_parameters
 from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
 from app.resources.opportunities import PATH
@@ -92,7 +93,7 @@ async def get_forecast(request: Http) -> JsonResponse:
             return await process.renderer.response(identity, groups.size, lambda: encode(groups.answer(found)))
         kept = KeptForecast(asked, deals)
         row = kept.answered(await process.keeper.row(identity, kept))
-    return await process.renderer.response(identity, renderer.size(row), lambda: encode(current.answer(asked, row)))
+    return await process.renderer.response(identity, json_bytes(row), lambda: encode(current.answer(asked, row)))
 
 
 HANDLERS = (get_forecast,)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from litestar import get
 from msgspec import Raw
 
-from app.http import field_selection, filters, listing, paging, renderer, request_context, shared
+from app.http import field_selection, filters, listing, paging, request_context, shared
 from app.http.filters import Filters
 from app.http.list_spec import ListSpec
 from app.http.listing import ListQuery
@@ -18,6 +18,7 @@ from app.http.param_types import CURRENCY
 from app.http.parameters import filter_parameters
 from app.http.request_context import Http
 from app.http.response import JsonResponse
+from app.reading.aside import json_bytes
 from app.resources import forecast_parameters
 from app.resources.forecast_parameters import BOUNDS, DAYS, DEALS, INSTANT, LIMITS, TAG
 from app.resources.opportunities import PATH
@@ -81,10 +82,10 @@ async def get_forecast_changes(request: Http) -> JsonResponse:
     process, identity = shared.from_request(request), request_context.from_request(request).identity
     if not kept_waterfall.are_kept(asked):
         row = await process.read_pool.row(identity, *waterfall.changes(asked))
-        return await process.renderer.response(identity, renderer.size(row), lambda: encode(waterfall_answer.answer(asked, row)))
+        return await process.renderer.response(identity, json_bytes(row), lambda: encode(waterfall_answer.answer(asked, row)))
     kept = KeptWaterfall(replace(asked, until_now="to" not in taken))
     found = await process.keeper.row(identity, kept)
-    return await process.renderer.response(identity, max(renderer.size(found), kept.size), lambda: encode(kept.answer(found)))
+    return await process.renderer.response(identity, max(json_bytes(found), kept.size), lambda: encode(kept.answer(found)))
 
 
 @get(

@@ -8,6 +8,7 @@ from tests.support.processes import ROOT
 from tests.support.sources import modules
 
 SUBJECTS = {
+    "app/reading/token_locks.py": "app/reading/test_aside.py",
     "domain/deal_fields.py": "domain/test_opportunity_changes.py",
     "domain/sql_cursor.py": "domain/test_event_store.py",
     "projections/directory/cards.py": "app/reading/test_embedded_cards.py",

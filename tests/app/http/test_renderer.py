@@ -11,7 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from app.http.renderer import LARGE, Renderer
+from app.http.renderer import Renderer
+from app.reading.aside import LARGE, Aside
 from app.reading.presence import Presence
 from app.reading.read_pool import Identity
 from domain.errors import Invalid
@@ -29,7 +30,7 @@ def here() -> bytes:
 
 
 def rendering(scenario: Callable[[Renderer], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(scenario(Renderer(Presence())))
+    asyncio.run(scenario(Renderer(Aside(Presence()))))
 
 
 class Rendering:
@@ -119,7 +120,7 @@ def test_while_others_are_there_a_token_rests_after_a_large_answer() -> None:
     presence = Presence()
 
     async def scenario() -> None:
-        renderer, slow = Renderer(presence), Rendering()
+        renderer, slow = Renderer(Aside(presence)), Rendering()
         for who in (ANN, BOB):
             presence.note(who.token_id)
         first = asyncio.create_task(renderer.response(ANN, LARGE, slow))

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from app.process.children import wait_until
+from app.reading.aside import Aside
 from app.reading.lane import Lane
 from app.reading.presence import Presence
 from app.reading.turns import Turns
@@ -34,7 +35,7 @@ MAX_WAITING = 16
 
 def reading(url: str, scenario: Callable[[Lane], Awaitable[None]], places: int = 1) -> None:
     async def run() -> None:
-        lane = Lane("dear", url, Turns(places, places), Clock(), Presence(), timeout_ms=30_000)
+        lane = Lane("dear", url, Turns(places, places), Clock(), Aside(Presence()), timeout_ms=30_000)
         try:
             await scenario(lane)
         finally:
