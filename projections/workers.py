@@ -70,6 +70,13 @@ class Worker:
             )
         self.pipe.send(share)
 
+    def take_up(self, part: Span | None) -> None:
+        """Give it a part to fill, or None to commit what it has filled."""
+        try:
+            self.pipe.send(part)
+        except ConnectionError:
+            raise RebuildError(self._end()) from None
+
     def answer(self) -> int | None:
         """The number of events copied, None when all is committed."""
         try:
@@ -95,7 +102,7 @@ def _drive(workers: Sequence[Worker], parts: Iterator[Span], done: Callable[[int
     """Give each worker a part whenever it has none, and let all commit at the end."""
     working: dict[Connection[Any, Any], Worker] = {worker.pipe: worker for worker in workers}
     for worker in workers:
-        worker.pipe.send(next(parts, None))
+        worker.take_up(next(parts, None))
     while working:
         for pipe in wait(list(working)):
             worker = working[pipe]  # type: ignore[index]
@@ -104,4 +111,4 @@ def _drive(workers: Sequence[Worker], parts: Iterator[Span], done: Callable[[int
                 del working[worker.pipe]
                 continue
             done(events)
-            worker.pipe.send(next(parts, None))
+            worker.take_up(next(parts, None))

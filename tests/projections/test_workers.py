@@ -197,12 +197,15 @@ def alive(pid: int) -> bool:
     return True
 
 
-def test_a_worker_that_is_killed_ends_the_rebuild_with_a_line_that_says_so(demo_url: str, pids: list[int]) -> None:
+@pytest.mark.parametrize("which", [slice(None), slice(1), slice(1, 2)], ids=["all", "one", "the other"])
+def test_a_worker_that_is_killed_ends_the_rebuild_with_a_line_that_says_so(demo_url: str, pids: list[int], which: slice) -> None:
+    """Whether it is given a part or its answer is waited for."""
     before = relations(demo_url)
 
     def kill(done: int, total: int) -> None:
-        for pid in pids:
+        for pid in pids[which]:
             os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
     with pytest.raises(RebuildError, match="Nothing was changed: a worker of the rebuild was ended \\(SIGKILL\\)"):
         rebuild(demo_url, NAMES, kill, workers=2)
