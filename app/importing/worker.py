@@ -33,7 +33,7 @@ SWEEP_SECONDS = 600.0
 MAX_PAUSE_SECONDS = 0.5
 INTERNAL = "Internal error: the log of `opportunities imports` says more."
 MAX_TRIES = 3
-"""Workers that an import may kill, one after the other, before it fails."""
+"""Workers, or their sessions in PostgreSQL, that an import may kill, one after the other, before it fails."""
 
 
 class Importer:
@@ -53,8 +53,8 @@ class Importer:
     def step(self) -> bool:
         try:
             return self._step()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.close(killed=_ended_without_a_word(error))
             raise
 
     def wait(self, seconds: float) -> None:
@@ -62,12 +62,13 @@ class Importer:
         for _ in self._connection.notifies(timeout=seconds, stop_after=1):
             pass
 
-    def close(self) -> None:
-        """Leave the import to whoever takes it up next, at once: PostgreSQL may notice later that a connection is closed."""
+    def close(self, *, killed: bool = False) -> None:
+        """Leave the import to whoever takes it up next, at once: PostgreSQL may notice later that a connection is closed.
+        ``killed`` says that the import may have ended a session in PostgreSQL, which counts as its worker's death would."""
         job = self._job
         self._end()
         if self._connection is not None:
-            self._owed = job.id if job is not None else self._owed
+            self._owed = job.id if job is not None and not killed else self._owed
             with suppress(psycopg.Error):
                 self._give_back(self._connection)
                 if job is not None:
@@ -183,13 +184,20 @@ class Importer:
         return more
 
 
+def _ended_without_a_word(error: BaseException) -> bool:
+    """Whether a session in PostgreSQL ended as one does that crashed. A server that is shut down looks alike, and so does a network
+    that breaks, but not three times in a row at the same row."""
+    cause = error.__cause__ if isinstance(error, Unavailable) else error
+    return isinstance(cause, psycopg.OperationalError) and not isinstance(cause, connections.Silent) and cause.sqlstate is None
+
+
 def _deadly(job: Job) -> Unreadable:
     """Why an import that killed one worker after the other is not taken up again."""
     if job.state in ("checking", "running"):
         where = f"at the first row after line {job.line:,}: correct it, or leave it out" if job.line else "at the first row"
-        return Unreadable(f"The worker died {MAX_TRIES} times in a row, {where}.", job.line + 1)
+        return Unreadable(f"The worker or its connection died {MAX_TRIES} times in a row, {where}.", job.line + 1)
     doing = "it looked at the file" if job.state == "inspecting" else "it undid the import"
-    return Unreadable(f"The worker died {MAX_TRIES} times in a row while {doing}.")
+    return Unreadable(f"The worker or its connection died {MAX_TRIES} times in a row while {doing}.")
 
 
 def _with_end(run: running.Run, connection: Connection[Any], job: Job) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What kills every worker that takes it up fails in the end, and says where; a lost connection is nobody's death."""
+"""What kills every worker that takes it up fails in the end, and says where, and so does what ends every session in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 from app.importing.worker import MAX_TRIES
 from app.process.children import wait_until
 from app.process.failures import Unavailable
-from tests.support.imports import PATH, Work, counts
+from tests.support.imports import PATH, Work, counts, working
+from tests.support.proxy import proxied
 from tests.support.scenarios import Json, Org, made
 from tests.support.worker import Worker
 
 LINES = b"Name,Account,External id\nA,Acme,E1\nB,Acme,E2\nPoison,Acme,E3\nC,Acme,E4\nD,Acme,E5\n"
 LOCK = 20_261_130
+LOSE = """pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND (pid = pg_backend_pid() OR application_name LIKE '%imports')"""
 WAITING = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND NOT granted"
 
 
@@ -86,7 +89,7 @@ def test_whatever_is_taken_up_in_vain_too_often_fails(org: Org, work: Work, stat
     work.all()
     failed = shown(org, found)
     assert failed["state"] == "failed"
-    assert f"The worker died {MAX_TRIES} times in a row" in failed["problem"]["message"]
+    assert f"The worker or its connection died {MAX_TRIES} times in a row" in failed["problem"]["message"]
     if state != "inspecting":
         assert work.started(org.admin, failed)["state"] == "done"
 
@@ -102,13 +105,30 @@ def test_rows_after_a_death_are_taken_up_one_by_one(org: Org, work: Work) -> Non
     assert seen[:5] == [1, 2, 3, 4, 5]
 
 
-def test_a_lost_connection_is_no_death(org: Org, work: Work) -> None:
+def test_connections_that_are_lost_in_different_places_do_not_add_up(org: Org, work: Work) -> None:
     found = work.uploaded(org.admin, LINES)
     made(org.admin.post(f"{PATH}{found['id']}/start/"), 202)
-    lose = "pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND (pid = pg_backend_pid() OR {})"
-    with at_poison(work.url, lose.format("application_name LIKE '%imports'")):
-        for _ in range(MAX_TRIES + 1):
+    with at_poison(work.url, LOSE):
+        for _ in range(MAX_TRIES + 1):  # two of them with the rows before it in hand
             with pytest.raises((Unavailable, psycopg.OperationalError)):
-                work.importer.step()
+                work.all()
     work.all()
     assert counts(shown(org, found)) == (5, 0, 0, 0)
+
+
+def test_an_import_whose_row_ends_every_session_in_postgresql_fails_with_the_row(org: Org, shared_database_url: str) -> None:
+    with proxied(shared_database_url, b"Poison") as proxy, working(proxy.url) as work:
+        found = work.uploaded(org.admin, LINES)
+        made(org.admin.post(f"{PATH}{found['id']}/start/"), 202)
+        proxy.at_commit.extend(["cut before"] * 100)
+        lost = 0
+        while (failed := shown(org, found))["state"] == "running" and lost < 20:
+            try:
+                work.importer.step()
+            except (Unavailable, psycopg.OperationalError):
+                lost += 1
+        assert (failed["state"], counts(failed), failed["problem"]["line"]) == ("failed", (2, 0, 0, 0), 4)
+        assert f"died {MAX_TRIES} times in a row, at the first row after line 3:" in failed["problem"]["message"]
+        proxy.at_commit.clear()
+        done = work.started(org.admin, failed)
+    assert (done["state"], counts(done), org.listed("")["count"]) == ("done", (5, 0, 0, 0), 5)
