@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -125,10 +126,11 @@ class Run:
                 yield
 
     def _parts(self, rows: Rows, at: int) -> Iterator[tuple[Part, bool]]:
-        """What goes into a transaction each, and whether it is the last one."""
+        """What goes into a transaction each, and whether it is the last one, in which the next rows are planned: no small rest."""
         rest = rows.planned
         while rest:
             size = self.pace.size if self.job.state == "running" else len(rest)
+            size = ceil(len(rest) / ceil(len(rest) / size))
             planned, rest = rest[:size], rest[size:]
             last = batch.last_line(at, planned) if rest else rows.last
             yield Part(at, last, planned, rows.cells), not rest
@@ -146,7 +148,7 @@ class Run:
             began = time.monotonic()
             counts = batch.commit(self._committer, self.job, part, decided)
             self.seconds = time.monotonic() - began
-            self.pace.done(len(planned), self._committer.held, alone=self._committer.alone)
+            self.pace.done(len(planned), self._committer.turn)
         if counts.failed and self.source.options.all_or_nothing and self.job.state == "running":
             self._turn_back(next(one.line for one in planned if not one.aside))
         self._refused |= counts.failed > sum(1 for one in planned if one.faults)

@@ -23,10 +23,11 @@ from app.importing.profile import split_footer
 from app.importing.separated import Row, up_to
 from app.importing.table import Table, understand
 from app.importing.vocabulary import Vocabulary
+from app.writing.pace import MOST
 from projections.imports.files import PART, StoredFile
 from projections.imports.jobs import Job
 
-ROWS, SIZE = 400, 4 * 1024 * 1024
+ROWS, SIZE = MOST, 4 * 1024 * 1024
 """Rows of a batch, and characters of them."""
 
 

@@ -79,7 +79,7 @@ class Undo:
         if not undo.open:
             raise Stopped
         self.seconds = time.monotonic() - began
-        self.pace.done(len(made), self._committer.held, alone=self._committer.alone)
+        self.pace.done(len(made), self._committer.turn)
         return rest
 
     def _next_records(self) -> _Records:

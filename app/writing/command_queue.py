@@ -162,7 +162,7 @@ class CommandQueue:
         try:
             if isinstance(bulk := batch[0][0], Bulk):
                 results = [self._committer.run_bulk(bulk)]
-                self.pace.done(len(bulk.units), self._committer.held, alone=self._committer.alone)
+                self.pace.done(len(bulk.units), self._committer.turn)
             else:
                 self.pace.others()
                 results = self._committer.run([command for command, _ in batch if isinstance(command, Envelope)], more)

@@ -24,6 +24,7 @@ from app.writing.bulk import Answers, Bulk, BulkOutcome
 from app.writing.connection import APPLICATION, connect
 from app.writing.deciding import Decisions
 from app.writing.envelope import Envelope, Outcome, Result, by_transaction
+from app.writing.pace import Turn
 from app.writing.responses import Repeats
 from app.writing.statements import StatementBatch
 from app.writing.units import Books, NoBooks, Unit, Units
@@ -61,11 +62,7 @@ class _Batch:
 
 
 class Committer:
-    """Not thread-safe: one caller at a time.
-
-    ``alone`` says whether nobody else has appended between the last two transactions, ``held`` how many seconds the last one kept
-    the log to itself.
-    """
+    """Not thread-safe: one caller at a time. ``turn`` tells of the last transaction."""
 
     def __init__(self, url: str, *, statement_timeout_ms: int = 15_000) -> None:
         self._url = url
@@ -73,8 +70,7 @@ class Committer:
         self._statements: StatementBatch | None = None
         self._cache: OrderedDict[UUID, State] = OrderedDict()
         self._next_position = 0
-        self.alone = False
-        self.held = 0.0
+        self.turn = Turn(0.0, 0, 0, alone=False)
 
     def close(self) -> None:
         if self._statements is not None:
@@ -286,7 +282,7 @@ class Committer:
             batch.envelopes = [*batch.envelopes, *joining]
             _gather(statements, decisions, repeats, joining)
         began, opening = monotonic(), _opening(locked)
-        self.alone = opening.position == self._next_position
+        alone = opening.position == self._next_position
         decisions.open(opening)
         if batch.units is not None:
             batch.units.decide(cursor, decisions)
@@ -303,7 +299,8 @@ class Committer:
             receive_bodies = _nothing
         cursor.execute("COMMIT", prepare=False)
         statements.flush()
-        self._next_position, self.held = decisions.next_position, monotonic() - began
+        self._next_position = decisions.next_position
+        self.turn = Turn(monotonic() - began, opening.position, self._next_position, alone)
         statements.remembered.keep()
         receive_bodies()
         self._remember(decisions.states)

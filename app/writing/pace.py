@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
+
+from projections.forecast import folding
 
 ALONE_SECONDS = 0.25
-BESIDE_OTHERS_SECONDS = 0.01
+BESIDE_OTHERS_SECONDS = 0.006
 """How long a transaction should keep the log to itself."""
 QUIET_SECONDS = 0.4
 """After others wrote: for how long they must have been quiet, so that who writes one thing after the other counts as there."""
-LEAST, MOST = 8, 500
-"""Rows, records or operations of a transaction; a bulk call has no more."""
-EAGERNESS = 0.5
-"""The part of the last transaction in what a row is expected to take."""
+LEAST, MOST = 8, 1000
+"""Rows, records or operations of a transaction."""
+FEWEST = 2
+"""Of one that folds sums beside others, which takes as long as a turn should by itself."""
+MANY = 16
+"""Of so many rows, the last transaction is half of what says what a row takes. Of few it says rather what a transaction takes by
+itself."""
+
+
+class Turn(NamedTuple):
+    """A transaction that kept the log to itself for ``held`` seconds, with events from the position ``first`` up to ``following``.
+    ``alone`` says whether nobody else has appended since the one before."""
+
+    held: float
+    first: int
+    following: int
+    alone: bool
 
 
 class Pace:
@@ -23,6 +39,8 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._each = BESIDE_OTHERS_SECONDS / LEAST
+        self._room = MOST
+        """Rows before the next fold of sums, if nobody else writes."""
         self._begun = False
         self._others_at = -QUIET_SECONDS
 
@@ -33,17 +51,25 @@ class Pace:
 
     @property
     def size(self) -> int:
-        seconds = ALONE_SECONDS if self.alone else BESIDE_OTHERS_SECONDS
+        """Beside others it ends before sums are folded, and what folds them is small."""
+        if self.alone:
+            return self._taking(ALONE_SECONDS)
+        return min(self._taking(BESIDE_OTHERS_SECONDS), max(FEWEST, self._room))
+
+    def _taking(self, seconds: float) -> int:
         return max(LEAST, min(MOST, int(seconds / self._each)))
 
-    def done(self, number: int, held: float, *, alone: bool) -> None:
-        """A transaction of so many kept the log to itself for so long; ``alone`` if nobody else has appended since the one before,
-        which of the first one nobody knows."""
-        if self._begun and not alone:
+    def done(self, number: int, turn: Turn) -> None:
+        """So many were done in a transaction. Of the first one nobody knows whether others write."""
+        if self._begun and not turn.alone:
             self.others()
         self._begun = True
-        if number:
-            self._each += EAGERNESS * (held / number - self._each)
+        if not number:
+            return
+        events = turn.following - turn.first
+        self._room = folding.room(turn.following) * number // max(events, 1)
+        if self.alone or folding.room(turn.first) >= events:  # folding takes long, however few the rows are
+            self._each += number / (number + MANY) * (turn.held / number - self._each)
             self._each = max(self._each, 1e-6)
 
     def others(self) -> None:

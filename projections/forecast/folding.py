@@ -283,3 +283,9 @@ def fold(cursor: SqlCursor, positions: Sequence[int]) -> None:
 def fold_point(positions: Sequence[int], every: int, at: int = 0) -> int | None:
     """To where the events at these positions move a fold point, if they do."""
     return max((position for position in positions if position % every == at), default=None)
+
+
+def room(position: int) -> int:
+    """How many events there may be from a position on before one that folds. The current balances do not count: little of them is
+    folded at a time."""
+    return min((part.at - position) % part.every for part, _ in FOLDS if part.every > OFTEN)

@@ -179,8 +179,8 @@ def test_a_committer_knows_whether_others_wrote_since_its_last_transaction(compa
     with closing(Committer(shared_database_url)) as committer:
         committer.run_units(units)
         committer.run_units([[company.envelope(company.creation("B"))]])
-        alone = [committer.alone]
+        alone = [committer.turn.alone]
         company.deal("C")
         committer.run_units([[company.envelope(company.creation("D"))]])
-        assert [*alone, committer.alone] == [True, False]
-        assert committer.held > 0
+        assert [*alone, committer.turn.alone] == [True, False]
+        assert committer.turn.held > 0

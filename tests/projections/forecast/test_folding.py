@@ -17,7 +17,7 @@ from app.migrations import migrate
 from app.writing.committer import Committer
 from domain import opportunity
 from projections.forecast import SUMS, SUMS_OF
-from projections.forecast.folding import EVERY, FOLDS, OFTEN, TABLES, fold_point
+from projections.forecast.folding import EVERY, FOLDS, OFTEN, TABLES, fold_point, room
 from projections.forecast.ledger import ForecastLedger
 from projections.rebuild import rebuild, verify
 from tests.projections.forecast.books import skip_to_a_fold
@@ -94,6 +94,11 @@ def test_no_two_parts_with_many_entries_are_folded_in_one_short_transaction() ->
     places = sorted(part.at for part, _ in FOLDS if part.every == EVERY)
     assert min(later - place for place, later in pairwise(places)) >= 128
     assert len(places) == len(FOLDS) - 2
+
+
+def test_the_events_before_the_next_fold_are_known() -> None:
+    assert [room(EVERY), room(1), room(127), room(128), room(129)] == [0, 127, 1, 0, 127]
+    assert room(OFTEN) == 64, "the current balances, which are folded there, do not count"
 
 
 def test_a_reader_adds_the_entries_of_few_positions(company: Company, connection: psycopg.Connection[Any]) -> None:
