@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 from litestar import get
@@ -84,15 +83,15 @@ async def get_forecast(request: Http) -> JsonResponse:
     asked = ForecastQuery(identity.org_id, today, bounds, as_of, currency, group_by=group_by, groups_limit=groups_limit)
     process = shared.from_request(request)
     if not conditions and group_by is None:
-        row: Sequence[Any] = await process.read_pool.row(identity, *current.forecast(asked))
-    else:
-        deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=as_of)
-        if group_by in CARDS:
-            groups = KeptGroups(asked, deals)
-            found = await process.keeper.row(identity, groups)
-            return await process.renderer.response(identity, groups.size, lambda: encode(groups.answer(found)))
-        kept = KeptForecast(asked, deals)
-        row = kept.answered(await process.keeper.row(identity, kept))
+        sums = await process.read_pool.row(identity, *current.forecast(asked))
+        return await process.renderer.response(identity, json_bytes(sums), lambda: current.rendered(asked, sums))
+    deals = OpportunityListQuery(identity.org_id, tuple(conditions), as_of=as_of)
+    if group_by in CARDS:
+        groups = KeptGroups(asked, deals)
+        found = await process.keeper.row(identity, groups)
+        return await process.renderer.response(identity, groups.size, lambda: encode(groups.answer(found)))
+    kept = KeptForecast(asked, deals)
+    row = kept.answered(await process.keeper.row(identity, kept))
     return await process.renderer.response(identity, json_bytes(row), lambda: encode(current.answer(asked, row)))
 
 

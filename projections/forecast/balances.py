@@ -15,6 +15,7 @@ from typing import Any
 from projections.conditions import SqlStatement
 from projections.exchange_rates import changes, period
 from projections.forecast import CAUSES
+from projections.forecast.limits import MAX_MONTHS_WITH_DEALS
 from projections.forecast.periods import Events, Params, events, following, utc
 
 RECENT = timedelta(days=180)
@@ -68,10 +69,21 @@ class Bounds:
 
     def months(self) -> list[str]:
         """The months from bound to bound; empty if one is missing."""
+        first, end = self._numbers
+        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first, end)]
+
+    @property
+    def few(self) -> bool:
+        """Whether there cannot be more months within the bounds than an answer may have."""
+        first, end = self._numbers
+        return 0 < end - first < MAX_MONTHS_WITH_DEALS
+
+    @property
+    def _numbers(self) -> tuple[int, int]:
+        """The months from bound to bound as numbers, without the last one's; none if a bound is missing."""
         if self.since is None or self.until is None:
-            return []
-        first, last = (day.year * 12 + day.month - 1 for day in (self.since, self.until))
-        return [f"{month // 12:04}-{month % 12 + 1:02}" for month in range(first, last + 1)]
+            return 0, 0
+        return self.since.year * 12 + self.since.month - 1, self.until.year * 12 + self.until.month
 
     @property
     def _cuts_first(self) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,10 +27,12 @@ from projections.forecast.balances import NOT_ALL_ZERO, UNBOUNDED, Bounds, balan
 from projections.forecast.deal_sums import SUMS, DealSums, from_deals
 from projections.forecast.groups import PLACED, RANKED, SHOWN, Figures, GroupBy, Groups, OtherGroups, converted, factors
 from projections.forecast.limits import GROUPS_LIMIT, MAX_MONTHS_WITH_DEALS
-from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals
+from projections.forecast.money import SAME, Currencies, ForecastStatus, Sums, Totals, encode
 from projections.forecast.periods import utc
 from projections.questions import Question
 
+MOST_REMEMBERED = 65_536
+"""Bytes of the sums of an answer that is remembered."""
 OWN_CURRENCY = "(SELECT d.doc::json ->> 'currency' FROM directory d WHERE d.id = %(org_id)s AND d.valid_to = 'infinity')"
 
 
@@ -86,14 +89,14 @@ def forecast(query: ForecastQuery, kept: DealSums | None = None) -> SqlStatement
         source = balances_at("as_of", query.as_of, query.today, query.bounds)
         params |= source.params
         tables = f"c AS ({source.text}), a AS ({_sums(query.bounds)})"
-    tables += f", s AS MATERIALIZED (SELECT a.*, {rates(query)} FROM a)"
+    tables += f", s AS {'MATERIALIZED ' if query.group_by else ''}(SELECT a.*, {rates(query)} FROM a)"
     if query.group_by is not None:
         tables += f"""
             , {factors(OWN_CURRENCY, query.currency)}, v AS ({converted("(SELECT * FROM sums WHERE grp IS NOT NULL)")}),
             {PLACED}, {SHOWN}
         """
     around = (deals.first, deals.last) if deals else ("", "")
-    text = selected(tables, *around, grouped=query.group_by is not None)
+    text = selected(tables, *around, grouped=query.group_by is not None, few_months=query.bounds.few)
     return SqlStatement(text, params, (deals and deals.question) or _question(query, of_deals=deals is not None))
 
 
@@ -109,14 +112,18 @@ def parameters(query: ForecastQuery) -> dict[str, Any]:
     return params
 
 
-def selected(tables: str, first: str = "", last: str = "", *, grouped: bool) -> str:
-    """The statement that selects the columns for ``answer``, and others around them, from common table expressions."""
+def selected(tables: str, first: str = "", last: str = "", *, grouped: bool, few_months: bool) -> str:
+    """The statement that selects the columns for ``answer``, and others around them, from common table expressions.
+
+    ``few_months`` says that the bounds leave no more months than an answer may have: counting them sorts the sums.
+    """
+    enough = "" if few_months else f"CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN "
     return f"""
         WITH {tables}
         SELECT {first}{OWN_CURRENCY} AS own,
-            (SELECT CASE WHEN count(DISTINCT s.month) <= {MAX_MONTHS_WITH_DEALS} THEN coalesce(json_agg(json_build_array(
+            (SELECT ({enough}coalesce(json_agg(json_build_array(
                 s.month, s.currency, s.status, s.unweighted, s.weighted, s.n, s.rate, s.report_rate
-            )), '[]') END::varchar FROM s) AS sums{f", {RANKED}" if grouped else ""}{last}
+            )), '[]'){"" if few_months else " END"})::varchar FROM s) AS sums{f", {RANKED}" if grouped else ""}{last}
     """
 
 
@@ -187,6 +194,18 @@ def answer(query: ForecastQuery, row: Sequence[Any]) -> Forecast:
         raise too_many_months()
     groups = Groups(query.currency or own, query.group_by, *columns) if query.group_by else None
     return answer_of_sums(query, own, _decode_sums(sums), groups)
+
+
+def rendered(query: ForecastQuery, row: Sequence[Any]) -> bytes:
+    """``answer`` as JSON, of a forecast without filters. While nothing it shows has changed, it is not made again."""
+    _, sums = row
+    made = _rendered if sums is not None and len(sums) <= MOST_REMEMBERED else _rendered.__wrapped__
+    return made(query, *row)
+
+
+@lru_cache(maxsize=64)
+def _rendered(query: ForecastQuery, own: str, sums: bytes | None) -> bytes:
+    return encode(answer(query, (own, sums)))
 
 
 def answer_of_sums(query: ForecastQuery, own: str, sums: Iterable[Sum], groups: MonthGroups | None) -> Forecast:

@@ -97,7 +97,7 @@ class Total:
 
     def add(self, amount: Decimal, factor: Factor = SAME) -> None:
         times, by = factor
-        if by == ONE:
+        if by is ONE or by == ONE:
             self._whole = _EXACT.fma(amount, times, self._whole)
         else:
             divided = self._divided = self._divided or {}

@@ -158,7 +158,6 @@ SUBJECTS = {
     "projections/forecast/balances.py": "projections/forecast/test_properties.py",
     "projections/forecast/entries.py": "projections/forecast/test_waterfall.py",
     "projections/forecast/by_owner.py": "projections/forecast/test_filtered.py",
-    "projections/forecast/current.py": "projections/forecast/test_ledger.py",
     "projections/forecast/owners.py": "projections/forecast/test_filtered.py",
     "projections/forecast/waterfall_types.py": "projections/forecast/test_waterfall.py",
     "projections/idempotency_records.py": "app/http/test_repeated_commands.py",
