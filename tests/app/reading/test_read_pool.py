@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -16,7 +16,10 @@ from app.reading.read_pool import Identity, ReadPool
 from app.writing.token_secrets import hashed
 from domain import token, user
 from domain.errors import Unauthenticated
+from projections import questions
 from projections.directory import queries as directory_queries
+from projections.forecast import current
+from projections.forecast.current import ForecastQuery
 from projections.opportunities import list_query
 from projections.opportunities import queries as opportunity_queries
 from tests.support.commands import Caller, Company
@@ -75,6 +78,19 @@ def test_a_user_who_is_not_active_any_more_reads_nothing(shared_database_url: st
         assert await names(reads, await known(reads, rep)) == b""
 
     reading(shared_database_url, scenario, processes=1)
+
+
+def test_a_cheap_question_is_planned_once_on_a_connection(shared_database_url: str, company: Company) -> None:
+    company.deal()
+
+    async def scenario(reads: ReadPool) -> None:
+        identity = await known(reads, company.admin)
+        for _ in range(7):
+            await reads.row(identity, *current.forecast(ForecastQuery(company.id, date(2026, 5, 1))))
+        counted = "SELECT sum(custom_plans)::int, max(generic_plans)::int FROM pg_prepared_statements"
+        assert tuple(await reads.row(identity, counted, {}, questions.RECORD)) == (0, 7)
+
+    reading(shared_database_url, scenario, processes=1, connections=1)
 
 
 def test_what_others_do_to_the_orgs_users_disturbs_nobody(shared_database_url: str, company: Company) -> None:
