@@ -21,8 +21,8 @@ Role = Literal["reader", "writer"]
 Settings = Mapping[str, str | int]
 """Settings of a session. They are set once it is open: a pooler refuses or ignores those that come with the start of one."""
 THROUGH_INDEXES: Settings = {"enable_seqscan": "off", "enable_bitmapscan": "off", "plan_cache_mode": "force_generic_plan"}
-"""For questions that an index answers in order: without statistics, the planner takes a table for small and sorts it. Their plan is the
-same for all parameters, and planning takes longer than they do."""
+"""For questions that an index answers in order: without statistics, the planner takes a table for small and sorts it. Their plan is
+the same for all parameters, and planning takes longer than they do."""
 OF_ALL_DEALS: Settings = {"work_mem": "32MB"}
 """For questions that add up all deals of an org by group: in less, their tables go to temporary files and back."""
 BY_KEYS: Settings = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """Half as many again as there are processors: in half of its time a test waits, for a timeout or for a process of its own."""
+    """Half as many again as there are processors: tests that wait for a timeout or for a process of theirs leave these idle."""
     found = yield
     return found + found // 2
 

@@ -5,10 +5,10 @@ All of it is read under the log's lock, so none of it can change before the appe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from msgspec import structs
@@ -43,14 +43,17 @@ def require_version(state: State | None, envelope: Envelope) -> None:
     )
 
 
-def context(
-    envelope: Envelope, facts: Facts, states: Mapping[UUID, State], state: State | None, recorded_at: datetime
-) -> PolicyContext:
-    now = recorded_at
-    if envelope.occurred_at is not None:
-        now = min(envelope.occurred_at, now)
-    if state is not None:
-        now = max(now, state.updated_at)
+class Standing(NamedTuple):
+    """What is the same for all commands of a sender: present rights and the org's policy."""
+
+    actor: Actor
+    credential: Credential | None
+    policy: Policy
+    required_fields: Mapping[str, Collection[str]]
+
+
+def standing(envelope: Envelope, states: Mapping[UUID, State], recorded_at: datetime) -> Standing:
+    """That of the sender of a command. Raises ``Unauthenticated``."""
     organization_id, pipeline_id, custom_field_id = policy_streams(envelope.org_id)
     rules = states.get(pipeline_id)
     policy = Policy(
@@ -59,14 +62,26 @@ def context(
         custom_fields=cast("custom_field.State | None", states.get(custom_field_id)),
     )
     issued = cast("token.State | None", envelope.token_id and states.get(envelope.token_id))
+    credential = Credential(issued.id, issued.role, issued.expires_at) if issued else None
+    required_fields = rules.required if isinstance(rules, pipeline.State) else {}
+    return Standing(_actor(envelope, states, recorded_at), credential, policy, required_fields)
+
+
+def context(envelope: Envelope, standing: Standing, facts: Facts, state: State | None, recorded_at: datetime) -> PolicyContext:
+    now = recorded_at
+    if envelope.occurred_at is not None:
+        now = min(envelope.occurred_at, now)
+    if state is not None:
+        now = max(now, state.updated_at)
+    actor, credential, policy, required_fields = standing
     return PolicyContext(
-        actor=_actor(envelope, states, recorded_at),
+        actor=actor,
         now=now,
         policy=policy,
         custom_field_keys=policy.custom_field_keys,
-        required_fields=rules.required if isinstance(rules, pipeline.State) else {},
+        required_fields=required_fields,
         facts=facts,
-        credential=Credential(issued.id, issued.role, issued.expires_at) if issued else None,
+        credential=credential,
     )
 
 

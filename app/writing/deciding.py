@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import structs
 
 from app.writing import circumstances
+from app.writing.circumstances import Standing
 from app.writing.envelope import Envelope, Outcome
 from app.writing.knowledge import KINDS, Knowledge, concerns, references
 from app.writing.statements import StatementBatch
@@ -19,6 +20,7 @@ from domain.errors import NotFound, VersionMismatch
 from domain.event import State
 from domain.facts import Facts
 from domain.fold import Change
+from domain.policy import PolicyContext
 from projections import decision_facts, registry
 
 MUCH = 32
@@ -40,6 +42,8 @@ class Decisions:
         self._opening = NOT_OPEN
         self._much = MUCH
         self._knowledge = Knowledge(statements)
+        self._sender: tuple[Envelope, Standing] | None = None
+        """The last command, and how its sender stands."""
 
     def request(self, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Request what the commands concern and refer to. Calling the result reads it."""
@@ -74,12 +78,12 @@ class Decisions:
     def require_permission(self, envelope: Envelope) -> None:
         """Raises ``DomainError`` if the sender of the command may not give it now."""
         state = self.states.get(envelope.stream_id)
-        context = circumstances.context(envelope, self._facts(envelope), self.states, state, self._opening.now)
+        context = self._context(envelope, self._facts(envelope), state)
         catalog.AGGREGATES[envelope.kind].module.permit(state, envelope.command, context)
 
     def require_role(self, envelope: Envelope) -> None:
         """Raises ``DomainError`` if the role of the sender rules the command out now, for any record."""
-        context = circumstances.context(envelope, Facts(), self.states, None, self._opening.now)
+        context = self._context(envelope, Facts(), None)
         catalog.require_role(type(envelope.command), context.actor)
 
     def mark(self) -> int:
@@ -95,6 +99,7 @@ class Decisions:
                 self.states[change.after.id] = change.before
             self._knowledge.undo(change)
         del self._pending[mark:]
+        self._sender = None
 
     def append_much(self, commands: int) -> None:
         """Append what was decided if that is much of so many commands, and let PostgreSQL begin with it meanwhile: soon with a
@@ -189,10 +194,16 @@ class Decisions:
             return decision_facts.for_record(cursor, asked, envelope.org_id, envelope.stream_id, envelope.token_id)
         return self._knowledge.facts(envelope, getattr(self.states.get(envelope.stream_id), "external_id", None))
 
+    def _context(self, envelope: Envelope, facts: Facts, state: State | None) -> PolicyContext:
+        """Commands that follow each other are mostly of one sender."""
+        if self._sender is None or not _same_sender(envelope, self._sender[0]):
+            self._sender = envelope, circumstances.standing(envelope, self.states, self._opening.now)
+        return circumstances.context(envelope, self._sender[1], facts, state, self._opening.now)
+
     def _decide(self, envelope: Envelope, facts: Facts) -> Outcome:
         state = self.states.get(envelope.stream_id)
         aggregate = catalog.AGGREGATES[envelope.kind].module
-        context = circumstances.context(envelope, facts, self.states, state, self._opening.now)
+        context = self._context(envelope, facts, state)
         foreign = state is not None and (state.org_id, catalog.kind_of(type(state))) != (envelope.org_id, envelope.kind)
         if foreign or envelope.expected_versions is not None:  # neither is revealed to those who may not give the command
             aggregate.permit(None if foreign else state, envelope.command, context)
@@ -208,6 +219,8 @@ class Decisions:
         if envelope.kind in KINDS:
             for change in changes:
                 self._knowledge.note(change)
+        else:
+            self._sender = None  # which may be a user, a token or a rule that has changed
         return Outcome("changed" if state else "created", envelope.stream_id, version + len(events))
 
     def _revoke_issued(self, envelope: Envelope, ids: Sequence[UUID]) -> None:
@@ -217,3 +230,7 @@ class Decisions:
         self._request_states(further)()
         for one in further:
             self._decide(one, Facts())
+
+
+def _same_sender(one: Envelope, other: Envelope) -> bool:
+    return one.org_id is other.org_id and one.token_id is other.token_id and one.actor == other.actor

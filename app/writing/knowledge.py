@@ -69,6 +69,8 @@ class Knowledge:
     def __init__(self, statements: StatementBatch) -> None:
         self._statements = statements
         self._orgs: dict[UUID, _Org] = {}
+        self._last: tuple[UUID | None, _Org] = None, _Org()
+        """The org that was last asked for, which is mostly the next one too."""
         self._references: dict[int, References] = {}  # by the identity of commands, which live as long as their transaction
         self._asked: set[tuple[UUID, Named]] = set()
         self._deals: dict[UUID, int] = {}
@@ -209,8 +211,12 @@ class Knowledge:
                     org.owners.add(id_)
 
     def _org(self, org_id: UUID) -> _Org:
-        if (org := self._orgs.get(org_id)) is None:
-            org = self._orgs[org_id] = _Org()
+        last, org = self._last
+        if org_id is not last:
+            if (found := self._orgs.get(org_id)) is None:
+                found = self._orgs[org_id] = _Org()
+            org = found
+            self._last = org_id, org
         return org
 
     def _org_facts(self, org_id: UUID) -> Facts:

@@ -74,7 +74,8 @@ class Decider:
         states: dict[UUID, State] = {}
         for envelope in envelopes:
             state = states.get(envelope.stream_id)
-            context = circumstances.context(envelope, self._facts_for(envelope), self._policy, state, self._recorded_at)
+            standing = circumstances.standing(envelope, self._policy, self._recorded_at)
+            context = circumstances.context(envelope, standing, self._facts_for(envelope), state, self._recorded_at)
             meta = circumstances.meta(envelope, context, self._recorded_at)
             version = state.version if state else 0
             events = catalog.AGGREGATES[envelope.kind].module.decide(state, envelope.command, context)

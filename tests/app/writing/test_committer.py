@@ -20,7 +20,7 @@ from app.process.failures import Unavailable
 from app.writing.committer import MAX_BATCH, MAX_FAULTS, Committer
 from app.writing.connection import APPLICATION
 from app.writing.envelope import Envelope
-from domain import account, contact, opportunity, pipeline, token, user
+from domain import account, contact, custom_field, opportunity, pipeline, token, user
 from domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, VersionMismatch
 from tests.support.commands import FINGERPRINT, Company, events_of, log, named, outcome, set_log_clock, state, stream
 
@@ -307,6 +307,25 @@ def test_all_or_nothing_leaves_nothing(shared_database_url: str, company: Compan
         with pytest.raises((Invalid, UnicodeEncodeError)):
             company.committer.run_as_one([company.envelope(company.creation()), company.envelope(refused)])
     assert events_of(shared_database_url, company) == before
+
+
+def test_who_revokes_the_own_token_may_do_no_more_in_the_same_transaction(shared_database_url: str, company: Company) -> None:
+    admin = company.user("admin")
+    before = events_of(shared_database_url, company)
+    deals = [company.envelope(company.creation(), by=admin) for _ in range(2)]
+    revoked = company.envelope(token.Revoke(), admin.token_id, by=admin)
+    with pytest.raises(Unauthenticated):
+        company.committer.run_as_one([deals[0], revoked, deals[1]])
+    assert events_of(shared_database_url, company) == before
+    company.committer.run_as_one([deals[0], revoked])
+    assert events_of(shared_database_url, company) == before + 2
+
+
+def test_a_field_that_a_transaction_requires_is_missing_in_the_deals_after_it(company: Company) -> None:
+    first, second = (company.envelope(company.creation()) for _ in range(2))
+    required = custom_field.Create(key="seats", label="Seats", type="number", required=True)
+    with pytest.raises(Invalid, match="seats"):
+        company.committer.run_as_one([first, company.envelope(required, custom_field.stream_id(company.id)), second])
 
 
 def test_commands_of_all_kinds_in_one_run_build_on_each_other(company: Company) -> None:
