@@ -162,6 +162,7 @@ def test_figures_keep_open_and_won_apart_and_add_them_up() -> None:
 def test_a_sum_of_nothing_is_certainly_zero() -> None:
     assert not Total()
     assert not total("0.00")
+    assert not total("0.00", factor=Factor(Decimal(1), Decimal("1.00")))
     assert total("0.01")
     assert total("5", factor=Factor(Decimal(1), Decimal(3)))
 
